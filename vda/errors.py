@@ -1,0 +1,65 @@
+"""Every error a user can cause or meet.
+
+    VdaError                what went wrong, and what to do: exit code 1
+    ├── UsageError          options that contradict each other or make no sense: exit code 2
+    ├── InputError          a file handed in that cannot be used: exit code 2
+    │   ├── VideoError      ... as a video
+    │   └── WeightsError    ... as a checkpoint
+    ├── SceneError          a scene that does not fit what was asked of it: exit code 2
+    ├── DeviceError         a device that is absent, too small or not to be trusted
+    ├── StorageError        a disk that is full or cannot be written
+    └── WorkError           work that failed or is incomplete; carries the log's path and last lines
+
+Foreign exceptions are translated where they enter (PyAV in ``video``, JSON in ``files``, ...). This file knows
+no other module.
+"""
+
+from pathlib import Path
+
+
+class VdaError(Exception):
+    """One sentence saying what is wrong (``problem``) and one saying what to do (``remedy``)."""
+
+    exit_code = 1
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem} {remedy}")
+        self.problem = problem
+        self.remedy = remedy
+
+
+class UsageError(VdaError):
+    exit_code = 2
+
+
+class InputError(VdaError):
+    exit_code = 2
+
+
+class VideoError(InputError):
+    pass
+
+
+class WeightsError(InputError):
+    pass
+
+
+class SceneError(VdaError):
+    exit_code = 2
+
+
+class DeviceError(VdaError):
+    pass
+
+
+class StorageError(VdaError):
+    pass
+
+
+class WorkError(VdaError):
+    """``log`` is the worker's log file (None where there is none), ``tail`` its last lines."""
+
+    def __init__(self, problem: str, remedy: str, log: Path | None = None, tail: str = "") -> None:
+        super().__init__(problem, remedy)
+        self.log = log
+        self.tail = tail

@@ -1,0 +1,124 @@
+"""Writing files that are whole or absent, reading JSON, hashing, and the lock a kernel releases.
+
+Finished means renamed: a unique temporary name in the same folder, flush, fsync, rename. Leftovers of a killed
+writer begin with ``.tmp-`` and are ignored by every reader. This file does not know what is in the files.
+"""
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from vda.errors import InputError, StorageError
+
+TEMPORARY_PREFIX = ".tmp-"
+_HEAD_TAIL_BYTES = 1 << 20
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Translate an ``OSError`` met while writing ``path`` into a ``StorageError``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise StorageError(
+                f"The disk is full: {path} could not be written.",
+                "Free some space and run the same command again; what was finished is kept.",
+            ) from error
+        raise StorageError(
+            f"{path} could not be written: {error.strerror or error}.",
+            "Check the folder's permissions and run the same command again.",
+        ) from error
+
+
+def temporary_beside(path: Path) -> Path:
+    """Return a unique name in ``path``'s folder, with its suffix, that readers ignore."""
+    return path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}-{path.name}")
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Make ``temporary`` durable and give it its final name, replacing what was there."""
+    with storage_errors(path):
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path; on success it becomes ``path``, on any error it is removed."""
+    temporary = temporary_beside(path)
+    try:
+        with storage_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        publish(temporary, path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a binary file that becomes ``path`` whole, or not at all."""
+    with atomic_path(path) as temporary, storage_errors(path), temporary.open("wb") as handle:
+        yield handle
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    with atomic_writer(path) as handle:
+        handle.write(data)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON; NaN and infinity are refused, for other readers choke on them."""
+    write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON, or raise ``InputError`` naming the file and what is wrong with it."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path} could not be read as JSON: {error}.", "Check the path, or make the file again."
+        ) from error
+
+
+def sha256_file(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def head_tail_sha256(path: Path) -> str:
+    """Hash of the size and the first and last MiB: identifies a large video without reading it whole."""
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as handle:
+        digest.update(handle.read(_HEAD_TAIL_BYTES))
+        handle.seek(max(size - _HEAD_TAIL_BYTES, 0))
+        digest.update(handle.read(_HEAD_TAIL_BYTES))
+    return digest.hexdigest()
+
+
+@contextmanager
+def exclusive_lock(path: Path) -> Iterator[bool]:
+    """Try to take the lock file ``path``; yield whether it was had. The kernel releases it with the process."""
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = path.open("a+")
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+            return
+        yield True
