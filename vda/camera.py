@@ -61,7 +61,7 @@ class Intrinsics:
             )
         if len(self.distortion) not in _COEFFICIENTS.get(self.distortion_model, ()):
             raise InputError(
-                f"Distortion model {self.distortion_model!r} does not go with {len(self.distortion)} coefficients.",
+                f"Distortion model {self.distortion_model!r} has no {len(self.distortion)} coefficients.",
                 "Use none (0 coefficients), opencv (4, 5, 8, 12 or 14) or fisheye (4).",
             )
 
@@ -128,7 +128,7 @@ class Intrinsics:
 
 
 def _turned_lens(model: str, distortion: tuple[float, ...]) -> tuple[float, ...]:
-    """Coefficients after a clockwise quarter turn: (x, y) becomes (-y, x), and with it (p1, p2) becomes (p2, -p1)."""
+    """Coefficients after a clockwise quarter turn: (x, y) becomes (-y, x), hence (p1, p2) becomes (p2, -p1)."""
     if model != "opencv":
         return distortion
     if any(distortion[8:]):
