@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
+import struct
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ from vda.errors import InputError, StorageError
 
 TEMPORARY_PREFIX = ".tmp-"
 _HEAD_TAIL_BYTES = 1 << 20
+_LOCK_FORMAT = "hhqqi4x"
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -44,43 +46,47 @@ def temporary_beside(path: Path) -> Path:
     return path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}-{path.name}")
 
 
-def publish(temporary: Path, path: Path) -> None:
-    """Make ``temporary`` durable and give it its final name, replacing what was there."""
+def publish(temporary: Path, path: Path, *, durable: bool = True) -> None:
+    """Give ``temporary`` its final name, replacing what was there; ``durable``: only once the disk has it."""
     with storage_errors(path):
-        with temporary.open("rb") as handle:
-            os.fsync(handle.fileno())
+        if durable:
+            with temporary.open("rb") as handle:
+                os.fsync(handle.fileno())
         temporary.replace(path)
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path; on success it becomes ``path``, on any error it is removed."""
     temporary = temporary_beside(path)
     try:
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        publish(temporary, path)
+        publish(temporary, path, durable=durable)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
+def atomic_writer(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
     """Yield a binary file that becomes ``path`` whole, or not at all."""
-    with atomic_path(path) as temporary, storage_errors(path), temporary.open("wb") as handle:
+    with atomic_path(path, durable=durable) as temporary, storage_errors(path), temporary.open("wb") as handle:
         yield handle
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    with atomic_writer(path) as handle:
+def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
+    with atomic_writer(path, durable=durable) as handle:
         handle.write(data)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON; NaN and infinity are refused, for other readers choke on them."""
-    write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
+    """Write ``value`` as indented JSON; NaN and infinity are refused, for other readers choke on them.
+
+    ``durable=False`` is for what may be lost with the power, like a heartbeat.
+    """
+    write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode(), durable=durable)
 
 
 def read_json(path: Path) -> Any:
@@ -111,14 +117,34 @@ def head_tail_sha256(path: Path) -> str:
 
 @contextmanager
 def exclusive_lock(path: Path) -> Iterator[bool]:
-    """Try to take the lock file ``path``; yield whether it was had. The kernel releases it with the process."""
+    """Try to take the lock file ``path``; yield whether it was had. The kernel releases it with the process.
+
+    An open-file-description lock: unlike ``flock`` it can be looked at without being taken for a moment, and
+    unlike plain record locks it is not lost when another part of the process closes the same file.
+    """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = path.open("a+")
     with handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            fcntl.fcntl(handle, fcntl.F_OFD_SETLK, _lock_record(fcntl.F_WRLCK))
+        except BlockingIOError:
             yield False
             return
         yield True
+
+
+def lock_is_held(path: Path) -> bool:
+    """Whether some process holds the lock file ``path`` now."""
+    try:
+        handle = path.open("rb")
+    except FileNotFoundError:
+        return False
+    with handle:
+        # Asking for a shared lock: a read-only file is enough, and only an exclusive holder is in the way.
+        answer = fcntl.fcntl(handle, fcntl.F_OFD_GETLK, _lock_record(fcntl.F_RDLCK))
+    return struct.unpack(_LOCK_FORMAT, answer)[0] != fcntl.F_UNLCK
+
+
+def _lock_record(kind: int) -> bytes:
+    return struct.pack(_LOCK_FORMAT, kind, os.SEEK_SET, 0, 0, 0)

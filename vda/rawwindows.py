@@ -1,0 +1,101 @@
+"""Raw windows on disk: what the network gave for one window, before any alignment. They are the checkpoint.
+
+In: float32 ``[32, h, w]`` at the network's size. Out: the same values to within ``step / 2``. The file is an NPZ
+with one member a slot, so that the merger can read single slots; its CRCs tell damage. Values are quantised to 18
+bits over the window's own range: at most an eighth of a 16-bit step of any range that holds the window's, in a
+third of float32's size. This file does not know what a scene is.
+"""
+
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numcodecs import Blosc
+
+from vda.errors import StorageError
+from vda.files import atomic_writer
+
+BITS = 18
+_CODES = (1 << BITS) - 1
+_CODEC = Blosc(cname="zstd", clevel=1, shuffle=Blosc.BITSHUFFLE, blocksize=0)
+
+
+def _compress(codes: np.ndarray) -> np.ndarray:
+    """Second differences (along both axes), sign folded into the lowest bit: small numbers, empty bit planes."""
+    delta = np.diff(np.diff(codes, axis=1, prepend=0), axis=0, prepend=0)
+    folded = ((delta << 1) ^ (delta >> 31)).astype(np.uint32)
+    return np.frombuffer(_CODEC.encode(folded), np.uint8)
+
+
+def _decompress(payload: np.ndarray, height: int, width: int) -> np.ndarray:
+    folded = np.frombuffer(_CODEC.decode(payload.tobytes()), np.uint32).reshape(height, width)
+    delta = (folded >> 1).astype(np.int32) ^ -(folded & 1).astype(np.int32)
+    return np.cumsum(np.cumsum(delta, axis=0, dtype=np.int32), axis=1, dtype=np.int32)
+
+
+def write_raw_window(path: Path, depth: np.ndarray, missing: tuple[int, ...] = ()) -> None:
+    """Write ``depth`` (finite float32 ``[slots, h, w]``) to ``path``, whole or not at all.
+
+    ``missing``: slots whose frame could not be decoded (the network saw the frame before it instead).
+    Raises ``StorageError`` when the disk refuses.
+    """
+    low, high = float(depth.min()), float(depth.max())
+    step = (high - low) / _CODES
+    members: dict[str, np.ndarray] = {}
+    minima, maxima = [], []
+    for slot, values in enumerate(depth):
+        scaled = (values.astype(np.float64) - low) / step if step > 0 else np.zeros(values.shape)
+        codes = np.rint(scaled).astype(np.int32)
+        members[f"slot_{slot:02d}"] = _compress(codes)
+        minima.append(low + step * float(codes.min()))
+        maxima.append(low + step * float(codes.max()))
+    members["shape"] = np.array(depth.shape, np.int64)
+    members["offset_step"] = np.array([low, step])
+    members["range"] = np.array([minima, maxima])
+    members["missing"] = np.array(missing, np.int64)
+    with atomic_writer(path) as handle:
+        np.savez(handle, allow_pickle=False, **members)
+
+
+@dataclass(frozen=True)
+class RawWindow:
+    """An open raw window: its figures at once, its slots when asked for."""
+
+    path: Path
+    shape: tuple[int, int, int]
+    offset: float
+    step: float
+    minima: np.ndarray
+    maxima: np.ndarray
+    missing: tuple[int, ...]
+
+    def slot(self, index: int) -> np.ndarray:
+        """Return slot ``index`` as float32 ``[h, w]``, within ``step / 2`` of what the network gave."""
+        with _damage(self.path), np.load(self.path, allow_pickle=False) as archive:
+            codes = _decompress(archive[f"slot_{index:02d}"], *self.shape[1:])
+        return (self.offset + self.step * codes).astype(np.float32)
+
+
+def open_raw_window(path: Path) -> RawWindow:
+    """Read the figures of the raw window at ``path``; ``StorageError`` if it is damaged or absent."""
+    with _damage(path), np.load(path, allow_pickle=False) as archive:
+        slots, height, width = (int(n) for n in archive["shape"])
+        offset, step = (float(x) for x in archive["offset_step"])
+        minima, maxima = archive["range"]
+        missing = tuple(int(slot) for slot in archive["missing"])
+    return RawWindow(path, (slots, height, width), offset, step, minima, maxima, missing)
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Put whatever NumPy, zip or Blosc say of a damaged file in the project's words."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
+        raise StorageError(
+            f"The raw window {path} is absent or damaged: {error}.",
+            "Delete the file and run the same command again; that window alone is computed again.",
+        ) from error
