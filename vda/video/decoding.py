@@ -1,0 +1,145 @@
+"""An open video stream: tolerant demuxing, decoding and seeking, and FFmpeg's errors in this project's words.
+
+A path goes in; packets, decoded frames in the decoder's output order (which is presentation order), and counts of
+what was damaged come out. This file does not know frame indices or RGB.
+"""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from vda.errors import VideoError
+
+# A cut-off file can raise once for every sample that is missing; damage in the middle is passed in fewer.
+_MAX_CONSECUTIVE_READ_ERRORS = 64
+_MAX_SANE_FPS = 480
+_FALLBACK_FPS = Fraction(25)
+
+
+def _open_container(path: Path) -> InputContainer:
+    """Open ``path``, or raise the ``VideoError`` that says why it cannot be opened."""
+    if not path.exists():
+        raise VideoError(f"There is no file {path}.", "Check the path of the video.")
+    if path.is_dir():
+        raise VideoError(f"{path} is a folder, not a video.", "Give the path of one video file.")
+    try:
+        size = path.stat().st_size
+        if size == 0:
+            raise VideoError(f"{path} is empty.", "Copy or download the video again.")
+        # The prefix keeps a colon in the name from being read as a network protocol.
+        return av.open(f"file:{path}", metadata_errors="replace")
+    except (av.FFmpegError, OSError) as error:
+        raise VideoError(
+            f"{path} cannot be opened as a video: {_reason(error)}.",
+            "Check that it is a whole, unencrypted video file (`ffprobe` shows what it holds), or copy it again.",
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
+
+
+class Source:
+    """One video stream of an open file; a context manager.
+
+    ``stream_index`` None takes the stream FFmpeg calls best. ``threads`` None lets FFmpeg choose. A packet that the
+    decoder refuses is skipped and counted in ``refused_packets``; ``read_errors`` counts places where the file
+    itself could not be read.
+    """
+
+    def __init__(self, path: Path, stream_index: int | None = None, threads: int | None = None) -> None:
+        self.path = path
+        self.packets_seen = 0
+        self.refused_packets = 0
+        self.read_errors = 0
+        self._container = _open_container(path)
+        try:
+            self.stream = self._choose_stream(stream_index)
+            self.stream.thread_type = "AUTO"
+            self.stream.codec_context.thread_count = threads or 0
+        except BaseException:
+            self._container.close()
+            raise
+
+    def _choose_stream(self, stream_index: int | None) -> VideoStream:
+        streams = self._container.streams
+        stream = streams.best("video") if stream_index is None else streams[stream_index]
+        if not isinstance(stream, VideoStream):
+            raise VideoError(f"{self.path} holds no video stream.", "Give a file with pictures in it.")
+        if stream.codec_context is None:
+            raise VideoError(
+                f"The video codec of {self.path} is not known to this FFmpeg.",
+                "Convert it first, for example with `ffmpeg -i IN -c:v libx264 OUT.mp4`.",
+            )
+        return stream
+
+    def __enter__(self) -> "Source":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._container.close()
+
+    @property
+    def time_base(self) -> Fraction:
+        return self.stream.time_base or Fraction(1, av.time_base)
+
+    @property
+    def claimed_fps(self) -> Fraction:
+        """The container's frame rate, or the codec's where the container's is absent or absurd (flv: 1000)."""
+        for rate in (self.stream.average_rate, self.stream.guessed_rate, self.stream.base_rate):
+            if rate and 0 < rate <= _MAX_SANE_FPS:
+                return Fraction(rate)
+        return _FALLBACK_FPS
+
+    @property
+    def claimed_end(self) -> Fraction | None:
+        """When the stream should end, in seconds of the file's own clock; None where the container does not say."""
+        if self.stream.duration is not None:
+            return (self.stream.start_time or 0) * self.time_base + self.stream.duration * self.time_base
+        if self._container.duration is not None and len(self._container.streams) == 1:
+            start = self._container.start_time or 0
+            return Fraction(start + self._container.duration, av.time_base)
+        return None
+
+    def seek(self, pts: int) -> bool:
+        """Go to a key frame at or before ``pts`` if the file allows it; where it really lands, the frames tell."""
+        try:
+            self._container.seek(pts, stream=self.stream)
+        except (av.FFmpegError, OSError):
+            return False
+        return True
+
+    def packets(self) -> Iterator[Packet]:
+        """Yield the stream's packets, then the empty one that flushes the decoder."""
+        errors_in_a_row = 0
+        while errors_in_a_row < _MAX_CONSECUTIVE_READ_ERRORS:
+            try:
+                for packet in self._container.demux(self.stream):
+                    errors_in_a_row = 0
+                    self.packets_seen += packet.size > 0
+                    yield packet
+                return
+            except (av.FFmpegError, OSError):
+                # Asking again continues behind the damage, if the format can find its footing there.
+                self.read_errors += 1
+                errors_in_a_row += 1
+        yield Packet()
+
+    def frames(self) -> Iterator[VideoFrame]:
+        """Yield every frame that decodes; a packet the decoder refuses is skipped and counted."""
+        for packet in self.packets():
+            try:
+                yield from self.stream.codec_context.decode(packet if packet.size else None)
+            except EOFError:
+                return
+            except av.FFmpegError:
+                self.refused_packets += 1
