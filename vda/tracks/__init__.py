@@ -1,0 +1,109 @@
+"""2D tracks in, 3D tracks out: every file format.
+
+In goes the file or folder of a tracker, recognised by what is in it; out come columns (``Tracks``), and, with what
+enriching found (``Enriched``), the same file again with fields added. The file is read for the columns and again
+while it is written, so nothing of it but the columns is held. This package does not know what depth is.
+"""
+
+from pathlib import Path
+from types import ModuleType
+
+from vda.errors import InputError
+from vda.files import write_json
+from vda.tracks import classic, coco, flat, mot, ultralytics
+from vda.tracks.enriched import Enriched
+from vda.tracks.jsonstream import stream
+from vda.tracks.records import Asked, Record, Skip, Source, Tracks, collect
+from vda.tracks.table import write_table
+from vda.tracks.textfiles import read_lines
+
+__all__ = [
+    "FORMATS",
+    "Asked",
+    "Enriched",
+    "Record",
+    "Skip",
+    "Source",
+    "Tracks",
+    "read_tracks",
+    "recognise",
+    "write_table",
+    "write_tracks",
+]
+
+_MODULES: dict[str, ModuleType] = {module.NAME: module for module in (classic, mot, coco, ultralytics, flat)}
+FORMATS = tuple(_MODULES)
+
+
+def read_tracks(path: Path, format_name: str | None = None, asked: Asked | None = None) -> Tracks:
+    """Read ``path`` into columns; ``format_name`` (one of ``FORMATS``) where its content does not tell.
+
+    Raises ``InputError`` for a file that is of no known format, is cut off, or does not say how frames count.
+    """
+    if not path.exists():
+        raise InputError(f"There is no track file {path}.", "Check the path.")
+    name = format_name or recognise(path)
+    module, asked = _MODULES[name], asked or Asked()
+    source = module.source(path, asked)
+    return collect(path, name, source, module.records(path, source, asked), asked)
+
+
+def write_tracks(tracks: Tracks, enriched: Enriched, output: Path) -> list[Path]:
+    """Write the tracks' own file again, enriched; return what was written.
+
+    Formats that have no place for counts and reasons get them in ``<output>.vda.json``.
+    """
+    _MODULES[tracks.format].write(tracks.path, output, enriched)
+    if tracks.format in {classic.NAME, coco.NAME} and _is_object(tracks.path):
+        return [output]
+    beside = output.with_name(output.name + ".vda.json")
+    codes = {str(int(skip)): skip.text for skip in Skip}
+    columns = [*enriched.columns(), "vda_reason"]
+    write_json(beside, {**enriched.metadata(), "columns_added": columns, "reason_codes": codes})
+    return [output, beside]
+
+
+def _is_object(path: Path) -> bool:
+    return next(stream(path)).kind == "open"
+
+
+def recognise(path: Path) -> str:
+    """The name of the format, by content. Raises ``InputError`` where it is none of them."""
+    name = _recognise_folder(path) if path.is_dir() else _recognise_file(path)
+    if name is None:
+        raise InputError(
+            f"{path} is in no track format that is known.",
+            f"Name the format with --track-format: {', '.join(FORMATS)}.",
+        )
+    return name
+
+
+def _recognise_folder(path: Path) -> str | None:
+    return ultralytics.NAME if ultralytics.label_files(path) else None
+
+
+def _recognise_file(path: Path) -> str | None:
+    first = next((line for line in read_lines(path) if line.strip() and not line.startswith("#")), "")
+    if first.lstrip().startswith(("{", "[")):
+        return _recognise_json(path)
+    if mot.looks_like(first):
+        return mot.NAME
+    return flat.NAME if flat.has_box(first.replace('"', "").split(",")) else None
+
+
+def _recognise_json(path: Path) -> str | None:
+    """By the first key or the first record that belongs to one format only."""
+    for event in stream(path, ("tracks", "annotations", "images")):
+        if event.kind == "begin" and event.key is not None:
+            return classic.NAME if event.key == "tracks" else coco.NAME
+        if event.kind == "item":
+            return _recognise_item(event.value)
+    return None
+
+
+def _recognise_item(item: object) -> str | None:
+    if isinstance(item, list) or (isinstance(item, dict) and "box" in item):
+        return ultralytics.NAME
+    if isinstance(item, dict) and "image_id" in item and "bbox" in item:
+        return coco.NAME
+    return flat.NAME if isinstance(item, dict) and flat.has_box(item) else None

@@ -1,0 +1,76 @@
+"""The classic track file: ``{"metadata", "intrinsics", "tracks": [{"frame": "frame_00001", "bbox", ...}]}``.
+
+The number in ``frame`` is the frame index of the depth image. ``contact_2d`` is the record's point, ``bbox`` its
+box [x1, y1, x2, y2]; ``detected`` false says that there is none.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from vda.tracks.enriched import Enriched
+from vda.tracks.jsonstream import Event, rewrite, stream
+from vda.tracks.records import Asked, Record, Source, frame_of, number_of, numbers_of
+
+NAME = "classic"
+_ARRAYS = ("tracks",)
+_TRACK_KEYS = ("track_id", "tracker_id", "object_id", "instance_id")
+_CATEGORY_KEYS = ("class", "category", "label", "class_name")
+
+
+def source(path: Path, asked: Asked) -> Source:
+    """The intrinsics, image size and rate that the file itself gives."""
+    values = {event.key: event.value for event in stream(path, _ARRAYS) if event.kind == "value"}
+    metadata = values.get("metadata") if isinstance(values.get("metadata"), dict) else {}
+    own = values.get("intrinsics") if isinstance(values.get("intrinsics"), dict) else {}
+    sizes = [given for given in (own, metadata) if isinstance(given, dict)]
+    size = next((found for given in sizes if (found := _size(given))), None)
+    numbers = [number_of(own.get(name)) for name in ("fx", "fy", "cx", "cy")] if isinstance(own, dict) else []
+    focal = (numbers[0], numbers[1], numbers[2], numbers[3]) if own else None
+    rate = number_of(metadata.get("fps")) if isinstance(metadata, dict) else 0.0
+    return Source(frame_base=0, size=size, fps=rate if rate > 0 else None, focal=focal)
+
+
+def _size(given: dict[str, Any]) -> tuple[int, int] | None:
+    width, height = number_of(given.get("width")), number_of(given.get("height"))
+    return (round(width), round(height)) if width >= 1 and height >= 1 else None
+
+
+def records(path: Path, source: Source, asked: Asked) -> Iterator[Record]:
+    for event in stream(path, _ARRAYS):
+        if event.kind == "item":
+            yield _record(event.value)
+
+
+def _record(value: Any) -> Record:
+    if not isinstance(value, dict):
+        return Record(None, readable=False)
+    return Record(
+        frame=frame_of(value.get("frame")),
+        box=numbers_of(value.get("bbox"), 4),  # type: ignore[arg-type]
+        point=numbers_of(value.get("contact_2d"), 2),  # type: ignore[arg-type]
+        detected=value.get("detected") is not False,
+        track_id=next((value[key] for key in _TRACK_KEYS if key in value), None),
+        category=next((value[key] for key in _CATEGORY_KEYS if key in value), None),
+        mask=value.get("segmentation"),
+    )
+
+
+def write(path: Path, output: Path, enriched: Enriched) -> None:
+    """Write the file again: fields added to each record and to ``metadata``, all else as it was."""
+    row = -1
+    metadata_written = False
+
+    def change(event: Event) -> Any:
+        nonlocal row, metadata_written
+        if event.kind == "item":
+            row += 1
+            return {**event.value, **enriched.fields(row)} if isinstance(event.value, dict) else event.value
+        if event.key == "metadata" and isinstance(event.value, dict):
+            metadata_written = True
+            return {**event.value, **enriched.metadata()}
+        if event.kind == "close":
+            return {} if metadata_written else {"metadata": enriched.metadata()}
+        return event.value
+
+    rewrite(path, output, _ARRAYS, change)

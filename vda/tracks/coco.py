@@ -1,0 +1,122 @@
+"""COCO-style JSON: ``images``, ``annotations`` with ``bbox`` [x, y, width, height], ``categories``, ``videos``.
+
+The frame of an annotation is its image's ``frame_id``, which COCO-video files count from 0; where there is only
+``mot_frame_id``, it counts from 1; where there is neither, it is the number in the image's file name, and the user
+has to say how that counts. A list of results (``image_id``, ``bbox``, ``score``) is read too, ``image_id`` being the
+frame. COCO measures pixels from the corner of the image, half a pixel off our Convention.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vda.errors import InputError
+from vda.tracks.enriched import Enriched
+from vda.tracks.jsonstream import Event, rewrite, stream
+from vda.tracks.records import Asked, Record, Source, frame_of, number_of, numbers_of
+
+NAME = "coco"
+_ARRAYS = ("annotations", "images")
+_FRAME_FIELDS: tuple[tuple[str, int | None], ...] = (("frame_id", 0), ("mot_frame_id", 1), ("file_name", None))
+_CORNER_TO_CENTRE = 0.5
+
+
+@dataclass
+class _Index:
+    """What the annotations refer to by id."""
+
+    frames: dict[Any, int | None] = field(default_factory=dict)
+    categories: dict[Any, Any] = field(default_factory=dict)
+    sizes: set[tuple[int, int]] = field(default_factory=set)
+    videos: set[Any] = field(default_factory=set)
+    rates: list[float] = field(default_factory=list)
+    frame_field: str = "image_id"
+    frame_base: int | None = None
+
+
+def _index(path: Path) -> _Index:
+    index, images = _Index(), []
+    for event in stream(path, _ARRAYS):
+        if event.kind == "item" and event.key == "images" and isinstance(event.value, dict):
+            images.append(event.value)
+        elif event.kind == "value" and event.key in {"categories", "videos"} and isinstance(event.value, list):
+            _add_names(index, event.key, [entry for entry in event.value if isinstance(entry, dict)])
+    for name, base in _FRAME_FIELDS:
+        if images and all(frame_of(image.get(name)) is not None for image in images):
+            index.frame_field, index.frame_base = name, base
+            break
+    for image in images:
+        index.frames[image.get("id")] = frame_of(image.get(index.frame_field))
+        index.videos.add(image.get("video_id"))
+        width, height = number_of(image.get("width")), number_of(image.get("height"))
+        if width >= 1 and height >= 1:
+            index.sizes.add((round(width), round(height)))
+    return index
+
+
+def _add_names(index: _Index, key: str, entries: list[dict[str, Any]]) -> None:
+    if key == "categories":
+        index.categories.update({entry.get("id"): entry.get("name") for entry in entries})
+    else:
+        index.rates.extend(rate for entry in entries if (rate := number_of(entry.get("fps"))) > 0)
+
+
+def source(path: Path, asked: Asked) -> Source:
+    index = _index(path)
+    if len(index.videos) > 1:
+        raise InputError(
+            f"{path} holds the frames of {len(index.videos)} videos.", "Make one track file for each video."
+        )
+    size = index.sizes.pop() if len(index.sizes) == 1 else None
+    return Source(index.frame_base, size, index.rates[0] if index.rates else None)
+
+
+def records(path: Path, source: Source, asked: Asked) -> Iterator[Record]:
+    index = _index(path)
+    for event in stream(path, _ARRAYS):
+        if event.kind == "item" and event.key != "images":
+            yield _record(event.value, index)
+
+
+def _record(value: Any, index: _Index) -> Record:
+    if not isinstance(value, dict):
+        return Record(None, readable=False)
+    image = value.get("image_id")
+    frame = index.frames.get(image) if index.frames else frame_of(image)
+    category = value.get("category_id")
+    return Record(
+        frame=frame,
+        box=_corners(value.get("bbox")),
+        track_id=next((value[key] for key in ("track_id", "instance_id") if key in value), None),
+        category=index.categories.get(category, category),
+        mask=value.get("segmentation"),
+    )
+
+
+def _corners(bbox: Any) -> tuple[float, float, float, float] | None:
+    numbers = numbers_of(bbox, 4)
+    if numbers is None:
+        return None
+    left, top = numbers[0] - _CORNER_TO_CENTRE, numbers[1] - _CORNER_TO_CENTRE
+    return left, top, left + numbers[2], top + numbers[3]
+
+
+def write(path: Path, output: Path, enriched: Enriched) -> None:
+    """Write the file again: fields added to each annotation and to ``info``, all else as it was."""
+    row = -1
+    told = False
+
+    def change(event: Event) -> Any:
+        nonlocal row, told
+        if event.kind == "item" and event.key != "images":
+            row += 1
+            return {**event.value, **enriched.fields(row)} if isinstance(event.value, dict) else event.value
+        if event.kind == "value" and event.key == "info" and isinstance(event.value, dict):
+            told = True
+            return {**event.value, **enriched.metadata()}
+        if event.kind == "close":
+            return {} if told else {"info": enriched.metadata()}
+        return event.value
+
+    rewrite(path, output, _ARRAYS, change)

@@ -1,0 +1,111 @@
+"""What enriching found out for every record, and how it is spelled in a file.
+
+In go columns; out come the fields of one record, or names and numbers for flat tables. This file does not know how
+depth is measured, nor any track format.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vda.tracks.records import Skip
+
+_SIGNIFICANT_DIGITS = 7
+
+
+@dataclass
+class Enriched:
+    """One row a record, NaN where ``skip`` says why there is nothing.
+
+    ``depth`` and ``spread`` float64 [N], ``share`` [N] of valid pixels, ``position`` [N, 3] in camera coordinates:
+    metres, or without unit where ``relative``. With smoothing: ``smoothed`` [N, 3], ``velocity`` [N, 3] (a second)
+    and ``bridged`` [N], whether the record had no position of its own.
+    """
+
+    depth: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    share: NDArray[np.float64]
+    position: NDArray[np.float64]
+    skip: NDArray[np.uint8]
+    relative: bool = False
+    smoothed: NDArray[np.float64] | None = None
+    velocity: NDArray[np.float64] | None = None
+    bridged: NDArray[np.bool_] | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def empty(cls, skip: NDArray[np.uint8], relative: bool) -> "Enriched":
+        """Nothing found yet; ``skip`` is what reading the file found out already."""
+        depth, spread, share = (np.full(len(skip), np.nan) for _ in range(3))
+        return cls(depth, spread, share, np.full((len(skip), 3), np.nan), skip.copy(), relative)
+
+    def skipped(self) -> dict[str, int]:
+        """How many records have no position, by reason."""
+        counts = Counter(self.skip[self.skip != Skip.NONE].tolist())
+        return {Skip(code).text: counts[code] for code in sorted(counts)}
+
+    def metadata(self) -> dict[str, Any]:
+        """What goes into the file's own metadata: counts, reasons, and how the numbers came about."""
+        skipped = self.skipped()
+        return {
+            "vda_processed": int((self.skip == Skip.NONE).sum()),
+            "vda_skipped": sum(skipped.values()),
+            "vda_skipped_reasons": skipped,
+            **{f"vda_{name}": value for name, value in self.about.items()},
+        }
+
+    def fields(self, row: int) -> dict[str, Any]:
+        """The fields added to record ``row``. A record without a position gets the reason instead of numbers."""
+        valid = self.skip[row] == Skip.NONE
+        fields: dict[str, Any] = {"vda_valid": bool(valid)}
+        if valid:
+            suffix = "_relative" if self.relative else ""
+            fields[f"vda_depth{suffix}"] = _number(self.depth[row])
+            fields[f"vda_depth{suffix}_std"] = _number(self.spread[row])
+            fields["vda_position_relative" if self.relative else "vda_position_3d"] = _xyz(self.position[row])
+            fields["vda_valid_share"] = _number(self.share[row])
+        else:
+            fields["vda_reason"] = Skip(self.skip[row]).text
+        if self.smoothed is not None and self.velocity is not None and self.bridged is not None:
+            fields |= _motion(self.smoothed[row], self.velocity[row], bool(self.bridged[row]))
+        return fields
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """The same for flat tables: names and arrays of numbers, one value a record."""
+        suffix = "_relative" if self.relative else ""
+        columns: dict[str, NDArray[Any]] = {
+            f"vda_depth{suffix}": self.depth,
+            f"vda_depth{suffix}_std": self.spread,
+            "vda_valid_share": self.share,
+        }
+        stem = "vda_relative" if self.relative else "vda"
+        columns |= {f"{stem}_{axis}": self.position[:, i] for i, axis in enumerate("xyz")}
+        if self.smoothed is not None and self.velocity is not None and self.bridged is not None:
+            columns |= {f"vda_smoothed_{axis}": self.smoothed[:, i] for i, axis in enumerate("xyz")}
+            columns |= {f"vda_velocity_{axis}": self.velocity[:, i] for i, axis in enumerate("xyz")}
+            columns["vda_speed"] = np.linalg.norm(self.velocity, axis=1)
+            columns["vda_bridged"] = self.bridged
+        return columns
+
+
+def _motion(smoothed: NDArray[np.float64], velocity: NDArray[np.float64], bridged: bool) -> dict[str, Any]:
+    if np.isnan(smoothed[0]):
+        return {}
+    return {
+        "vda_position_smoothed": _xyz(smoothed),
+        "vda_velocity": _xyz(velocity),
+        "vda_speed": _number(float(np.linalg.norm(velocity))),
+        "vda_bridged": bridged,
+    }
+
+
+def _xyz(vector: NDArray[np.float64]) -> dict[str, float | None]:
+    return {axis: _number(number) for axis, number in zip("xyz", vector, strict=True)}
+
+
+def _number(number: float) -> float | None:
+    """Seven significant digits: finer than any depth, and files stay small. JSON has no NaN."""
+    return float(f"{number:.{_SIGNIFICANT_DIGITS}g}") if np.isfinite(number) else None

@@ -1,0 +1,159 @@
+"""JSON files of any size, one record at a time, in and out.
+
+In goes a file; out come its top-level keys and the elements of the arrays named, in the file's order, so that a
+file can be read and written again in constant memory. NaN, which Python writes and JSON forbids, is read. This
+file does not know what the records mean.
+"""
+
+import json
+import re
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+from vda.errors import InputError
+from vda.files import atomic_writer
+
+_BLOCK_CHARS = 1 << 20
+_WHITESPACE = re.compile(r"[ \t\r\n]*")
+_DECODER = json.JSONDecoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """``open`` and ``close`` of the top-level object; ``value``, a key with all that it holds; ``begin``, ``item``
+    by ``item``, ``end`` of a streamed array (key None: a list that is the file's top level).
+    """
+
+    kind: Literal["value", "begin", "item", "end", "open", "close"]
+    key: str | None = None
+    value: Any = None
+
+
+def stream(path: Path, arrays: Collection[str] = ()) -> Iterator[Event]:
+    """Yield the top level of ``path``: an object (``open`` ... ``close``), or one or more lists one after another.
+
+    Raises ``InputError`` where the text is not JSON or ends too early, with the count of whole records before.
+    """
+    try:
+        with path.open(encoding="utf-8-sig") as handle:
+            scanner = _Scanner(handle, path)
+            if scanner.peek() == "{":
+                yield from scanner.members(arrays)
+            while scanner.peek() == "[":
+                yield from scanner.elements(None)
+            if scanner.peek():
+                raise scanner.broken(f"unexpected {scanner.peek()!r}")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} could not be read: {error}.", "Check the path and the file.") from error
+
+
+class _Scanner:
+    """A window onto the text: everything before ``at`` is done with."""
+
+    def __init__(self, handle: TextIO, path: Path) -> None:
+        self.handle, self.path = handle, path
+        self.text, self.at, self.ended, self.items = "", 0, False, 0
+
+    def fill(self) -> bool:
+        """Read on; False at the end. The window doubles while one value does not fit, so the cost stays linear."""
+        rest = self.text[self.at :]
+        more = self.handle.read(max(_BLOCK_CHARS, len(rest)))
+        self.text, self.at, self.ended = rest + more, 0, not more
+        return bool(more)
+
+    def peek(self) -> str:
+        """The next character that is no space; empty at the end of the file."""
+        while True:
+            match = _WHITESPACE.match(self.text, self.at)
+            self.at = match.end() if match else self.at
+            if self.at < len(self.text):
+                return self.text[self.at]
+            if not self.fill():
+                return ""
+
+    def take(self, wanted: str) -> None:
+        found = self.peek()
+        if found != wanted:
+            raise self.broken(f"{wanted!r} expected, found {found!r}")
+        self.at += 1
+
+    def value(self) -> Any:
+        """The next whole value. One that touches the end of the window may go on: 12 could be 123."""
+        self.peek()
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self.text, self.at)
+            except json.JSONDecodeError as error:
+                if not self.fill():
+                    raise self.broken(error.msg) from error
+                continue
+            except RecursionError as error:
+                raise self.broken("nested too deeply") from error
+            if end < len(self.text) or self.ended or not self.fill():
+                self.at = end
+                return value
+
+    def members(self, arrays: Collection[str]) -> Iterator[Event]:
+        self.take("{")
+        yield Event("open")
+        while self.peek() != "}":
+            key = self.value()
+            self.take(":")
+            if key in arrays and self.peek() == "[":
+                yield from self.elements(key)
+            else:
+                yield Event("value", key, self.value())
+            if self.peek() != "}":
+                self.take(",")
+        self.take("}")
+        yield Event("close")
+
+    def elements(self, key: str | None) -> Iterator[Event]:
+        self.take("[")
+        yield Event("begin", key)
+        while self.peek() != "]":
+            yield Event("item", key, self.value())
+            self.items += 1
+            if self.peek() != "]":
+                self.take(",")
+        self.take("]")
+        yield Event("end", key)
+
+    def broken(self, what: str) -> InputError:
+        if not self.peek():
+            return InputError(
+                f"{self.path} ends in the middle: {self.items} whole records come before that.",
+                "Get the whole file again, or cut off the broken end and close the brackets.",
+            )
+        return InputError(
+            f"{self.path} is not JSON after its first {self.items} records: {what}.", "Make the file again."
+        )
+
+
+def rewrite(path: Path, output: Path, arrays: Collection[str], change: Callable[[Event], Any]) -> None:
+    """Write ``path`` again as ``output``, every value and item replaced by what ``change`` makes of it.
+
+    For the ``close`` of the object ``change`` returns a dict of members to add at its end.
+    """
+    separator = ""
+    with atomic_writer(output) as handle:
+        for event in stream(path, arrays):
+            text, separator = _rendered(event, change, separator)
+            handle.write(text.encode())
+
+
+def _rendered(event: Event, change: Callable[[Event], Any], separator: str) -> tuple[str, str]:
+    """The text of one event, and what separates it from the next."""
+    name = "" if event.key is None or event.kind == "item" else f"{json.dumps(event.key)}: "
+    if event.kind == "open":
+        return "{\n", ""
+    if event.kind == "begin":
+        return f"{separator}{name}[\n", ""
+    if event.kind == "end":
+        return ("\n]", ",\n") if event.key is not None else ("\n]\n", "")
+    if event.kind == "close":
+        added = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in change(event).items()]
+        return (separator if added else "") + ",\n".join(added) + "\n}\n", ""
+    return f"{separator}{name}{json.dumps(change(event))}", ",\n"

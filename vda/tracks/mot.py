@@ -1,0 +1,80 @@
+"""MOTChallenge text: ``frame, id, left, top, width, height, confidence, ...``, one record a line.
+
+Frames, ids and pixels count from 1: the top-left pixel is (1, 1). An id of -1 is a detection that belongs to no
+track. The seventh to tenth number differ from year to year and are left alone.
+"""
+
+import configparser
+from collections.abc import Iterator
+from pathlib import Path
+
+from vda.tracks.enriched import Enriched
+from vda.tracks.records import NO_NUMBERS, Asked, Record, Source, frame_of, number_of
+from vda.tracks.textfiles import read_lines, rewrite_lines
+
+NAME = "mot"
+
+
+def looks_like(line: str) -> bool:
+    """Whether ``line`` is six numbers or more, separated by commas or spaces."""
+    words = _words(line)
+    try:
+        return len([float(word) for word in words]) >= 6
+    except ValueError:
+        return False
+
+
+def source(path: Path, asked: Asked) -> Source:
+    """Size and rate from the ``seqinfo.ini`` that the benchmark puts beside the file or its folder."""
+    parser = configparser.ConfigParser()
+    for folder in (path.parent, path.parent.parent):
+        try:
+            if parser.read(folder / "seqinfo.ini") and parser.has_section("Sequence"):
+                sequence = parser["Sequence"]
+                width, height = sequence.getint("imWidth", 0), sequence.getint("imHeight", 0)
+                rate = sequence.getfloat("frameRate", 0.0)
+                return Source(1, (width, height) if width and height else None, rate or None)
+        except (configparser.Error, ValueError):
+            return Source(1, notes=(f"{folder / 'seqinfo.ini'} cannot be read and is ignored.",))
+    return Source(frame_base=1)
+
+
+def records(path: Path, source: Source, asked: Asked) -> Iterator[Record]:
+    for line in read_lines(path):
+        if _is_record(line):
+            yield _record(_words(line))
+
+
+def _is_record(line: str) -> bool:
+    return bool(line.strip()) and not line.lstrip().startswith("#")
+
+
+def _words(line: str) -> list[str]:
+    return [word.strip() for word in line.split(",")] if "," in line else line.split()
+
+
+def _record(words: list[str]) -> Record:
+    if len(words) < 6:
+        return Record(None, readable=False)
+    left, top, width, height = (number_of(word) for word in words[2:6])
+    box = (left - 1, top - 1, left - 1 + width, top - 1 + height)
+    track = frame_of(words[1]) if words[1].isdigit() else None
+    category = words[7] if len(words) == 9 else None
+    return Record(frame_of(number_of(words[0])), box if len(box) == 4 else NO_NUMBERS, None, True, track, category)
+
+
+def write(path: Path, output: Path, enriched: Enriched) -> None:
+    """Append columns to every line, NaN where there is no position; which and why is said in a file beside it."""
+    names = enriched.columns()
+    row = -1
+
+    def change(line: str) -> str:
+        nonlocal row
+        if not _is_record(line):
+            return line
+        row += 1
+        values = (f"{float(column[row]):.7g}" for column in names.values())
+        separator = "," if "," in line else " "
+        return separator.join([line.rstrip(", "), *values, str(int(enriched.skip[row]))])
+
+    rewrite_lines(path, output, change)

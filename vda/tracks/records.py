@@ -1,0 +1,259 @@
+"""What the formats read into: one row a record, in columns, so that tens of millions fit in memory.
+
+In go single records as a format's reader meets them; out come arrays, with a reason for every record that has no
+place in the image. This file does not know any format, nor depth.
+"""
+
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vda.camera import Intrinsics
+from vda.errors import InputError
+
+NOWHERE = float("nan")
+NO_NUMBERS = (NOWHERE, NOWHERE, NOWHERE, NOWHERE)
+UNNUMBERED = np.iinfo(np.int64).min
+
+
+class Skip(IntEnum):
+    """Why a record has no position; 0 where it has one."""
+
+    NONE = 0
+    UNDETECTED = 1
+    UNREADABLE = 2
+    NO_FRAME = 3
+    NO_PLACE = 4
+    NOT_A_NUMBER = 5
+    INSIDE_OUT = 6
+    OUTSIDE = 7
+    NO_MASK = 8
+    NO_DEPTH = 9
+    FEW_VALID = 10
+    BEYOND_CALIBRATION = 11
+    NO_RAY = 12
+
+    @property
+    def text(self) -> str:
+        return _SKIP_TEXTS[self]
+
+
+_SKIP_TEXTS = {
+    Skip.NONE: "",
+    Skip.UNDETECTED: "not detected",
+    Skip.UNREADABLE: "the record cannot be read",
+    Skip.NO_FRAME: "no frame number",
+    Skip.NO_PLACE: "neither a point nor a box",
+    Skip.NOT_A_NUMBER: "a coordinate is not a finite number",
+    Skip.INSIDE_OUT: "the box is turned inside out",
+    Skip.OUTSIDE: "outside the image",
+    Skip.NO_MASK: "no mask",
+    Skip.NO_DEPTH: "no depth for the frame",
+    Skip.FEW_VALID: "too few valid depth pixels",
+    Skip.BEYOND_CALIBRATION: "farther than the calibration reaches",
+    Skip.NO_RAY: "outside what the lens model covers",
+}
+
+
+@dataclass(slots=True)
+class Record:
+    """One record as its format wrote it: ``frame`` counted from the format's base, pixels in our Convention.
+
+    ``box`` is (x1, y1, x2, y2) and ``point`` (x, y); None where the record has none, NaN where it has nonsense.
+    """
+
+    frame: int | None
+    box: tuple[float, float, float, float] | None = None
+    point: tuple[float, float] | None = None
+    detected: bool = True
+    track_id: Any = None
+    category: Any = None
+    mask: Any = None
+    readable: bool = True
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a file says about itself besides its records; None where it says nothing.
+
+    ``frame_base`` is the number of the first frame in this file, ``size`` the (width, height) its pixels are for.
+    """
+
+    frame_base: int | None = None
+    size: tuple[int, int] | None = None
+    fps: float | None = None
+    focal: tuple[float, float, float, float] | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user said about the file: it wins over what the file says.
+
+    ``size`` is the video's (width, height), for formats that write fractions of it.
+    """
+
+    frame_base: int | None = None
+    frame_field: str | None = None
+    size: tuple[int, int] | None = None
+    masks: bool = False
+
+
+@dataclass
+class Tracks:
+    """All records of a file, in its order: N rows.
+
+    ``frame`` int64 [N], zero-based frame index; ``box`` float64 [N, 4] and ``point`` float64 [N, 2] in pixels, NaN
+    where there is none; ``track`` and ``category`` int64 [N], indices into the lists of names, -1 for none;
+    ``skip`` uint8 [N] (``Skip``); ``masks`` the segmentations of the records that have one, where asked for.
+    """
+
+    path: Path
+    format: str
+    source: Source
+    frame: NDArray[np.int64]
+    box: NDArray[np.float64]
+    point: NDArray[np.float64]
+    track: NDArray[np.int64]
+    category: NDArray[np.int64]
+    skip: NDArray[np.uint8]
+    track_names: list[Any]
+    category_names: list[Any]
+    masks: dict[int, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def intrinsics(self, width: int, height: int) -> Intrinsics | None:
+        """The file's own camera: for its own image size, or for the ``width`` x ``height`` of the video."""
+        if self.source.focal is None:
+            return None
+        return Intrinsics(*(self.source.size or (width, height)), *self.source.focal)
+
+
+def collect(path: Path, name: str, source: Source, records: Iterable[Record], asked: Asked) -> Tracks:
+    """Read all ``records`` into columns, frames counted from 0.
+
+    Raises ``InputError`` where neither the format nor the user says whether frames count from 0 or from 1.
+    """
+    numbers, states = array("q"), array("B")
+    boxes, points = array("d"), array("d")
+    track, category = _Names(), _Names()
+    masks: dict[int, Any] = {}
+    for row, record in enumerate(records):
+        numbers.append(UNNUMBERED if record.frame is None else record.frame)
+        states.append(_first_reason(record))
+        boxes.extend(record.box or NO_NUMBERS)
+        points.extend(record.point or NO_NUMBERS[:2])
+        track.append(record.track_id)
+        category.append(record.category)
+        if asked.masks and record.mask is not None:
+            masks[row] = record.mask
+    tracks = Tracks(
+        path=path,
+        format=name,
+        source=source,
+        frame=np.array(numbers, np.int64),
+        box=np.array(boxes, np.float64).reshape(-1, 4),
+        point=np.array(points, np.float64).reshape(-1, 2),
+        track=np.array(track.codes, np.int64),
+        category=np.array(category.codes, np.int64),
+        skip=np.array(states, np.uint8),
+        track_names=list(track.names),
+        category_names=list(category.names),
+        masks=masks,
+    )
+    _count_from_zero(tracks, asked.frame_base)
+    _find_inside_out(tracks)
+    return tracks
+
+
+class _Names:
+    """Ids as small numbers: tracks are called 7, "7" or "person-7"."""
+
+    def __init__(self) -> None:
+        self.names: dict[Any, int] = {}
+        self.codes = array("q")
+
+    def append(self, name: Any) -> None:
+        if name is None or name == "":
+            self.codes.append(-1)
+            return
+        hashable = name if isinstance(name, int | float | str) else str(name)
+        self.codes.append(self.names.setdefault(hashable, len(self.names)))
+
+
+def _first_reason(record: Record) -> Skip:
+    if not record.readable:
+        return Skip.UNREADABLE
+    if record.frame is None:
+        return Skip.NO_FRAME
+    if not record.detected:
+        return Skip.UNDETECTED
+    place = record.point or record.box
+    if place is None:
+        return Skip.NO_PLACE
+    return Skip.NONE if all(np.isfinite(place)) else Skip.NOT_A_NUMBER
+
+
+def _count_from_zero(tracks: Tracks, asked_base: int | None) -> None:
+    numbered = tracks.frame != UNNUMBERED
+    lowest = int(tracks.frame[numbered].min()) if numbered.any() else 0
+    base = asked_base if asked_base is not None else tracks.source.frame_base
+    if base is None and numbered.any() and lowest > 0:
+        raise InputError(
+            f"{tracks.path} does not say whether its frames count from 0 or from 1 (its lowest is {lowest}).",
+            "Say it with --frame-base 0 or --frame-base 1.",
+        )
+    base = base or 0
+    if lowest < base:
+        raise InputError(
+            f"{tracks.path} has a frame {lowest}, but {tracks.format} frames count from {base}.",
+            "Say how this file counts with --frame-base 0 or --frame-base 1."
+            if lowest >= 0
+            else "Frames cannot be negative: check the file.",
+        )
+    tracks.frame[numbered] -= base
+    tracks.frame[~numbered] = -1
+
+
+def _find_inside_out(tracks: Tracks) -> None:
+    """A box whose right edge lies left of its left one says nothing about where the object is."""
+    used = np.isnan(tracks.point[:, 0])
+    inside_out = (tracks.box[:, 2] < tracks.box[:, 0]) | (tracks.box[:, 3] < tracks.box[:, 1])
+    tracks.skip[used & inside_out & (tracks.skip == Skip.NONE)] = Skip.INSIDE_OUT
+
+
+def numbers_of(values: Any, count: int) -> tuple[float, ...] | None:
+    """``count`` numbers from a list; None where there is no value, NaN where one is not a number."""
+    if values is None:
+        return None
+    if not isinstance(values, list | tuple) or len(values) < count:
+        return (NOWHERE,) * count
+    return tuple(number_of(value) for value in values[:count])
+
+
+def number_of(value: Any) -> float:
+    """A number, or NaN. JSON may hold integers that no float can."""
+    try:
+        return float(value) if value is not None and not isinstance(value, bool) else NOWHERE
+    except (TypeError, ValueError, OverflowError):
+        return NOWHERE
+
+
+def frame_of(value: Any) -> int | None:
+    """The frame's number: an integer, a whole float, digits, or a name that ends in digits ("frame_00012.png")."""
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, str):
+        stem = value.strip().rsplit(".", 1)[0] if not value.strip().isdigit() else value.strip()
+        digits = stem[len(stem.rstrip("0123456789")) :]
+        value = int(digits) if digits and len(digits) < 19 else None
+    number = number_of(value)
+    return int(number) if np.isfinite(number) and number == int(number) and abs(number) < 2**62 else None

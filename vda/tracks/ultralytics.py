@@ -1,0 +1,181 @@
+"""Ultralytics results: the folder of label files that ``save_txt`` writes, and what ``Results.to_json`` gives.
+
+A label file ``<video>_<frame>.txt`` holds a frame, counted from 1 in videos (from 0 in streams): a line is ``class
+x_center y_center width height [confidence] [id]``, in fractions of the image, or ``class`` and the corners of a
+polygon. JSON is one list a frame, as a list of lists or line after line, frames counted by their place from 0; or
+one list of objects that name their ``frame``. Pixels are measured from the corner of the image, half a pixel off our
+Convention. Label files of poses look like those of polygons and are not meant.
+"""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from vda.errors import InputError
+from vda.files import storage_errors
+from vda.tracks.enriched import Enriched
+from vda.tracks.flat import FRAME_FIELDS
+from vda.tracks.jsonstream import Event, rewrite, stream
+from vda.tracks.records import Asked, Record, Source, frame_of, number_of
+from vda.tracks.textfiles import read_lines, rewrite_lines
+
+NAME = "ultralytics"
+_CORNER_TO_CENTRE = 0.5
+_BOX_WORDS = 5
+
+
+def label_files(folder: Path) -> list[tuple[int | None, Path]]:
+    """The label files with the frame number in their names, in that order."""
+    files = [(_label_frame(path), path) for path in folder.glob("*.txt") if path.name != "classes.txt"]
+    return sorted(files, key=lambda entry: (entry[0] is None, entry[0] or 0, entry[1].name))
+
+
+def _label_frame(path: Path) -> int | None:
+    _, separator, digits = path.stem.rpartition("_")
+    return int(digits) if separator and digits.isdigit() and len(digits) < 19 else None
+
+
+def source(path: Path, asked: Asked) -> Source:
+    if path.is_dir():
+        if asked.size is None:
+            raise InputError(
+                f"The labels in {path} are fractions of an image whose size is not known.",
+                "Enrich them in a scene, or give the size of the depth images' video with --track-size WxH.",
+            )
+        numbers = [frame for frame, _ in label_files(path) if frame is not None]
+        return Source(frame_base=0 if 0 in numbers else 1)
+    return Source(frame_base=None if _is_flat(path) else 0)
+
+
+def _is_flat(path: Path) -> bool:
+    """Whether the first list holds objects that name their frame."""
+    first = next((event.value for event in stream(path) if event.kind == "item"), None)
+    return isinstance(first, dict) and any(name in first for name in FRAME_FIELDS)
+
+
+def records(path: Path, source: Source, asked: Asked) -> Iterator[Record]:
+    if not path.is_dir():
+        return (_object_record(frame, value, asked) for frame, value in _objects(path))
+    return (
+        _label_record(frame, line.split(), asked.size or (1, 1))
+        for frame, file in label_files(path)
+        for line in read_lines(file)
+        if line.strip()
+    )
+
+
+def _objects(path: Path) -> Iterator[tuple[int | None, Any]]:
+    """Every object with its frame: named in it, or the place of its list."""
+    flat = _is_flat(path)
+    frame = -1
+    for event in stream(path):
+        if event.kind == "begin":
+            frame += 1
+        elif event.kind == "item" and isinstance(event.value, list):
+            yield from ((frame, value) for value in event.value)
+            frame += 1
+        elif event.kind == "item" and flat and isinstance(event.value, dict):
+            name = next((name for name in FRAME_FIELDS if name in event.value), "")
+            yield frame_of(event.value.get(name)), event.value
+        elif event.kind == "item":
+            yield frame, event.value
+
+
+def _object_record(frame: int | None, value: Any, asked: Asked) -> Record:
+    if not isinstance(value, dict):
+        return Record(None, readable=False)
+    box = value.get("box")
+    box = box if isinstance(box, dict) else {}
+    named = [(number_of(box.get(f"x{i}")), number_of(box.get(f"y{i}"))) for i in range(1, 5) if f"x{i}" in box]
+    return Record(
+        frame=frame,
+        box=_around(named) if named else None,
+        track_id=value.get("track_id"),
+        category=value.get("name", value.get("class")),
+        mask=_polygon(value.get("segments")) if asked.masks else None,
+    )
+
+
+def _around(corners: list[tuple[float, float]]) -> tuple[float, float, float, float]:
+    """The upright box: of two corners as they are, of four (a turned box) the one around them."""
+    if len(corners) == 2:
+        (x1, y1), (x2, y2) = corners
+    else:
+        x1, y1 = (min(values) for values in zip(*corners, strict=True))
+        x2, y2 = (max(values) for values in zip(*corners, strict=True))
+    return x1 - _CORNER_TO_CENTRE, y1 - _CORNER_TO_CENTRE, x2 - _CORNER_TO_CENTRE, y2 - _CORNER_TO_CENTRE
+
+
+def _polygon(segments: Any) -> list[list[float]] | None:
+    if not isinstance(segments, dict) or not segments.get("x"):
+        return None
+    return [[number_of(v) for pair in zip(segments["x"], segments["y"], strict=False) for v in pair]]
+
+
+def _label_record(frame: int | None, words: list[str], size: tuple[int, int]) -> Record:
+    numbers = [number_of(word) for word in words]
+    if len(numbers) < _BOX_WORDS:
+        return Record(None, readable=False)
+    extras = _extra_words(words)
+    places = numbers[1 : len(numbers) - extras]
+    points = [(x * size[0], y * size[1]) for x, y in zip(places[::2], places[1::2], strict=True)]
+    track = words[-1] if extras and words[-1].isdigit() else None
+    if len(points) == 2:
+        (x, y), (width, height) = points
+        box = _around([(x - width / 2, y - height / 2), (x + width / 2, y + height / 2)])
+        return Record(frame, box, track_id=track, category=words[0])
+    xs, ys = zip(*points, strict=True)
+    box = _around([(min(xs), min(ys)), (max(xs), max(ys))])
+    return Record(frame, box, track_id=track, category=words[0], mask=[[v for point in points for v in point]])
+
+
+def _extra_words(words: list[str]) -> int:
+    """How many of the last words are confidence and id; class and places are an odd number of words together.
+
+    Places are fractions, so a whole number above 1 at the end of an odd line is an id with a confidence before it.
+    """
+    if len(words) % 2 == 0:
+        return 1
+    id_at_end = words[-1].isdigit() and (int(words[-1]) > 1 or len(words) == _BOX_WORDS + 2)
+    return 2 if id_at_end and len(words) > _BOX_WORDS else 0
+
+
+def write(path: Path, output: Path, enriched: Enriched) -> None:
+    """Write the file or folder again with fields added; counts and reasons are said in a file beside it."""
+    if path.is_dir():
+        _write_labels(path, output, enriched)
+    else:
+        _write_json(path, output, enriched)
+
+
+def _write_json(path: Path, output: Path, enriched: Enriched) -> None:
+    row = -1
+
+    def added(value: Any) -> Any:
+        nonlocal row
+        row += 1
+        return {**value, **enriched.fields(row)} if isinstance(value, dict) else value
+
+    def change(event: Event) -> Any:
+        return [added(value) for value in event.value] if isinstance(event.value, list) else added(event.value)
+
+    rewrite(path, output, (), change)
+
+
+def _write_labels(folder: Path, output: Path, enriched: Enriched) -> None:
+    columns = list(enriched.columns().values())
+    row = -1
+
+    def change(line: str) -> str:
+        nonlocal row
+        if not line.strip():
+            return line
+        row += 1
+        return " ".join([line, *(f"{float(column[row]):.7g}" for column in columns), str(int(enriched.skip[row]))])
+
+    with storage_errors(output):
+        shutil.rmtree(output, ignore_errors=True)
+        output.mkdir(parents=True)
+    for _, file in label_files(folder):
+        rewrite_lines(file, output / file.name, change)
