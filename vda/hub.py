@@ -1,0 +1,93 @@
+"""The Hugging Face hub as a place where files are: in its cache on this machine, or fetched from it.
+
+In go a repository and a file name; out come paths. ``HF_ENDPOINT``, ``HF_HUB_OFFLINE``, ``HF_HOME`` and the
+proxies are huggingface_hub's business, as are resuming, locking and the progress bar. This file does not know
+what models there are nor what is in the files.
+"""
+
+import errno
+import re
+import threading
+from pathlib import Path
+from typing import Any
+
+from vda.errors import WeightsError
+from vda.files import storage_errors
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def cached(repository: str, filename: str) -> Path | None:
+    """Return where the hub's cache holds the file, or None; nothing is asked of the network."""
+    from huggingface_hub import try_to_load_from_cache
+
+    path = try_to_load_from_cache(repository, filename)
+    return Path(path) if isinstance(path, str) else None
+
+
+def announced_sha256(path: Path) -> str | None:
+    """Return the sha256 that the hub announced for a file in its cache, or None where none is known.
+
+    The cache's snapshots are links to blobs that are named by the hub's entity tag, which for large files is the
+    sha256. Only this one link is followed: a blob may itself be a link into a store with names of another kind.
+    """
+    if not path.is_symlink():
+        return None
+    blob = path.readlink()
+    return blob.name if blob.parent.name == "blobs" and _SHA256.fullmatch(blob.name) else None
+
+
+def fetch(repository: str, filename: str, timeout_s: float) -> Path:
+    """Download the file into the hub's cache and return its place there; an interrupted download is resumed.
+
+    ``timeout_s`` bounds the wait for the hub's first answer, not the download. Raises ``WeightsError`` where the
+    hub cannot be reached, does not have the file or breaks off, ``StorageError`` where the disk is full.
+    """
+    from huggingface_hub import hf_hub_download
+
+    _require_answer(repository, filename, timeout_s)
+    try:
+        return Path(hf_hub_download(repository, filename))
+    # What may come out of the hub's client (its own errors, its HTTP library's, OSError) changes with its version.
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            with storage_errors(Path(filename)):
+                raise
+        raise WeightsError(
+            f"{filename} could not be fetched from {repository}: {_first_line(error)}.",
+            "Run the same command again: what had arrived is kept.",
+        ) from error
+
+
+def _require_answer(repository: str, filename: str, timeout_s: float) -> None:
+    """Ask the hub about the file, and raise ``WeightsError`` where no good answer comes within ``timeout_s``.
+
+    Asked in a thread, because looking up a name without a network cannot be interrupted and may take far longer.
+    """
+    outcome: list[Exception | None] = []
+    thread = threading.Thread(
+        target=lambda: outcome.append(_ask(repository, filename, timeout_s)), name="hub-probe", daemon=True
+    )
+    thread.start()
+    thread.join(timeout_s)
+    error = outcome[0] if outcome else TimeoutError(f"no answer within {timeout_s:g} s")
+    if error is not None:
+        raise WeightsError(
+            f"{filename} could not be fetched from {repository}: {_first_line(error)}.",
+            "Connect to the network, or give a file with --weights or VDA_WEIGHTS.",
+        ) from error
+
+
+def _ask(repository: str, filename: str, timeout_s: float) -> Exception | None:
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    try:
+        get_hf_file_metadata(hf_hub_url(repository, filename), timeout=timeout_s)
+    except Exception as error:
+        return error
+    return None
+
+
+def _first_line(error: BaseException) -> str:
+    lines: list[Any] = str(error).strip().splitlines() or [type(error).__name__]
+    return str(lines[0]).rstrip(".: ")
