@@ -87,7 +87,7 @@ class PatchEmbedding(nn.Module):
 class VisionTransformer(nn.Module):
     """DINOv2 without register tokens.
 
-    ``widths`` are the channels of the four maps that :meth:`forward` returns, ``patch`` the side of a cell in pixels.
+    ``widths`` are the channels of the four maps that :meth:`forward` returns, ``patch`` a cell's side in pixels.
     """
 
     def __init__(self, dim: int, heads: int, blocks: int, taps: Sequence[int], patch: int = 14) -> None:
