@@ -2,8 +2,8 @@
 
 The frame of an annotation is its image's ``frame_id``, which COCO-video files count from 0; where there is only
 ``mot_frame_id``, it counts from 1; where there is neither, it is the number in the image's file name, and the user
-has to say how that counts. A list of results (``image_id``, ``bbox``, ``score``) is read too, ``image_id`` being the
-frame. COCO measures pixels from the corner of the image, half a pixel off our Convention.
+has to say how that counts. A list of results (``image_id``, ``bbox``, ``score``) is read too, ``image_id`` being
+the frame. COCO measures pixels from the corner of the image, half a pixel off our Convention.
 """
 
 from collections.abc import Iterator

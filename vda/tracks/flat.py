@@ -1,8 +1,8 @@
 """Flat records under names: CSV with a header, and JSON lists of objects, as supervision's sinks write them.
 
 supervision writes ``x_min y_min x_max y_max class_id confidence tracker_id`` and whatever its user adds; the frame
-number is one of those additions, so its name varies, and nothing but a 0 occurring in it says whether it counts from
-0 or from 1. Other spellings that trackers use are read as well. Pixels are taken as they are written.
+number is one of those additions, so its name varies, and nothing but a 0 occurring in it says whether it counts
+from 0 or from 1. Other spellings that trackers use are read as well. Pixels are taken as they are written.
 """
 
 import csv
