@@ -35,7 +35,7 @@ def host_memory(
 ) -> HostMemory:
     """Read MemAvailable and the limits of this process' control groups, versions 1 and 2, at every level."""
     machine = machine or _machine_memory()
-    bounds = [machine, *(group for group in _group_memory(cgroup_root, membership, machine.total_bytes))]
+    bounds = [machine, *_group_memory(cgroup_root, membership, machine.total_bytes)]
     tightest = min(bounds, key=lambda bound: bound.available_bytes)
     used = max(bound.used_fraction for bound in bounds)
     return HostMemory(tightest.total_bytes, tightest.available_bytes, used, tightest.bound)
