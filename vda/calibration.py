@@ -1,0 +1,267 @@
+"""From relative inverse depth to metres: 1 / metres = scale * value + shift.
+
+In go known distances, known sizes, or another, metric source of depth; out comes a ``Calibration``, which is kept
+in the scene and read by everything that needs metres. Two numbers hold for a whole scene, because its depth is
+brought to one scale and shift; a scene of several shots is as metric as its shots are alike. This file does not
+know how depth was made.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+
+from vda.camera import Intrinsics, normalise, pixel_grid, resize_points
+from vda.errors import InputError, UsageError
+from vda.files import read_json, write_json
+from vda.sampling import DepthImages, Region, measure
+from vda.tracks import Skip, Source, Tracks
+
+Values = NDArray[np.float64]
+
+INVERSE_DEPTH = "inverse_depth"
+_RELATIVE_ERROR = 0.05
+_LEAST_RANGE = 0.2
+_LEAST_BOX_PX = 10
+_REFERENCE_FRAMES = 40
+_REFERENCE_LATTICE = 64
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """1 / metres = ``scale`` * value + ``shift``, for values of ``kind``; of depth the inverse is meant.
+
+    ``error`` is the median relative error of the distances it was fitted to (None where nothing was fitted).
+    """
+
+    scale: float
+    shift: float
+    kind: str = INVERSE_DEPTH
+    method: str = "given"
+    samples: int = 0
+    error: float | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if not np.isfinite([self.scale, self.shift]).all() or self.scale <= 0:
+            raise InputError(
+                f"The calibration ({self.method}) would have the scale {self.scale:.6g} and the shift "
+                f"{self.shift:.6g}: then what is nearer in the depth would be farther away.",
+                "Check the frames, pixels and metres that were given, and that the depth is right there.",
+            )
+
+    def metres(self, values: NDArray[np.floating]) -> Values:
+        """Depth in metres, float64; +inf where the calibrated inverse depth is not above 0; NaN stays NaN."""
+        inverse = self.scale * inverse_depth(values, self.kind) + self.shift
+        with np.errstate(divide="ignore"):
+            return np.where(inverse > 0, 1 / np.abs(inverse), np.where(np.isnan(inverse), np.nan, np.inf))
+
+
+@dataclass(frozen=True)
+class KnownDistance:
+    """A pixel of a frame, in the video's own size, whose depth along the optical axis is known."""
+
+    frame: int
+    x: float
+    y: float
+    metres: float
+
+    @classmethod
+    def parse(cls, text: str) -> "KnownDistance":
+        """Read ``FRAME:X,Y=METRES``."""
+        try:
+            place, metres = text.split("=")
+            frame, pixel = place.split(":")
+            x, y = pixel.split(",")
+            known = cls(int(frame), float(x), float(y), float(metres))
+        except ValueError as error:
+            raise UsageError(f"{text!r} is not a known distance.", "Write it as FRAME:X,Y=METRES.") from error
+        if not 0 < known.metres < np.inf:
+            raise UsageError(f"{text!r} is not a distance in front of the camera.", "Give metres above zero.")
+        return known
+
+
+def inverse_depth(values: NDArray[np.floating], kind: str) -> Values:
+    """``values`` as inverse depth, float64: as they are, or 1 / depth; depth of 0 and less is NaN."""
+    numbers: Values = np.asarray(values, np.float64)
+    if kind == INVERSE_DEPTH:
+        return numbers
+    return np.divide(1.0, numbers, out=np.full_like(numbers, np.nan), where=numbers > 0)
+
+
+def save_calibration(calibration: Calibration, path: Path) -> None:
+    write_json(path, asdict(calibration))
+
+
+def load_calibration(path: Path) -> Calibration | None:
+    """The calibration kept in ``path``; None where there is none."""
+    if not path.exists():
+        return None
+    value: dict[str, Any] = read_json(path)
+    try:
+        return Calibration(**{**value, "notes": tuple(value.get("notes", ()))})
+    except TypeError as error:
+        raise InputError(f"{path} is not a calibration.", "Calibrate again with vda enrich.") from error
+
+
+def from_known_distances(
+    known: Sequence[KnownDistance], depth: DepthImages, kind: str, size: tuple[int, int], window_px: int = 7
+) -> Calibration:
+    """Least squares in inverse depth over two points or more, in pixels of an image of ``size`` (width, height).
+
+    Raises ``InputError`` where a point has no depth, or all have the same.
+    """
+    if len(known) < 2:
+        raise UsageError("One known distance cannot give both scale and shift.", "Give two or more.")
+    region = Region(kind="window", window_px=window_px)
+    found = measure(_as_tracks(known), depth, size, region, lambda values: inverse_depth(values, kind))
+    for point, code in zip(known, found.skip, strict=True):
+        if code != Skip.NONE:
+            raise InputError(
+                f"The known distance at frame {point.frame}, pixel ({point.x:g}, {point.y:g}) is of no use: "
+                f"{Skip(code).text}.",
+                "Give a pixel that has depth.",
+            )
+    metres = np.array([point.metres for point in known])
+    design = np.stack([found.value, np.ones(len(known))], axis=1)
+    if np.linalg.matrix_rank(design, tol=1e-6 * np.abs(design).max()) < 2:
+        raise InputError(
+            "The known distances lie at one and the same relative depth: that gives no scale and shift.",
+            "Give one near and one far.",
+        )
+    scale, shift = np.linalg.lstsq(design, 1 / metres, rcond=None)[0]
+    calibration = Calibration(float(scale), float(shift), kind, "known distances", len(known))
+    fitted = calibration.metres(_from_inverse(found.value, kind))
+    notes = tuple(
+        f"frame {point.frame} ({point.x:g}, {point.y:g}): {point.metres:g} m given, {metre:.4g} m fitted, "
+        f"residual {metre - point.metres:+.3g} m"
+        for point, metre in zip(known, fitted, strict=True)
+    )
+    error = float(np.median(np.abs(fitted / metres - 1)))
+    return Calibration(float(scale), float(shift), kind, "known distances", len(known), error, notes)
+
+
+def _from_inverse(inverse: Values, kind: str) -> Values:
+    return inverse if kind == INVERSE_DEPTH else 1 / inverse
+
+
+def _as_tracks(known: Sequence[KnownDistance]) -> Tracks:
+    count = len(known)
+    nobody = np.full(count, -1, np.int64)
+    return Tracks(
+        path=Path("known distances"),
+        format="",
+        source=Source(),
+        frame=np.array([point.frame for point in known], np.int64),
+        box=np.full((count, 4), np.nan),
+        point=np.array([(point.x, point.y) for point in known], np.float64),
+        track=nobody,
+        category=nobody,
+        skip=np.zeros(count, np.uint8),
+        track_names=[],
+        category_names=[],
+    )
+
+
+def from_known_size(
+    height_m: float, category: str | None, tracks: Tracks, depth: DepthImages, kind: str, camera: Intrinsics
+) -> Calibration:
+    """From the height of upright things: the height of a box is ``height_m`` / distance, through the lens.
+
+    ``category`` restricts it to one class. Boxes that touch the border are left out, for they are cut. The fit is
+    of the relative error of the distance, with Cauchy's loss, so that boxes cut by somebody standing in front
+    count little. Where all boxes lie at about one depth the shift cannot be told and is 0, which ``notes`` say.
+    """
+    if not 0 < height_m < np.inf:
+        raise UsageError(f"A height of {height_m} m is not possible.", "Give --known-size in metres.")
+    size = (camera.width, camera.height)
+    chosen = _whole_boxes(tracks, size) & _of_category(tracks, category)
+    heights = _ray_heights(camera, tracks.box[chosen])
+    found = measure(_rows_of(tracks, chosen), depth, size, Region("box"), lambda v: inverse_depth(v, kind))
+    usable = (found.skip == Skip.NONE) & (heights > 0)
+    what = f"known height {height_m:g} m" + (f" of {category}" if category else "")
+    return _fit(found.value[usable], heights[usable] / height_m, kind, what, "boxes that are whole and have depth")
+
+
+def _whole_boxes(tracks: Tracks, size: tuple[int, int]) -> NDArray[np.bool_]:
+    box, width, height = tracks.box, *size
+    inside = (box[:, 0] > 0.5) & (box[:, 1] > 0.5) & (box[:, 2] < width - 1.5) & (box[:, 3] < height - 1.5)
+    return (tracks.skip == Skip.NONE) & inside & (box[:, 3] - box[:, 1] >= _LEAST_BOX_PX)
+
+
+def _of_category(tracks: Tracks, category: str | None) -> NDArray[np.bool_]:
+    if category is None:
+        return np.ones(len(tracks), bool)
+    codes = [code for code, name in enumerate(tracks.category_names) if str(name) == category]
+    if not codes:
+        known = ", ".join(map(str, tracks.category_names)) or "none"
+        raise InputError(f"No record is of the class {category!r}.", f"The classes in the file: {known}.")
+    return np.isin(tracks.category, codes)
+
+
+def _ray_heights(camera: Intrinsics, box: Values) -> Values:
+    """Heights of boxes on the plane z = 1, seen down their middles."""
+    middle = (box[:, 0] + box[:, 2]) / 2
+    top, bottom = (normalise(camera, np.stack([middle, box[:, i]], axis=1)) for i in (1, 3))
+    return bottom[:, 1] - top[:, 1]
+
+
+def _rows_of(tracks: Tracks, chosen: NDArray[np.bool_]) -> Tracks:
+    columns = {name: getattr(tracks, name)[chosen] for name in ("frame", "box", "track", "category", "skip")}
+    point = np.full((int(chosen.sum()), 2), np.nan)
+    return Tracks(
+        tracks.path, tracks.format, tracks.source, point=point, track_names=[], category_names=[], **columns
+    )
+
+
+def from_reference(
+    depth: DepthImages, kind: str, reference: DepthImages, convert: Callable[[Values], Values]
+) -> Calibration:
+    """From another source of depth for the same frames: a metric model's, or a sensor's images.
+
+    ``convert`` turns its values into metres. At most 40 frames are read, a lattice of pixels of each.
+    """
+    common = sorted(set(depth.frames) & set(reference.frames))
+    if not common:
+        raise InputError("The two sources of depth have no frame in common.", "Check the frame numbers of both.")
+    chosen = [common[i] for i in np.unique(np.linspace(0, len(common) - 1, _REFERENCE_FRAMES).round().astype(int))]
+    pairs = [_lattice_pairs(depth.read(frame), reference.read(frame)) for frame in chosen]
+    values = inverse_depth(np.concatenate([pair[0] for pair in pairs]), kind)
+    metres = convert(np.concatenate([pair[1] for pair in pairs]))
+    usable = np.isfinite(values) & np.isfinite(metres) & (metres > 0)
+    return _fit(values[usable], 1 / metres[usable], kind, "another source of depth", "pixels with depth in both")
+
+
+def _lattice_pairs(image: NDArray[np.floating], reference: NDArray[np.floating]) -> tuple[Values, Values]:
+    """The values of both images at the same places, whatever their sizes."""
+    lattice = (_REFERENCE_LATTICE, _REFERENCE_LATTICE)
+    found = []
+    for values in (image, reference):
+        height, width = values.shape
+        places = np.rint(resize_points(pixel_grid(*lattice), lattice, (width, height))).astype(np.intp)
+        found.append(values[places[:, 1].clip(0, height - 1), places[:, 0].clip(0, width - 1)].astype(np.float64))
+    return found[0], found[1]
+
+
+def _fit(values: Values, inverse_metres: Values, kind: str, method: str, what: str) -> Calibration:
+    """Scale and shift with the least relative error of the distance, robustly; shift 0 where it cannot be told."""
+    if len(values) < 2:
+        raise InputError(f"The calibration by {method} found {len(values)} {what}.", "Calibrate another way.")
+    low, middle, high = np.quantile(values, [0.1, 0.5, 0.9])
+    tells_shift = high - low > _LEAST_RANGE * abs(middle)
+    design = (
+        np.stack([values, np.ones(len(values))], axis=1)[:, : 2 if tells_shift else 1] / inverse_metres[:, None]
+    )
+    solution = np.linalg.lstsq(design, np.ones(len(values)), rcond=None)[0]
+    # Soft L1 has one minimum whatever the start; from there Cauchy's loss lets go of what is plainly wrong.
+    for loss in ("soft_l1", "cauchy"):
+        solution = least_squares(lambda x: design @ x - 1, solution, loss=loss, f_scale=_RELATIVE_ERROR).x
+    scale, shift = float(solution[0]), float(solution[1]) if tells_shift else 0.0
+    ratio = (scale * values + shift) / inverse_metres
+    error = float(np.median(np.abs(1 / ratio[ratio > 0] - 1))) if (ratio > 0).any() else None
+    notes = () if tells_shift else ("All lie at about one depth: the shift cannot be told and is taken as 0.",)
+    return Calibration(scale, shift, kind, method, len(values), error, notes)
