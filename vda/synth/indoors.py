@@ -1,0 +1,293 @@
+"""Styles with walls and a ceiling: rooms, table tops, corridors and halls."""
+
+import numpy as np
+
+from vda.synth import furniture as f
+from vda.synth import outdoors as o
+from vda.synth.cameras import rotation
+from vda.synth.shapes import Shape
+from vda.synth.stage import Setting, Stage, lamplight
+from vda.synth.things import Array, Thing, block
+
+_FLOORS = ("planks", "tiles", "carpet", "wood", "weave", "marble", "speckle", "checker", "cloudy", "stripes")
+_WALLS = ("plain", "plain", "plain", "cloudy", "stripes", "bricks", "tiles", "planks", "spots", "weave")
+
+
+def _shell(stage: Stage, width: float, depth: float, height: float) -> tuple[Array, Array]:
+    """Floor, ceiling, four walls and their skirting; returns the room's low and high corners."""
+    rng, palette = stage.rng, stage.palette
+    floor = palette.paint(_FLOORS, tile_m=float(np.exp(rng.uniform(np.log(0.4), np.log(2.5)))))
+    ceiling = palette.paint(("plain", "tiles"), palette.colour(0.4, 0.9, 0.2), 1.2, 0.1)
+    wall = palette.paint(_WALLS, palette.colour(0.15, 0.85, 0.4), contrast=0.3)
+    stage.slab((0, -0.2, 0), (width + 1, 0.2, depth + 1), floor, "ground")
+    stage.slab((0, height, 0), (width + 1, 0.2, depth + 1), ceiling, "wall")
+    skirting = palette.paint(colour=palette.colour(0.05, 0.8, 0.2))
+    for yaw, across, away in _sides(width, depth):
+        material = wall if rng.random() < 0.8 else palette.paint(_WALLS)
+        spot = rotation(yaw) @ np.array([0, 0, -away])
+        parts = [block(Shape.BOX, 0, -0.05, -0.1, (across + 0.4, height + 0.1, 0.2), material)]
+        parts.append(block(Shape.BOX, 0, 0, 0.005, (across, 0.09, 0.015), skirting))
+        stage.add(Thing("wall", tuple(parts), casts=False, role="wall").at(spot[0], spot[2], yaw), solid=False)
+    return np.array([-width / 2, -height, -depth / 2]), np.array([width / 2, 0, depth / 2])
+
+
+def _sides(width: float, depth: float) -> list[tuple[float, float, float]]:
+    """Each wall as the yaw in which its furniture faces, its length, and its distance from the middle."""
+    return [
+        (0.0, width, depth / 2),
+        (np.pi, width, depth / 2),
+        (np.pi / 2, depth, width / 2),
+        (-np.pi / 2, depth, width / 2),
+    ]
+
+
+def _furnish(stage: Stage, width: float, depth: float, height: float, density: float) -> None:
+    """Fill the walls from one corner to the other; kitchens get runs of like cabinets."""
+    rng = stage.rng
+    kitchen = rng.random() < 0.4
+    low = f.cabinet(stage.palette, 0.6, 0.86, 0.6)
+    for yaw, across, away in _sides(width, depth):
+        along = -across / 2 + 0.65
+        run = kitchen and rng.random() < 0.6
+        while along < across / 2 - 0.7:
+            thing = low if run and rng.random() < 0.9 else _wall_piece(stage, height)
+            corner_low, corner_high = thing.low_high
+            wide, deep = corner_high[0] - corner_low[0], corner_high[2] - corner_low[2]
+            if along + wide > across / 2 - 0.6:
+                break
+            if rng.random() < density or run:
+                _against(stage, thing, yaw, along + wide / 2, away - deep / 2 - 0.03)
+            _above(stage, thing, yaw, along + wide / 2, away, height, run)
+            along += wide + (0.0 if run else rng.uniform(0.03, 0.8))
+
+
+def _wall_piece(stage: Stage, height: float) -> Thing:
+    rng, palette = stage.rng, stage.palette
+    choice = rng.integers(9)
+    if choice == 0:
+        return f.cabinet(palette, rng.uniform(0.5, 1.2), rng.uniform(1.6, min(2.3, height - 0.05)), 0.55)
+    if choice in (1, 2):
+        return f.shelf(palette, rng.uniform(0.5, 1.4), rng.uniform(0.8, min(2.2, height - 0.05)), 0.3)
+    if choice == 3:
+        return f.sofa(palette)
+    if choice == 4:
+        return f.table(palette, rng.uniform(0.9, 1.7), 0.7, rng.uniform(0.7, 0.78))
+    if choice == 5:
+        return f.plant(palette)
+    if choice == 6:
+        return f.carton(palette, rng.uniform(0.3, 0.7))
+    return f.cabinet(palette, rng.uniform(0.5, 1.5), rng.uniform(0.5, 1.1), rng.uniform(0.35, 0.6))
+
+
+def _against(stage: Stage, thing: Thing, yaw: float, along: float, away: float) -> Thing:
+    """Stand a thing with its back to the wall, and things on it if it is low."""
+    spot = rotation(yaw) @ np.array([along, 0, -away])
+    placed = stage.add(thing.at(spot[0], spot[2], yaw))
+    if thing.name in ("table", "cabinet") and thing.height < 1.3:
+        low, high = thing.low_high
+        stage.dress(placed, high[0] - low[0], high[2] - low[2] - 0.1, int(stage.rng.integers(0, 6)))
+    return placed
+
+
+def _above(stage: Stage, thing: Thing, yaw: float, along: float, away: float, height: float, run: bool) -> None:
+    """What hangs on the wall over a piece of furniture."""
+    rng, palette = stage.rng, stage.palette
+    if thing.height > 1.3 or rng.random() < 0.35:
+        return
+    if run and rng.random() < 0.5:
+        hung, base = f.cabinet(palette, 0.6, 0.7, 0.35), 1.45
+        away -= 0.19
+    elif rng.random() < 0.3:
+        hung, base = f.window(palette), rng.uniform(0.9, 1.1)
+    else:
+        size = rng.uniform(0.25, 0.9, 2)
+        hung, base = f.picture(palette, *size), rng.uniform(1.2, max(1.25, height - size[1] - 0.2))
+    if base + hung.height < height:
+        spot = rotation(yaw) @ np.array([along, 0, -(away - 0.01)])
+        stage.add(hung.at(spot[0], spot[2], yaw, base), solid=False)
+
+
+def _table_with_chairs(stage: Stage, x: float, z: float) -> Thing:
+    rng, palette = stage.rng, stage.palette
+    width, depth = rng.uniform(0.8, 2.0), rng.uniform(0.6, 1.0)
+    table = stage.add(f.table(palette, width, depth, rng.uniform(0.4, 0.78)).at(x, z, rng.uniform(-np.pi, np.pi)))
+    stage.dress(table, width, depth, int(rng.integers(2, 14)))
+    chair = f.chair(palette)
+    for side in (-1, 1):
+        for along in np.arange(-width / 2 + 0.35, width / 2 - 0.2, 0.6):
+            if rng.random() < 0.6:
+                out = depth / 2 + rng.uniform(0.05, 0.5)
+                spot = table.place + rotation(table.yaw) @ np.array([along, 0, side * out])
+                turn = table.yaw + (np.pi if side > 0 else 0) + rng.normal(0, 0.25)
+                stage.add(chair.at(spot[0], spot[2], turn))
+    return table
+
+
+def _people(stage: Stage, width: float, depth: float) -> None:
+    rng = stage.rng
+    height = rng.uniform(1.55, 1.9)
+    for _ in range(int(rng.integers(0, 4))):
+        x, z = rng.uniform(-0.4, 0.4) * width, rng.uniform(-0.4, 0.4) * depth
+        walker = o.person(stage.palette, height).at(x, z, rng.uniform(-np.pi, np.pi))
+        stage.move(walker, rng.uniform(0.3, 1.2), circle=rng.random() < 0.7)
+
+
+def _eyes(stage: Stage, width: float, depth: float, low: float, high: float) -> tuple[Array, ...]:
+    """Places to stand, with their heads between two heights."""
+    rng, eyes = stage.rng, []
+    for _ in range(24):
+        x, z = rng.uniform(-0.5, 0.5) * (width - 0.8), rng.uniform(-0.5, 0.5) * (depth - 0.8)
+        eyes.append(np.array([x, -rng.uniform(low, high), z]))
+    return tuple(eyes)
+
+
+def _targets(stage: Stage) -> tuple[Array, ...]:
+    """The middles of things: what somebody would film."""
+    return tuple(
+        thing.place - np.array([0, thing.height * stage.rng.uniform(0, 1), 0])
+        for thing in stage.things
+        if thing.role == "thing"
+    )
+
+
+def room(stage: Stage, movers: bool) -> Setting:
+    """A furnished room: kitchen, office, living or bedroom."""
+    rng = stage.rng
+    width, depth, height = rng.uniform(2.6, 6.5), rng.uniform(2.8, 7.5), rng.uniform(2.25, 3.1)
+    low, high = _shell(stage, width, depth, height)
+    _furnish(stage, width, depth, height, rng.uniform(0.4, 0.95))
+    area = (low[0] + 1.2, high[0] - 1.2, low[2] + 1.2, high[2] - 1.2)
+    if rng.random() < 0.75:
+        _table_with_chairs(stage, rng.uniform(-0.15, 0.15) * width, rng.uniform(-0.15, 0.15) * depth)
+    clutter = (
+        lambda: f.carton(stage.palette, rng.uniform(0.15, 0.5)),
+        lambda: f.ball(stage.palette, rng.uniform(0.1, 0.5)),
+        lambda: f.drum(stage.palette, rng.uniform(0.15, 0.6)),
+        lambda: f.floor_lamp(stage.palette),
+        lambda: f.chair(stage.palette),
+        lambda: f.bed(stage.palette),
+        lambda: f.plant(stage.palette),
+    )
+    for _ in range(int(rng.integers(1, 9))):
+        stage.scatter(clutter[int(rng.integers(len(clutter)))], area, 1)
+    if rng.random() < 0.4:
+        rug = stage.palette.paint(("stripes", "weave", "spots", "carpet", "checker"), tile_m=0)
+        size = (rng.uniform(1, 2.5), 0.01, rng.uniform(0.8, 1.8))
+        stage.slab((rng.uniform(-0.5, 0.5), 0, rng.uniform(-0.5, 0.5)), size, rug, "ground")
+    if movers:
+        _people(stage, width, depth)
+    return Setting(
+        tuple(stage.things),
+        lamplight(stage.palette, low, high),
+        _eyes(stage, width, depth, 0.9, 1.8),
+        _targets(stage),
+        free_m=rng.uniform(0.2, 0.9),
+        speed=(0.1, 0.9),
+        fov_deg=(45.0, 90.0),
+    )
+
+
+def table(stage: Stage, movers: bool) -> Setting:
+    """A table top and the chairs around it, filmed from close by, the room behind them."""
+    rng = stage.rng
+    width, depth, height = rng.uniform(2.6, 6.0), rng.uniform(2.6, 6.0), rng.uniform(2.3, 3.0)
+    low, high = _shell(stage, width, depth, height)
+    _furnish(stage, width, depth, height, rng.uniform(0.3, 0.9))
+    desk = _table_with_chairs(stage, rng.uniform(-0.1, 0.1) * width, rng.uniform(-0.1, 0.1) * depth)
+    top = desk.place - np.array([0, desk.height, 0])
+    if movers:
+        for _ in range(int(rng.integers(1, 3))):
+            toy = f.ball(stage.palette, rng.uniform(0.06, 0.15)).at(
+                top[0] + rng.uniform(-0.3, 0.3), top[2] + rng.uniform(-0.3, 0.3), 0.0, desk.height
+            )
+            stage.move(toy, rng.uniform(0.02, 0.2), circle=True)
+    eyes = []
+    for _ in range(24):
+        angle, away, lift = rng.uniform(-np.pi, np.pi), rng.uniform(0.3, 1.5), rng.uniform(0.12, 1.0)
+        eyes.append(top + np.array([np.sin(angle) * away, -lift, np.cos(angle) * away]))
+    return Setting(
+        tuple(stage.things),
+        lamplight(stage.palette, low, high),
+        tuple(eyes),
+        tuple(top + np.array([*(rng.normal(0, 0.25, 2)), 0])[[0, 2, 1]] for _ in range(12)),
+        free_m=rng.uniform(0.05, 0.4),
+        speed=(0.05, 0.5),
+        fov_deg=(35.0, 85.0),
+        near_m=0.18,
+        motions=("orbit", "hand", "truck", "walk", "hand"),
+    )
+
+
+def corridor(stage: Stage, movers: bool) -> Setting:
+    """A long, narrow room with doors, pictures and things along its sides."""
+    rng = stage.rng
+    width, depth, height = rng.uniform(1.6, 3.2), rng.uniform(8, 30), rng.uniform(2.2, 3.2)
+    low, high = _shell(stage, width, depth, height)
+    for yaw in (np.pi / 2, -np.pi / 2):
+        along = -depth / 2 + 1
+        while along < depth / 2 - 1:
+            hung, base = (
+                (f.door(stage.palette), 0.0) if rng.random() < 0.5 else (f.picture(stage.palette, 0.7, 0.5), 1.3)
+            )
+            if rng.random() < 0.25:
+                _against(stage, _wall_piece(stage, height), yaw, along, width / 2 - 0.3)
+            else:
+                spot = rotation(yaw) @ np.array([along, 0, -(width / 2 - 0.02)])
+                stage.add(hung.at(spot[0], spot[2], yaw, base), solid=False)
+            along += rng.uniform(1.2, 3)
+    if movers:
+        _people(stage, width * 0.6, depth)
+    eyes = tuple(
+        np.array([rng.uniform(-0.25, 0.25) * width, -rng.uniform(0.8, 1.8), rng.uniform(-0.45, 0.1) * depth])
+        for _ in range(16)
+    )
+    ends = tuple(
+        np.array([rng.uniform(-1, 1), -rng.uniform(0.0, 1.8), depth / 2 * rng.uniform(0.2, 1)]) for _ in range(12)
+    )
+    light = lamplight(stage.palette, low, high)
+    return Setting(
+        tuple(stage.things),
+        light,
+        eyes,
+        ends,
+        free_m=depth * 0.25,
+        speed=(0.3, 1.6),
+        motions=("walk", "walk", "hand", "pan"),
+    )
+
+
+def hall(stage: Stage, movers: bool) -> Setting:
+    """A large hall: pillars, stacks of boxes, racks, people."""
+    rng, palette = stage.rng, stage.palette
+    width, depth, height = rng.uniform(9, 22), rng.uniform(12, 40), rng.uniform(3.5, 8)
+    low, high = _shell(stage, width, depth, height)
+    area = (low[0] + 1, high[0] - 1, low[2] + 1, high[2] - 1)
+    pillar = palette.paint(("plain", "bricks", "tiles", "stripes"))
+    side = rng.uniform(0.3, 0.8)
+    shape = Shape.BOX if rng.random() < 0.5 else Shape.CYLINDER
+    stage.scatter(
+        lambda: Thing("pillar", (block(shape, 0, 0, 0, (side, height, side), pillar),)),
+        area,
+        int(rng.integers(0, 9)),
+    )
+    makers = (
+        lambda: f.carton(palette, rng.uniform(0.5, 2.0)),
+        lambda: f.drum(palette, rng.uniform(0.5, 1.5)),
+        lambda: f.shelf(palette, rng.uniform(1.5, 3.0), rng.uniform(1.5, 3.0), 0.8),
+        lambda: f.table(palette, 1.6, 0.8, 0.75),
+        lambda: o.person(palette, rng.uniform(1.55, 1.9)),
+        lambda: o.bench(palette),
+    )
+    for _ in range(int(rng.integers(8, 30))):
+        stage.scatter(makers[int(rng.integers(len(makers)))], area, 1)
+    if movers:
+        _people(stage, width, depth)
+    return Setting(
+        tuple(stage.things),
+        lamplight(palette, low, high),
+        _eyes(stage, width, depth, 1.0, rng.choice([2.0, height - 0.5])),
+        _targets(stage),
+        free_m=rng.uniform(0.5, 4),
+        speed=(0.2, 1.6),
+        fov_deg=(35.0, 95.0),
+    )

@@ -1,0 +1,188 @@
+"""Which part each pixel sees, and at what depth: the exact truth, by one ray through each pixel's centre.
+
+A view and the parts' places go in; depth along the optical axis and part numbers come out. A part is tested only
+against the pixels of the rectangle that holds its projection; all such pairs of part and pixel are computed
+together, as flat arrays. This file does not know colours.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vda.camera import Intrinsics
+from vda.synth.shapes import Shape, enter
+from vda.synth.things import Array, Thing
+
+NEAR_M = 0.02
+_PAIRS_AT_ONCE = 1 << 18
+_NOTHING = torch.iinfo(torch.int64).max
+_SIGNS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float64)
+_EDGES = np.array([[a, b] for a in range(8) for b in range(a) if bin(a ^ b).count("1") == 1])
+
+
+@dataclass(frozen=True)
+class View:
+    """A camera at one moment: where it stands and what its pixels are."""
+
+    camera_to_world: Array
+    intrinsics: Intrinsics
+
+
+@dataclass(frozen=True)
+class Placed:
+    """All parts of a scene at one moment, in world coordinates: P parts, float64."""
+
+    shapes: NDArray[np.int64]  # [P]
+    centres: Array  # [P, 3]
+    turns: Array  # [P, 3, 3], world from part
+    halves: Array  # [P, 3]
+
+
+def place(things: tuple[Thing, ...], time_s: float) -> Placed:
+    """Move every thing's parts to where they are at a time; parts keep the order of the things."""
+    centres, turns = [], []
+    for thing in things:
+        turn, origin = thing.pose(time_s)
+        for part in thing.parts:
+            centres.append(turn @ part.centre + origin)
+            turns.append(turn @ part.turn)
+    parts = [part for thing in things for part in thing.parts]
+    return Placed(
+        np.array([part.shape for part in parts], np.int64),
+        np.array(centres).reshape(-1, 3),
+        np.array(turns).reshape(-1, 3, 3),
+        np.array([part.half for part in parts]).reshape(-1, 3),
+    )
+
+
+def rectangles(placed: Placed, view: View) -> NDArray[np.int64]:
+    """Left, top, right and bottom (exclusive) of the pixels each part may cover, int64 [P, 4]; empty if unseen."""
+    camera, pose = view.intrinsics, view.camera_to_world
+    reach = placed.turns * placed.halves[:, None, :]
+    corners = placed.centres[:, None] + np.einsum("pij,cj->pci", reach, _SIGNS)
+    corners = (corners - pose[:3, 3]) @ pose[:3, :3]
+    a, b = corners[:, _EDGES[:, 0]], corners[:, _EDGES[:, 1]]
+    # Where an edge runs through the near plane, the crossing takes the place of the corner behind it.
+    share = (NEAR_M - a[..., 2:]) / np.where(a[..., 2:] == b[..., 2:], 1.0, b[..., 2:] - a[..., 2:])
+    crossing = (a[..., 2] < NEAR_M) != (b[..., 2] < NEAR_M)
+    points = np.concatenate([corners, a + share * (b - a)], axis=1)
+    seen = np.concatenate([corners[..., 2] >= NEAR_M, crossing], axis=1)
+    depth = np.where(seen, np.maximum(points[..., 2], NEAR_M), 1.0)
+    x = points[..., 0] / depth * camera.fx + camera.cx
+    y = points[..., 1] / depth * camera.fy + camera.cy
+    size = np.array([camera.width, camera.height])
+    low = np.stack([np.where(seen, v, np.inf).min(axis=1) for v in (x, y)], axis=1)
+    high = np.stack([np.where(seen, v, -np.inf).max(axis=1) for v in (x, y)], axis=1)
+    # The margin of a pixel covers rounding; NumPy clips infinity before the cast.
+    first = np.clip(np.floor(low), 0, size).astype(np.int64)
+    last = np.clip(np.ceil(high) + 1, 0, size).astype(np.int64)
+    return np.concatenate([first, np.maximum(last, first)], axis=1)
+
+
+def local_rays(placed: Placed, view: View) -> NDArray[np.float32]:
+    """The view's rays in each part's own coordinates: origin, and direction = base + x * right + y * down.
+
+    float32 [P, 12]: origin, base, right, down; ``x`` and ``y`` are pixels normalised to the plane z = 1, so a
+    ray's parameter is the depth along the optical axis.
+    """
+    pose = view.camera_to_world
+    inverse = placed.turns.transpose(0, 2, 1) / placed.halves[:, :, None]
+    origin = np.einsum("pij,pj->pi", inverse, pose[:3, 3] - placed.centres)
+    axes = np.einsum("pij,jk->pik", inverse, pose[:3, :3])
+    return np.concatenate([origin, axes[:, :, 2], axes[:, :, 0], axes[:, :, 1]], axis=1).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Hits:
+    """What the pixels of F frames see: ``depth`` float32 [F, H, W] (infinity: nothing), ``part`` int64 [F, H, W]
+    (-1: nothing), and the ``rays`` float32 [F, P, 12] that were used."""
+
+    depth: Tensor
+    part: Tensor
+    rays: Tensor
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Pixel rows of part rectangles, for all frames at once."""
+
+    ray: NDArray[np.int64]  # index into the flat [F * P] rays
+    part: NDArray[np.int64]
+    first_pixel: NDArray[np.int64]  # flat index of the leftmost pixel
+    width: NDArray[np.int64]
+
+    def split(self) -> list["_Rows"]:
+        """Runs of rows with a bounded number of pixels, so that memory stays bounded."""
+        run = np.cumsum(self.width) // _PAIRS_AT_ONCE
+        edges = np.flatnonzero(np.diff(run, prepend=-1, append=run[-1] + 1 if len(run) else 0))
+        return [
+            _Rows(self.ray[a:b], self.part[a:b], self.first_pixel[a:b], self.width[a:b])
+            for a, b in zip(edges[:-1], edges[1:], strict=True)
+        ]
+
+
+def _rows(boxes: NDArray[np.int64], chosen: NDArray[np.bool_], height: int, width: int) -> _Rows:
+    """All pixel rows of the chosen rectangles; ``boxes`` int64 [F, P, 4], ``chosen`` [F, P]."""
+    frame, part = np.nonzero(chosen)
+    left, top, right, bottom = boxes[frame, part].T
+    count = bottom - top
+    entry = np.repeat(np.arange(len(part)), count)
+    y = np.arange(len(entry)) - np.repeat(np.cumsum(count) - count, count) + top[entry]
+    first_pixel = (frame[entry] * height + y) * width + left[entry]
+    return _Rows((frame * boxes.shape[1] + part)[entry], part[entry], first_pixel, (right - left)[entry])
+
+
+def trace(placed: list[Placed], views: list[View], device: torch.device) -> Hits:
+    """See ``Hits``. ``placed`` and ``views`` are of the same F moments; all views have one image size."""
+    camera = views[0].intrinsics
+    height, width = camera.height, camera.width
+    boxes = np.stack([rectangles(p, v) for p, v in zip(placed, views, strict=True)])
+    rays = torch.from_numpy(np.stack([local_rays(p, v) for p, v in zip(placed, views, strict=True)])).to(device)
+    grid_x, grid_y = normalised_grid(camera, len(views), device)
+    keys = torch.full((len(views) * height * width,), _NOTHING, dtype=torch.int64, device=device)
+    seen = (boxes[..., 2] > boxes[..., 0]) & (boxes[..., 3] > boxes[..., 1])
+    for shape in Shape:
+        rows = _rows(boxes, seen & (placed[0].shapes == shape), height, width)
+        for run in rows.split():
+            _test(shape, run, rays.view(-1, 12), grid_x, grid_y, keys)
+    depth = (keys >> 32).to(torch.int32).view(torch.float32)
+    nothing = keys == _NOTHING
+    part = torch.where(nothing, -1, keys & 0xFFFFFFFF)
+    depth = torch.where(nothing, torch.inf, depth)
+    return Hits(depth.view(-1, height, width), part.view(-1, height, width), rays)
+
+
+def normalised_grid(camera: Intrinsics, frames: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Every pixel's x and y on the plane z = 1, float32 [frames * height * width] each."""
+    x = (np.arange(camera.width) - camera.cx) / camera.fx
+    y = (np.arange(camera.height) - camera.cy) / camera.fy
+    grid = np.broadcast_arrays(x[None, None, :], y[None, :, None], np.zeros((frames, 1, 1)))
+    grid_x, grid_y = (torch.from_numpy(axis.astype(np.float32).ravel()).to(device) for axis in grid[:2])
+    return grid_x, grid_y
+
+
+def _test(shape: Shape, rows: _Rows, rays: Tensor, grid_x: Tensor, grid_y: Tensor, keys: Tensor) -> None:
+    """Intersect the rows' pixels with their parts and keep the nearest: ``keys`` holds depth bits, then part.
+
+    Positive floats sort like their bits, so a minimum of integers is the nearest hit whatever the order of tests.
+    """
+    device = rays.device
+    ray, part, first, width = (
+        torch.from_numpy(a).to(device) for a in (rows.ray, rows.part, rows.first_pixel, rows.width)
+    )
+    of_row = rays.index_select(0, ray).T
+    along = grid_y.index_select(0, first)
+    base = of_row[3:6] + along * of_row[9:12]
+    table = torch.cat([of_row[0:3], base, of_row[6:9]]).contiguous()
+    row = torch.repeat_interleave(width)
+    pixel = torch.arange(len(row), device=device) + (first - (torch.cumsum(width, 0) - width)).index_select(0, row)
+    ox, oy, oz, bx, by, bz, rx, ry, rz = table.index_select(1, row).unbind(0)
+    x = grid_x.index_select(0, pixel)
+    t = enter(shape, (ox, oy, oz), (bx + x * rx, by + x * ry, bz + x * rz))
+    hit = torch.nonzero((t > NEAR_M) & (t < torch.inf)).squeeze(1)
+    bits = t.index_select(0, hit).view(torch.int32).to(torch.int64)
+    key = (bits << 32) | part.index_select(0, row.index_select(0, hit))
+    keys.scatter_reduce_(0, pixel.index_select(0, hit), key, "amin")

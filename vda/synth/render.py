@@ -1,0 +1,100 @@
+"""A scene's frames: pictures with their exact depth and pose, in any order and in batches."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vda.synth.raster import Placed, View, place, trace
+from vda.synth.scenes import Scene
+from vda.synth.shading import Shader
+from vda.synth.sins import develop
+from vda.synth.textures import Atlas
+from vda.synth.things import Array
+
+TEXTURE_SIZE = 256
+
+
+@dataclass(frozen=True)
+class RenderedFrame:
+    """One frame: ``rgb`` uint8 [H, W, 3]; ``depth_m`` float32 [H, W], metres along the optical axis at pixel
+    centres, infinity where there is sky; ``thing`` int32 [H, W], index into the scene's things, -1 for sky;
+    ``camera_to_world`` float64 [4, 4]."""
+
+    index: int
+    time_s: float
+    rgb: NDArray[np.uint8]
+    depth_m: NDArray[np.float32]
+    thing: NDArray[np.int32]
+    camera_to_world: Array
+
+
+def render_frames(
+    scene: Scene,
+    frame_indices: Iterable[int],
+    width: int,
+    height: int,
+    *,
+    fps: float = 25.0,
+    device: str | torch.device = "cpu",
+    batch: int = 2,
+    samples: int = 1,
+) -> Iterator[RenderedFrame]:
+    """Yield the frames in the order asked for.
+
+    Depth, poses and thing numbers are the same bytes for any order and batch size on one kind of device.
+    ``samples`` squared rays a pixel make the colours smoother; the truth is that of the pixel's centre.
+    """
+    device = torch.device(device)
+    atlas = Atlas(list(scene.patterns), TEXTURE_SIZE, device)
+    shader = Shader(scene.things, scene.light, atlas, device)
+    pending = iter(frame_indices)
+    while indices := list(islice(pending, batch)):
+        yield from _render(scene, shader, indices, (width, height), fps, device, samples)
+
+
+def _render(
+    scene: Scene,
+    shader: Shader,
+    indices: list[int],
+    size: tuple[int, int],
+    fps: float,
+    device: torch.device,
+    samples: int,
+) -> Iterator[RenderedFrame]:
+    times = [index / fps for index in indices]
+    placed = [place(scene.things, time) for time in times]
+    camera = scene.intrinsics(*size)
+    views = [View(scene.camera_to_world(time), camera) for time in times]
+    hits = trace(placed, views, device)
+    turns = torch.from_numpy(np.stack([_normal_turns(p) for p in placed])).to(device)
+    fine, fine_views = hits, views
+    if samples > 1:
+        fine_camera = camera.scaled(size[0] * samples, size[1] * samples)
+        fine_views = [View(view.camera_to_world, fine_camera) for view in views]
+        fine = trace(placed, fine_views, device)
+    light = shader.colours(fine, fine_views, times, turns)
+    if samples > 1:
+        light = torch.nn.functional.avg_pool2d(light.permute(0, 3, 1, 2), samples).permute(0, 2, 3, 1)
+    linear, depth = light.contiguous().cpu().numpy(), hits.depth.cpu().numpy()
+    thing = shader.things_of(hits.part).to(torch.int32).cpu().numpy()
+    for row, index in enumerate(indices):
+        flow = _flow(scene, times[row], camera.fx)
+        rgb = develop(linear[row], scene.sins, scene.seed, index, times[row], flow)
+        yield RenderedFrame(index, times[row], rgb, depth[row], thing[row], views[row].camera_to_world)
+
+
+def _normal_turns(placed: Placed) -> NDArray[np.float32]:
+    """World from unit part, for normals: the inverse transpose of the parts' stretched rotations, [P, 9]."""
+    return (placed.turns / placed.halves[:, None, :]).reshape(-1, 9).astype(np.float32)
+
+
+def _flow(scene: Scene, time_s: float, focal_px: float) -> tuple[float, float]:
+    """How fast the picture moves as the camera turns, in pixels per second to the right and down."""
+    step = 1e-3
+    now, later = scene.camera_to_world(time_s)[:3, :3], scene.camera_to_world(time_s + step)[:3, :3]
+    ahead = later.T @ now[:, 2]
+    return float(ahead[0] * focal_px / step), float(ahead[1] * focal_px / step)

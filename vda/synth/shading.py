@@ -1,0 +1,299 @@
+"""Light: from what a pixel sees to its colour in linear light.
+
+One lamp casts shadows (the sun is a lamp very far away), others fill in; the sky and the ground light from above
+and below; haze swallows with distance. Shadows come from a depth image seen from the lamp. Nothing here changes
+the truth: this file does not know how depth is found.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vda.camera import Intrinsics
+from vda.synth.cameras import heading, rotation
+from vda.synth.raster import Hits, View, normalised_grid, place, trace
+from vda.synth.shapes import normals
+from vda.synth.textures import CLOUD_SLOT, MODULATION_SLOT, Atlas
+from vda.synth.things import Array, Colour, Thing
+
+SHADOW_SIZE = 512
+
+
+@dataclass(frozen=True)
+class Lamp:
+    """A light at ``position`` shining on ``focus``; ``spread`` is the tangent of half the angle its shadow image
+    covers. ``colour`` is the light that arrives at the focus; with ``fades`` it falls with the distance squared."""
+
+    position: Array
+    focus: Array
+    colour: Colour
+    spread: float
+    fades: bool = False
+
+    def view(self) -> View:
+        pose = np.eye(4)
+        pose[:3, :3] = rotation(*heading(self.focus - self.position))
+        pose[:3, 3] = self.position
+        focal, middle = SHADOW_SIZE / 2 / self.spread, (SHADOW_SIZE - 1) / 2
+        return View(pose, Intrinsics(SHADOW_SIZE, SHADOW_SIZE, focal, focal, middle, middle))
+
+
+@dataclass(frozen=True)
+class Sky:
+    """Colours at the zenith, at the horizon and of clouds; ``cover`` is the share of the sky that clouds take."""
+
+    zenith: Colour
+    horizon: Colour
+    cloud: Colour
+    cover: float
+
+
+@dataclass(frozen=True)
+class Light:
+    """All that lights a scene. ``haze_m`` is the distance at which haze has swallowed all but 1/e (infinity:
+    none); ``room`` (low and high corner) darkens the corners of a room."""
+
+    key: Lamp
+    fills: tuple[Lamp, ...]
+    above: Colour
+    below: Colour
+    sky: Sky
+    haze_m: float = float("inf")
+    room: tuple[Array, Array] | None = None
+
+
+class Materials:
+    """The materials of all parts as one table on the device: 18 columns of float32 [P], and pattern slots [P]."""
+
+    def __init__(self, things: tuple[Thing, ...], device: torch.device) -> None:
+        rows, slots, shapes = [], [], []
+        for part in (part for thing in things for part in thing.parts):
+            material = part.material
+            stretch = np.full(3, 0.5)
+            if material.tile_m:
+                stretch = part.half / material.tile_m
+                if part.shape != 0:
+                    stretch[0] = stretch[2] = max(1.0, round(np.pi * part.half[0] / material.tile_m)) / np.pi
+            colours = [channel for colour in material.colours for channel in colour]
+            texel = stretch.mean() / part.half.mean()
+            rows.append(
+                [*stretch, *material.offset, *colours, material.gloss, material.variation, material.emission]
+            )
+            rows[-1].append(texel)
+            slots.append(material.slot)
+            shapes.append(int(part.shape))
+        self.table = torch.tensor(np.array(rows, np.float32).T.copy(), device=device)
+        self.slots = torch.tensor(slots, device=device)
+        self.shapes = torch.tensor(shapes, device=device)
+        owners = [index for index, thing in enumerate(things) for _ in thing.parts]
+        self.owners = torch.tensor(owners, device=device)
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Of vectors [3, N], spelt out: PyTorch's reductions over a leading dimension are many times slower."""
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    return vectors / _dot(vectors, vectors).sqrt()
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The points that N pixels see: world positions and unit normals (3 x float32 [N]), material and pattern."""
+
+    position: Tensor  # [3, N]
+    normal: Tensor  # [3, N]
+    towards_eye: Tensor  # [3, N]
+    albedo: Tensor  # [3, N]
+    gloss: Tensor
+    emission: Tensor
+    depth: Tensor
+
+
+class Shader:
+    """Colours the pixels of one scene. What stands still is lit once; only moving things are lit every frame."""
+
+    def __init__(self, things: tuple[Thing, ...], light: Light, atlas: Atlas, device: torch.device) -> None:
+        self._light, self._atlas, self._device = light, atlas, device
+        self._materials = Materials(things, device)
+        self._lamp_view = light.key.view()
+        self._movers = tuple(thing for thing in things if thing.casts and thing.motion)
+        self._still_shadow = self._shadow(
+            tuple(thing for thing in things if thing.casts and not thing.motion), 0.0
+        )
+
+    def _shadow(self, things: tuple[Thing, ...], time_s: float) -> Tensor:
+        """Depth from the key lamp, float32 [SHADOW_SIZE, SHADOW_SIZE]."""
+        if not things:
+            return torch.full((SHADOW_SIZE, SHADOW_SIZE), torch.inf, device=self._device)
+        return trace([place(things, time_s)], [self._lamp_view], self._device).depth[0]
+
+    def things_of(self, part: Tensor) -> Tensor:
+        """Index of the thing that each part number belongs to; -1 stays -1."""
+        return torch.where(part >= 0, self._materials.owners[part.clamp(min=0)], -1)
+
+    def colours(self, hits: Hits, views: list[View], times: list[float], turns: Tensor) -> Tensor:
+        """Linear light float32 [F, H, W, 3]; ``turns`` float32 [F, P, 9] is world from unit part for normals."""
+        frames, height, width = hits.depth.shape
+        x, y = normalised_grid(views[0].intrinsics, 1, self._device)
+        images = []
+        for index in range(frames):
+            pose = torch.tensor(views[index].camera_to_world, dtype=torch.float32, device=self._device)
+            ray = pose[:3, 0:1] * x + pose[:3, 1:2] * y + pose[:3, 2:3]
+            image = torch.empty_like(ray)
+            blank = hits.part[index].view(-1) < 0
+            seen, unseen = (torch.nonzero(mask).squeeze(1) for mask in (~blank, blank))
+            if len(unseen):
+                image[:, unseen] = self._sky(ray.index_select(1, unseen))
+            if len(seen):
+                surface = self._surface(hits, index, seen, ray, pose, turns[index], x, y, views[index])
+                image[:, seen] = self._lit(surface, ray.index_select(1, seen), times[index])
+            images.append(image)
+        return torch.stack(images).view(frames, 3, height, width).permute(0, 2, 3, 1)
+
+    def _surface(
+        self,
+        hits: Hits,
+        index: int,
+        seen: Tensor,
+        ray: Tensor,
+        pose: Tensor,
+        turns: Tensor,
+        x: Tensor,
+        y: Tensor,
+        view: View,
+    ) -> Surface:
+        part = hits.part[index].view(-1).index_select(0, seen)
+        depth = hits.depth[index].view(-1).index_select(0, seen)
+        line = hits.rays[index].T.contiguous().index_select(1, part)
+        direction = line[3:6] + x.index_select(0, seen) * line[6:9] + y.index_select(0, seen) * line[9:12]
+        local = line[0:3] + depth * direction
+        own = normals(self._materials.shapes.index_select(0, part), tuple(local.unbind(0)))
+        matrix = turns.T.contiguous().index_select(1, part)
+        normal = torch.stack([sum(matrix[3 * i + j] * own[j] for j in range(3)) for i in range(3)])
+        normal, ray = _unit(normal), ray.index_select(1, seen)
+        towards_eye = -_unit(ray)
+        facing = _dot(normal, towards_eye).clamp(0.05, 1)
+        footprint = depth / view.intrinsics.fx / facing.sqrt()
+        table = self._materials.table.index_select(1, part)
+        albedo = self._albedo(part, table, local, own, footprint)
+        position = pose[:3, 3:4] + depth * ray
+        return Surface(position, normal, towards_eye, albedo, table[14], table[16], depth)
+
+    def _albedo(
+        self, part: Tensor, table: Tensor, local: Tensor, own: tuple[Tensor, ...], footprint: Tensor
+    ) -> Tensor:
+        """The pattern's three weights applied to the material's three colours, float32 [3, N]."""
+        u, v = self._tile_coordinates(part, table, local, own)
+        slot = self._materials.slots.index_select(0, part)
+        lod = torch.log2((footprint * table[17] * self._atlas.size).clamp(min=1e-3))
+        weight = self._atlas.sample(slot, u, v, lod).T
+        colour = torch.lerp(table[5:8], table[8:11], weight[0])
+        colour = torch.lerp(colour, table[11:14], weight[1])
+        blotch = self._atlas.sample(torch.full_like(slot, MODULATION_SLOT), u * 0.173, v * 0.173, lod - 2.5)[:, 0]
+        return colour * weight[2] * (1 + table[15] * (2 * blotch - 1))
+
+    def _tile_coordinates(
+        self, part: Tensor, table: Tensor, local: Tensor, own: tuple[Tensor, ...]
+    ) -> tuple[Tensor, Tensor]:
+        nx, ny, nz = (axis.abs() for axis in own)
+        flat = self._materials.shapes.index_select(0, part) == 0
+        x, y, z = local[0] * table[0], local[1] * table[1], local[2] * table[2]
+        side, top = (nx > ny) & (nx > nz), (ny >= nx) & (ny > nz)
+        around = torch.atan2(local[0], local[2]) * table[0] * 0.5
+        cap = ~flat & (nx + nz < 1e-6)
+        u = torch.where(flat | cap, torch.where(flat & side, z, x), around)
+        v = torch.where((flat & top) | cap, z, y)
+        return u + table[3], v + table[4]
+
+    def _lit(self, surface: Surface, ray: Tensor, time_s: float) -> Tensor:
+        light = self._light
+        up = (0.5 - 0.5 * surface.normal[1]).unsqueeze(0)
+        above, below = (self._column(colour) for colour in (light.above, light.below))
+        total = torch.lerp(below, above, up) * self._openness(surface.position)
+        shade = self._lamp_light(light.key, surface)
+        lit, shine = (term * self._unshadowed(surface, time_s) for term in shade)
+        total, gleam = total + lit, shine
+        for lamp in light.fills:
+            lit, shine = self._lamp_light(lamp, surface)
+            total, gleam = total + lit, gleam + shine
+        colour = surface.albedo * (total + surface.emission) + surface.gloss * gleam
+        if np.isfinite(light.haze_m):
+            length = surface.depth * ray.square().sum(dim=0).sqrt()
+            colour = torch.lerp(self._column(light.sky.horizon), colour, torch.exp(-length / light.haze_m))
+        return colour
+
+    def _column(self, colour: Colour) -> Tensor:
+        return torch.tensor(colour, device=self._device).unsqueeze(1)
+
+    def _openness(self, position: Tensor) -> Tensor:
+        """How much of the ambient light reaches a point, float32 [N]: corners of a room are darker."""
+        open_ = 1 - 0.35 * torch.exp(position[1] / 0.25).clamp(max=1)
+        if self._light.room is not None:
+            low, high = self._light.room
+            for axis in range(3):
+                for bound, sign in ((float(low[axis]), 1.0), (float(high[axis]), -1.0)):
+                    if axis == 1 and sign < 0:
+                        continue
+                    open_ = open_ * (1 - 0.3 * torch.exp(-(sign * (position[axis] - bound)).clamp(min=0) / 0.3))
+        return open_
+
+    def _lamp_light(self, lamp: Lamp, surface: Surface) -> tuple[Tensor, Tensor]:
+        """Diffuse light and mirror-like shine that arrive from a lamp, [3, N] each, shadows left aside."""
+        place_ = torch.tensor(lamp.position, dtype=torch.float32, device=self._device).unsqueeze(1)
+        to_lamp = place_ - surface.position
+        distance = to_lamp.square().sum(dim=0).sqrt()
+        to_lamp = to_lamp / distance
+        colour = self._column(lamp.colour)
+        if lamp.fades:
+            reach = float(np.linalg.norm(lamp.focus - lamp.position))
+            colour = colour * (2 / (1 + (distance / reach) ** 2))
+        diffuse = colour * _dot(surface.normal, to_lamp).clamp(min=0)
+        shine = _dot(surface.normal, _unit(to_lamp + surface.towards_eye)).clamp(min=0)
+        for _ in range(5):
+            shine = shine * shine
+        return diffuse, colour * shine
+
+    def _unshadowed(self, surface: Surface, time_s: float) -> Tensor:
+        """Share of the key lamp's light that arrives, float32 [N], with soft edges."""
+        lamp, view = self._light.key, self._lamp_view
+        map_ = self._still_shadow
+        if self._movers:
+            map_ = torch.minimum(map_, self._shadow(self._movers, time_s))
+        pose = torch.tensor(view.camera_to_world, device=self._device)
+        distance = float(np.linalg.norm(lamp.focus - lamp.position))
+        texel = 2 * lamp.spread * distance / SHADOW_SIZE
+        # Lifting the point off its surface by two texels keeps it from shadowing itself.
+        lifted = (surface.position + surface.normal * (2 * texel)).to(torch.float64)
+        seen = (pose[:3, :3].T @ (lifted - pose[:3, 3:4])).to(torch.float32)
+        focal, middle = view.intrinsics.fx, view.intrinsics.cx
+        u, v = (seen[axis] / seen[2].clamp(min=1e-3) * focal + middle for axis in (0, 1))
+        outside = (u < 1) | (u > SHADOW_SIZE - 2) | (v < 1) | (v > SHADOW_SIZE - 2) | (seen[2] <= 0)
+        u, v = u.clamp(0, SHADOW_SIZE - 2), v.clamp(0, SHADOW_SIZE - 2)
+        left, top = u.floor(), v.floor()
+        index = (top * SHADOW_SIZE + left).to(torch.int64)
+        flat, limit = map_.view(-1), seen[2] - texel
+        corner = [
+            (flat.index_select(0, index + step) > limit).float() for step in (0, 1, SHADOW_SIZE, SHADOW_SIZE + 1)
+        ]
+        upper, lower = torch.lerp(corner[0], corner[1], u - left), torch.lerp(corner[2], corner[3], u - left)
+        return torch.where(outside, torch.ones_like(u), torch.lerp(upper, lower, v - top))
+
+    def _sky(self, ray: Tensor) -> Tensor:
+        """Colour of the sky along rays [3, N]: a gradient, clouds on a plane far above, and the sun's glow."""
+        sky = self._light.sky
+        way = _unit(ray)
+        high = (-way[1]).clamp(min=0)
+        colour = torch.lerp(self._column(sky.horizon), self._column(sky.zenith), high.sqrt())
+        if sky.cover > 0:
+            u, v = (way[axis] / (high + 0.08) * 0.12 for axis in (0, 2))
+            slot = torch.full((ray.shape[1],), CLOUD_SLOT, dtype=torch.int64, device=self._device)
+            weight = self._atlas.sample(slot, u, v, torch.full_like(u, 0.6))[:, 0]
+            mask = ((weight - 1 + sky.cover) * 3).clamp(0, 1) * (high * 8).clamp(max=1)
+            colour = torch.lerp(colour, self._column(sky.cloud), mask)
+        to_sun = torch.tensor(self._light.key.position - self._light.key.focus, dtype=torch.float32)
+        glow = _dot(way, _unit(to_sun.to(self._device).unsqueeze(1))).clamp(min=0)
+        return colour + self._column(self._light.key.colour) * (0.25 * glow**24 + 3 * (glow > 0.9995))
