@@ -93,9 +93,7 @@ class TestLostCards:
         machine = inventory(cards)
         devices = machine.list_devices()
         cards[2].questions_until_lost = 0
-        assert machine.reading(devices[2]).problem == (
-            "GPU 2 (NVIDIA GeForce GTX 1660 Ti) has fallen off the bus (a restart may bring it back)."
-        )
+        assert machine.reading(devices[2]).problem == "has fallen off the bus (a restart may bring it back)"
         assert [machine.reading(devices[i]).problem for i in (0, 1, 3, 4)] == [None] * 4
 
     @pytest.mark.parametrize("questions", range(12))
@@ -136,14 +134,12 @@ class TestLostCards:
         cards = [gtx_1660_ti(0)]
         machine = inventory(cards)
         cards[0].questions_until_lost = 7
-        with pytest.raises(DeviceError, match="fallen off the bus"):
+        with pytest.raises(DeviceError, match=r"GPU 0 \(NVIDIA GeForce GTX 1660 Ti\) has fallen off"):
             choose_devices("0", machine)
 
     def test_a_device_the_driver_no_longer_knows(self) -> None:
         gone = Device("GPU-gone", "cuda", "NVIDIA A100", index=4)
-        assert inventory([rtx_2060()]).reading(gone).problem == (
-            "GPU 4 (NVIDIA A100) is no longer known to the driver."
-        )
+        assert inventory([rtx_2060()]).reading(gone).problem == "is no longer known to the driver"
 
 
 class TestNoDriver:

@@ -20,7 +20,7 @@ _REMEDY = "See 'nvidia-smi -L' for what there is, or give --devices auto or --de
 
 @dataclass(frozen=True)
 class Choice:
-    """``devices`` to work on; ``skipped``: GPUs left alone, and why; ``notes``: whole sentences to say."""
+    """``devices`` to work on; ``skipped``: GPUs left alone, and why (no whole sentence); ``notes``: sentences to say."""
 
     devices: tuple[Device, ...]
     skipped: tuple[tuple[Device, str], ...] = ()
@@ -103,13 +103,13 @@ def _choose_free(inventory: Inventory) -> Choice:
 
 def _reason_to_skip(reading: DeviceReading) -> str | None:
     if reading.problem:
-        return reading.problem
+        return f"it {reading.problem}"
     # A process that the process table does not show belongs to another container: somebody else's, to be safe.
     counts = Counter(process.user or "an unknown user" for process in reading.processes if not process.is_ours)
     if not counts:
         return None
     whose = ", ".join(f"{count} of {user}" for user, count in sorted(counts.items()))
-    return f"Other people's processes run on it ({whose}); name it to use it anyway."
+    return f"other people's processes run on it ({whose}); name it with --devices to use it anyway"
 
 
 def _choose_named(words: Sequence[str], inventory: Inventory) -> Choice:
@@ -123,7 +123,7 @@ def _choose_named(words: Sequence[str], inventory: Inventory) -> Choice:
     _check_each_once(chosen)
     for device in chosen:
         if problem := inventory.reading(device).problem:
-            raise DeviceError(problem, "Leave it out of --devices.")
+            raise DeviceError(f"{device.label} {problem}.", "Leave it out of --devices.")
     return Choice(tuple(chosen), notes=(*survey.problems, *_named_notes(words, chosen, survey.devices, inventory)))
 
 

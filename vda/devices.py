@@ -60,7 +60,10 @@ class DeviceProcess:
 
 @dataclass(frozen=True)
 class DeviceReading:
-    """How a device is at this moment; None is what it does not tell. ``problem``: why it cannot be used at all."""
+    """How a device is at this moment; None is what it does not tell.
+
+    ``problem`` says why it cannot be used at all, in words that follow its name: "has fallen off the bus".
+    """
 
     utilisation_percent: float | None = None
     memory_used_bytes: int | None = None
@@ -133,7 +136,7 @@ class Inventory:
         try:
             return self._gpu_reading(device)
         except _GpuGoneError as gone:
-            return DeviceReading(problem=f"{device.label} {gone}.")
+            return DeviceReading(problem=str(gone))
 
     def _starts(self, nvml: Any) -> bool:
         try:
