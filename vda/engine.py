@@ -10,7 +10,7 @@ This file does not know where frames come from, where windows go, or what a scen
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -63,7 +63,9 @@ class Engine:
     head_batch: int = WINDOW_SLOTS
     progress: Progress = field(default_factory=Progress)
 
-    def compute(self, windows: Sequence[tuple[int, ...]], source: FrameSource) -> Iterator[WindowDepth]:
+    def compute(
+        self, windows: Sequence[tuple[int, ...]], source: FrameSource
+    ) -> Generator[WindowDepth, None, None]:
         """Yield the depth of each of ``windows`` (32 frame indices each), in the order given.
 
         ``source`` is called once with the distinct frames in the order of their first use and yields them so.
@@ -120,7 +122,7 @@ def _first_and_last_use(windows: Sequence[tuple[int, ...]]) -> tuple[list[int], 
     return list(last_use), last_use
 
 
-def _ahead(pictures: Iterable[Picture], progress: Progress) -> Iterator[Picture]:
+def _ahead(pictures: Iterable[Picture], progress: Progress) -> Generator[Picture, None, None]:
     """Yield ``pictures`` while a thread draws the next few; its errors surface here, and it ends with us."""
     waiting: queue.Queue[Picture | BaseException | None] = queue.Queue(_DECODE_AHEAD)
     stopped = threading.Event()

@@ -1,7 +1,8 @@
 """A scene: one video's work directory. Every path and every record of the state on disk is here.
 
     data/<scene>/
-      scene.json                        the video (identity, size, rotation, rate) and its exact frame index
+      scene.json                        the video: identity, size, rotation, rate, number of frames
+      frame_index.npz                   the exact times of its frames
       vda_chunks/chunks_metadata.json   the plan; never changed after it is made
       vda_windows/run.json              what was asked and resolved: model, weights, input size, precision
       vda_windows/window_SSS_KKKKK.npz  raw window K of sequence S: the checkpoint
@@ -43,6 +44,7 @@ class RunRecord:
     asked_model: str
     licence: str
     weights_sha256: str
+    weights_path: str
     weights_source: str
     metric: bool
     input_size: int
@@ -71,6 +73,10 @@ class Scene:
     @property
     def video_path(self) -> Path:
         return self.root / "scene.json"
+
+    @property
+    def index_path(self) -> Path:
+        return self.root / "frame_index.npz"
 
     @property
     def plan_path(self) -> Path:
@@ -147,16 +153,16 @@ class Scene:
             )
         return self
 
-    def write_video(self, video: dict[str, Any], index: dict[str, Any]) -> None:
-        write_json(self.video_path, {"video": video, "index": index})
+    def write_video(self, video: dict[str, Any]) -> None:
+        write_json(self.video_path, video)
 
-    def read_video(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The records of the video and of its frame index, as ``video`` wrote them."""
-        record = read_json(self.require().video_path)
-        return record["video"], record["index"]
+    def read_video(self) -> dict[str, Any]:
+        """The record of the video, as ``video.VideoInfo`` wrote it."""
+        record: dict[str, Any] = read_json(self.require().video_path)
+        return record
 
-    def write_plan(self, plan: Plan, video: dict[str, Any]) -> None:
-        write_json(self.plan_path, plan.to_metadata(video))
+    def write_plan(self, plan: Plan, video: dict[str, Any], devices: tuple[str, ...] = ()) -> None:
+        write_json(self.plan_path, plan.to_metadata(video, devices))
 
     def plan(self) -> Plan:
         return Plan.from_metadata(read_json(self.require().plan_path))

@@ -1,0 +1,61 @@
+# What people type. `make check` is what CI runs.
+
+VENV ?= .venv
+PYTHON ?= python3
+BIN = $(VENV)/bin
+SCENE ?= $(if $(VIDEO),data/$(basename $(notdir $(VIDEO))))
+MODEL ?= auto
+DEVICES ?= auto
+TORCH = torch==2.13.0
+SAMPLE = data/sample.mp4
+
+.PHONY: help setup depth enrich test check format lint types bench slow mini monitor clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make depth VIDEO=film.mp4    from a video to depth, in data/film"
+	@echo "make test                    the tests"
+	@echo "Others: setup enrich check bench slow mini monitor clean"
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: setup.cfg pyproject.toml constraints.txt tools/install_torch.sh
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	sh tools/install_torch.sh $(BIN) "$(TORCH)" "$(TORCH_INDEX)"
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.ready-test: $(VENV)/.ready
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@
+
+depth: setup
+	@test -n "$(VIDEO)" || { echo "Say which video: make depth VIDEO=path/to/video.mp4 (there is a sample: VIDEO=$(SAMPLE))"; exit 2; }
+	$(BIN)/vda depth "$(VIDEO)" --scene "$(SCENE)" --model $(MODEL) --devices $(DEVICES) $(ARGS)
+
+test: $(VENV)/.ready-test
+	$(BIN)/pytest $(ARGS)
+
+slow: $(VENV)/.ready-test
+	VDA_SLOW_TESTS=1 $(BIN)/pytest $(ARGS)
+
+format: $(VENV)/.ready-test
+	$(BIN)/ruff format .
+
+lint: $(VENV)/.ready-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/.ready-test
+	$(BIN)/mypy
+
+check: lint types test
+
+bench: $(VENV)/.ready-test
+	$(BIN)/python -m bench $(ARGS)
+
+mini: $(VENV)/.ready-test
+	$(BIN)/python -m vda.training $(ARGS)
+
+clean:
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,192 @@
+"""Histories written as data, replayed through the supervisor's decisions."""
+
+from dataclasses import replace
+from signal import SIGKILL, SIGSEGV
+
+import pytest
+
+from vda.runstate import ChunkAttempts, WorkerState
+from vda.supervisor.decide import (
+    FIRST_PROGRESS_SECONDS,
+    HUNG_SECONDS,
+    Action,
+    Bury,
+    ChunkView,
+    DeviceView,
+    Finish,
+    Give,
+    Kill,
+    Quit,
+    Snapshot,
+    Start,
+    WorkerView,
+    decide,
+)
+
+SCENE = "data/film"
+
+
+def chunk(index: int, left: int = 4, **attempts: object) -> ChunkView:
+    return ChunkView((SCENE, index), 4, 4 - left, ChunkAttempts(**attempts))  # type: ignore[arg-type]
+
+
+def working(device: str, index: int, *, order: int = 1, at: float = 0.0, **changes: object) -> WorkerView:
+    state = WorkerState(device, device, 1, "computing", order, "", SCENE, index, frames_decoded=1)
+    return replace(WorkerView(device, device, True, None, state, order, (SCENE, index), 0, at), **changes)  # type: ignore[arg-type]
+
+
+def idle(device: str) -> WorkerView:
+    return WorkerView(device, device, True, None, WorkerState(device, device, 1, "idle"), 0, None, 0, 0.0)
+
+
+def dead(device: str, index: int, exit_code: int | None, **changes: object) -> WorkerView:
+    return working(device, index, alive=False, exit_code=exit_code, **changes)
+
+
+def see(
+    chunks: list[ChunkView], workers: list[WorkerView], devices: str | list[DeviceView], **changes: object
+) -> Snapshot:
+    views = [DeviceView(name) for name in devices] if isinstance(devices, str) else devices
+    return replace(Snapshot(100.0, tuple(chunks), tuple(workers), tuple(views)), **changes)  # type: ignore[arg-type]
+
+
+def test_a_worker_is_started_on_each_device_that_has_a_chunk_to_take() -> None:
+    assert decide(see([chunk(0), chunk(1)], [], "abc")) == [Start("a"), Start("b")]
+    assert decide(see([chunk(0), chunk(1), chunk(2, left=0)], [idle("a")], "abc"))[1:] == [Start("b")]
+
+
+def test_the_free_worker_takes_the_chunk_with_most_left() -> None:
+    assert decide(see([chunk(0, 2), chunk(1, 4), chunk(2, 3)], [working("b", 1), idle("a")], "ab")) == [
+        Give("a", (SCENE, 2))
+    ]
+
+
+def test_two_workers_never_get_one_chunk() -> None:
+    given = decide(see([chunk(0), chunk(1)], [idle("a"), idle("b")], "ab"))
+    assert {action.chunk for action in given if isinstance(action, Give)} == {(SCENE, 0), (SCENE, 1)}
+
+
+def test_the_slow_device_leaves_the_last_chunk_to_a_faster_one_that_ends_it_sooner() -> None:
+    devices = [DeviceView("fast", seconds_per_window=1.0), DeviceView("slow", seconds_per_window=10.0)]
+    assert decide(see([chunk(0, 4), chunk(1, 4)], [working("fast", 0), idle("slow")], devices)) == []
+    nearly_even = [DeviceView("fast", seconds_per_window=1.0), DeviceView("slow", seconds_per_window=1.5)]
+    assert decide(see([chunk(0, 4), chunk(1, 4)], [working("fast", 0), idle("slow")], nearly_even)) == [
+        Give("slow", (SCENE, 1))
+    ]
+
+
+def test_when_all_is_done_workers_quit_and_then_it_is_finished() -> None:
+    assert decide(see([chunk(0, 0)], [idle("a")], "a")) == [Quit("a")]
+    assert decide(see([chunk(0, 0)], [], "a")) == [Finish()]
+
+
+def test_asked_to_stop_nothing_new_is_given() -> None:
+    assert decide(see([chunk(0), chunk(1)], [working("a", 0), idle("b")], "ab", stop_requested=True)) == [
+        Quit("b")
+    ]
+    assert decide(see([chunk(0)], [], "a", stop_requested=True)) == [Finish()]
+
+
+def only(actions: list[Action]) -> Bury:
+    (action,) = actions
+    assert isinstance(action, Bury)
+    return action
+
+
+def test_a_crash_counts_and_the_wait_grows() -> None:
+    first = only(decide(see([chunk(0)], [dead("a", 0, -SIGSEGV)], "a")))
+    assert first.attempts is not None
+    assert (first.attempts.attempts, first.attempts.failed_devices) == (1, ("a",))
+    assert first.attempts.error == f"it was ended by signal {SIGSEGV}"
+    again = only(decide(see([ChunkView((SCENE, 0), 4, 0, first.attempts)], [dead("a", 0, 1)], "a")))
+    assert again.attempts is not None
+    assert again.attempts.attempts == 2
+    assert again.attempts.not_before > first.attempts.not_before > 100.0
+    assert decide(see([ChunkView((SCENE, 0), 4, 0, again.attempts)], [idle("a")], [again.device])) == []
+
+
+@pytest.mark.parametrize("exit_code", [-SIGKILL, None])
+def test_a_kill_from_outside_counts_against_nobody(exit_code: int | None) -> None:
+    buried = only(decide(see([chunk(0, attempts=2, failed_devices=("a",))], [dead("a", 0, exit_code)], "a")))
+    assert buried.attempts is not None
+    assert buried.attempts.attempts == 2
+    assert buried.device.failed == ()
+
+
+def test_a_crash_after_a_finished_window_starts_the_count_anew() -> None:
+    worker = dead("a", 0, 1, windows_at_order=0)
+    buried = only(decide(see([chunk(0, left=3, attempts=3, failed_devices=("a",))], [worker], "a")))
+    assert buried.attempts is not None
+    assert buried.attempts.attempts == 0
+    assert not buried.attempts.set_aside
+
+
+def test_an_ending_without_unfinished_work_is_no_failure() -> None:
+    assert only(decide(see([chunk(0)], [dead("a", 0, 0)], "a"))).attempts is None
+    assert only(decide(see([chunk(0, left=0)], [dead("a", 0, -SIGSEGV)], "a"))).attempts is None
+
+
+def test_what_failed_on_one_device_goes_to_another() -> None:
+    chunks = [chunk(0, attempts=1, failed_devices=("a",)), chunk(1, left=2)]
+    given = decide(see(chunks, [idle("a"), idle("b")], "ab"))
+    assert set(given) == {Give("a", (SCENE, 1)), Give("b", (SCENE, 0))}
+    assert decide(see(chunks[:1], [idle("a")], "a")) == [Give("a", (SCENE, 0))]
+
+
+def test_a_chunk_that_fails_on_two_devices_is_set_aside_and_the_rest_goes_on() -> None:
+    chunks = [chunk(0, attempts=1, failed_devices=("a",)), chunk(1)]
+    buried = only(decide(see(chunks, [dead("b", 0, 1)], "ab")))
+    assert buried.attempts is not None and buried.attempts.set_aside
+    chunks[0] = ChunkView((SCENE, 0), 4, 0, buried.attempts)
+    assert decide(see(chunks, [idle("a")], "ab")) == [Give("a", (SCENE, 1))]
+    assert decide(see([chunks[0], chunk(1, left=0)], [], "ab")) == [Finish()]
+
+
+def test_a_chunk_is_set_aside_when_its_retries_are_used_up() -> None:
+    for attempts, set_aside in ((2, False), (3, True)):
+        buried = only(decide(see([chunk(0, attempts=attempts, failed_devices=("a",))], [dead("a", 0, 1)], "a")))
+        assert buried.attempts is not None
+        assert buried.attempts.set_aside is set_aside
+
+
+def test_a_device_is_set_aside_when_it_fails_whatever_the_chunk() -> None:
+    device = DeviceView("a")
+    for index in (0, 1, 2):
+        seen = see([chunk(0), chunk(1), chunk(2)], [dead("a", index, 1)], [device, DeviceView("b")])
+        assert not device.set_aside
+        device = only(decide(seen)).device
+    assert device.set_aside
+    actions = decide(see([chunk(0), chunk(1)], [], [replace(device, not_before=0.0), DeviceView("b")]))
+    assert actions == [Start("b")]
+
+
+def test_one_bad_chunk_does_not_condemn_a_device() -> None:
+    device = DeviceView("a")
+    for _ in range(4):
+        device = only(decide(see([chunk(0)], [dead("a", 0, 1)], [device]))).device
+    assert not device.set_aside
+
+
+def test_hung_is_when_no_counter_moves_for_long() -> None:
+    def after(seconds: float, **changes: object) -> list[Action]:
+        worker = working("a", 0, at=100.0 - seconds, **changes)
+        return decide(see([chunk(0)], [worker], [DeviceView("a", seconds_per_window=1.0)]))
+
+    assert after(HUNG_SECONDS - 1) == []
+    assert after(HUNG_SECONDS + 1) == [Kill("a", "hung")]
+    assert after(HUNG_SECONDS + 1, killed=True) == []
+    fresh = WorkerState("a", "a", 1, "starting", 1)
+    assert after(HUNG_SECONDS + 1, state=fresh) == []
+    assert after(FIRST_PROGRESS_SECONDS + 1, state=fresh) == [Kill("a", "hung")]
+
+
+def test_a_slow_window_is_not_taken_for_a_hang() -> None:
+    worker = working("a", 0, at=100.0 - 400.0)
+    assert decide(see([chunk(0)], [worker], [DeviceView("a", seconds_per_window=100.0)])) == []
+    assert decide(see([chunk(0)], [worker], [DeviceView("a", seconds_per_window=50.0)])) == [Kill("a", "hung")]
+
+
+def test_what_was_killed_for_hanging_counts_though_the_signal_is_sigkill() -> None:
+    buried = only(decide(see([chunk(0)], [dead("a", 0, -SIGKILL, killed=True)], "a")))
+    assert buried.attempts is not None
+    assert (buried.attempts.attempts, buried.attempts.error) == (1, "it hung and was ended")

@@ -1,0 +1,132 @@
+"""Windows computed anywhere, in any order, once."""
+
+import threading
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+import torch
+
+from vda.engine import Engine, Picture
+from vda.network.model import VideoDepthModel, build_model
+from vda.windows import sequence_windows
+
+FRAMES = 58
+HEIGHT, WIDTH = 32, 48
+
+
+@pytest.fixture(scope="module")
+def model() -> VideoDepthModel:
+    torch.manual_seed(5)
+    model = build_model("mini")
+    with torch.no_grad():
+        # Random weights give nearly constant depth; spread it, so that rounding is small beside its range.
+        model.head.scratch.output_conv2[2].weight.mul_(30)
+        model.head.scratch.output_conv2[2].bias.fill_(4.0)
+    return model
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+class Frames:
+    """A source that makes each frame from its index and remembers what it was asked for."""
+
+    def __init__(self, undecoded: frozenset[int] = frozenset()) -> None:
+        self.asked: list[int] = []
+        self.undecoded = undecoded
+
+    def __call__(self, order: Sequence[int]) -> Iterator[Picture]:
+        for index in order:
+            self.asked.append(index)
+            pixels = np.random.default_rng(index).standard_normal((3, HEIGHT, WIDTH)).astype(np.float32)
+            yield Picture(index, pixels, index not in self.undecoded)
+
+
+def all_windows() -> list[tuple[int, ...]]:
+    return [window.frame_indices for window in sequence_windows(0, FRAMES)]
+
+
+def compute(model: VideoDepthModel, windows: list[tuple[int, ...]], **settings: int) -> list[np.ndarray]:
+    engine = Engine(model, torch.device("cpu"), **settings)
+    return [answer.depth for answer in engine.compute(windows, Frames())]
+
+
+@pytest.fixture(scope="module")
+def reference(model: VideoDepthModel) -> list[np.ndarray]:
+    torch.set_num_threads(1)
+    return compute(model, all_windows())
+
+
+def test_engine_gives_what_the_whole_network_gives(model: VideoDepthModel, reference: list[np.ndarray]) -> None:
+    window = all_windows()[1]
+    images = np.stack([picture.pixels for picture in Frames()(window)])
+    with torch.inference_mode():
+        plain = model(torch.from_numpy(images)[None])[0].numpy()
+    assert np.abs(plain - reference[1]).max() < 1e-5
+    assert plain.std() > 1e-3
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_window_is_the_same_bytes_alone_and_in_any_company(model: VideoDepthModel, batch: int) -> None:
+    windows = all_windows()
+    together = compute(model, windows, encoder_batch=batch)
+    backwards = compute(model, windows[::-1], encoder_batch=batch)[::-1]
+    for k, window in enumerate(windows):
+        (alone,) = compute(model, [window], encoder_batch=batch)
+        assert np.array_equal(alone, together[k])
+        assert np.array_equal(backwards[k], together[k])
+
+
+def test_micro_batches_change_no_more_than_rounding(model: VideoDepthModel, reference: list[np.ndarray]) -> None:
+    step = (max(d.max() for d in reference) - min(d.min() for d in reference)) / 65534
+    for settings in ({"encoder_batch": 4}, {"head_batch": 5}, {"encoder_batch": 32, "head_batch": 1}):
+        for depth, expected in zip(compute(model, all_windows(), **settings), reference, strict=True):
+            assert np.abs(depth - expected).max() < step / 2
+
+
+def test_each_frame_is_drawn_and_encoded_once(model: VideoDepthModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded = []
+    encode = model.encode
+    monkeypatch.setattr(model, "encode", lambda images: encoded.append(len(images)) or encode(images))
+    frames = Frames()
+    list(Engine(model, torch.device("cpu")).compute(all_windows(), frames))
+    assert frames.asked == list(range(FRAMES))
+    assert sum(encoded) == FRAMES
+
+
+def test_slots_without_a_picture_are_named(model: VideoDepthModel) -> None:
+    windows = all_windows()[:2]
+    answers = list(Engine(model, torch.device("cpu")).compute(windows, Frames(frozenset({0, 30}))))
+    assert answers[0].missing == (0, 30)
+    assert answers[1].missing == (0, 8)
+
+
+def test_progress_counts_frames_batches_and_windows(model: VideoDepthModel) -> None:
+    engine = Engine(model, torch.device("cpu"), encoder_batch=4)
+    list(engine.compute(all_windows()[:2], Frames()))
+    assert engine.progress.frames_decoded == 54
+    assert engine.progress.windows_done == 2
+    assert engine.progress.batches_done == 14 + 2
+
+
+def test_an_error_of_the_source_surfaces_and_ends_the_thread(model: VideoDepthModel) -> None:
+    def broken(order: Sequence[int]) -> Iterator[Picture]:
+        yield from Frames()(order[:5])
+        raise OSError("the disk went away")
+
+    with pytest.raises(OSError, match="went away"):
+        list(Engine(model, torch.device("cpu")).compute(all_windows(), broken))
+    assert not [thread for thread in threading.enumerate() if thread.name == "decode-ahead"]
+
+
+def test_closing_early_ends_the_thread(model: VideoDepthModel) -> None:
+    answers = Engine(model, torch.device("cpu")).compute(all_windows(), Frames())
+    next(answers)
+    answers.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "decode-ahead"]

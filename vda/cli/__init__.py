@@ -1,0 +1,30 @@
+"""The program ``vda``: one command a file, a paragraph long, calling one library function.
+
+Commands import what they need when they run, so that ``--help`` answers at once.
+"""
+
+import click
+
+from vda import __version__
+from vda.cli.clean import clean
+from vda.cli.depth import depth
+from vda.cli.merge import merge
+from vda.cli.options import Group
+from vda.cli.run import run
+from vda.cli.split import split
+from vda.cli.status import status
+from vda.cli.stop import stop
+from vda.cli.weights import weights
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def main() -> None:
+    """Turn long videos into consistent depth on every GPU you own, and the depth into 3D.
+
+    Example: vda depth film.mp4
+    """
+
+
+for command in (depth, split, run, merge, status, stop, clean, weights):
+    main.add_command(command)

@@ -1,0 +1,75 @@
+"""``vda depth``: everything from video to depth."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vda.cli.options import (
+    Command,
+    json_option,
+    merge_options,
+    one_root,
+    quiet_option,
+    restart_option,
+    run_options,
+    run_settings,
+    split_options,
+)
+
+
+@click.command(cls=Command)
+@click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="VIDEO...")
+@click.option("--scene", "root", type=click.Path(path_type=Path), help="Scene directory [default: data/<stem>].")
+@split_options
+@run_options
+@merge_options
+@click.option("--create-video/--no-video", default=True, show_default=True, help="depth_visualization.mp4.")
+@restart_option
+@quiet_option
+@json_option
+def depth(
+    videos: tuple[Path, ...],
+    root: Path | None,
+    chunks: int | None,
+    frames: tuple[int, int] | None,
+    trust_container: bool,
+    discard_windows: bool,
+    quiet: bool,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Turn each VIDEO into 16-bit depth, one image a frame. Interrupted, the same command goes on.
+
+    Example: vda depth film.mp4 --devices 0,1
+    """
+    from vda.cli.progress import Progress
+    from vda.merge import MergeSettings
+    from vda.pipeline import depth as run_all
+
+    progress = Progress(quiet)
+    merging = MergeSettings(
+        settings["formats"],
+        settings["overwrite"],
+        settings["create_video"],
+        settings["colormap"],
+        keep_finished=True,
+    )
+    results = run_all(
+        list(videos),
+        one_root(videos, root),
+        run_settings(**settings),
+        merging,
+        chunks=chunks,
+        frames=frames,
+        trust_container=trust_container,
+        discard_windows=discard_windows,
+        reporter=progress,
+    )
+    progress.close()
+    if as_json:
+        click.echo(json.dumps({"scenes": [result.to_json() for result in results]}))
+    else:
+        for result in results:
+            click.echo(f"{result.frames} frames of depth in {result.folder}")

@@ -1,0 +1,141 @@
+"""What the commands share: options, how errors are shown, and exit codes."""
+
+import functools
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from vda.errors import UsageError, VdaError, WorkError
+
+EXIT_INTERRUPTED = 130
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Command(click.Command):
+    """A command that shows an error as its two sentences, and a traceback only with ``--debug``."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(
+            click.Option(["--debug"], is_flag=True, expose_value=False, help="Show the traceback of an error.")
+        )
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except VdaError as error:
+            _show(error)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("Interrupted; what was finished is kept.", err=True)
+            ctx.exit(EXIT_INTERRUPTED)
+
+
+class Group(click.Group):
+    """A group whose commands are ``Command``."""
+
+    command_class = Command
+    group_class = type
+
+
+def _show(error: VdaError) -> None:
+    if "--debug" in sys.argv:
+        traceback.print_exc()
+    click.echo(f"Error: {error.problem}\n{error.remedy}", err=True)
+    if isinstance(error, WorkError) and error.log is not None:
+        click.echo(f"The end of {error.log}:\n{error.tail}", err=True)
+
+
+class FrameRange(click.ParamType):
+    """``A:B``, a half-open range of frames."""
+
+    name = "A:B"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            first, last = (int(part) for part in value.split(":"))
+        except ValueError:
+            self.fail(f"{value!r} is not A:B, two frame indices.", param, ctx)
+        return first, last
+
+
+def together(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Join options into one decorator, in the order in which ``--help`` shows them."""
+    return lambda command: functools.reduce(lambda inner, option: option(inner), reversed(options), command)
+
+
+scene_argument = click.argument("scene", type=click.Path(path_type=Path))
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
+
+split_options = together(
+    click.option("--chunks", type=click.IntRange(min=1), help="So many chunks [default: 4 a device]."),
+    click.option("--frames", type=FrameRange(), help="Only this half-open range; names keep the video's index."),
+    click.option("--trust-container", is_flag=True, help="Take the frame count from the container, uncounted."),
+)
+
+run_options = together(
+    click.option("--model", default="auto", show_default=True, help="auto, mini, vits, vitb, vitl or metric-..."),
+    click.option("--weights", type=click.Path(path_type=Path), help="A checkpoint: .pth or .safetensors."),
+    click.option("--input-size", type=int, help="Network size of the shorter side [default: the model's own]."),
+    click.option("--precision", type=click.Choice(["auto", "fp32"]), default="auto", show_default=True),
+    click.option("--devices", default="auto", show_default=True, help="auto, cpu, cpu,cpu, 0,1, cuda:0 or UUIDs."),
+    click.option(
+        "--batch-size",
+        type=click.IntRange(min=0),
+        default=0,
+        envvar="VDA_BATCH_SIZE",
+        help="Frames in the encoder at once [default: by memory].",
+    ),
+    click.option("--threads", type=click.IntRange(min=1), help="CPU threads a worker [default: cores / workers]."),
+    click.option("--on", type=click.Choice(["local", "inline"]), default="local", show_default=True),
+    click.option("--retries", type=click.IntRange(min=0), default=3, show_default=True),
+)
+
+restart_option = click.option(
+    "--restart", is_flag=True, help="Throw away what was computed with other settings and start over."
+)
+
+merge_options = together(
+    click.option(
+        "--format",
+        "formats",
+        type=click.Choice(["png16", "npz"]),
+        multiple=True,
+        default=("png16",),
+        show_default=True,
+        help="May be given several times.",
+    ),
+    click.option("--overwrite", is_flag=True, help="Replace results that are there."),
+    click.option("--colormap", default="inferno", show_default=True, help="Any of Matplotlib's, for the video."),
+    click.option("--discard-windows", is_flag=True, help="Remove the raw windows once merged and verified."),
+)
+
+
+def scene_for(video: Path, root: Path | None) -> Path:
+    """The scene directory of ``video``: ``root``, or ``data/<stem>``."""
+    return root or Path("data") / video.stem
+
+
+def run_settings(**values: Any) -> Any:
+    """Gather the values of ``run_options`` (and ``--restart``) from a command's keywords."""
+    from dataclasses import fields
+
+    from vda.pipeline import RunSettings
+
+    names = {field.name for field in fields(RunSettings)}
+    return RunSettings(**{name: value for name, value in values.items() if name in names})
+
+
+def one_root(videos: tuple[Path, ...], root: Path | None) -> list[Path]:
+    """The scene of each video; one ``--scene`` serves one video only."""
+    if root is not None and len(videos) != 1:
+        raise UsageError("--scene names one scene, and there are several videos.", "Leave it out.")
+    return [scene_for(video, root) for video in videos]

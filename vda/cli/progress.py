@@ -1,0 +1,53 @@
+"""Progress on standard error: bars on a terminal, plain lines otherwise, nothing with ``-q``."""
+
+import sys
+import time
+
+import click
+from tqdm import tqdm
+
+_LINE_SECONDS = 5.0
+
+
+class Progress:
+    """A ``pipeline.Reporter``. Rates and time left count only what was done since the stage began."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._terminal = sys.stderr.isatty()
+        self._bar: tqdm[None] | None = None
+        self._stage, self._total, self._start = "", None, 0
+        self._began = self._printed = 0.0
+
+    def begin(self, stage: str, total: int | None, done: int = 0) -> None:
+        self.close()
+        self._stage, self._total, self._start = stage, total, done
+        self._began = self._printed = time.monotonic()
+        if not self._quiet and self._terminal:
+            self._bar = tqdm(desc=stage, total=total, initial=done, unit="frame", leave=True)
+
+    def at(self, done: int) -> None:
+        now = time.monotonic()
+        if self._bar is not None:
+            self._bar.update(done - self._bar.n)
+        elif not self._quiet and now - self._printed >= _LINE_SECONDS:
+            self._printed = now
+            click.echo(self._line(done, now - self._began), err=True)
+
+    def say(self, sentence: str) -> None:
+        if self._quiet:
+            return
+        self.close()
+        click.echo(sentence, err=True)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _line(self, done: int, seconds: float) -> str:
+        rate = (done - self._start) / seconds
+        if self._total is None:
+            return f"{self._stage}: {done} frames, {rate:.1f} frames/s"
+        left = f", {(self._total - done) / rate:.0f} s left" if rate > 0 else ""
+        return f"{self._stage}: {done} of {self._total} frames, {rate:.1f} frames/s{left}"

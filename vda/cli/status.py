@@ -1,0 +1,35 @@
+"""``vda status``: how far a scene is, once."""
+
+import json
+from pathlib import Path
+
+import click
+
+from vda.cli.options import Command, json_option, scene_argument
+
+
+@click.command(cls=Command)
+@scene_argument
+@json_option
+def status(scene: Path, as_json: bool) -> None:
+    """Say how far the work on SCENE is, from its files alone.
+
+    Example: vda status data/film --json
+    """
+    from vda.scene import Scene
+    from vda.status import scene_status
+
+    state = scene_status(Scene(scene).require())
+    if as_json:
+        click.echo(json.dumps(state))
+        return
+    click.echo(f"{state['scene']}: {state['state']}, {state['frames_done']} of {state['frames_total']} frames")
+    if state["model"]:
+        click.echo(f"model {state['model']}, {state['precision']} ({state['precision_reason']})")
+    if state["fps"]:
+        click.echo(f"{state['fps']:.2f} frames/s, {state['eta_seconds']:.0f} s left")
+    for chunk in state["chunks"]:
+        device = f" on {chunk['device']}" if chunk["device"] else ""
+        error = f": {chunk['error']}" if chunk["error"] else ""
+        done = f"{chunk['frames_done']} of {chunk['frames_total']} frames"
+        click.echo(f"  chunk {chunk['index']}: {chunk['state']}{device}, {done}{error}")

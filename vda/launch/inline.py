@@ -1,0 +1,39 @@
+"""A worker in a thread of the calling process: for notebooks, debuggers and machines that forbid subprocesses."""
+
+import threading
+import traceback
+from pathlib import Path
+
+from vda import worker
+
+
+class InlineThread:
+    """A worker's thread. It cannot be killed, only told to quit."""
+
+    def __init__(self, home: Path, name: str, log: Path) -> None:
+        self._code: int | None = None
+        self._log = log
+        self._thread = threading.Thread(target=self._serve, args=(home, name), name=f"worker-{name}", daemon=True)
+        self._thread.start()
+
+    def _serve(self, home: Path, name: str) -> None:
+        try:
+            self._code = worker.main([str(home), name])
+        except BaseException:
+            self._code = worker.EXIT_FAILED
+            with self._log.open("a") as log:
+                traceback.print_exc(file=log)
+
+    def exit_code(self) -> int | None:
+        return None if self._thread.is_alive() else self._code
+
+    def kill(self) -> None:
+        """Do nothing: a thread ends by itself once nobody supervises it."""
+
+
+class InlineLauncher:
+    """Starts threads; a device's environment cannot be applied to a process that already runs."""
+
+    def start(self, home: Path, name: str, log: Path, environment: dict[str, str]) -> InlineThread:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        return InlineThread(home, name, log)

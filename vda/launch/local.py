@@ -1,0 +1,36 @@
+"""Workers as processes of this machine, each in a session of its own, beyond any terminal's hangup."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+class LocalProcess:
+    """A child in its own session."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def exit_code(self) -> int | None:
+        return self._process.poll()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
+class LocalLauncher:
+    """Starts ``python -m vda.worker HOME NAME``; what it prints is appended to the log."""
+
+    def start(self, home: Path, name: str, log: Path, environment: dict[str, str]) -> LocalProcess:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "vda.worker", str(home), name],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, **environment},
+            )
+        return LocalProcess(process)

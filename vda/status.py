@@ -1,0 +1,121 @@
+"""The state of a scene's work, from its files alone: what ``vda status`` prints, and what a monitor shows.
+
+It needs nothing of a supervisor but the files it and its workers leave, so it works while they run, and after.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from vda.chunks import Chunk
+from vda.runstate import ChunkAttempts, RunFiles, WorkerState
+from vda.scene import Scene, WindowId, chunk_windows
+
+_RATE_WINDOWS = 20
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """A chunk's windows with the frames each settles, and those of them that are there."""
+
+    chunk: Chunk
+    frames: dict[WindowId, int]
+    finished: set[WindowId]
+
+    @property
+    def frames_done(self) -> int:
+        return sum(self.frames[key] for key in self.finished)
+
+    @property
+    def frames_total(self) -> int:
+        return sum(self.frames.values())
+
+
+def scene_status(scene: Scene) -> dict[str, Any]:
+    """Return the state as JSON values: the names of ``vda status --json``.
+
+    ``fps`` is over the last windows finished and None unless somebody computes; ``eta_seconds`` likewise.
+    """
+    finished = scene.finished_windows()
+    counted = [_count(chunk, finished) for chunk in scene.plan().chunks]
+    files = RunFiles(scene.run_dir)
+    attempts = files.read_attempts()
+    workers = _live_workers(files)
+    working = {state.chunk: state for state in workers if state.scene == str(scene.root) and state.phase != "idle"}
+    total = sum(item.frames_total for item in counted)
+    done = sum(item.frames_done for item in counted)
+    state = _state(scene, files, total, done, any(entry.set_aside for entry in attempts.values()))
+    fps = _recent_rate(scene, counted) if state == "running" else None
+    record = scene.run_record()
+    return {
+        "scene": str(scene.root),
+        "state": state,
+        "frames_total": total,
+        "frames_done": done,
+        "windows_total": sum(len(item.frames) for item in counted),
+        "windows_done": sum(len(item.finished) for item in counted),
+        "model": record and record.model,
+        "precision": record and record.precision,
+        "precision_reason": record and record.precision_reason,
+        "chunks": [_chunk_status(item, attempts, working) for item in counted],
+        "devices": [
+            {"device": state.device, "phase": state.phase, "scene": state.scene, "chunk": state.chunk}
+            for state in workers
+        ],
+        "fps": fps,
+        "eta_seconds": (total - done) / fps if fps else None,
+    }
+
+
+def _count(chunk: Chunk, finished: set[WindowId]) -> _Counted:
+    frames = {key: len(window.kept) for key, window in chunk_windows(chunk)}
+    return _Counted(chunk, frames, frames.keys() & finished)
+
+
+def _live_workers(files: RunFiles) -> list[WorkerState]:
+    states = [WorkerState.read(worker.state_path) for worker in files.home().workers() if worker.is_alive()]
+    return [state for state in states if state is not None]
+
+
+def _state(scene: Scene, files: RunFiles, total: int, done: int, gave_up: bool) -> str:
+    if done == total:
+        return "merged" if scene.depth_record_path.is_file() else "complete"
+    if scene.depth_record_path.is_file() and not scene.windows_dir.is_dir():
+        return "merged"
+    if files.is_supervised():
+        return "running"
+    if gave_up:
+        return "failed"
+    return "incomplete" if done or scene.run_path.is_file() else "planned"
+
+
+def _chunk_status(
+    item: _Counted, attempts: dict[int, ChunkAttempts], working: dict[int, WorkerState]
+) -> dict[str, Any]:
+    index = item.chunk.index
+    history = attempts.get(index, ChunkAttempts())
+    worker = working.get(index)
+    if item.frames_done == item.frames_total:
+        state = "done"
+    elif history.set_aside:
+        state = "failed"
+    else:
+        state = "running" if worker else "waiting"
+    return {
+        "index": index,
+        "state": state,
+        "device": worker.device if worker else history.device or None,
+        "attempts": history.attempts,
+        "frames_done": item.frames_done,
+        "frames_total": item.frames_total,
+        "error": history.error or None,
+    }
+
+
+def _recent_rate(scene: Scene, counted: list[_Counted]) -> float | None:
+    """Frames a second over the last windows: the times at which their files appeared are the record."""
+    times = sorted(
+        (scene.window_path(key).stat().st_mtime, item.frames[key]) for item in counted for key in item.finished
+    )[-_RATE_WINDOWS:]
+    if len(times) < 2 or times[-1][0] == times[0][0]:
+        return None
+    return sum(frames for _, frames in times[1:]) / (times[-1][0] - times[0][0])

@@ -1,0 +1,5 @@
+"""The supervisor: every device busy, nothing lost. ``decide`` is pure, ``loop`` observes and acts."""
+
+from vda.supervisor.loop import RunProgress, Supervisor
+
+__all__ = ["RunProgress", "Supervisor"]
