@@ -20,7 +20,7 @@ _REMEDY = "See 'nvidia-smi -L' for what there is, or give --devices auto or --de
 
 @dataclass(frozen=True)
 class Choice:
-    """``devices`` to work on; ``skipped``: GPUs left alone, and why (no whole sentence); ``notes``: sentences to say."""
+    """``devices`` to work on; ``skipped``: GPUs left alone, and why; ``notes``: whole sentences to say."""
 
     devices: tuple[Device, ...]
     skipped: tuple[tuple[Device, str], ...] = ()
