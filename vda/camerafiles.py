@@ -50,11 +50,13 @@ class CameraSetting:
     """How the video relates to the image the camera was calibrated for.
 
     ``crop`` (left, top, width, height) is the part of the calibrated image that the video shows; ``quarter_turns``
-    how often that part was turned clockwise by 90 degrees to be upright. None: only where the sizes demand it.
+    how often that part was turned clockwise by 90 degrees to be upright. None: as the video's own record has it
+    (``rotation_deg``, clockwise), where the sizes agree with that.
     """
 
     quarter_turns: int | None = None
     crop: tuple[int, int, int, int] | None = None
+    rotation_deg: int = 0
 
 
 def read_camera(path: Path, camera_id: int | None = None) -> tuple[Intrinsics, str]:
@@ -174,7 +176,7 @@ def _size(value: dict[str, Any], path: Path) -> tuple[float, float]:
 
 
 def _first(value: dict[str, Any], names: Sequence[str]) -> Any:
-    return next(value[name] for name in names if value.get(name) is not None)
+    return value[next((name for name in names if value.get(name) is not None), names[0])]
 
 
 def _matrix(value: Any) -> Any:
@@ -208,7 +210,8 @@ def _colmap(path: Path, camera_id: int | None) -> Intrinsics:
         raise InputError(
             f"{path} has {len(cameras)} cameras.", f"Say which with --camera-id: {', '.join(map(str, cameras))}."
         )
-    model, width, height, *parameters = cameras[camera_id if camera_id is not None else next(iter(cameras))]
+    chosen = min(cameras) if camera_id is None else camera_id
+    model, width, height, *parameters = cameras[chosen]
     if model not in _COLMAP:
         raise InputError(
             f"COLMAP's camera model {model} has no counterpart in OpenCV.",
@@ -245,9 +248,10 @@ def fit_to_video(
     if setting.crop is not None:
         camera = _cropped(camera, setting.crop)
         say(f"The camera is cropped to {camera.width}x{camera.height}, as asked.")
-    if setting.quarter_turns:
-        camera = camera.rotated(setting.quarter_turns)
-        say(f"The camera is turned clockwise by {90 * setting.quarter_turns} degrees.")
+    turns = _turns(camera, size, setting)
+    if turns:
+        camera = camera.rotated(turns)
+        say(f"The camera is turned clockwise by {90 * turns} degrees.")
     if (camera.width, camera.height) == size:
         return camera
     if not camera.has_aspect_of(*size):
@@ -259,6 +263,14 @@ def fit_to_video(
         )
     say(f"The camera is for {camera.width}x{camera.height}: its numbers are scaled to {size[0]}x{size[1]}.")
     return camera.scaled(*size)
+
+
+def _turns(camera: Intrinsics, size: tuple[int, int], setting: CameraSetting) -> int:
+    """What was asked; else the video's own quarter turn, if only the turned camera has the video's shape."""
+    if setting.quarter_turns is not None:
+        return setting.quarter_turns
+    turned = setting.rotation_deg in (90, 270) and not camera.has_aspect_of(*size)
+    return setting.rotation_deg // 90 if turned and camera.has_aspect_of(size[1], size[0]) else 0
 
 
 def _cropped(camera: Intrinsics, crop: tuple[int, int, int, int]) -> Intrinsics:

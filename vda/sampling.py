@@ -32,10 +32,6 @@ class DepthImages(Protocol):
     """Depth by frame index: float [height, width], NaN where invalid."""
 
     @property
-    def width(self) -> int: ...
-    @property
-    def height(self) -> int: ...
-    @property
     def frames(self) -> Collection[int]: ...
     def read(self, frame: int) -> NDArray[np.floating]: ...
 
@@ -99,8 +95,9 @@ def measure(
     measured = Measured(pixel, nothing[0], nothing[1], nothing[2], skip, [])
     outside = (np.abs(pixel + 0.5 - np.array(size) / 2) > np.array(size) / 2).any(axis=1)
     skip[outside & (skip == Skip.NONE)] = Skip.OUTSIDE
+    there = frozenset(depth.frames)
     for frame, rows in _frames(tracks.frame, skip):
-        image = _read(depth, frame, measured)
+        image = _read(depth, frame, measured) if frame in there else None
         if image is None:
             skip[rows] = Skip.NO_DEPTH
         else:
@@ -133,8 +130,6 @@ def _frames(frame: NDArray[np.int64], skip: NDArray[np.uint8]) -> Iterator[tuple
 
 
 def _read(depth: DepthImages, frame: int, measured: Measured) -> NDArray[np.floating] | None:
-    if frame not in depth.frames:
-        return None
     try:
         return depth.read(frame)
     except InputError:
