@@ -5,15 +5,32 @@ are not frames (edit lists, hidden frames and damage make them differ without an
 once, without converting pixels. This file does not know RGB or ranges.
 """
 
+import hashlib
+import json
+import os
+import zipfile
+from array import array
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import av
 import numpy as np
 
+from vda.errors import InputError, StorageError, VideoError
+from vda.files import atomic_writer
+from vda.video.decoding import Source, frame_checksum
 from vda.video.info import VideoInfo
+from vda.video.rates import true_frame_rate
+
+_FORMAT_VERSION = 1
+
+
+def _no_keyframes() -> np.ndarray:
+    return np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,15 +39,18 @@ class FrameIndex:
 
     ``pts`` int64 [n] counts ``time_base`` (seconds) on the file's own clock: it may start above 0, and in odd
     files it repeats or steps back. ``source`` says whether the frames were decoded or taken from the container's
-    sample table, ``notes`` in words what is wrong with the file.
+    sample table, ``notes`` in whole sentences what is wrong with the file. For the reader there are ``keyframes``
+    (int64 [k], indices where decoding can start), ``checksums`` (uint32 [n], ``decoding.frame_checksum``; None
+    unless decoded) and ``damaged`` (frames were refused or incomplete, so that decoding depends on the threads).
     """
 
     pts: np.ndarray
     time_base: Fraction
     source: Literal["decoded", "container"]
     notes: tuple[str, ...] = ()
-    keyframes: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    keyframes: np.ndarray = field(default_factory=_no_keyframes)
     checksums: np.ndarray | None = None
+    damaged: bool = False
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -40,6 +60,46 @@ class FrameIndex:
         """float64 [n], seconds on the file's own clock."""
         return self.pts * float(self.time_base)
 
+    @property
+    def duration_s(self) -> float:
+        """Seconds from the first frame's appearance to the last one's end (taken to last as long as most do)."""
+        if len(self) < 2:
+            return 0.0
+        steps = np.diff(self.pts)
+        return float((self.pts[-1] - self.pts[0] + np.median(steps)) * self.time_base)
+
+    def frame_rate(self, claimed: Fraction) -> Fraction:
+        """Exact frames per second from the real times; ``claimed`` (``VideoInfo.fps``) where they bear it out."""
+        return true_frame_rate(self.pts, self.time_base, claimed)
+
+    def save(self, path: Path) -> None:
+        """Write an NPZ that ``load`` reads; it appears whole or not at all."""
+        arrays: dict[str, Any] = {"pts": self.pts, "keyframes": self.keyframes}
+        if self.checksums is not None:
+            arrays["checksums"] = self.checksums
+        facts = {
+            "time_base": str(self.time_base),
+            "source": self.source,
+            "notes": self.notes,
+            "damaged": self.damaged,
+        }
+        with atomic_writer(path) as handle:
+            np.savez(handle, facts=json.dumps(facts), **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> "FrameIndex":
+        """Read what ``save`` wrote; raise ``InputError`` for anything else."""
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                facts = json.loads(str(stored["facts"]))
+                facts |= {"time_base": Fraction(facts["time_base"]), "notes": tuple(facts["notes"])}
+                arrays = {name: stored[name] for name in stored.files if name != "facts"}
+                return cls(**arrays, **facts)
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(
+                f"{path} is not a frame index: {error}.", "Remove it; the frames are then counted again."
+            ) from error
+
 
 def index_frames(
     info: VideoInfo,
@@ -48,5 +108,112 @@ def index_frames(
     cache_dir: Path | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> FrameIndex:
-    """Count and time the frames of ``info``'s stream; ``progress`` is called with the count so far."""
-    raise NotImplementedError
+    """Count and time the frames of ``info``'s stream, or find that in the cache.
+
+    Every frame is decoded once; with ``trust_container`` only the packets are listed, which takes milliseconds but
+    may list places that yield no picture. ``cache_dir`` None is ``$XDG_CACHE_HOME/vda``. ``progress`` is called
+    with the count so far. Raises ``VideoError`` if there is not one frame.
+    """
+    cached = _cache_file(info, trust_container, cache_dir)
+    with suppress(InputError):  # absent or unreadable: count
+        index = FrameIndex.load(cached)
+        if progress:
+            progress(len(index))
+        return index
+    index = _list_packets(info) if trust_container else _decode_all(info, progress or (lambda _count: None))
+    if len(index) == 0:
+        raise VideoError(
+            f"Not one frame of {info.path} decodes.", "Check that the file is whole, or copy it again."
+        )
+    with suppress(StorageError):  # a cache that cannot be written costs time in the next run, never a result
+        index.save(cached)
+    return index
+
+
+def _cache_file(info: VideoInfo, trust_container: bool, cache_dir: Path | None) -> Path:
+    if cache_dir is None:
+        cache_dir = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vda"
+    # PyAV's version is in the key because another FFmpeg may make other frames out of a damaged file.
+    identity = (
+        _FORMAT_VERSION,
+        av.__version__,
+        str(info.path.resolve()),
+        info.mtime_ns,
+        info.size_bytes,
+        info.sha256_head_tail,
+        info.stream_index,
+        trust_container,
+    )
+    return cache_dir / f"frames-{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]}.npz"
+
+
+def _decode_all(info: VideoInfo, progress: Callable[[int], None], threads: int | None = None) -> FrameIndex:
+    pts, checksums, keyframes = array("q"), array("I"), array("q")
+    with Source(info.path, info.stream_index, threads) as source:
+        for time, frame in source.timed_frames():
+            if frame.key_frame:
+                keyframes.append(len(pts))
+            pts.append(time)
+            checksums.append(frame_checksum(frame))
+            progress(len(pts))
+        # What a decoder makes of damage depends on its threads; only one thread gives the same frames every time.
+        if source.damaged and threads != 1:
+            return _decode_all(info, progress, threads=1)
+        return FrameIndex(
+            np.array(pts, np.int64),
+            source.time_base,
+            "decoded",
+            _notes(source, info, pts),
+            np.array(keyframes, np.int64),
+            np.array(checksums, np.uint32),
+            source.damaged,
+        )
+
+
+def _list_packets(info: VideoInfo) -> FrameIndex:
+    pts, key = array("q"), array("b")
+    with Source(info.path, info.stream_index) as source:
+        for packet in source.packets():
+            time = packet.dts if packet.pts is None else packet.pts
+            # Packets that an edit list cuts away are needed for decoding but never shown.
+            if packet.size and not packet.is_discard and time is not None:
+                pts.append(time)
+                key.append(packet.is_keyframe)
+        order = np.argsort(np.array(pts, np.int64), kind="stable")
+        times = np.array(pts, np.int64)[order]
+        keyframes = np.flatnonzero(np.array(key, np.int8)[order])
+        notes = (
+            "The frames were taken from the container's sample table, not counted.",
+            *_notes(source, info, times),
+        )
+        return FrameIndex(times, source.time_base, "container", notes, keyframes)
+
+
+def _notes(source: Source, info: VideoInfo, pts: "array[int] | np.ndarray") -> tuple[str, ...]:
+    """What is wrong with the file, one sentence each."""
+    notes = []
+    missing = source.packets_seen < info.claimed_frames
+    if _ends_early(source, pts, missing):
+        notes.append("The file is cut off before its end; all frames up to the break are used.")
+    elif missing:
+        notes.append(f"The container promises {info.claimed_frames} frames and holds {source.packets_seen}.")
+    if source.read_errors:
+        notes.append(f"The file could not be read in {source.read_errors} places.")
+    if source.refused_packets:
+        notes.append(f"The video is damaged: {source.refused_packets} packets did not decode and were skipped.")
+    if source.corrupt_frames:
+        notes.append(f"The video is damaged: {source.corrupt_frames} frames are incomplete.")
+    return tuple(notes)
+
+
+def _ends_early(source: Source, pts: "array[int] | np.ndarray", missing: bool) -> bool:
+    """Whether the last frame comes well before the time at which the container says that the stream ends.
+
+    Containers round their durations, and a last frame may be shown for long; where frames are known to be
+    ``missing``, half a step too early is enough.
+    """
+    if source.claimed_end is None or len(pts) < 2:
+        return missing
+    step = int(pts[-1] - pts[-2]) * source.time_base
+    gap = source.claimed_end - (int(pts[-1]) * source.time_base + step)
+    return gap > (step / 2 if missing else max(Fraction(1), 3 * step))

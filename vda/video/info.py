@@ -61,7 +61,7 @@ def _clockwise_rotation(frame: VideoFrame) -> int:
 
 
 def probe(path: Path) -> VideoInfo:
-    """Open ``path`` and decode its first frame; raise ``VideoError`` for what is not a video with pictures in it."""
+    """Open ``path`` and decode its first frame; raise ``VideoError`` for what is no video with pictures in it."""
     with Source(path) as source:
         first = next(source.frames(), None)
         if first is None:

@@ -1,12 +1,31 @@
-"""Frames by index: a half-open range or a list of indices in, upright RGB pictures out."""
+"""Frames by index: a half-open range or a list of indices in, upright RGB pictures out.
+
+Frames are known by their time, never by counting from where a seek landed, and each is held against the checksum
+that was taken when the video was decoded from its start. So whatever a file's key frames, open groups of pictures
+or seek tables are like, a range comes out exactly as in reading from the start: where a seek does not deliver
+that, the reader starts further back, in the end from the first frame. Memory is constant in the range's length.
+
+Pixels are 8-bit RGB by libswscale, with the matrix and range that the stream states (10 bits are rounded to 8,
+high dynamic range is not tone-mapped, alpha is dropped). A picture of another size than the first one's is scaled
+to it.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import av
+import cv2
 import numpy as np
+from av.video.frame import VideoFrame
 
+from vda.errors import UsageError, VideoError
+from vda.video.decoding import Source, frame_checksum
 from vda.video.index import FrameIndex
 from vda.video.info import VideoInfo
+
+# Opening and seeking cost about as much as decoding this many frames.
+_LEAP_WORTH_A_SEEK = 24
+_TURNS = {0: None, 90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,10 +45,181 @@ class Frame:
 def read_frames(
     info: VideoInfo, index: FrameIndex, start: int, stop: int, *, threads: int | None = None
 ) -> Iterator[Frame]:
-    """Yield frames ``start`` to ``stop`` (exclusive), in constant memory."""
-    raise NotImplementedError
+    """Yield frames ``start`` to ``stop`` (exclusive).
+
+    ``threads`` are the decoder's (None: as many as FFmpeg thinks fit; a damaged video is always decoded by one).
+    Raises ``UsageError`` for a range outside the video, ``VideoError`` if the file is not the one that was probed.
+    """
+    if not 0 <= start <= stop <= len(index):
+        raise _outside(info, index, f"{start}:{stop}")
+    _check_identity(info)
+    yield from _read_run(info, index, range(start, stop), threads)
 
 
-def read_frame_list(info: VideoInfo, index: FrameIndex, indices: Sequence[int]) -> Iterator[Frame]:
-    """Yield the frames with these indices, in the order given; repeated indices are allowed."""
-    raise NotImplementedError
+def read_frame_list(
+    info: VideoInfo, index: FrameIndex, indices: Sequence[int], *, threads: int | None = None
+) -> Iterator[Frame]:
+    """Yield the frames with these indices, in the order given, as ``read_frames`` does.
+
+    Only these are converted to RGB. Rising indices are read in one go, but for leaps over key frames.
+    """
+    for position in indices:
+        if not 0 <= position < len(index):
+            raise _outside(info, index, str(position))
+    _check_identity(info)
+    first = 0
+    for last in range(1, len(indices) + 1):
+        if last == len(indices) or _worth_a_seek(index, indices[last - 1], indices[last]):
+            yield from _read_run(info, index, indices[first:last], threads)
+            first = last
+
+
+def _outside(info: VideoInfo, index: FrameIndex, asked: str) -> UsageError:
+    return UsageError(
+        f"{info.path} has {len(index)} frames, and {asked} is outside of them.",
+        f"Ask for frames within 0:{len(index)}.",
+    )
+
+
+def _check_identity(info: VideoInfo) -> None:
+    size = info.path.stat().st_size if info.path.is_file() else None
+    if size is None:
+        raise VideoError(f"There is no file {info.path} any more.", "Put the video back where it was.")
+    if size != info.size_bytes:
+        raise VideoError(
+            f"{info.path} has {size} bytes and had {info.size_bytes} when it was probed.",
+            "Put that video back, or start over with this one.",
+        )
+
+
+def _worth_a_seek(index: FrameIndex, current: int, wanted: int) -> bool:
+    """Whether ``wanted`` is better reached by a seek than by decoding on from ``current``."""
+    low, high = np.searchsorted(index.keyframes, (current, wanted), side="right")
+    return wanted <= current or (wanted - current >= _LEAP_WORTH_A_SEEK and bool(low < high))
+
+
+def _read_run(info: VideoInfo, index: FrameIndex, wanted: Sequence[int], threads: int | None) -> Iterator[Frame]:
+    """Yield the frames of rising indices ``wanted``, beginning further back until they come as they should."""
+    if not wanted:
+        return
+    reader = _RunReader(info, index, wanted, 1 if index.damaged else threads)
+    for entry in _entries(index, wanted[0]):
+        yield from reader.read_from(entry)
+        if reader.done:
+            return
+
+
+def _entries(index: FrameIndex, start: int) -> Iterator[int | None]:
+    """Yield where to begin decoding for frame ``start``: key frames ever further back, then None, the start."""
+    before = index.keyframes[: np.searchsorted(index.keyframes, start, side="right")]
+    back = 1
+    while back <= len(before) and before[-back] > 0:
+        yield int(before[-back])
+        back *= 2
+    yield None
+
+
+class _RunReader:
+    """Delivers the frames of rising indices ``wanted``, each once, whatever entry points that takes."""
+
+    def __init__(self, info: VideoInfo, index: FrameIndex, wanted: Sequence[int], threads: int | None) -> None:
+        self._info = info
+        self._index = index
+        self._wanted = wanted
+        self._threads = threads
+        self._delivered = 0
+        self._order = np.argsort(index.pts, kind="stable")
+        self._sorted_pts = index.pts[self._order]
+
+    @property
+    def done(self) -> bool:
+        return self._delivered == len(self._wanted)
+
+    def read_from(self, entry: int | None) -> Iterator[Frame]:
+        """Yield the frames still to be delivered; end early as soon as what comes cannot be trusted.
+
+        From the file's start (``entry`` None) everything is taken as it comes, for there is nothing better.
+        """
+        held: VideoFrame | None = None
+        for position, frame in self._positioned_frames(entry):
+            if position >= self._wanted[self._delivered]:
+                if entry is not None and not self._trustworthy(position, frame, held is not None):
+                    return
+                yield from self._repeat(held or frame, position)
+                if not self.done and self._wanted[self._delivered] == position:
+                    yield self._deliver(frame, decoded=True)
+                if self.done:
+                    return
+            held = frame
+        if entry is None:
+            if held is None:
+                raise VideoError(
+                    f"{self._info.path} no longer decodes.", "Check the disk, or copy the video again."
+                )
+            yield from self._repeat(held, len(self._index))
+
+    def _positioned_frames(self, entry: int | None) -> Iterator[tuple[int, VideoFrame]]:
+        """Decode from ``entry`` and yield frames with their indices, rising; unknown times are passed over."""
+        after = -1 if entry is None else None
+        with Source(self._info.path, self._info.stream_index, self._threads) as source:
+            if entry is not None and not source.seek(int(self._index.pts[entry])):
+                return
+            for pts, frame in source.timed_frames():
+                position = self._position(pts, after)
+                if source.damaged and self._threads != 1:
+                    break
+                if position is not None:
+                    yield position, frame
+                    after = position
+            if not source.damaged or self._threads == 1:
+                return
+        # What a decoder makes of damage depends on its threads: once more in one, then on from here.
+        self._threads = 1
+        for position, frame in self._positioned_frames(entry):
+            if after is None or position > after:
+                yield position, frame
+
+    def _position(self, pts: int, after: int | None) -> int | None:
+        """Return the first index behind ``after`` that is shown at ``pts``.
+
+        After a seek nothing precedes (``after`` None), and a time that stands there twice says nothing.
+        """
+        low, high = np.searchsorted(self._sorted_pts, (pts, pts + 1))
+        candidates = self._order[low:high]
+        if after is None:
+            return int(candidates[0]) if len(candidates) == 1 else None
+        later = candidates[candidates > after]
+        return int(later[0]) if len(later) else None
+
+    def _trustworthy(self, position: int, frame: VideoFrame, has_previous: bool) -> bool:
+        """Whether this is what reading from the start would give next."""
+        expected = self._wanted[self._delivered]
+        if self._index.checksums is None:
+            return position == expected or has_previous
+        return position == expected and self._index.checksums[position] == frame_checksum(frame)
+
+    def _repeat(self, frame: VideoFrame, before: int) -> Iterator[Frame]:
+        """Fill the wanted places up to ``before``, which have no picture of their own, with ``frame``."""
+        while not self.done and self._wanted[self._delivered] < before:
+            yield self._deliver(frame, decoded=False)
+
+    def _deliver(self, frame: VideoFrame, *, decoded: bool) -> Frame:
+        position = self._wanted[self._delivered]
+        self._delivered += 1
+        time_s = float(int(self._index.pts[position]) * self._index.time_base)
+        return Frame(position, time_s, self._upright_rgb(frame), decoded)
+
+    def _upright_rgb(self, frame: VideoFrame) -> np.ndarray:
+        width, height = self._info.width, self._info.height
+        turn = _TURNS[self._info.rotation_deg]
+        if self._info.rotation_deg in (90, 270):
+            width, height = height, width
+        try:
+            # One thread: starting a pool for each frame costs more than the pool gains.
+            rgb = frame.to_ndarray(format="rgb24", width=width, height=height, threads=1)
+        except (av.FFmpegError, ValueError) as error:
+            raise VideoError(
+                f"A {frame.format.name} picture of {self._info.path} cannot be turned into RGB: {error}.",
+                "Convert the video first, for example with `ffmpeg -i IN -pix_fmt yuv420p OUT.mp4`.",
+            ) from error
+        return rgb if turn is None else cv2.rotate(rgb, turn)

@@ -1,17 +1,37 @@
-"""Clips: numpy pictures in, a video file out that is whole or absent."""
+"""Clips: numpy pictures in, a video file out that is whole or absent.
 
-from collections.abc import Iterable
+The default, H.264 in yuv420p with its index in front, plays in every browser; ``codec="ffv1"`` with
+``pix_fmt="gray16le"`` in ``.mkv`` keeps 16-bit depth without loss. RGB is converted with the BT.709 matrix to
+limited range, and the file says so. This file does not know where the pictures come from.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
+import av
 import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from av.video.stream import VideoStream
+
+from vda.errors import UsageError, VideoError
+from vda.files import publish, storage_errors, temporary_beside
+
+_DEFAULT_OPTIONS: dict[str, dict[str, str]] = {"libx264": {"crf": "18", "preset": "veryfast"}}
 
 
 class ClipWriter:
     """Write pictures to a video file; a context manager. The file appears when the block ends without an error.
 
-    Pictures are uint8 [height, width, 3] RGB, or uint8 / uint16 [height, width] grey for a grey ``pix_fmt``.
+    Pictures are all of one size: RGB uint8 [height, width, 3], or grey [height, width] as uint8 or, for a grey
+    ``pix_fmt`` of more than 8 bits, uint16. Pixel formats with halved chroma need even sizes: an odd picture gets
+    its last column or row twice. ``options`` are the encoder's (for H.264 crf 18, preset veryfast unless given),
+    ``threads`` 0 is one a core. Raises ``UsageError`` for pictures that do not fit, ``VideoError`` for what FFmpeg
+    cannot encode, ``StorageError`` for a disk that is full.
     """
 
     def __init__(
@@ -23,17 +43,140 @@ class ClipWriter:
         codec: str = "libx264",
         pix_fmt: str = "yuv420p",
         options: dict[str, str] | None = None,
+        threads: int = 0,
     ) -> None:
-        raise NotImplementedError
+        self.path = path
+        self._temporary = temporary_beside(path)
+        self._fps = Fraction(fps).limit_denominator(1_000_000)
+        self._time_base = time_base or 1 / self._fps
+        self._step = max(1, round(1 / (self._fps * self._time_base)))
+        self._codec = codec
+        self._pix_fmt = pix_fmt
+        self._options = _DEFAULT_OPTIONS.get(codec, {}) if options is None else options
+        self._threads = threads
+        self._shape: tuple[int, ...] | None = None
+        self._last_pts: int | None = None
 
     def __enter__(self) -> "ClipWriter":
+        with self._translated_errors(), ExitStack() as on_error:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._container = av.open(f"file:{self._temporary}", "w", options=self._muxer_options())
+            on_error.callback(self._discard)
+            self._stream = self._add_stream()
+            on_error.pop_all()
         return self
 
-    def __exit__(self, *_: object) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            self._discard()
 
     def write(self, picture: np.ndarray, pts: int | None = None) -> None:
-        """Append a picture, shown at ``pts * time_base``, or one step after the previous where ``pts`` is None."""
+        """Append ``picture``, shown at ``pts * time_base`` seconds, or one frame after the last where None.
+
+        A file's times must rise: a ``pts`` that repeats or steps back is moved to just after the last.
+        """
+        if self._shape is None:
+            self._set_size(picture)
+        if picture.shape != self._shape:
+            raise UsageError(
+                f"A picture of shape {picture.shape} came for {self.path}, whose pictures are {self._shape}.",
+                "Write pictures of one size to one clip.",
+            )
+        with self._translated_errors():
+            frame = self._frame(picture)
+            frame.time_base = self._time_base
+            frame.pts = self._next_pts(pts)
+            self._container.mux(self._stream.encode(frame))
+
+    def _muxer_options(self) -> dict[str, str]:
+        if self.path.suffix not in (".mp4", ".mov"):
+            return {}
+        # Players can start before the whole file is there if its table of frames stands in front; and the first
+        # frame's time is rounded to milliseconds unless the movie's clock is as fine as the pictures'.
+        return {"movflags": "+faststart", "movie_timescale": str(max(1000, self._time_base.denominator))}
+
+    def _add_stream(self) -> VideoStream:
+        stream = self._container.add_stream(self._codec, rate=self._fps, options=self._options)
+        if not isinstance(stream, VideoStream):
+            raise UsageError(f"{self._codec} is not a video codec.", "Choose one, for example libx264.")
+        stream.pix_fmt = self._pix_fmt
+        stream.codec_context.time_base = self._time_base
+        stream.codec_context.thread_count = self._threads
+        if self._pix_fmt.startswith("yuv"):
+            _tag_bt709(stream.codec_context)
+        return stream
+
+    def _set_size(self, picture: np.ndarray) -> None:
+        layout = av.VideoFormat(self._pix_fmt, 16, 16)
+        height_unit, width_unit = 16 // layout.chroma_height(16), 16 // layout.chroma_width(16)
+        self._shape = picture.shape
+        height, width = picture.shape[:2]
+        self._padding = ((0, -height % height_unit), (0, -width % width_unit), (0, 0))[: picture.ndim]
+        self._stream.height = height + self._padding[0][1]
+        self._stream.width = width + self._padding[1][1]
+
+    def _next_pts(self, pts: int | None) -> int:
+        if self._last_pts is None:
+            self._last_pts = pts or 0
+        else:
+            self._last_pts = self._last_pts + self._step if pts is None else max(pts, self._last_pts + 1)
+        return self._last_pts
+
+    def _frame(self, picture: np.ndarray) -> VideoFrame:
+        if any(after for _, after in self._padding):
+            picture = np.pad(picture, self._padding, mode="edge")
+        grey = "gray" if picture.dtype == np.uint8 else self._pix_fmt
+        layout = "rgb24" if picture.ndim == 3 else grey
+        frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=layout)
+        if layout == self._pix_fmt:
+            return frame
+        if not self._pix_fmt.startswith("yuv"):
+            return frame.reformat(format=self._pix_fmt)
+        return frame.reformat(
+            format=self._pix_fmt, dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG, threads=1
+        )
+
+    def _finish(self) -> None:
+        if self._shape is None:
+            raise UsageError(f"No picture was written to {self.path}.", "Write at least one.")
+        with self._translated_errors():
+            self._container.mux(self._stream.encode(None))
+            self._container.close()
+        publish(self._temporary, self.path)
+
+    def _discard(self) -> None:
+        """Close the file and remove what was not published."""
+        with suppress(av.FFmpegError, OSError):  # what failed has been told; this is the clearing up after it
+            self._container.close()
+        with suppress(OSError):
+            self._temporary.unlink(missing_ok=True)
+
+    @contextmanager
+    def _translated_errors(self) -> Iterator[None]:
+        try:
+            with storage_errors(self.path):
+                yield
+        except (av.FFmpegError, ValueError) as error:
+            raise VideoError(
+                f"{self.path} could not be encoded with {self._codec} in {self._pix_fmt}: {error}.",
+                "Choose a codec, pixel format and file ending that go together.",
+            ) from error
+
+
+def _tag_bt709(context: av.VideoCodecContext) -> None:
+    context.colorspace = Colorspace.ITU709
+    context.color_range = ColorRange.MPEG
+    context.color_primaries = ColorPrimaries.BT709
+    context.color_trc = ColorTrc.BT709
 
 
 def write_clip(path: Path, pictures: Iterable[np.ndarray], *, fps: Fraction, **settings: Any) -> None:
-    """Write all pictures at a constant rate; ``settings`` are ``ClipWriter``'s."""
+    """Write all ``pictures`` at a constant rate; ``settings`` are ``ClipWriter``'s."""
+    with ClipWriter(path, fps=fps, **settings) as writer:
+        for picture in pictures:
+            writer.write(picture)

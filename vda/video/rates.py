@@ -1,0 +1,41 @@
+"""The exact frame rate behind a list of frame times: integers in, one fraction out. Knows no files."""
+
+from fractions import Fraction
+
+import numpy as np
+
+_WHOLE_RATES = (1, 2, 3, 5, 6, 8, 10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 72, 90, 100, 120, 144, 200, 240)
+_NTSC_RATES = (24, 30, 48, 60, 120, 240)
+STANDARD_RATES = sorted(
+    [Fraction(rate) for rate in _WHOLE_RATES] + [Fraction(rate * 1000, 1001) for rate in _NTSC_RATES]
+)
+_STEADY_SHARE = 0.9
+_STEADY_SPREAD = 0.02
+_SNAP = 0.002
+
+
+def true_frame_rate(pts: np.ndarray, time_base: Fraction, claimed: Fraction) -> Fraction:
+    """Return frames per second for frames shown at ``pts`` (int64 [n]) times ``time_base`` seconds.
+
+    Where nine tenths of the steps are equal (but for rounding to a tick) the rate is theirs, whatever gaps there
+    are, and comes out as ``claimed`` or a standard rate if one lies within 0.2 %. Otherwise the rate varies, and
+    the mean is returned, or ``claimed`` if it lies within 0.5 % of that.
+    """
+    steps = np.diff(np.sort(pts))
+    steps = steps[steps > 0]
+    if len(steps) == 0:
+        return claimed
+    median = float(np.median(steps))
+    steady = np.abs(steps - median) <= max(1.0, _STEADY_SPREAD * median)
+    if steady.mean() < _STEADY_SHARE:
+        mean = 1 / (Fraction(int(steps.sum()), len(steps)) * time_base)
+        return claimed if _distance(claimed, mean) <= 0.005 else mean.limit_denominator(1001)
+    rate = 1 / (Fraction(int(steps[steady].sum()), int(steady.sum())) * time_base)
+    if _distance(claimed, rate) <= _SNAP:
+        return claimed
+    nearest = min(STANDARD_RATES, key=lambda standard: _distance(standard, rate))
+    return nearest if _distance(nearest, rate) <= _SNAP else rate.limit_denominator(1001)
+
+
+def _distance(candidate: Fraction, rate: Fraction) -> float:
+    return abs(float(candidate / rate) - 1)
