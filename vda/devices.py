@@ -78,7 +78,7 @@ class DeviceReading:
 
 @dataclass(frozen=True)
 class Survey:
-    """The GPUs that answer, and a sentence about each that does not."""
+    """The GPUs that answer, and a sentence about each that does not, or about the driver."""
 
     devices: tuple[Device, ...]
     problems: tuple[str, ...]
@@ -121,7 +121,7 @@ class Inventory:
     def survey(self) -> Survey:
         """Ask every card what it is. A card that does not answer becomes a sentence, never an exception."""
         devices: list[Device] = []
-        problems: list[str] = []
+        problems = [f"The NVIDIA driver does not answer: {self.driver_problem}."] if self.driver_problem else []
         for index in range(self._ask("nvmlDeviceGetCount") or 0):
             try:
                 devices += self._card(index)

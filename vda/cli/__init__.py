@@ -9,6 +9,7 @@ from vda import __version__
 from vda.cli.clean import clean
 from vda.cli.depth import depth
 from vda.cli.merge import merge
+from vda.cli.monitor import monitor
 from vda.cli.options import Group
 from vda.cli.run import run
 from vda.cli.split import split
@@ -26,5 +27,5 @@ def main() -> None:
     """
 
 
-for command in (depth, split, run, merge, status, stop, clean, weights):
+for command in (depth, split, run, merge, status, monitor, stop, clean, weights):
     main.add_command(command)
