@@ -5,7 +5,9 @@ against the pixels of the rectangle that holds its projection; all such pairs of
 together, as flat arrays. This file does not know colours.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -41,21 +43,38 @@ class Placed:
     halves: Array  # [P, 3]
 
 
-def place(things: tuple[Thing, ...], time_s: float) -> Placed:
-    """Move every thing's parts to where they are at a time; parts keep the order of the things."""
-    centres, turns = [], []
-    for thing in things:
+class Parts:
+    """All parts of some things, numbered in the order of the things; only what moves is placed anew."""
+
+    def __init__(self, things: Sequence[Thing]) -> None:
+        counts = [len(thing.parts) for thing in things]
+        parts = [part for thing in things for part in thing.parts]
+        self.owners = np.repeat(np.arange(len(things)), counts)
+        self._starts = np.cumsum([0, *counts])
+        self._movers = [(index, thing) for index, thing in enumerate(things) if thing.motion is not None]
+        self._centres = np.array([part.centre for part in parts]).reshape(-1, 3)
+        self._turns = np.array([part.turn for part in parts]).reshape(-1, 3, 3)
+        self._still = Placed(
+            np.array([part.shape for part in parts], np.int64),
+            np.empty_like(self._centres),
+            np.empty_like(self._turns),
+            np.array([part.half for part in parts]).reshape(-1, 3),
+        )
+        for index, thing in enumerate(things):
+            self._put(self._still, index, thing, 0.0)
+
+    def _put(self, placed: Placed, index: int, thing: Thing, time_s: float) -> None:
+        own = slice(self._starts[index], self._starts[index + 1])
         turn, origin = thing.pose(time_s)
-        for part in thing.parts:
-            centres.append(turn @ part.centre + origin)
-            turns.append(turn @ part.turn)
-    parts = [part for thing in things for part in thing.parts]
-    return Placed(
-        np.array([part.shape for part in parts], np.int64),
-        np.array(centres).reshape(-1, 3),
-        np.array(turns).reshape(-1, 3, 3),
-        np.array([part.half for part in parts]).reshape(-1, 3),
-    )
+        placed.centres[own] = self._centres[own] @ turn.T + origin
+        placed.turns[own] = turn @ self._turns[own]
+
+    def at(self, time_s: float) -> Placed:
+        """Where the parts are at a time, in seconds."""
+        placed = replace(self._still, centres=self._still.centres.copy(), turns=self._still.turns.copy())
+        for index, thing in self._movers:
+            self._put(placed, index, thing, time_s)
+        return placed
 
 
 def rectangles(placed: Placed, view: View) -> NDArray[np.int64]:
@@ -120,7 +139,7 @@ class _Rows:
         edges = np.flatnonzero(np.diff(run, prepend=-1, append=run[-1] + 1 if len(run) else 0))
         return [
             _Rows(self.ray[a:b], self.part[a:b], self.first_pixel[a:b], self.width[a:b])
-            for a, b in zip(edges[:-1], edges[1:], strict=True)
+            for a, b in pairwise(edges)
         ]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vda.synth.raster import Placed, View, place, trace
+from vda.synth.raster import Parts, Placed, View, trace
 from vda.synth.scenes import Scene
 from vda.synth.shading import Shader
 from vda.synth.sins import develop
@@ -51,13 +51,15 @@ def render_frames(
     device = torch.device(device)
     atlas = Atlas(list(scene.patterns), TEXTURE_SIZE, device)
     shader = Shader(scene.things, scene.light, atlas, device)
+    parts = Parts(scene.things)
     pending = iter(frame_indices)
     while indices := list(islice(pending, batch)):
-        yield from _render(scene, shader, indices, (width, height), fps, device, samples)
+        yield from _render(scene, parts, shader, indices, (width, height), fps, device, samples)
 
 
 def _render(
     scene: Scene,
+    parts: Parts,
     shader: Shader,
     indices: list[int],
     size: tuple[int, int],
@@ -66,7 +68,7 @@ def _render(
     samples: int,
 ) -> Iterator[RenderedFrame]:
     times = [index / fps for index in indices]
-    placed = [place(scene.things, time) for time in times]
+    placed = [parts.at(time) for time in times]
     camera = scene.intrinsics(*size)
     views = [View(scene.camera_to_world(time), camera) for time in times]
     hits = trace(placed, views, device)
@@ -80,7 +82,8 @@ def _render(
     if samples > 1:
         light = torch.nn.functional.avg_pool2d(light.permute(0, 3, 1, 2), samples).permute(0, 2, 3, 1)
     linear, depth = light.contiguous().cpu().numpy(), hits.depth.cpu().numpy()
-    thing = shader.things_of(hits.part).to(torch.int32).cpu().numpy()
+    owners = np.append(parts.owners, -1).astype(np.int32)  # the last for part -1, which is the sky
+    thing = owners[hits.part.cpu().numpy()]
     for row, index in enumerate(indices):
         flow = _flow(scene, times[row], camera.fx)
         rgb = develop(linear[row], scene.sins, scene.seed, index, times[row], flow)

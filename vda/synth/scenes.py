@@ -15,7 +15,7 @@ from vda.camera import Intrinsics
 from vda.errors import UsageError
 from vda.synth import indoors, open_air
 from vda.synth.cameras import CameraPath, hand_shake, heading, steps, still
-from vda.synth.raster import View, place, trace
+from vda.synth.raster import Parts, View, trace
 from vda.synth.shading import Light
 from vda.synth.sins import Sins, sample_sins
 from vda.synth.stage import Setting, Stage, gaps, without_collisions
@@ -127,9 +127,7 @@ def _point(
 
 def _camera(rng: Generator, setting: Setting, kind: str) -> CameraPath:
     start = setting.eyes[int(rng.integers(len(setting.eyes)))]
-    target = (
-        setting.targets[int(rng.integers(len(setting.targets)))] if setting.targets else start + [0.0, 0.3, 1.0]
-    )
+    target = setting.targets[int(rng.integers(len(setting.targets)))]
     yaw, pitch = heading(target - start)
     roll = rng.normal(0, 0.25) if rng.random() < 0.12 else rng.normal(0, 0.05)
     angles = np.array([yaw + rng.normal(0, 0.15), pitch + rng.normal(0, 0.12), roll])
@@ -165,9 +163,9 @@ def _camera(rng: Generator, setting: Setting, kind: str) -> CameraPath:
 def _clear(setting: Setting, camera: CameraPath, times: Array) -> tuple[tuple[Thing, ...], bool]:
     """The things that never come near the camera, and whether a wall or the ground does."""
     way = np.array([camera.position(float(t)) for t in times])
-    owners = np.array([index for index, thing in enumerate(setting.things) for _ in thing.parts])
-    close = gaps(place(setting.things, 0.0), way).min(axis=0) < setting.near_m
-    hit = set(owners[close].tolist())
+    parts = Parts(setting.things)
+    close = gaps(parts.at(0.0), way).min(axis=0) < setting.near_m
+    hit = set(parts.owners[close].tolist())
     for index, thing in enumerate(setting.things):
         if thing.motion is not None:
             there = np.array([thing.pose(float(t))[1] for t in times]) - [0, thing.height / 2, 0]
@@ -185,7 +183,8 @@ def _sight(
     intrinsics = Intrinsics.from_fov(*_PROBE, fov)
     times = [0.0, duration_s / 2, duration_s]
     views = [View(camera.camera_to_world(t), intrinsics) for t in times]
-    hits = trace([place(things, t) for t in times], views, torch.device("cpu"))
+    parts = Parts(things)
+    hits = trace([parts.at(t) for t in times], views, torch.device("cpu"))
     worst = 1.0
     for depth, part in zip(hits.depth.numpy(), hits.part.numpy(), strict=True):
         seen = depth[np.isfinite(depth)]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vda.camera import Intrinsics
 from vda.synth.cameras import heading, rotation
-from vda.synth.raster import Hits, View, normalised_grid, place, trace
+from vda.synth.raster import Hits, Parts, View, normalised_grid, trace
 from vda.synth.shapes import normals
 from vda.synth.textures import CLOUD_SLOT, MODULATION_SLOT, Atlas
 from vda.synth.things import Array, Colour, Thing
@@ -24,7 +24,7 @@ SHADOW_SIZE = 512
 @dataclass(frozen=True)
 class Lamp:
     """A light at ``position`` shining on ``focus``; ``spread`` is the tangent of half the angle its shadow image
-    covers. ``colour`` is the light that arrives at the focus; with ``fades`` it falls with the distance squared."""
+    covers. ``colour`` is the light that arrives there; with ``fades`` it falls with the distance squared."""
 
     position: Array
     focus: Array
@@ -87,8 +87,6 @@ class Materials:
         self.table = torch.tensor(np.array(rows, np.float32).T.copy(), device=device)
         self.slots = torch.tensor(slots, device=device)
         self.shapes = torch.tensor(shapes, device=device)
-        owners = [index for index, thing in enumerate(things) for _ in thing.parts]
-        self.owners = torch.tensor(owners, device=device)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
@@ -120,20 +118,13 @@ class Shader:
         self._light, self._atlas, self._device = light, atlas, device
         self._materials = Materials(things, device)
         self._lamp_view = light.key.view()
-        self._movers = tuple(thing for thing in things if thing.casts and thing.motion)
-        self._still_shadow = self._shadow(
-            tuple(thing for thing in things if thing.casts and not thing.motion), 0.0
-        )
+        casting = [thing for thing in things if thing.casts]
+        self._movers = Parts([thing for thing in casting if thing.motion])
+        self._still_shadow = self._shadow(Parts([thing for thing in casting if not thing.motion]), 0.0)
 
-    def _shadow(self, things: tuple[Thing, ...], time_s: float) -> Tensor:
+    def _shadow(self, parts: Parts, time_s: float) -> Tensor:
         """Depth from the key lamp, float32 [SHADOW_SIZE, SHADOW_SIZE]."""
-        if not things:
-            return torch.full((SHADOW_SIZE, SHADOW_SIZE), torch.inf, device=self._device)
-        return trace([place(things, time_s)], [self._lamp_view], self._device).depth[0]
-
-    def things_of(self, part: Tensor) -> Tensor:
-        """Index of the thing that each part number belongs to; -1 stays -1."""
-        return torch.where(part >= 0, self._materials.owners[part.clamp(min=0)], -1)
+        return trace([parts.at(time_s)], [self._lamp_view], self._device).depth[0]
 
     def colours(self, hits: Hits, views: list[View], times: list[float], turns: Tensor) -> Tensor:
         """Linear light float32 [F, H, W, 3]; ``turns`` float32 [F, P, 9] is world from unit part for normals."""
@@ -261,7 +252,7 @@ class Shader:
         """Share of the key lamp's light that arrives, float32 [N], with soft edges."""
         lamp, view = self._light.key, self._lamp_view
         map_ = self._still_shadow
-        if self._movers:
+        if len(self._movers.owners):
             map_ = torch.minimum(map_, self._shadow(self._movers, time_s))
         pose = torch.tensor(view.camera_to_world, device=self._device)
         distance = float(np.linalg.norm(lamp.focus - lamp.position))

@@ -63,10 +63,8 @@ def develop(
         image *= _vignette(image.shape[0], image.shape[1], sins.vignette)[..., None]
     image = _tone(image, sins)
     if sins.noise:
-        # Four values a draw of 64 bits: noise is the dearest of the sins, and eight bits of it are plenty.
         rng = np.random.default_rng([seed, frame])
-        grain = rng.integers(0, 256, (*image.shape, 4), np.uint8).sum(axis=3, dtype=np.int16) - 510
-        image += grain.astype(np.float32) * np.float32(sins.noise / 148)
+        image += rng.standard_normal(image.shape, np.float32) * np.float32(sins.noise)
     picture = np.clip(image * 255 + 0.5, 0, 255).astype(np.uint8)
     return _compress(picture, sins.quality) if sins.quality else picture
 

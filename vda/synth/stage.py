@@ -11,7 +11,7 @@ from numpy.random import Generator
 
 from vda.synth import furniture as f
 from vda.synth.cameras import rotation
-from vda.synth.raster import Placed, place
+from vda.synth.raster import Parts, Placed
 from vda.synth.shading import Lamp, Light, Sky
 from vda.synth.shapes import Shape
 from vda.synth.things import Array, Colour, Material, Motion, Palette, Thing, block
@@ -73,7 +73,7 @@ class Stage:
                 self.add(thing.at(*spot, yaw=self.rng.uniform(-np.pi, np.pi)))
 
     def slab(self, centre: Sequence[float], size: Sequence[float], material: Material, role: str) -> Thing:
-        """A block of ground or wall: ``centre`` is x, height of the underside, z; ``size`` width, height, depth."""
+        """A block of ground or wall: ``centre`` is x, the underside's height, z; ``size`` width, height, depth."""
         part = block(Shape.BOX, centre[0], centre[1], centre[2], size, material)
         thing = Thing(role, (part,), casts=False, role="ground" if role == "ground" else "wall")
         self.things.append(thing)
@@ -120,7 +120,7 @@ def without_collisions(things: list[Thing], duration_s: float) -> tuple[Thing, .
     """Leave out moving things that run into standing or earlier moving ones at any time of the clip."""
     times = np.arange(0, duration_s + 0.25, 0.25)
     kept = [thing for thing in things if thing.motion is None]
-    placed = place(tuple(thing for thing in kept if thing.role != "ground"), 0.0)
+    placed = Parts([thing for thing in kept if thing.role != "ground"]).at(0.0)
     tracks: list[tuple[float, Array]] = []
     for thing in (thing for thing in things if thing.motion is not None):
         path = np.array([thing.pose(float(t))[1] for t in times])
