@@ -1,0 +1,93 @@
+"""Everything that makes a picture: depth in colours, and figures of several pictures.
+
+In go arrays; out come uint8 RGB arrays or image files. Depth becomes colour here and nowhere else, so that it
+looks the same everywhere: bright is near. Figures are drawn by Matplotlib's Agg, which needs no display. This
+file does not know scenes or videos.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vda.errors import UsageError
+from vda.files import atomic_path
+
+Rgb = NDArray[np.uint8]
+Image = NDArray[np.floating]
+
+COLORMAP = "inferno"
+# Not a colour of the usual maps, so that it is not taken for far away.
+INVALID_RGB = (96, 96, 96)
+
+
+@cache
+def colour_table(colormap: str = COLORMAP) -> Rgb:
+    """Return the 256 colours of a Matplotlib map, uint8 ``[256, 3]``; ``UsageError`` for an unknown name."""
+    import matplotlib
+
+    if colormap not in matplotlib.colormaps:
+        raise UsageError(
+            f"There is no colour map called {colormap}.", "Use one of Matplotlib's, such as inferno or turbo."
+        )
+    table: Rgb = matplotlib.colormaps[colormap](np.linspace(0, 1, 256), bytes=True)[:, :3].copy()
+    table.setflags(write=False)
+    return table
+
+
+def colorize(
+    values: Image, low: float, high: float, colormap: str = COLORMAP, invalid: tuple[int, int, int] = INVALID_RGB
+) -> Rgb:
+    """Return ``values`` as colours, uint8 ``[..., 3]``: ``low`` is dark, ``high`` bright, NaN ``invalid``.
+
+    For inverse depth ``low`` is the farthest; for depth in metres pass the farthest as ``low`` too, although it is
+    the larger number: the map then runs the other way, and bright is near again.
+    """
+    step = 255 / (high - low) if high != low else 0.0
+    valid = np.isfinite(values)
+    places = np.where(valid, values, low) - low
+    colours = colour_table(colormap)[np.rint(np.clip(places * step, 0, 255)).astype(np.uint8)]
+    colours[~valid] = invalid
+    return colours
+
+
+@dataclass(frozen=True)
+class ComparedFrame:
+    """A row of an evaluation's figure: depth and truth in metres (NaN: none), and the frame itself if known."""
+
+    frame: int
+    depth: Image
+    truth: Image
+    rgb: Rgb | None = None
+
+
+def draw_evaluation(path: Path, rows: Sequence[ComparedFrame], cap_m: float) -> None:
+    """Write a picture with a row for each frame: the frame if known, depth, truth, and the relative error in %.
+
+    Depth and truth share one range of inverse depth, from the cap to the nearest hundredth of the truth.
+    """
+    from matplotlib.figure import Figure
+
+    with_frame = any(row.rgb is not None for row in rows)
+    nearest = max(float(np.nanpercentile(1 / row.truth, 99)) for row in rows)
+    columns = ["frame"] * with_frame + ["depth", "truth", "error (0 to 50 %)"]
+    height, width = rows[0].truth.shape
+    figure = Figure(figsize=(3.2 * len(columns), (3.2 * height / width + 0.3) * len(rows)), layout="constrained")
+    for axes_row, row in zip(figure.subplots(len(rows), len(columns), squeeze=False), rows, strict=True):
+        pictures = {
+            "frame": row.rgb,
+            "depth": colorize(1 / row.depth, 1 / cap_m, nearest),
+            "truth": colorize(1 / row.truth, 1 / cap_m, nearest),
+            "error (0 to 50 %)": colorize(np.abs(row.depth - row.truth) / row.truth, 0, 0.5, "viridis"),
+        }
+        for axes, name in zip(axes_row, columns, strict=True):
+            picture = pictures[name]
+            if picture is not None:
+                axes.imshow(picture)
+            axes.set_title(f"{name}, {row.frame}" if name == columns[0] else name, fontsize=9)
+            axes.set_axis_off()
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=100)
