@@ -42,10 +42,8 @@ def read_tracks(path: Path, format_name: str | None = None, asked: Asked | None 
     """
     if not path.exists():
         raise InputError(f"There is no track file {path}.", "Check the path.")
-    name = format_name or recognise(path)
-    module, asked = _MODULES[name], asked or Asked()
-    source = module.source(path, asked)
-    return collect(path, name, source, module.records(path, source, asked), asked)
+    name, asked = format_name or recognise(path), asked or Asked()
+    return collect(path, name, _MODULES[name].read(path, asked), asked)
 
 
 def write_tracks(tracks: Tracks, enriched: Enriched, output: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from vda.tracks.enriched import Enriched
 from vda.tracks.jsonstream import Event, rewrite, stream
-from vda.tracks.records import Asked, Record, Source, frame_of, number_of, numbers_of
+from vda.tracks.records import Asked, Reading, Record, Source, frame_of, number_of, numbers_of
 
 NAME = "classic"
 _ARRAYS = ("tracks",)
@@ -18,28 +18,34 @@ _TRACK_KEYS = ("track_id", "tracker_id", "object_id", "instance_id")
 _CATEGORY_KEYS = ("class", "category", "label", "class_name")
 
 
-def source(path: Path, asked: Asked) -> Source:
+def read(path: Path, asked: Asked) -> Reading:
+    values: dict[str | None, Any] = {}
+    return Reading(_records(path, values), lambda: _source(values))
+
+
+def _records(path: Path, values: dict[str | None, Any]) -> Iterator[Record]:
+    """The records; what else is at the top of the file is put into ``values`` in passing."""
+    for event in stream(path, _ARRAYS):
+        if event.kind == "item":
+            yield _record(event.value)
+        elif event.kind == "value":
+            values[event.key] = event.value
+
+
+def _source(values: dict[str | None, Any]) -> Source:
     """The intrinsics, image size and rate that the file itself gives."""
-    values = {event.key: event.value for event in stream(path, _ARRAYS) if event.kind == "value"}
-    metadata = values.get("metadata") if isinstance(values.get("metadata"), dict) else {}
-    own = values.get("intrinsics") if isinstance(values.get("intrinsics"), dict) else {}
-    sizes = [given for given in (own, metadata) if isinstance(given, dict)]
-    size = next((found for given in sizes if (found := _size(given))), None)
-    numbers = [number_of(own.get(name)) for name in ("fx", "fy", "cx", "cy")] if isinstance(own, dict) else []
+    metadata, own = (
+        found if isinstance(found := values.get(key), dict) else {} for key in ("metadata", "intrinsics")
+    )
+    numbers = [number_of(own.get(name)) for name in ("fx", "fy", "cx", "cy")]
     focal = (numbers[0], numbers[1], numbers[2], numbers[3]) if own else None
-    rate = number_of(metadata.get("fps")) if isinstance(metadata, dict) else 0.0
-    return Source(frame_base=0, size=size, fps=rate if rate > 0 else None, focal=focal)
+    rate = number_of(metadata.get("fps"))
+    return Source(0, _size(own) or _size(metadata), rate if rate > 0 else None, focal)
 
 
 def _size(given: dict[str, Any]) -> tuple[int, int] | None:
     width, height = number_of(given.get("width")), number_of(given.get("height"))
     return (round(width), round(height)) if width >= 1 and height >= 1 else None
-
-
-def records(path: Path, source: Source, asked: Asked) -> Iterator[Record]:
-    for event in stream(path, _ARRAYS):
-        if event.kind == "item":
-            yield _record(event.value)
 
 
 def _record(value: Any) -> Record:

@@ -14,7 +14,7 @@ from typing import Any
 from vda.errors import InputError
 from vda.tracks.enriched import Enriched
 from vda.tracks.jsonstream import Event, rewrite, stream
-from vda.tracks.records import Asked, Record, Source, frame_of, number_of, numbers_of
+from vda.tracks.records import Asked, Reading, Record, Source, frame_of, number_of, numbers_of
 
 NAME = "coco"
 _ARRAYS = ("annotations", "images")
@@ -62,8 +62,13 @@ def _add_names(index: _Index, key: str, entries: list[dict[str, Any]]) -> None:
         index.rates.extend(rate for entry in entries if (rate := number_of(entry.get("fps"))) > 0)
 
 
-def source(path: Path, asked: Asked) -> Source:
+def read(path: Path, asked: Asked) -> Reading:
     index = _index(path)
+    source = _source(path, index)
+    return Reading(_records(path, index), lambda: source)
+
+
+def _source(path: Path, index: _Index) -> Source:
     if len(index.videos) > 1:
         raise InputError(
             f"{path} holds the frames of {len(index.videos)} videos.", "Make one track file for each video."
@@ -72,8 +77,7 @@ def source(path: Path, asked: Asked) -> Source:
     return Source(index.frame_base, size, index.rates[0] if index.rates else None)
 
 
-def records(path: Path, source: Source, asked: Asked) -> Iterator[Record]:
-    index = _index(path)
+def _records(path: Path, index: _Index) -> Iterator[Record]:
     for event in stream(path, _ARRAYS):
         if event.kind == "item" and event.key != "images":
             yield _record(event.value, index)

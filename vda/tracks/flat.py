@@ -17,7 +17,7 @@ from vda.errors import InputError
 from vda.files import atomic_writer
 from vda.tracks.enriched import Enriched
 from vda.tracks.jsonstream import Event, rewrite, stream
-from vda.tracks.records import Asked, Record, Skip, Source, frame_of, number_of
+from vda.tracks.records import Asked, Reading, Record, Skip, Source, frame_of, number_of
 
 NAME = "supervision"
 FRAME_FIELDS = ("frame", "frame_index", "frame_number", "frame_id", "frame_idx", "frame_no")
@@ -37,11 +37,8 @@ def has_box(names: Iterable[str]) -> bool:
     return any(known.issuperset(spelling) for spelling in (*_CORNERS, *_SIZES))
 
 
-def source(path: Path, asked: Asked) -> Source:
-    first = next(_rows(path), None)
-    if isinstance(first, dict):
-        _frame_field(path, first, asked)
-    return Source(frame_base=None)
+def read(path: Path, asked: Asked) -> Reading:
+    return Reading(_records(path, asked), Source)
 
 
 def _frame_field(path: Path, row: dict[str, Any], asked: Asked) -> str:
@@ -56,7 +53,7 @@ def _frame_field(path: Path, row: dict[str, Any], asked: Asked) -> str:
     return found
 
 
-def records(path: Path, source: Source, asked: Asked) -> Iterator[Record]:
+def _records(path: Path, asked: Asked) -> Iterator[Record]:
     name: str | None = None
     for row in _rows(path):
         if not isinstance(row, dict):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vda.tracks.enriched import Enriched
-from vda.tracks.records import NO_NUMBERS, Asked, Record, Source, frame_of, number_of
+from vda.tracks.records import NO_NUMBERS, Asked, Reading, Record, Source, frame_of, number_of
 from vda.tracks.textfiles import read_lines, rewrite_lines
 
 NAME = "mot"
@@ -24,7 +24,11 @@ def looks_like(line: str) -> bool:
         return False
 
 
-def source(path: Path, asked: Asked) -> Source:
+def read(path: Path, asked: Asked) -> Reading:
+    return Reading(_records(path), lambda: _source(path))
+
+
+def _source(path: Path) -> Source:
     """Size and rate from the ``seqinfo.ini`` that the benchmark puts beside the file or its folder."""
     parser = configparser.ConfigParser()
     for folder in (path.parent, path.parent.parent):
@@ -39,7 +43,7 @@ def source(path: Path, asked: Asked) -> Source:
     return Source(frame_base=1)
 
 
-def records(path: Path, source: Source, asked: Asked) -> Iterator[Record]:
+def _records(path: Path) -> Iterator[Record]:
     for line in read_lines(path):
         if _is_record(line):
             yield _record(_words(line))

@@ -4,8 +4,10 @@ In go single records as a format's reader meets them; out come arrays, with a re
 place in the image. This file does not know any format, nor depth.
 """
 
+import math
+import re
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -19,6 +21,7 @@ from vda.errors import InputError
 
 NOWHERE = float("nan")
 NO_NUMBERS = (NOWHERE, NOWHERE, NOWHERE, NOWHERE)
+_FRAME_NAME = re.compile(r"(?:^|\D)(\d{1,18})(?:\.[^.\d][^.]*|\.0*)?\s*$")
 UNNUMBERED = np.iinfo(np.int64).min
 
 
@@ -137,8 +140,16 @@ class Tracks:
         return Intrinsics(*(self.source.size or (width, height)), *self.source.focal)
 
 
-def collect(path: Path, name: str, source: Source, records: Iterable[Record], asked: Asked) -> Tracks:
-    """Read all ``records`` into columns, frames counted from 0.
+@dataclass(frozen=True)
+class Reading:
+    """A file being read: its records, and what it says about itself, to be asked for after the last of them."""
+
+    records: Iterable[Record]
+    source: Callable[[], Source]
+
+
+def collect(path: Path, name: str, reading: Reading, asked: Asked) -> Tracks:
+    """Read all records into columns, frames counted from 0.
 
     Raises ``InputError`` where neither the format nor the user says whether frames count from 0 or from 1.
     """
@@ -146,7 +157,7 @@ def collect(path: Path, name: str, source: Source, records: Iterable[Record], as
     boxes, points = array("d"), array("d")
     track, category = _Names(), _Names()
     masks: dict[int, Any] = {}
-    for row, record in enumerate(records):
+    for row, record in enumerate(reading.records):
         numbers.append(UNNUMBERED if record.frame is None else record.frame)
         states.append(_first_reason(record))
         boxes.extend(record.box or NO_NUMBERS)
@@ -158,7 +169,7 @@ def collect(path: Path, name: str, source: Source, records: Iterable[Record], as
     tracks = Tracks(
         path=path,
         format=name,
-        source=source,
+        source=reading.source(),
         frame=np.array(numbers, np.int64),
         box=np.array(boxes, np.float64).reshape(-1, 4),
         point=np.array(points, np.float64).reshape(-1, 2),
@@ -199,7 +210,7 @@ def _first_reason(record: Record) -> Skip:
     place = record.point or record.box
     if place is None:
         return Skip.NO_PLACE
-    return Skip.NONE if all(np.isfinite(place)) else Skip.NOT_A_NUMBER
+    return Skip.NONE if all(map(math.isfinite, place)) else Skip.NOT_A_NUMBER
 
 
 def _count_from_zero(tracks: Tracks, asked_base: int | None) -> None:
@@ -252,8 +263,7 @@ def frame_of(value: Any) -> int | None:
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, str):
-        stem = value.strip().rsplit(".", 1)[0] if not value.strip().isdigit() else value.strip()
-        digits = stem[len(stem.rstrip("0123456789")) :]
-        value = int(digits) if digits and len(digits) < 19 else None
+        match = _FRAME_NAME.search(value)
+        value = int(match[1]) if match else None
     number = number_of(value)
-    return int(number) if np.isfinite(number) and number == int(number) and abs(number) < 2**62 else None
+    return int(number) if math.isfinite(number) and number == int(number) and abs(number) < 2**62 else None

@@ -17,7 +17,7 @@ from vda.files import storage_errors
 from vda.tracks.enriched import Enriched
 from vda.tracks.flat import FRAME_FIELDS
 from vda.tracks.jsonstream import Event, rewrite, stream
-from vda.tracks.records import Asked, Record, Source, frame_of, number_of
+from vda.tracks.records import Asked, Reading, Record, Source, frame_of, number_of
 from vda.tracks.textfiles import read_lines, rewrite_lines
 
 NAME = "ultralytics"
@@ -36,7 +36,12 @@ def _label_frame(path: Path) -> int | None:
     return int(digits) if separator and digits.isdigit() and len(digits) < 19 else None
 
 
-def source(path: Path, asked: Asked) -> Source:
+def read(path: Path, asked: Asked) -> Reading:
+    source = _source(path, asked)
+    return Reading(_records(path, asked), lambda: source)
+
+
+def _source(path: Path, asked: Asked) -> Source:
     if path.is_dir():
         if asked.size is None:
             raise InputError(
@@ -54,7 +59,7 @@ def _is_flat(path: Path) -> bool:
     return isinstance(first, dict) and any(name in first for name in FRAME_FIELDS)
 
 
-def records(path: Path, source: Source, asked: Asked) -> Iterator[Record]:
+def _records(path: Path, asked: Asked) -> Iterator[Record]:
     if not path.is_dir():
         return (_object_record(frame, value, asked) for frame, value in _objects(path))
     return (
