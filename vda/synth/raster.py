@@ -1,8 +1,8 @@
 """Which part each pixel sees, and at what depth: the exact truth, by one ray through each pixel's centre.
 
 A view and the parts' places go in; depth along the optical axis and part numbers come out. A part is tested only
-against the pixels of the rectangle that holds its projection; all such pairs of part and pixel are computed
-together, as flat arrays. This file does not know colours.
+against the pixels of the rectangle that holds its projection; small rectangles are computed together, as flat
+arrays of pairs of part and pixel. This file does not know colours.
 """
 
 from collections.abc import Sequence
@@ -20,6 +20,8 @@ from vda.synth.things import Array, Thing
 
 NEAR_M = 0.02
 _PAIRS_AT_ONCE = 1 << 18
+# Rectangles of more pixels are worth an operation of their own, which needs no gathering.
+_LARGE = 1500
 _NOTHING = torch.iinfo(torch.int64).max
 _SIGNS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float64)
 _EDGES = np.array([[a, b] for a in range(8) for b in range(a) if bin(a ^ b).count("1") == 1])
@@ -125,11 +127,21 @@ class Hits:
 
 
 @dataclass(frozen=True)
+class _Grid:
+    """x of every column and y of every row on the plane z = 1."""
+
+    x: Tensor
+    y: Tensor
+
+
+@dataclass(frozen=True)
 class _Rows:
-    """Pixel rows of part rectangles, for all frames at once."""
+    """Pixel rows of part rectangles, for all frames at once; int64 [rows] each."""
 
     ray: NDArray[np.int64]  # index into the flat [F * P] rays
     part: NDArray[np.int64]
+    y: NDArray[np.int64]
+    left: NDArray[np.int64]
     first_pixel: NDArray[np.int64]  # flat index of the leftmost pixel
     width: NDArray[np.int64]
 
@@ -137,21 +149,20 @@ class _Rows:
         """Runs of rows with a bounded number of pixels, so that memory stays bounded."""
         run = np.cumsum(self.width) // _PAIRS_AT_ONCE
         edges = np.flatnonzero(np.diff(run, prepend=-1, append=run[-1] + 1 if len(run) else 0))
-        return [
-            _Rows(self.ray[a:b], self.part[a:b], self.first_pixel[a:b], self.width[a:b])
-            for a, b in pairwise(edges)
-        ]
+        columns = (self.ray, self.part, self.y, self.left, self.first_pixel, self.width)
+        return [_Rows(*(column[a:b] for column in columns)) for a, b in pairwise(edges)]
 
 
-def _rows(boxes: NDArray[np.int64], chosen: NDArray[np.bool_], height: int, width: int) -> _Rows:
+def _rows(boxes: NDArray[np.int64], chosen: NDArray[np.bool_], camera: Intrinsics) -> _Rows:
     """All pixel rows of the chosen rectangles; ``boxes`` int64 [F, P, 4], ``chosen`` [F, P]."""
     frame, part = np.nonzero(chosen)
     left, top, right, bottom = boxes[frame, part].T
     count = bottom - top
     entry = np.repeat(np.arange(len(part)), count)
     y = np.arange(len(entry)) - np.repeat(np.cumsum(count) - count, count) + top[entry]
-    first_pixel = (frame[entry] * height + y) * width + left[entry]
-    return _Rows((frame * boxes.shape[1] + part)[entry], part[entry], first_pixel, (right - left)[entry])
+    first_pixel = (frame[entry] * camera.height + y) * camera.width + left[entry]
+    ray = (frame * boxes.shape[1] + part)[entry]
+    return _Rows(ray, part[entry], y, left[entry], first_pixel, (right - left)[entry])
 
 
 def trace(placed: list[Placed], views: list[View], device: torch.device) -> Hits:
@@ -160,48 +171,65 @@ def trace(placed: list[Placed], views: list[View], device: torch.device) -> Hits
     height, width = camera.height, camera.width
     boxes = np.stack([rectangles(p, v) for p, v in zip(placed, views, strict=True)])
     rays = torch.from_numpy(np.stack([local_rays(p, v) for p, v in zip(placed, views, strict=True)])).to(device)
-    grid_x, grid_y = normalised_grid(camera, len(views), device)
-    keys = torch.full((len(views) * height * width,), _NOTHING, dtype=torch.int64, device=device)
-    seen = (boxes[..., 2] > boxes[..., 0]) & (boxes[..., 3] > boxes[..., 1])
+    grid = _Grid(*normalised_axes(camera, device))
+    keys = torch.full((len(views), height, width), _NOTHING, dtype=torch.int64, device=device)
+    pixels = (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+    for frame, part in zip(*np.nonzero(pixels > _LARGE), strict=True):
+        shape = Shape(placed[0].shapes[part])
+        _test_rectangle(shape, boxes[frame, part], int(part), rays[frame, part], grid, keys[frame])
     for shape in Shape:
-        rows = _rows(boxes, seen & (placed[0].shapes == shape), height, width)
-        for run in rows.split():
-            _test(shape, run, rays.view(-1, 12), grid_x, grid_y, keys)
+        small = (pixels > 0) & (pixels <= _LARGE) & (placed[0].shapes == shape)
+        for run in _rows(boxes, small, camera).split():
+            _test_rows(shape, run, rays.view(-1, 12), grid, keys)
     depth = (keys >> 32).to(torch.int32).view(torch.float32)
-    nothing = keys == _NOTHING
+    nothing = (keys == _NOTHING) | (depth == torch.inf)
     part = torch.where(nothing, -1, keys & 0xFFFFFFFF)
-    depth = torch.where(nothing, torch.inf, depth)
-    return Hits(depth.view(-1, height, width), part.view(-1, height, width), rays)
+    return Hits(torch.where(nothing, torch.inf, depth), part, rays)
 
 
-def normalised_grid(camera: Intrinsics, frames: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Every pixel's x and y on the plane z = 1, float32 [frames * height * width] each."""
+def normalised_axes(camera: Intrinsics, device: torch.device) -> tuple[Tensor, Tensor]:
+    """x of every column and y of every row on the plane z = 1, float32 [W] and [H]."""
     x = (np.arange(camera.width) - camera.cx) / camera.fx
     y = (np.arange(camera.height) - camera.cy) / camera.fy
-    grid = np.broadcast_arrays(x[None, None, :], y[None, :, None], np.zeros((frames, 1, 1)))
-    grid_x, grid_y = (torch.from_numpy(axis.astype(np.float32).ravel()).to(device) for axis in grid[:2])
-    return grid_x, grid_y
+    return torch.tensor(x, dtype=torch.float32, device=device), torch.tensor(y, dtype=torch.float32, device=device)
 
 
-def _test(shape: Shape, rows: _Rows, rays: Tensor, grid_x: Tensor, grid_y: Tensor, keys: Tensor) -> None:
-    """Intersect the rows' pixels with their parts and keep the nearest: ``keys`` holds depth bits, then part.
+def _key(t: Tensor, part: Tensor | int) -> Tensor:
+    """Depth bits, then part: positive floats sort like their bits, so the nearest hit is a minimum of integers,
+    whatever the order of the tests."""
+    return (t.view(torch.int32).to(torch.int64) << 32) | part
 
-    Positive floats sort like their bits, so a minimum of integers is the nearest hit whatever the order of tests.
-    """
+
+def _test_rectangle(
+    shape: Shape, box: NDArray[np.int64], part: int, ray: Tensor, grid: _Grid, keys: Tensor
+) -> None:
+    """Intersect one part with all pixels of its rectangle; ``keys`` int64 [H, W] keeps the nearest."""
+    left, top, right, bottom = box.tolist()
+    x, y = grid.x[None, left:right], grid.y[top:bottom, None]
+    ox, oy, oz, bx, by, bz, rx, ry, rz, dx, dy, dz = ray.unbind(0)
+    direction = ((bx + y * dx) + x * rx, (by + y * dy) + x * ry, (bz + y * dz) + x * rz)
+    t = enter(shape, (ox, oy, oz), direction)
+    window = keys[top:bottom, left:right]
+    torch.minimum(window, _key(t, part), out=window)
+
+
+def _test_rows(shape: Shape, rows: _Rows, rays: Tensor, grid: _Grid, keys: Tensor) -> None:
+    """Intersect every pixel of the rows with the row's part; ``keys`` int64 [F, H, W] keeps the nearest."""
     device = rays.device
-    ray, part, first, width = (
-        torch.from_numpy(a).to(device) for a in (rows.ray, rows.part, rows.first_pixel, rows.width)
+    ray, part, y, left, first, width = (
+        torch.from_numpy(a).to(device)
+        for a in (rows.ray, rows.part, rows.y, rows.left, rows.first_pixel, rows.width)
     )
     of_row = rays.index_select(0, ray).T
-    along = grid_y.index_select(0, first)
-    base = of_row[3:6] + along * of_row[9:12]
+    base = of_row[3:6] + grid.y.index_select(0, y) * of_row[9:12]
     table = torch.cat([of_row[0:3], base, of_row[6:9]]).contiguous()
     row = torch.repeat_interleave(width)
-    pixel = torch.arange(len(row), device=device) + (first - (torch.cumsum(width, 0) - width)).index_select(0, row)
+    column = torch.arange(len(row), device=device) + (left - (torch.cumsum(width, 0) - width)).index_select(0, row)
     ox, oy, oz, bx, by, bz, rx, ry, rz = table.index_select(1, row).unbind(0)
-    x = grid_x.index_select(0, pixel)
+    x = grid.x.index_select(0, column)
     t = enter(shape, (ox, oy, oz), (bx + x * rx, by + x * ry, bz + x * rz))
-    hit = torch.nonzero((t > NEAR_M) & (t < torch.inf)).squeeze(1)
-    bits = t.index_select(0, hit).view(torch.int32).to(torch.int64)
-    key = (bits << 32) | part.index_select(0, row.index_select(0, hit))
-    keys.scatter_reduce_(0, pixel.index_select(0, hit), key, "amin")
+    hit = torch.nonzero(t < torch.inf).squeeze(1)
+    row = row.index_select(0, hit)
+    pixel = (first - left).index_select(0, row) + column.index_select(0, hit)
+    key = _key(t.index_select(0, hit), part.index_select(0, row))
+    keys.view(-1).scatter_reduce_(0, pixel, key, "amin")

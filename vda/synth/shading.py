@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vda.camera import Intrinsics
 from vda.synth.cameras import heading, rotation
-from vda.synth.raster import Hits, Parts, View, normalised_grid, trace
+from vda.synth.raster import Hits, Parts, View, normalised_axes, trace
 from vda.synth.shapes import normals
 from vda.synth.textures import CLOUD_SLOT, MODULATION_SLOT, Atlas
 from vda.synth.things import Array, Colour, Thing
@@ -129,7 +129,8 @@ class Shader:
     def colours(self, hits: Hits, views: list[View], times: list[float], turns: Tensor) -> Tensor:
         """Linear light float32 [F, H, W, 3]; ``turns`` float32 [F, P, 9] is world from unit part for normals."""
         frames, height, width = hits.depth.shape
-        x, y = normalised_grid(views[0].intrinsics, 1, self._device)
+        columns, rows = normalised_axes(views[0].intrinsics, self._device)
+        x, y = columns.repeat(height), rows.repeat_interleave(width)
         images = []
         for index in range(frames):
             pose = torch.tensor(views[index].camera_to_world, dtype=torch.float32, device=self._device)
@@ -258,8 +259,9 @@ class Shader:
         distance = float(np.linalg.norm(lamp.focus - lamp.position))
         texel = 2 * lamp.spread * distance / SHADOW_SIZE
         # Lifting the point off its surface by two texels keeps it from shadowing itself.
-        lifted = (surface.position + surface.normal * (2 * texel)).to(torch.float64)
-        seen = (pose[:3, :3].T @ (lifted - pose[:3, 3:4])).to(torch.float32)
+        lifted = surface.position + surface.normal * (2 * texel)
+        turn, eye = pose[:3, :3].T, pose[:3, :3].T @ pose[:3, 3]
+        seen = [_dot(lifted, turn[axis].float()) - eye[axis].float() for axis in range(3)]
         focal, middle = view.intrinsics.fx, view.intrinsics.cx
         u, v = (seen[axis] / seen[2].clamp(min=1e-3) * focal + middle for axis in (0, 1))
         outside = (u < 1) | (u > SHADOW_SIZE - 2) | (v < 1) | (v > SHADOW_SIZE - 2) | (seen[2] <= 0)
