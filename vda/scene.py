@@ -144,6 +144,16 @@ class Scene:
         finished = self.finished_windows()
         return [(key, window) for key, window in chunk_windows(self.plan().chunks[chunk]) if key not in finished]
 
+    @property
+    def key(self) -> str:
+        """The scene's one name among processes, however each was told the way to it."""
+        return str(self.root.resolve())
+
+    def discard_windows(self) -> None:
+        """Remove the raw windows; ``run.json`` stays, for it says what the result was made with."""
+        for window in self.finished_windows():
+            self.window_path(window).unlink(missing_ok=True)
+
     def require(self) -> "Scene":
         """Return self, or raise ``SceneError`` where there is no planned scene."""
         if not (self.video_path.is_file() and self.plan_path.is_file()):

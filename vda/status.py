@@ -3,6 +3,8 @@
 It needs nothing of a supervisor but the files it and its workers leave, so it works while they run, and after.
 """
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +42,7 @@ def scene_status(scene: Scene) -> dict[str, Any]:
     files = RunFiles(scene.run_dir)
     attempts = files.read_attempts()
     workers = _live_workers(files)
-    working = {state.chunk: state for state in workers if state.scene == str(scene.root) and state.phase != "idle"}
+    working = {state.chunk: state for state in workers if state.scene == scene.key and state.phase != "idle"}
     total = sum(item.frames_total for item in counted)
     done = sum(item.frames_done for item in counted)
     state = _state(scene, files, total, done, any(entry.set_aside for entry in attempts.values()))
@@ -113,9 +115,15 @@ def _chunk_status(
 
 def _recent_rate(scene: Scene, counted: list[_Counted]) -> float | None:
     """Frames a second over the last windows: the times at which their files appeared are the record."""
-    times = sorted(
-        (scene.window_path(key).stat().st_mtime, item.frames[key]) for item in counted for key in item.finished
-    )[-_RATE_WINDOWS:]
-    if len(times) < 2 or times[-1][0] == times[0][0]:
+    times = sorted((seconds, item.frames[key]) for item in counted for key, seconds in _times(scene, item))
+    recent = times[-_RATE_WINDOWS:]
+    if len(recent) < 2 or recent[-1][0] == recent[0][0]:
         return None
-    return sum(frames for _, frames in times[1:]) / (times[-1][0] - times[0][0])
+    return sum(frames for _, frames in recent[1:]) / (recent[-1][0] - recent[0][0])
+
+
+def _times(scene: Scene, item: _Counted) -> Iterator[tuple[WindowId, float]]:
+    # Windows appear in a chunk's order, so its newest are at the end; they may be cleaned while we look.
+    for key in sorted(item.finished)[-_RATE_WINDOWS:]:
+        with suppress(FileNotFoundError):
+            yield key, scene.window_path(key).stat().st_mtime

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from itertools import pairwise
 from statistics import median
 
 from vda.devices import Device
@@ -76,7 +76,7 @@ class _Job:
         self.finished = self.scene.finished_windows()
         return [
             ChunkView(
-                (str(self.scene.root), index),
+                (self.scene.key, index),
                 len(windows),
                 len(windows.keys() & self.finished),
                 self.attempts.get(index, ChunkAttempts()),
@@ -132,7 +132,7 @@ class _Worker:
 
     def seconds_per_window(self) -> float | None:
         times = self.window_times
-        return median(b - a for a, b in zip(times, times[1:], strict=False)) if len(times) > 1 else None
+        return median(b - a for a, b in pairwise(times)) if len(times) > 1 else None
 
 
 @dataclass
@@ -161,7 +161,7 @@ class Supervisor:
         with ExitStack() as locks:
             for scene in self.scenes:
                 self._hold(scene, locks)
-            self._jobs = {str(scene.root): _Job.of(scene) for scene in self.scenes}
+            self._jobs = {scene.key: _Job.of(scene) for scene in self.scenes}
             self._adopt()
             self._loop()
         self._check_complete()
