@@ -1,0 +1,120 @@
+"""``python -m vda.training``: render clips, train the built-in model, export it, draw its curves, judge it.
+
+In: command-line options. Out: files in the cache folder (outside the work tree), and ``mini.safetensors`` where
+``export`` is told to put it. The steps are in the other files of this folder.
+"""
+
+import argparse
+import logging
+import os
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from vda.network import PRESETS
+from vda.training import cache
+from vda.training.average import export
+from vda.training.curves import draw_curves
+from vda.training.judge import as_markdown, held_out, loaded, predictors, rgbd_folder, table
+from vda.training.loop import LOG_NAME, Run, load_checkpoint
+from vda.training.processes import run_in_processes
+from vda.training.recipe import Recipe
+
+LOG = logging.getLogger("vda.training")
+SHIPPED = Path(__file__).parents[1] / "mini" / "mini.safetensors"
+
+
+def main() -> None:
+    options = _parser().parse_args()
+    options.run = options.run or options.cache / "run"
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    COMMANDS[options.command](options)
+
+
+def render(options: argparse.Namespace) -> None:
+    """Render the training clips and wait for them."""
+    for process in cache.start_renderers(options.cache / "clips", _clips(options), options.workers):
+        process.join()
+
+
+def train(options: argparse.Namespace) -> None:
+    """Train, or go on training, while the clips that are still missing are rendered beside it."""
+    clips = _clips(options)
+    folder = options.cache / "clips"
+    folder.mkdir(parents=True, exist_ok=True)
+    options.run.mkdir(parents=True, exist_ok=True)
+    for clip in clips[: options.before]:
+        cache.render(folder, clip)
+    cache.start_renderers(folder, clips[options.before :], options.workers)
+    recipe = Recipe(seed=options.seed, steps=options.steps)
+    run_in_processes(partial(_train_member, recipe, options.run, folder, options.until), options.processes)
+    export(load_checkpoint(options.run)["average"], options.run / SHIPPED.name)
+    draw(options)
+
+
+def _train_member(recipe: Recipe, folder: Path, clips_folder: Path, until: int, rank: int, processes: int) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    torch.set_flush_denormal(True)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    run = Run(recipe, folder, clips_folder, device, rank, processes)
+    run.advance((until or recipe.steps) - run.step)
+
+
+def ship(options: argparse.Namespace) -> None:
+    """Put the newest checkpoint's averaged weights where the package looks for them."""
+    SHIPPED.parent.mkdir(exist_ok=True)
+    export(load_checkpoint(options.run)["average"], SHIPPED)
+    LOG.info("wrote %s (%d bytes)", SHIPPED, SHIPPED.stat().st_size)
+
+
+def draw(options: argparse.Namespace) -> None:
+    draw_curves(options.run / LOG_NAME, options.run / "judged.csv", options.run / "curve.png")
+
+
+def judge_weights(options: argparse.Namespace) -> None:
+    """Log the tables: the held-out synthetic clips, or the real RGB-D folder that is given."""
+    samples = [rgbd_folder(options.rgbd)] if options.rgbd else held_out()
+    chosen = predictors(loaded(options.weights or SHIPPED), options.input_size, stills=options.stills)
+    rows = table(samples, chosen)
+    LOG.info("%d frames a clip, shorter side %d\n%s", len(samples[0].rgb), options.input_size, as_markdown(rows))
+    for sample, figures in zip(samples, rows["mini"], strict=True):
+        LOG.info("%s: AbsRel %.3f, delta1 %.3f", sample.name, figures.abs_rel, figures.delta1)
+
+
+COMMANDS = {"render": render, "train": train, "ship": ship, "draw": draw, "judge": judge_weights}
+
+
+def _clips(options: argparse.Namespace) -> list[cache.Clip]:
+    """The training clips in the order of rendering: many short ones for breadth, every twelfth a long one."""
+    height, width = options.size
+    return [
+        cache.Clip(seed, options.long if seed % 12 == 11 else options.short, height, width)
+        for seed in range(options.clips)
+    ]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m vda.training", description=__doc__)
+    parser.add_argument("command", choices=list(COMMANDS))
+    parser.add_argument("--cache", type=Path, default=cache.default_cache(), help="clips and checkpoints go here")
+    parser.add_argument("--run", type=Path, help="folder of checkpoint, log and curves; default: CACHE/run")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=Recipe.steps, help="length of the whole run")
+    parser.add_argument("--until", type=int, default=0, help="stop after this step, to be resumed later")
+    parser.add_argument("--processes", type=int, default=1, help="training processes of one CPU thread each")
+    parser.add_argument("--clips", type=int, default=4000, help="training clips in all")
+    parser.add_argument("--before", type=int, default=300, help="clips rendered before training begins")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="rendering processes")
+    parser.add_argument("--size", type=int, nargs=2, default=(160, 288), metavar=("H", "W"), help="of the clips")
+    parser.add_argument("--short", type=int, default=8, help="frames of most clips")
+    parser.add_argument("--long", type=int, default=48, help="frames of every twelfth clip")
+    parser.add_argument("--weights", type=Path, help="weights to judge; default: those in the package")
+    parser.add_argument("--rgbd", type=Path, help="judge on this folder of real frames with measured depth")
+    parser.add_argument("--stills", action="store_true", help="judge the weights without time too (slow)")
+    parser.add_argument("--input-size", type=int, default=PRESETS["mini"].input_size)
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Rendered training clips on disk, outside the work tree: rendered once, read a few frames at a time.
+
+A clip is one ``.npy`` file, its seed and shape in its name, with one record a frame: ``rgb`` (uint8 ``[H, W, 3]``)
+and ``inverse_depth`` (float16 ``[H, W]``, 1/metre, 0 for the sky). Files appear whole, so any number of renderers
+and readers may share a folder. This file does not know how batches are made or what a network is.
+"""
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vda.files import atomic_path, storage_errors
+from vda.training.scenes import render_clip
+
+# Seeds from here on are the judge's: training refuses them.
+HELD_OUT_SEED = 900_000
+_NAME = re.compile(r"clip_(\d+)_(\d+)x(\d+)x(\d+)\.npy")
+
+
+@dataclass(frozen=True, order=True)
+class Clip:
+    """One clip to be rendered or read: ``frames`` frames of ``height`` x ``width`` from ``seed``."""
+
+    seed: int
+    frames: int
+    height: int
+    width: int
+
+    @property
+    def name(self) -> str:
+        return f"clip_{self.seed:06d}_{self.frames}x{self.height}x{self.width}.npy"
+
+
+def default_cache() -> Path:
+    """The user's cache folder for clips and checkpoints."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "vda" / "training"
+
+
+def listed(folder: Path) -> list[Clip]:
+    """The finished clips in ``folder``, in the order of their seeds."""
+    matches = (_NAME.fullmatch(path.name) for path in folder.glob("clip_*.npy"))
+    return sorted(Clip(*map(int, match.groups())) for match in matches if match)
+
+
+def frame_type(height: int, width: int) -> np.dtype:
+    """One frame's record."""
+    return np.dtype([("rgb", np.uint8, (height, width, 3)), ("inverse_depth", np.float16, (height, width))])
+
+
+def read(folder: Path, clip: Clip, frames: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return RGB ``[T, H, W, 3]`` uint8 and inverse depth ``[T, H, W]`` float16 of the given frames."""
+    records = np.load(folder / clip.name, mmap_mode="r")[list(frames)]
+    return records["rgb"], records["inverse_depth"]
+
+
+def render(folder: Path, clip: Clip) -> None:
+    """Render ``clip`` into ``folder`` unless it is there."""
+    path = folder / clip.name
+    if path.exists():
+        return
+    records = np.empty(clip.frames, frame_type(clip.height, clip.width))
+    records["rgb"], records["inverse_depth"] = render_clip(clip.seed, clip.frames, clip.height, clip.width)
+    with atomic_path(path) as temporary, storage_errors(path), temporary.open("wb") as handle:
+        np.save(handle, records)
+
+
+def start_renderers(folder: Path, clips: list[Clip], workers: int) -> list[BaseProcess]:
+    """Render ``clips`` in ``workers`` background processes, in order, as gently as the system allows."""
+    context = get_context("spawn")
+    processes: list[BaseProcess] = []
+    for worker in range(workers):
+        share = clips[worker::workers]
+        processes.append(context.Process(target=_render_all, args=(folder, share), daemon=True))
+        processes[-1].start()
+    return processes
+
+
+def _render_all(folder: Path, clips: list[Clip]) -> None:
+    os.nice(19)
+    torch.set_num_threads(1)
+    for clip in clips:
+        render(folder, clip)

@@ -1,0 +1,132 @@
+"""How good the built-in model is: on synthetic clips it never saw, and on a folder of real RGB-D frames.
+
+In go weights and the clips to judge on; out come rows of figures by the field's protocol (``vda.metrics``), beside
+two that know nothing: a vertical ramp and a constant. This file does not know how the model was trained.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from safetensors.torch import load_file
+
+from vda.camera import Intrinsics
+from vda.errors import InputError
+from vda.metrics import Figures, inside_border, measure, ramp
+from vda.network import VideoDepthModel, build_model
+from vda.synth.render import render_frames
+from vda.synth.scenes import sample_scene
+from vda.training.cache import HELD_OUT_SEED
+from vda.training.joined import still_depth, video_depth
+from vda.training.scenes import FPS
+
+INDOOR_CAP_M = 10.0
+SYNTHETIC_CAP_M = 80.0
+# A raw Kinect's colour and depth cameras stand apart: near the border they see different things.
+RGBD_BORDER = 40
+HELD_OUT_CLIPS = 24
+HELD_OUT_FRAMES = 64
+HELD_OUT_SIZE = (360, 640)
+
+Predict = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One video with its truth: ``rgb`` ``[T, H, W, 3]``, ``depth_m`` ``[T, H, W]``, poses camera to world."""
+
+    name: str
+    rgb: np.ndarray
+    depth_m: np.ndarray
+    intrinsics: Intrinsics
+    poses: np.ndarray
+    cap_m: float
+    border: int = 0
+
+    def figures(self, predict: Predict) -> Figures:
+        """What ``predict`` (RGB to inverse depth ``[T, H, W]``) is worth here."""
+        count, height, width = self.depth_m.shape
+        mask = inside_border((height, width), self.border)
+        return measure(
+            predict(self.rgb),
+            self.depth_m,
+            [mask] * count,
+            cap_m=self.cap_m,
+            intrinsics=self.intrinsics,
+            poses=self.poses,
+        )
+
+
+def loaded(weights: Path) -> VideoDepthModel:
+    """The built-in model with the weights of a safetensors file, in float32."""
+    model = build_model("mini")
+    model.load_state_dict({name: value.float() for name, value in load_file(weights).items()})
+    return model.eval()
+
+
+def predictors(model: VideoDepthModel, input_size: int, stills: bool) -> dict[str, Predict]:
+    """The model, optionally the model without time, and the two that know nothing, by name."""
+    chosen: dict[str, Predict] = {"mini": lambda rgb: video_depth(model, rgb, input_size)}
+    if stills:
+        chosen["mini, 32 copies of one frame"] = lambda rgb: still_depth(model, rgb, input_size)
+    return chosen | {
+        "vertical ramp": lambda rgb: np.stack([ramp(*rgb.shape[1:3])] * len(rgb)),
+        "constant": lambda rgb: np.ones(rgb.shape[:3], np.float32),
+    }
+
+
+def table(samples: list[Sample], chosen: dict[str, Predict]) -> dict[str, list[Figures]]:
+    """Figures of every predictor on every sample."""
+    return {name: [sample.figures(predict) for sample in samples] for name, predict in chosen.items()}
+
+
+def as_markdown(rows: dict[str, list[Figures]]) -> str:
+    """A table of each predictor's means over the samples."""
+    lines = ["| | AbsRel | delta1 | TAE |", "|---|---|---|---|"]
+    for name, figures in rows.items():
+        absrel, delta1 = (np.mean([getattr(f, key) for f in figures]) for key in ("abs_rel", "delta1"))
+        temporal = [f.tae for f in figures if f.tae is not None]
+        tae = f"{np.mean(temporal):.3f}" if temporal else "-"
+        lines.append(f"| {name} | {absrel:.3f} | {delta1:.3f} | {tae} |")
+    return "\n".join(lines)
+
+
+def held_out() -> list[Sample]:
+    """The synthetic clips that no training run may see: seeds from ``HELD_OUT_SEED`` on."""
+    seeds = range(HELD_OUT_SEED, HELD_OUT_SEED + HELD_OUT_CLIPS)
+    return [synthetic(seed, HELD_OUT_FRAMES, *HELD_OUT_SIZE) for seed in seeds]
+
+
+def synthetic(seed: int, frames: int, height: int, width: int) -> Sample:
+    """A clip of ``synth`` at 25 frames a second, sky without truth."""
+    scene = sample_scene(seed, duration_s=frames / FPS)
+    rendered = list(render_frames(scene, range(frames), width, height, fps=FPS))
+    return Sample(
+        f"{seed} ({scene.style}, {scene.motion})",
+        np.stack([frame.rgb for frame in rendered]),
+        np.stack([frame.depth_m for frame in rendered]),
+        scene.intrinsics(width, height),
+        np.stack([frame.camera_to_world for frame in rendered]),
+        SYNTHETIC_CAP_M,
+    )
+
+
+def rgbd_folder(folder: Path) -> Sample:
+    """A folder of ``NAME.color.jpg``, ``.depth.png`` (uint16 millimetres) and ``.pose.txt`` (camera to world)."""
+    names = sorted(path.name.removesuffix(".color.jpg") for path in folder.glob("*.color.jpg"))
+    rgb = np.stack([_picture(folder / f"{name}.color.jpg", cv2.IMREAD_COLOR_RGB) for name in names])
+    depth = np.stack([_picture(folder / f"{name}.depth.png", cv2.IMREAD_UNCHANGED) for name in names])
+    poses = np.stack([np.loadtxt(folder / f"{name}.pose.txt") for name in names])
+    matrix = np.loadtxt(folder / "camera-intrinsics.txt")
+    height, width = depth.shape[1:]
+    intrinsics = Intrinsics(width, height, matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2])
+    return Sample(folder.name, rgb, depth / 1000.0, intrinsics, poses, INDOOR_CAP_M, RGBD_BORDER)
+
+
+def _picture(path: Path, how: int) -> np.ndarray:
+    picture = cv2.imread(str(path), how)
+    if picture is None:
+        raise InputError(f"{path} is missing or no picture.", "Give a folder with all three files of every frame.")
+    return picture

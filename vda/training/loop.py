@@ -1,0 +1,210 @@
+"""The training loop: a recipe and a folder of clips in; checkpoints, a log and the trained weights out.
+
+A run is a function of its recipe and the clips: each step's batch depends on the step's number alone, and the
+newest checkpoint holds everything else, so a run that was killed goes on as if it had not been. This file does not
+know how clips are rendered or how the result is judged.
+"""
+
+import csv
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vda.errors import InputError
+from vda.files import atomic_path
+from vda.network import VideoDepthModel, build_model
+from vda.network.convnet import ConvEncoder
+from vda.training.average import Average
+from vda.training.batches import batch_at
+from vda.training.cache import HELD_OUT_SEED, listed
+from vda.training.losses import total_loss
+from vda.training.processes import average, average_gradients
+from vda.training.recipe import Phase, Recipe
+
+LOG = logging.getLogger(__name__)
+LIST_EVERY = 100
+CHECKPOINT = "checkpoint.pt"
+LOG_NAME = "log.csv"
+
+
+class Skipped(nn.Module):
+    """Stands in for a temporal module while stills are learned: there is nothing to mix."""
+
+    def forward(self, maps: Tensor, positions: int) -> Tensor:
+        return maps
+
+
+class Run:
+    """One training run in ``folder``, continued from its checkpoint if there is one."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        clips_folder: Path,
+        device: str = "cpu",
+        rank: int = 0,
+        processes: int = 1,
+    ) -> None:
+        self.recipe, self.folder, self.clips_folder = recipe, folder, clips_folder
+        self.rank, self.processes = rank, processes
+        self.device = torch.device(device)
+        torch.manual_seed(recipe.seed)
+        self.model = trainable_mini().to(self.device)
+        # Twice the speed of the other layout in bfloat16.
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = torch.optim.AdamW(_groups(self.model, recipe.weight_decay), lr=recipe.rate, fused=True)
+        self.average = Average(self.model, recipe.average)
+        self.step = 0
+        self.clips = self._list_clips()
+        if (folder / CHECKPOINT).exists():
+            self._resume()
+
+    def advance(self, steps: int, checkpoint_every: int = 100) -> list[float]:
+        """Take up to ``steps`` steps and return their losses; log each, and write checkpoints on the way."""
+        losses = []
+        last = min(self.step + steps, self.recipe.steps)
+        while self.step < last:
+            started = time.monotonic()
+            if self.step % LIST_EVERY == 0:
+                self.clips = self._list_clips()
+            losses.append(self._take_step())
+            if self.rank == 0:
+                self._log(losses[-1], time.monotonic() - started)
+            self.step += 1
+            if self.rank == 0 and (self.step % checkpoint_every == 0 or self.step == last):
+                self.save()
+        return losses
+
+    def save(self) -> None:
+        """Write everything needed to go on, whole or not at all."""
+        state = {
+            "recipe": identity(self.recipe),
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "average": self.average.state,
+            "optimizer": self.optimizer.state_dict(),
+        }
+        with atomic_path(self.folder / CHECKPOINT) as temporary:
+            torch.save(state, temporary)
+
+    def _resume(self) -> None:
+        state = load_checkpoint(self.folder)
+        if state["recipe"] != identity(self.recipe):
+            raise InputError(
+                f"The checkpoint in {self.folder} is of a run with another recipe.",
+                "Give the options of that run, or another --run folder.",
+            )
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average.state = {name: value.to(self.device) for name, value in state["average"].items()}
+        self.step = state["step"]
+
+    def _list_clips(self) -> list:
+        clips = [clip for clip in listed(self.clips_folder) if clip.seed < HELD_OUT_SEED]
+        if not clips:
+            raise InputError(f"There are no rendered clips in {self.clips_folder}.", "Render some first.")
+        return clips
+
+    def _take_step(self) -> float:
+        phase = self.recipe.phase_at(self.step)
+        images, truth = self._batch(phase)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.rate_at(self.step)
+        set_mode(self.model, phase)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            predicted = predict(self.model, images)
+        loss = total_loss(predicted.float(), truth, phase.weights)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        average_gradients(self.model.parameters(), self.processes)
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.average.update(self.model, self.step)
+        return average(loss.detach(), self.processes).item()
+
+    def _batch(self, phase: Phase) -> tuple[Tensor, Tensor]:
+        """This process's share of the step's batch."""
+        images, truth = batch_at(
+            self.clips_folder, self.clips, phase, self.recipe.seed, self.step, self.rank, self.processes
+        )
+        return images.to(self.device), truth.to(self.device)
+
+    def _log(self, loss: float, seconds: float) -> None:
+        path = self.folder / LOG_NAME
+        row = [self.step, self.recipe.phase_at(self.step).name, f"{loss:.5f}", f"{seconds:.2f}", len(self.clips)]
+        new = not path.exists()
+        with path.open("a", newline="") as handle:
+            writer = csv.writer(handle)
+            if new:
+                writer.writerow(["step", "phase", "loss", "seconds", "clips"])
+            writer.writerow(row)
+        if self.step % 20 == 0:
+            LOG.info("step %d of %d, %s: loss %.4f, %.2f s", row[0], self.recipe.steps, row[1], loss, seconds)
+
+
+def trainable_mini() -> VideoDepthModel:
+    """The built-in model as it is trained: normalised encoder, temporal modules that begin as identities."""
+    model = build_model("mini")
+    model.pretrained = ConvEncoder(normalised=True)
+    parameters = dict(model.head.named_parameters())
+    for name, parameter in parameters.items():
+        if "proj_out" in name:
+            nn.init.zeros_(parameter)
+    # The loss asks for a mean of 1; starting there keeps the last ReLU alive everywhere.
+    nn.init.ones_(parameters["scratch.output_conv2.2.bias"])
+    return model
+
+
+def predict(model: VideoDepthModel, images: Tensor) -> Tensor:
+    """Inverse depth ``[B, T, h, w]`` of ``[B, T, 3, h, w]``; stills (T = 1) go through as one batch."""
+    if images.shape[1] > 1:
+        return model(images)
+    with skipping_time(model):
+        # In pieces of 32, the most slots that one call of the head takes.
+        parts = [model.decode(model.encode(part)) for part in images[:, 0].split(32)]
+    return torch.cat(parts)[:, None]
+
+
+@contextmanager
+def skipping_time(model: VideoDepthModel) -> Iterator[None]:
+    """Let maps pass the temporal modules untouched, so that a batch of unrelated stills may share a call."""
+    modules = model.head.motion_modules
+    model.head.motion_modules = nn.ModuleList(Skipped() for _ in modules)
+    try:
+        yield
+    finally:
+        model.head.motion_modules = modules
+
+
+def set_mode(model: VideoDepthModel, phase: Phase) -> None:
+    """Training mode, with the normalisation's statistics frozen where the phase says so."""
+    model.train()
+    if phase.frozen_norm:
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+
+
+def identity(recipe: Recipe) -> str:
+    """What a checkpoint and the run that continues it must share: the seed and the rate, not the length."""
+    return repr((recipe.seed, recipe.rate, recipe.weight_decay, recipe.average))
+
+
+def load_checkpoint(folder: Path) -> dict[str, Any]:
+    return torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)
+
+
+def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Weight decay for matrices and kernels only; scales and biases go without."""
+    parameters = list(model.parameters())
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]

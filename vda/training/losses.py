@@ -1,0 +1,88 @@
+"""What the built-in model is asked for: inverse depth that is right up to one scale and shift a clip.
+
+In go predicted and true inverse depth ``[B, T, H, W]`` (float32; true 0 is the sky, infinitely far); out come
+scalars. Clips are independent; the frames of a clip share their scale and shift. This file does not know of
+scenes, windows or the network.
+
+Errors are counted relative to the true value (plus ``FLOOR`` of the clip's mean): depth is judged by relative
+error, and without this the far half of every outdoor scene would weigh next to nothing.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+FLOOR = 0.15
+STATIC_CHANGE = 0.05
+GRADIENT_SCALES = 4
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """How the parts add up; ``anchor`` ties the output to the clip's own mean, which keeps the last ReLU alive."""
+
+    anchor: float = 0.3
+    gradient: float = 0.5
+    temporal: float = 0.0
+
+
+def total_loss(predicted: Tensor, truth: Tensor, weights: LossWeights) -> Tensor:
+    """Return the scalar to minimise for ``[B, T, H, W]`` inverse depths."""
+    target = unit_mean(truth)
+    importance = 1 / (target + FLOOR)
+    fitted = fit(predicted, target, importance)
+    loss = weighted_error(fitted, target, importance)
+    loss = loss + weights.anchor * weighted_error(predicted, target, importance)
+    loss = loss + weights.gradient * gradient_matching(fitted, target, importance)
+    if weights.temporal and predicted.shape[1] > 2:
+        loss = loss + weights.temporal * temporal_matching(fitted, target, importance)
+    return loss
+
+
+def unit_mean(truth: Tensor) -> Tensor:
+    """Inverse depth ``[B, T, H, W]`` divided by each clip's mean; a clip that is all sky stays zero."""
+    return truth / truth.mean((1, 2, 3), keepdim=True).clamp_min(1e-6)
+
+
+def fit(predicted: Tensor, target: Tensor, importance: Tensor) -> Tensor:
+    """Apply to each clip the scale and shift that fit it best (weighted least squares, differentiable)."""
+    dims = (1, 2, 3)
+    weight = importance / importance.sum(dims, keepdim=True)
+    mean_p = (weight * predicted).sum(dims, keepdim=True)
+    mean_t = (weight * target).sum(dims, keepdim=True)
+    centred = predicted - mean_p
+    variance = (weight * centred.square()).sum(dims, keepdim=True)
+    covariance = (weight * centred * (target - mean_t)).sum(dims, keepdim=True)
+    # The floor holds the scale back while the output is still almost constant, when it would amplify noise.
+    return covariance / (variance + 1e-3) * centred + mean_t
+
+
+def weighted_error(predicted: Tensor, target: Tensor, importance: Tensor) -> Tensor:
+    return (importance * (predicted - target).abs()).mean()
+
+
+def gradient_matching(fitted: Tensor, target: Tensor, importance: Tensor) -> Tensor:
+    """Mean absolute gradient of the error at ``GRADIENT_SCALES`` octaves (MiDaS, arXiv 1907.01341, eq. 11)."""
+    error = importance * (fitted - target)
+    total = error.new_zeros(())
+    for scale in range(GRADIENT_SCALES):
+        step = 2**scale
+        at_scale = error[..., ::step, ::step]
+        total = total + at_scale.diff(dim=-1).abs().mean() + at_scale.diff(dim=-2).abs().mean()
+    return total / GRADIENT_SCALES
+
+
+def temporal_matching(fitted: Tensor, target: Tensor, importance: Tensor) -> Tensor:
+    """Change from frame to frame against the true change, where the true one is small.
+
+    Video Depth Anything's temporal gradient matching (arXiv 2501.12375, eq. 3): the same pixel of the next frame
+    stands in for the same point, which holds where the truth hardly changes. Frames 0 and 1 are a window's
+    anchors, far away in time, so counting begins at frame 2.
+    """
+    first = 2 if target.shape[1] >= 4 else 0
+    change = target[:, first:].diff(dim=1)
+    error = fitted[:, first:].diff(dim=1).abs() - change.abs()
+    still = change.abs() < STATIC_CHANGE
+    weight = torch.where(still, importance[:, first + 1 :], torch.zeros_like(change))
+    return (weight * error.abs()).sum() / still.sum().clamp_min(1)
