@@ -7,7 +7,7 @@ chunk to a faster one that would finish it sooner. What failed waits longer each
 if there is one. An attempt counts only if it finished no window, and never if somebody outside ended the worker.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM
 
 from vda.runstate import ChunkAttempts, WorkerState
@@ -31,7 +31,7 @@ class ChunkView:
     id: ChunkId
     windows: int
     windows_done: int
-    attempts: ChunkAttempts = ChunkAttempts()
+    attempts: ChunkAttempts = field(default_factory=ChunkAttempts)
 
     @property
     def left(self) -> int:
