@@ -54,15 +54,18 @@ class Source:
 
     ``stream_index`` None takes the stream FFmpeg calls best; ``threads`` None lets FFmpeg choose. Damage never
     stops the reading but is counted: ``refused_packets`` that the decoder would not have, ``corrupt_frames`` that
-    it marks as incomplete, and ``read_errors``, places where the file itself could not be read.
+    it marks as incomplete, ``read_errors``, places where the file itself could not be read, and at the end
+    ``missing_pictures``, the packets that should have shown something and did not.
     """
 
     def __init__(self, path: Path, stream_index: int | None = None, threads: int | None = None) -> None:
         self.path = path
         self.packets_seen = 0
+        self.packets_shown = 0
         self.refused_packets = 0
         self.corrupt_frames = 0
         self.read_errors = 0
+        self.missing_pictures = 0
         self._from_start = True
         self._container = _open_container(path)
         try:
@@ -95,7 +98,7 @@ class Source:
 
     @property
     def damaged(self) -> bool:
-        return self.refused_packets + self.corrupt_frames + self.read_errors > 0
+        return self.refused_packets + self.corrupt_frames + self.read_errors + self.missing_pictures > 0
 
     @property
     def time_base(self) -> Fraction:
@@ -138,6 +141,8 @@ class Source:
                     # Empty packets stand for repeated pictures in some formats; to the decoder they mean the end.
                     if packet.size:
                         self.packets_seen += 1
+                        # Packets that an edit list cuts away are needed for decoding but never shown.
+                        self.packets_shown += not packet.is_discard
                         yield packet
                 break
             except (av.FFmpegError, OSError):
@@ -147,6 +152,7 @@ class Source:
 
     def frames(self) -> Iterator[VideoFrame]:
         """Yield every frame that decodes; a packet the decoder refuses is skipped and counted."""
+        shown = 0
         for packet in itertools.chain(self.packets(), [None]):  # None makes the decoder give up what it holds
             try:
                 decoded = self.stream.codec_context.decode(packet)
@@ -154,14 +160,17 @@ class Source:
                 self.refused_packets += 1
                 continue
             for frame in decoded:
+                shown += 1
                 self.corrupt_frames += frame.is_corrupt
                 yield frame
+        # Frame threads can lose frames without a word when the damage comes in the last packets.
+        self.missing_pictures = max(0, self.packets_shown - self.refused_packets - shown)
 
     def timed_frames(self) -> Iterator[tuple[int, VideoFrame]]:
         """Yield frames with their pts, in units of ``time_base``.
 
         Formats that store no times get them from the frame rate, which is possible only from the first frame on:
-        after a seek, frames before the first known time are dropped.
+        after a seek, nothing comes out of them.
         """
         step = max(1, round(1 / (self.claimed_fps * self.time_base)))
         previous = -step if self._from_start else None
@@ -170,8 +179,9 @@ class Source:
                 previous = frame.pts
             elif previous is not None:
                 previous += step
-            if previous is not None:
-                yield previous, frame
+            if previous is None:
+                return
+            yield previous, frame
 
 
 def frame_checksum(frame: VideoFrame) -> int:

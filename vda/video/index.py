@@ -123,7 +123,12 @@ def index_frames(
     index = _list_packets(info) if trust_container else _decode_all(info, progress or (lambda _count: None))
     if len(index) == 0:
         raise VideoError(
-            f"Not one frame of {info.path} decodes.", "Check that the file is whole, or copy it again."
+            f"Not one frame of {info.path} decodes."
+            if index.source == "decoded"
+            else f"The container of {info.path} stores no frame times.",
+            "Check that the file is whole, or copy it again."
+            if index.source == "decoded"
+            else "Have the frames counted: leave out --trust-container.",
         )
     with suppress(StorageError):  # a cache that cannot be written costs time in the next run, never a result
         index.save(cached)
@@ -175,8 +180,7 @@ def _list_packets(info: VideoInfo) -> FrameIndex:
     with Source(info.path, info.stream_index) as source:
         for packet in source.packets():
             time = packet.dts if packet.pts is None else packet.pts
-            # Packets that an edit list cuts away are needed for decoding but never shown.
-            if packet.size and not packet.is_discard and time is not None:
+            if not packet.is_discard and time is not None:
                 pts.append(time)
                 key.append(packet.is_keyframe)
         order = np.argsort(np.array(pts, np.int64), kind="stable")
@@ -195,12 +199,17 @@ def _notes(source: Source, info: VideoInfo, pts: "array[int] | np.ndarray") -> t
     missing = source.packets_seen < info.claimed_frames
     if _ends_early(source, pts, missing):
         notes.append("The file is cut off before its end; all frames up to the break are used.")
-    elif missing:
-        notes.append(f"The container promises {info.claimed_frames} frames and holds {source.packets_seen}.")
+    elif len(pts) < info.claimed_frames and not source.damaged:
+        notes.append(
+            f"The container counts {info.claimed_frames} frames and shows {len(pts)}: "
+            "an edit list hides the others, or they were never stored."
+        )
     if source.read_errors:
         notes.append(f"The file could not be read in {source.read_errors} places.")
     if source.refused_packets:
         notes.append(f"The video is damaged: {source.refused_packets} packets did not decode and were skipped.")
+    if source.missing_pictures:
+        notes.append(f"{source.missing_pictures} packets gave no picture: they are damaged, or hidden by design.")
     if source.corrupt_frames:
         notes.append(f"The video is damaged: {source.corrupt_frames} frames are incomplete.")
     return tuple(notes)
