@@ -72,7 +72,8 @@ def draw_evaluation(path: Path, rows: Sequence[ComparedFrame], cap_m: float) -> 
     from matplotlib.figure import Figure
 
     with_frame = any(row.rgb is not None for row in rows)
-    nearest = max(float(np.nanpercentile(1 / row.truth, 99)) for row in rows)
+    inverse = np.concatenate([1 / row.truth[np.isfinite(row.truth)] for row in rows])
+    nearest = float(np.percentile(inverse, 99)) if inverse.size else 1.0
     columns = ["frame"] * with_frame + ["depth", "truth", "error (0 to 50 %)"]
     height, width = rows[0].truth.shape
     figure = Figure(figsize=(3.2 * len(columns), (3.2 * height / width + 0.3) * len(rows)), layout="constrained")

@@ -19,7 +19,7 @@ from vda.errors import UsageError, WeightsError
 from vda.files import sha256_file
 
 if TYPE_CHECKING:
-    from torch import nn
+    from vda.network.model import VideoDepthModel
 
 
 @dataclass(frozen=True)
@@ -251,7 +251,7 @@ def _hash(path: Path) -> str:
         raise WeightsError(f"{path} could not be read: {error.strerror}.", "Check its permissions.") from error
 
 
-def load_model(model: str, weights: WeightsFile) -> "nn.Module":
+def load_model(model: str, weights: WeightsFile) -> "VideoDepthModel":
     """Build the network ``model`` with these weights: on the CPU, float32, in eval mode.
 
     Raises ``WeightsError`` where names or shapes differ, naming the model that they do fit if there is one.

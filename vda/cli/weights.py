@@ -7,14 +7,16 @@ from typing import Any
 
 import click
 
+from vda.cli.options import Group, json_option
 
-@click.group("weights")
+
+@click.group("weights", cls=Group)
 def weights() -> None:
     """List, fetch and verify the checkpoints."""
 
 
 @weights.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def list_command(as_json: bool) -> None:
     """List the models, their licences, and where their weights are on this machine.
 
@@ -38,7 +40,7 @@ def list_command(as_json: bool) -> None:
 @weights.command("fetch")
 @click.argument("models", nargs=-1, metavar="MODEL...")
 @click.option("--timeout", "timeout_s", default=30.0, show_default=True, help="Seconds to wait for an answer.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def fetch_command(models: tuple[str, ...], timeout_s: float, as_json: bool) -> None:
     """Get the weights of each MODEL (by default vits) from the Hugging Face hub into its cache.
 
@@ -60,7 +62,7 @@ def fetch_command(models: tuple[str, ...], timeout_s: float, as_json: bool) -> N
 
 @weights.command("verify")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def verify_command(file: Path, as_json: bool) -> None:
     """Hold the names, shapes, values and sha256 of FILE against what is known of the models.
 

@@ -1,0 +1,97 @@
+"""``vda eval``: depth against ground truth."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vda.cli.options import Command, json_option, quiet_option
+
+if TYPE_CHECKING:
+    from vda.evaluate import Evaluation
+    from vda.metrics import Figures
+
+_PATH = click.Path(path_type=Path)
+_HEADER = f"{'':<10}{'AbsRel':>9}{'RMSE m':>9}{'delta1':>9}{'delta2':>9}{'delta3':>9}{'log10':>9}{'TAE':>9}"
+
+
+@click.command("eval", cls=Command)
+@click.argument("depth", type=_PATH)
+@click.argument("truth", type=_PATH)
+@click.option("--truth-scale", type=float, help="Numbers of TRUTH to the metre: 1000 for millimetres.")
+@click.option("--depth-scale", type=float, help="DEPTH without depth.json is metric, with so many to the metre.")
+@click.option("--cap", "cap_m", type=float, default=80.0, show_default=True, help="Metres; 10 is usual indoors.")
+@click.option("--border", type=click.IntRange(min=0), default=0, help="Leave out so many pixels at each edge.")
+@click.option("--cameras", type=_PATH, help="transforms.json or a folder with poses, for the temporal error.")
+@click.option("--figure", type=_PATH, help="Write a picture: frame, depth, truth, error.")
+@click.option("--overwrite", is_flag=True, help="Replace the figure if it is there.")
+@quiet_option
+@json_option
+def evaluate(
+    depth: Path,
+    truth: Path,
+    truth_scale: float | None,
+    depth_scale: float | None,
+    cap_m: float,
+    border: int,
+    cameras: Path | None,
+    figure: Path | None,
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Measure DEPTH (a scene, a depth folder or a stack) against TRUTH (16-bit PNGs, NPY, NPZ or EXR).
+
+    Relative depth gets one scale and one shift for the whole video; metric depth is taken as it is. The same
+    figures of a vertical ramp and of a constant stand beside it.
+
+    Example: vda eval data/film truth/ --truth-scale 1000 --cap 10
+    """
+    from vda.cli.progress import Progress
+    from vda.evaluate import evaluate as run
+
+    progress = Progress(quiet)
+
+    def report(done: int, total: int) -> None:
+        if not done:
+            progress.begin("evaluating", total)
+        progress.at(done)
+
+    result = run(
+        depth,
+        truth,
+        truth_scale=truth_scale,
+        depth_scale=depth_scale,
+        cap_m=cap_m,
+        border=border,
+        cameras=cameras,
+        figure=figure,
+        overwrite=overwrite,
+        progress=report,
+    )
+    progress.close()
+    click.echo(json.dumps(result.to_json()) if as_json else _table(result))
+
+
+def _table(result: "Evaluation") -> str:
+    rows = [_HEADER, _row("depth", result.depth)]
+    rows += [_row(name, figures) for name, figures in result.baselines.items()]
+    measured = result.depth
+    aligned = "metric, not aligned"
+    if result.kind == "inverse_depth":
+        aligned = f"scale {measured.scale:.6g} and shift {measured.shift:.6g} for the video"
+    return "\n".join(
+        [
+            *rows,
+            f"{measured.frames} frames of {result.width} x {result.height}, matched by {result.matched_by}; "
+            f"{measured.pixels:,} pixels, {measured.coverage:.1%} of those with truth; {aligned}; "
+            f"cap {result.cap_m:g} m, border {result.border}.",
+        ]
+    )
+
+
+def _row(name: str, figures: "Figures") -> str:
+    numbers = (figures.abs_rel, figures.rmse_m, figures.delta1, figures.delta2, figures.delta3, figures.log10)
+    tae = f"{'-':>9}" if figures.tae is None else f"{figures.tae:9.3f}"
+    return f"{name:<10}" + "".join(f"{number:9.4f}" for number in numbers) + tae
