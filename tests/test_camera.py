@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from vda.camera import Intrinsics, normalise, pixel_grid, project, resize_points, unproject, unproject_image
-from vda.camerafiles import CameraSetting, fit_to_video, read_camera
+from vda.camerachoice import CameraSetting, fit_to_video
+from vda.camerafiles import read_camera
 from vda.errors import InputError
 
 PINHOLE = Intrinsics(640, 480, 500.0, 510.0, 310.0, 250.0)

@@ -6,8 +6,10 @@ brought to one scale and shift; a scene of several shots is as metric as its sho
 know how depth was made.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from vda.camera import Intrinsics, normalise, pixel_grid, resize_points
+from vda.depthmap import DepthRecord
 from vda.errors import InputError, UsageError
 from vda.files import read_json, write_json
 from vda.sampling import DepthImages, Region, measure
@@ -35,7 +38,8 @@ _REFERENCE_LATTICE = 64
 class Calibration:
     """1 / metres = ``scale`` * value + ``shift``, for values of ``kind``; of depth the inverse is meant.
 
-    ``error`` is the median relative error of the distances it was fitted to (None where nothing was fitted).
+    ``error`` is the median relative error of the distances it was fitted to (None where nothing was fitted),
+    ``made_for`` the identity of the depth it was made for, where that has one (``identity_of``).
     """
 
     scale: float
@@ -44,7 +48,8 @@ class Calibration:
     method: str = "given"
     samples: int = 0
     error: float | None = None
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    made_for: str | None = None
 
     def __post_init__(self) -> None:
         if not np.isfinite([self.scale, self.shift]).all() or self.scale <= 0:
@@ -91,6 +96,12 @@ def inverse_depth(values: NDArray[np.floating], kind: str) -> Values:
     if kind == INVERSE_DEPTH:
         return numbers
     return np.divide(1.0, numbers, out=np.full_like(numbers, np.nan), where=numbers > 0)
+
+
+def identity_of(record: DepthRecord) -> str:
+    """What has to stay the same for a calibration to stay right: model, kind, and every shot's scale and shift."""
+    settled = json.dumps([record.model, record.quantizer.kind, record.shots], sort_keys=True)
+    return hashlib.sha256(settled.encode()).hexdigest()
 
 
 def save_calibration(calibration: Calibration, path: Path) -> None:
@@ -142,7 +153,7 @@ def from_known_distances(
         for point, metre in zip(known, fitted, strict=True)
     )
     error = float(np.median(np.abs(fitted / metres - 1)))
-    return Calibration(float(scale), float(shift), kind, "known distances", len(known), error, notes)
+    return replace(calibration, error=error, notes=notes)
 
 
 def _from_inverse(inverse: Values, kind: str) -> Values:

@@ -1,14 +1,13 @@
-"""Reading cameras from the files people keep them in, and fitting them to a video.
+"""Reading cameras from the files people keep them in.
 
 In goes a file, recognised by what is in it: OpenCV calibration (YAML, JSON), ROS ``camera_info``, Open3D, COLMAP
 ``cameras.txt``, nerfstudio and instant-ngp ``transforms.json``. Out come ``Intrinsics`` in the Convention of
 ``camera``: where a format counts pixels from their corner, half a pixel is taken off its principal point. This
-file does not know where the video or the depth is; the caller says how large it is and how it was turned.
+file does not know for which video the camera is used: see ``camerachoice``.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,20 +42,6 @@ _ROS_LENSES = {
     "equidistant": "fisheye",
     "fisheye": "fisheye",
 }
-
-
-@dataclass(frozen=True)
-class CameraSetting:
-    """How the video relates to the image the camera was calibrated for.
-
-    ``crop`` (left, top, width, height) is the part of the calibrated image that the video shows; ``quarter_turns``
-    how often that part was turned clockwise by 90 degrees to be upright. None: as the video's own record has it
-    (``rotation_deg``, clockwise), where the sizes agree with that.
-    """
-
-    quarter_turns: int | None = None
-    crop: tuple[int, int, int, int] | None = None
-    rotation_deg: int = 0
 
 
 def read_camera(path: Path, camera_id: int | None = None) -> tuple[Intrinsics, str]:
@@ -235,50 +220,3 @@ def _camera(width: float, height: float, numbers: Sequence[float], model: str, l
         model, coefficients = "none", ()
     fx, fy, cx, cy = (float(number) for number in numbers)
     return Intrinsics(round(float(width)), round(float(height)), fx, fy, cx, cy, model, coefficients)
-
-
-def fit_to_video(
-    camera: Intrinsics, size: tuple[int, int], setting: CameraSetting, say: Callable[[str], None]
-) -> Intrinsics:
-    """Crop, turn and scale ``camera`` to a video of ``size`` (width, height), and ``say`` what was done.
-
-    Raises ``InputError`` where the shapes do not agree: the video is then a part of the camera's image, or turned,
-    in a way that only its owner knows.
-    """
-    if setting.crop is not None:
-        camera = _cropped(camera, setting.crop)
-        say(f"The camera is cropped to {camera.width}x{camera.height}, as asked.")
-    turns = _turns(camera, size, setting)
-    if turns:
-        camera = camera.rotated(turns)
-        say(f"The camera is turned clockwise by {90 * turns} degrees.")
-    if (camera.width, camera.height) == size:
-        return camera
-    if not camera.has_aspect_of(*size):
-        raise InputError(
-            f"The camera is for images of {camera.width}x{camera.height}; the video is {size[0]}x{size[1]}, "
-            "which has another shape.",
-            "Say how it came about with --camera-turn 90|180|270 or --camera-crop LEFT,TOP,WIDTH,HEIGHT, "
-            "or give the camera for the video's own size.",
-        )
-    say(f"The camera is for {camera.width}x{camera.height}: its numbers are scaled to {size[0]}x{size[1]}.")
-    return camera.scaled(*size)
-
-
-def _turns(camera: Intrinsics, size: tuple[int, int], setting: CameraSetting) -> int:
-    """What was asked; else the video's own quarter turn, if only the turned camera has the video's shape."""
-    if setting.quarter_turns is not None:
-        return setting.quarter_turns
-    turned = setting.rotation_deg in (90, 270) and not camera.has_aspect_of(*size)
-    return setting.rotation_deg // 90 if turned and camera.has_aspect_of(size[1], size[0]) else 0
-
-
-def _cropped(camera: Intrinsics, crop: tuple[int, int, int, int]) -> Intrinsics:
-    left, top, width, height = crop
-    inside = min(left, top) >= 0 and left + width <= camera.width and top + height <= camera.height
-    if not inside or min(width, height) < 1:
-        raise InputError(
-            f"The crop {left},{top},{width},{height} does not lie in the camera's {camera.width}x{camera.height}.",
-            "Give LEFT,TOP,WIDTH,HEIGHT in pixels of the image the camera was calibrated for.",
-        )
-    return camera.cropped(left, top, width, height)

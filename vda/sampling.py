@@ -81,12 +81,12 @@ def measure(
     size: tuple[int, int],
     region: Region,
     convert: Convert,
-    advance: Callable[[int], None] = lambda records: None,
+    at: Callable[[int], None] = lambda frames: None,
 ) -> Measured:
     """Measure all records; ``size`` (width, height) is that of the image the tracks' pixels are for.
 
     ``convert`` turns values as the depth images hold them into depth, +inf where that is beyond reach, keeping
-    NaN. ``advance`` is told how many records are done. Frames that cannot be read are listed and their records
+    NaN. ``at`` is told how many frames are done. Frames that cannot be read are listed and their records
     skipped.
     """
     pixel, boxes = _places(tracks, size, region)
@@ -96,13 +96,13 @@ def measure(
     outside = (np.abs(pixel + 0.5 - np.array(size) / 2) > np.array(size) / 2).any(axis=1)
     skip[outside & (skip == Skip.NONE)] = Skip.OUTSIDE
     there = frozenset(depth.frames)
-    for frame, rows in _frames(tracks.frame, skip):
+    for done, (frame, rows) in enumerate(_frames(tracks.frame, skip), start=1):
         image = _read(depth, frame, measured) if frame in there else None
         if image is None:
             skip[rows] = Skip.NO_DEPTH
         else:
             _measure_frame(measured, tracks, image, rows, boxes, size, region, convert)
-        advance(len(rows))
+        at(done)
     return measured
 
 
