@@ -1,0 +1,297 @@
+"""Depth in files against truth in files: formats, pairing, sizes, the picture and the command."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import OpenEXR
+import pytest
+from click.testing import CliRunner
+from clips import make_clip
+from numpy.typing import NDArray
+
+from vda.cli.evaluate import evaluate as command
+from vda.depthfiles import write_png16
+from vda.depthmap import DepthRecord, Quantizer
+from vda.draw import INVALID_RGB, colorize
+from vda.errors import InputError, UsageError
+from vda.evaluate import evaluate, match_frames
+from vda.files import write_json
+from vda.poses import read_cameras
+from vda.scene import Scene
+from vda.split import split
+
+Array = NDArray[np.float32]
+
+HEIGHT, WIDTH, FRAMES = 48, 80, 5
+CAP_M = 10.0
+
+
+@pytest.fixture
+def truth_m() -> Array:
+    """A floor with a box in front of it that comes nearer, whole millimetres, [frames, height, width]."""
+    depth = np.repeat(np.linspace(8, 2, HEIGHT)[:, None], WIDTH, axis=1)
+    stack = np.stack([depth] * FRAMES)
+    for frame in range(FRAMES):
+        stack[frame, 20:40, 30:50] = 1.8 - 0.1 * frame
+    return np.round(stack, 3).astype(np.float32)
+
+
+def millimetres(folder: Path, depth_m: Array, first: int = 0, step: int = 1) -> Path:
+    folder.mkdir(parents=True)
+    for place, frame in enumerate(depth_m):
+        write_png16(folder / f"{first + step * place:06d}.png", np.rint(frame * 1000).astype(np.uint16))
+    return folder
+
+
+def merged(folder: Path, values: Array, quantizer: Quantizer) -> Path:
+    """A folder as ``vda merge`` leaves it."""
+    folder.mkdir(parents=True)
+    for frame, value in enumerate(values):
+        write_png16(folder / f"depth_{frame:06d}.png", quantizer.encode(value))
+    DepthRecord(quantizer, len(values), WIDTH, HEIGHT, "mini").write(folder / "depth.json")
+    return folder
+
+
+@pytest.fixture
+def scene(tmp_path: Path, truth_m: Array) -> Path:
+    """A scene whose relative depth is wrong by a known factor in the box alone: 1.5 times its inverse depth."""
+    inverse = 1 / truth_m
+    inverse[:, 20:40, 30:50] *= 1.5
+    merged(tmp_path / "scene" / "vda_merged_depth", 3 * inverse + 1, Quantizer.for_range(1, 5))
+    return tmp_path / "scene"
+
+
+def test_right_depth_has_no_error_but_its_rounding_to_sixteen_bits(tmp_path: Path, truth_m: Array) -> None:
+    depth = merged(tmp_path / "depth", 2 / truth_m, Quantizer.for_range(0, 2))
+    result = evaluate(depth, millimetres(tmp_path / "truth", truth_m), truth_scale=1000, cap_m=CAP_M)
+    assert result.depth.abs_rel < 1e-4
+    assert (result.depth.delta1, result.depth.frames, result.matched_by) == (1, FRAMES, "index")
+    assert result.depth.scale == pytest.approx(0.5, rel=1e-3)
+    assert result.baselines["constant"].abs_rel > result.baselines["ramp"].abs_rel > 0.1
+
+
+def test_every_format_of_truth_gives_the_same_figures(tmp_path: Path, truth_m: Array, scene: Path) -> None:
+    expected = evaluate(scene, millimetres(tmp_path / "png", truth_m), truth_scale=1000, cap_m=CAP_M)
+    np.save(tmp_path / "truth.npy", truth_m)
+    np.savez_compressed(tmp_path / "truth.npz", depth=truth_m)
+    for folder in ("npy", "exr"):
+        (tmp_path / folder).mkdir()
+    for frame, depth in enumerate(truth_m):
+        np.save(tmp_path / "npy" / f"{frame:04d}.npy", depth)
+        with OpenEXR.File({"type": OpenEXR.scanlineimage}, {"Z": depth}) as file:
+            file.write(str(tmp_path / "exr" / f"{frame:04d}.exr"))
+    for name in ("truth.npy", "truth.npz", "npy", "exr"):
+        figures = evaluate(scene, tmp_path / name, cap_m=CAP_M).depth
+        assert figures.abs_rel == pytest.approx(expected.depth.abs_rel, rel=1e-5), name
+        assert figures.pixels == expected.depth.pixels == FRAMES * HEIGHT * WIDTH
+
+
+def test_relative_depth_is_aligned_and_metric_depth_is_not(tmp_path: Path, truth_m: Array) -> None:
+    truth = millimetres(tmp_path / "truth", truth_m)
+    metric = merged(tmp_path / "metric", truth_m * 1.1, Quantizer.millimetres())
+    assert evaluate(metric, truth, truth_scale=1000).depth.abs_rel == pytest.approx(0.1, abs=1e-3)
+    centimetres = tmp_path / "centimetres.npy"
+    np.save(centimetres, truth_m * 120)
+    result = evaluate(centimetres, truth, truth_scale=1000, depth_scale=100)
+    assert (result.kind, result.depth.abs_rel) == ("depth", pytest.approx(0.2, abs=1e-3))
+    np.save(tmp_path / "inverse.npy", 7 / truth_m + 2)
+    assert evaluate(tmp_path / "inverse.npy", truth, truth_scale=1000).depth.abs_rel < 1e-4
+
+
+def test_codes_that_mean_no_truth_do_not_count(tmp_path: Path, truth_m: Array, scene: Path) -> None:
+    truth = millimetres(tmp_path / "truth", truth_m)
+    codes = cv2.imread(str(truth / "000002.png"), cv2.IMREAD_UNCHANGED)
+    codes[0], codes[1] = 0, 65535
+    write_png16(truth / "000002.png", codes)
+    result = evaluate(scene, truth, truth_scale=1000, cap_m=100)
+    assert result.depth.pixels == FRAMES * HEIGHT * WIDTH - 2 * WIDTH
+
+
+def test_frames_that_could_not_be_decoded_lower_the_coverage(tmp_path: Path, truth_m: Array) -> None:
+    inverse = 1 / truth_m
+    inverse[3] = np.nan
+    depth = merged(tmp_path / "depth", inverse, Quantizer.for_range(0, 1))
+    result = evaluate(depth, millimetres(tmp_path / "truth", truth_m), truth_scale=1000, cap_m=CAP_M)
+    assert result.depth.coverage == pytest.approx((FRAMES - 1) / FRAMES)
+    assert result.baselines["ramp"].coverage == 1
+
+
+def test_the_border_is_left_out(tmp_path: Path, truth_m: Array, scene: Path) -> None:
+    truth = millimetres(tmp_path / "truth", truth_m)
+    result = evaluate(scene, truth, truth_scale=1000, cap_m=CAP_M, border=4)
+    assert result.depth.pixels == FRAMES * (HEIGHT - 8) * (WIDTH - 8)
+    with pytest.raises(InputError, match="No pixel"):
+        evaluate(scene, truth, truth_scale=1000, cap_m=CAP_M, border=24)
+
+
+def test_depth_of_another_size_is_brought_to_the_truths(tmp_path: Path, truth_m: Array) -> None:
+    inverse = np.stack([cv2.resize(1 / frame, (WIDTH // 2, HEIGHT // 2)) for frame in truth_m])
+    np.save(tmp_path / "small.npy", inverse)
+    truth = millimetres(tmp_path / "truth", truth_m)
+    result = evaluate(tmp_path / "small.npy", truth, truth_scale=1000, cap_m=CAP_M)
+    assert (result.width, result.height) == (WIDTH, HEIGHT)
+    # Only the box's edge is blurred: a thirtieth of the picture.
+    assert result.depth.abs_rel < 0.05
+    assert result.depth.delta1 > 0.95
+    np.save(tmp_path / "square.npy", inverse[:, :, : HEIGHT // 2])
+    with pytest.raises(InputError, match="not of the same picture"):
+        evaluate(tmp_path / "square.npy", truth, truth_scale=1000)
+
+
+@pytest.mark.parametrize(
+    ("depth", "truth", "pairs", "matched_by"),
+    [
+        ([0, 1, 2], [0, 1, 2], [(0, 0), (1, 1), (2, 2)], "index"),
+        ([0, 1, 2, 3], [1, 3], [(1, 1), (3, 3)], "index"),
+        ([10, 11], list(range(100)), [(10, 10), (11, 11)], "index"),
+        ([0, 1, 2], [1, 2, 3], [(0, 1), (1, 2), (2, 3)], "order"),
+        ([0, 1, 2], [0, 50, 100], [(0, 0), (1, 50), (2, 100)], "order"),
+    ],
+)
+def test_frames_are_paired_by_index_and_else_by_order(
+    depth: list[int], truth: list[int], pairs: list[tuple[int, int]], matched_by: str
+) -> None:
+    assert match_frames(depth, truth) == (tuple(pairs), matched_by)
+
+
+def test_depth_and_truth_of_different_videos_are_refused() -> None:
+    with pytest.raises(InputError, match="3 frames of depth and 4 of truth, and only 2"):
+        match_frames([0, 1, 2], [1, 2, 3, 4])
+
+
+def test_pairs_keep_together_what_belongs_together(tmp_path: Path, truth_m: Array) -> None:
+    np.save(tmp_path / "depth.npy", 1 / truth_m)
+    some = millimetres(tmp_path / "some", truth_m[1::2], first=1, step=2)
+    result = evaluate(tmp_path / "depth.npy", some, truth_scale=1000, cap_m=CAP_M)
+    assert (result.depth.frames, result.matched_by) == (2, "index")
+    assert result.depth.abs_rel < 1e-4
+
+
+# ------------------------------------------------------------------------------------------------------ cameras
+
+
+@pytest.fixture
+def wall(tmp_path: Path) -> tuple[Path, Path]:
+    """Depth that says 2 m twice of a wall at 2 m and then at 1.5 m: carried, it is 25 % off both ways."""
+    np.save(tmp_path / "depth.npy", np.full((2, HEIGHT, WIDTH), 2, np.float32))
+    np.save(tmp_path / "truth.npy", np.stack([np.full((HEIGHT, WIDTH), depth) for depth in (2.0, 1.5)]))
+    return tmp_path / "depth.npy", tmp_path / "truth.npy"
+
+
+def approach(z: float) -> NDArray[np.float64]:
+    pose = np.eye(4)
+    pose[2, 3] = z
+    return pose
+
+
+def seven_scenes(folder: Path) -> Path:
+    folder.mkdir()
+    for frame, z in enumerate((0, 0.5)):
+        np.savetxt(folder / f"frame-{frame:06d}.pose.txt", approach(z))
+    np.savetxt(folder / "camera-intrinsics.txt", [[60, 0, WIDTH / 2], [0, 60, HEIGHT / 2], [0, 0, 1]])
+    return folder
+
+
+def nerfstudio(path: Path) -> Path:
+    """The same motion in OpenGL's axes: forward is -z."""
+    frames = [
+        {"file_path": f"images/{frame:06d}.png", "transform_matrix": approach(-z).tolist()}
+        for frame, z in enumerate((0, 0.5))
+    ]
+    write_json(path, {"fl_x": 60, "fl_y": 60, "cx": 40, "cy": 24, "w": WIDTH, "h": HEIGHT, "frames": frames})
+    return path
+
+
+@pytest.mark.parametrize("layout", ["folder", "json"])
+def test_the_temporal_error_from_cameras_in_files(tmp_path: Path, wall: tuple[Path, Path], layout: str) -> None:
+    cameras = seven_scenes(tmp_path / "poses") if layout == "folder" else nerfstudio(tmp_path / "transforms.json")
+    result = evaluate(*wall, depth_scale=1, cap_m=CAP_M, cameras=cameras)
+    assert result.depth.tae == pytest.approx(25)
+    assert evaluate(*wall, depth_scale=1, cap_m=CAP_M).depth.tae is None
+
+
+def test_cameras_that_are_none_are_refused(tmp_path: Path) -> None:
+    folder = seven_scenes(tmp_path / "poses")
+    (folder / "frame-000001.pose.txt").write_text("1 2 3\n")
+    with pytest.raises(InputError, match="4 x 4"):
+        read_cameras(folder, (WIDTH, HEIGHT))
+    with pytest.raises(InputError, match=r"no \*.pose.txt"):
+        read_cameras(tmp_path, (WIDTH, HEIGHT))
+    path = nerfstudio(tmp_path / "transforms.json")
+    values = json.loads(path.read_text())
+    del values["frames"][1]["transform_matrix"]
+    write_json(path, values)
+    with pytest.raises(InputError, match="pose for each frame"):
+        read_cameras(path, (WIDTH, HEIGHT))
+
+
+# ----------------------------------------------------------------------------------------------------- pictures
+
+
+def test_colours_run_from_dark_to_bright_and_show_what_is_missing() -> None:
+    rgb = colorize(np.array([[1.0, 2.0, 3.0, -9.0, 9.0, np.nan]]), 1, 3)
+    brightness = rgb[0].astype(int).sum(axis=1)
+    assert brightness[0] < brightness[1] < brightness[2]
+    assert (brightness[3], brightness[4]) == (brightness[0], brightness[2])
+    assert tuple(rgb[0, 5]) == INVALID_RGB
+    assert np.array_equal(colorize(np.array([1.0, 3.0]), 3, 1), colorize(np.array([3.0, 1.0]), 1, 3))
+    assert np.array_equal(colorize(np.array([2.0, 2.0]), 2, 2)[0], rgb[0, 0])
+
+
+def test_an_unknown_colour_map_is_wrong_usage() -> None:
+    with pytest.raises(UsageError, match="plasm"):
+        colorize(np.zeros((1, 1)), 0, 1, "plasm")
+
+
+def test_the_figure_shows_the_videos_own_frames_where_there_are_any(
+    tmp_path: Path, truth_m: Array, scene: Path
+) -> None:
+    truth = millimetres(tmp_path / "truth", truth_m)
+    arguments = {"truth_scale": 1000, "cap_m": CAP_M}
+    evaluate(scene, truth, figure=tmp_path / "three.png", **arguments)
+    video = make_clip(tmp_path / "clip.mp4", range(FRAMES), size=(WIDTH, HEIGHT))
+    split(video, Scene(scene))
+    evaluate(scene, truth, figure=tmp_path / "four.png", **arguments)
+    video.unlink()
+    evaluate(scene, truth, figure=tmp_path / "again.png", **arguments)
+    widths = [cv2.imread(str(tmp_path / f"{name}.png")).shape[1] for name in ("three", "four", "again")]
+    assert widths[1] == pytest.approx(widths[0] * 4 / 3, rel=0.01)
+    assert widths[2] == widths[0]
+
+
+def test_a_figure_is_not_overwritten_by_itself(tmp_path: Path, truth_m: Array, scene: Path) -> None:
+    truth, figure = millimetres(tmp_path / "truth", truth_m), tmp_path / "figure.png"
+    figure.write_text("mine")
+    with pytest.raises(UsageError, match="exists"):
+        evaluate(scene, truth, truth_scale=1000, figure=figure)
+    assert figure.read_text() == "mine"
+    evaluate(scene, truth, truth_scale=1000, figure=figure, overwrite=True)
+    assert cv2.imread(str(figure)) is not None
+
+
+# -------------------------------------------------------------------------------------------------- the command
+
+
+def test_the_command_prints_a_table_and_the_same_figures_as_json(
+    tmp_path: Path, truth_m: Array, scene: Path
+) -> None:
+    truth = millimetres(tmp_path / "truth", truth_m)
+    arguments = [str(scene), str(truth), "--truth-scale", "1000", "--cap", "10", "-q"]
+    table = CliRunner().invoke(command, arguments).stdout.splitlines()
+    figures = json.loads(CliRunner().invoke(command, [*arguments, "--json"]).stdout)
+    assert [line.split()[0] for line in table[:4]] == ["AbsRel", "depth", "ramp", "constant"]
+    shown = [float(number) for number in table[1].split()[1:7]]
+    names = ("abs_rel", "rmse_m", "delta1", "delta2", "delta3", "log10")
+    assert shown == pytest.approx([figures["depth"][name] for name in names], abs=5e-5)
+    assert figures["baselines"].keys() == {"ramp", "constant"}
+    assert f"{FRAMES} frames of {WIDTH} x {HEIGHT}, matched by index" in table[4]
+
+
+def test_the_command_says_what_is_missing_in_two_sentences(tmp_path: Path, truth_m: Array, scene: Path) -> None:
+    truth = millimetres(tmp_path / "truth", truth_m)
+    result = CliRunner().invoke(command, [str(scene), str(truth), "-q"])
+    assert result.exit_code == 2
+    assert "--truth-scale 1000" in result.stderr
+    assert "Traceback" not in result.output
