@@ -1,0 +1,60 @@
+"""Small videos and a small network for tests of whole runs: weights are random, what counts is that bytes agree."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from clips import make_clip
+from vda.network.model import build_model
+
+INPUT_SIZE = 32
+
+
+def make_weights(path: Path, seed: int = 5) -> Path:
+    """Write random weights of the built-in architecture whose depth spreads over some range."""
+    torch.manual_seed(seed)
+    model = build_model("mini")
+    with torch.no_grad():
+        model.head.scratch.output_conv2[2].weight.mul_(30)
+        model.head.scratch.output_conv2[2].bias.fill_(4.0)
+    save_file(model.state_dict(), path)
+    return path
+
+
+def make_video(path: Path, frames: int) -> Path:
+    make_clip(path, range(frames), size=(80, 48))
+    return path
+
+
+def vda(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the program in a process of its own, on one thread."""
+    return subprocess.run(
+        [sys.executable, "-c", "from vda.cli import main; main()", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", **environment},
+    )
+
+
+def run_options(weights: Path) -> list[object]:
+    return ["--model", "mini", "--weights", weights, "--input-size", INPUT_SIZE, "--threads", 1]
+
+
+def depth_digest(scene: Path) -> dict[str, str]:
+    """The sha256 of every depth image of a scene, by name."""
+    images = sorted((scene / "vda_merged_depth").glob("depth_*.png"))
+    return {image.name: hashlib.sha256(image.read_bytes()).hexdigest() for image in images}
+
+
+def check(result: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    """Fail with what the program said unless it ended well."""
+    if result.returncode:
+        pytest.fail(f"exit code {result.returncode}\n{result.stdout}\n{result.stderr}")
+    return result
