@@ -62,11 +62,11 @@ class FrameIndex:
 
     @property
     def duration_s(self) -> float:
-        """Seconds from the first frame's appearance to the last one's end (taken to last as long as most do)."""
+        """Seconds from the first frame's appearance to the end of the last, which is taken to last as most do."""
         if len(self) < 2:
             return 0.0
         steps = np.diff(self.pts)
-        return float((self.pts[-1] - self.pts[0] + np.median(steps)) * self.time_base)
+        return float((steps[steps > 0].sum() + np.median(steps)) * self.time_base)
 
     def frame_rate(self, claimed: Fraction) -> Fraction:
         """Exact frames per second from the real times; ``claimed`` (``VideoInfo.fps``) where they bear it out."""
@@ -176,14 +176,17 @@ def _decode_all(info: VideoInfo, progress: Callable[[int], None], threads: int |
 
 
 def _list_packets(info: VideoInfo) -> FrameIndex:
-    pts, key = array("q"), array("b")
+    pts, dts, key = array("q"), array("q"), array("b")
     with Source(info.path, info.stream_index) as source:
         for packet in source.packets():
             time = packet.dts if packet.pts is None else packet.pts
             if not packet.is_discard and time is not None:
                 pts.append(time)
+                dts.append(time if packet.dts is None else packet.dts)
                 key.append(packet.is_keyframe)
-        order = np.argsort(np.array(pts, np.int64), kind="stable")
+        # Decoding time only steps back where recordings were strung together, each with a clock of its own.
+        recording = np.cumsum(np.diff(np.array(dts, np.int64), prepend=dts[:1]) < 0)
+        order = np.lexsort((np.array(pts, np.int64), recording))
         times = np.array(pts, np.int64)[order]
         keyframes = np.flatnonzero(np.array(key, np.int8)[order])
         notes = (

@@ -67,7 +67,7 @@ def probe(path: Path) -> VideoInfo:
         if first is None:
             raise VideoError(
                 f"{path} holds a video stream but not one frame of it decodes.",
-                "Check that the file is whole and not just the first segment of a stream.",
+                "Check that the file is whole, not encrypted, and more than the first segment of a stream.",
             )
         rotation_deg = _clockwise_rotation(first)
         turned = rotation_deg in (90, 270)

@@ -21,14 +21,14 @@ def true_frame_rate(pts: np.ndarray, time_base: Fraction, claimed: Fraction) -> 
     are, and comes out as ``claimed`` or a standard rate if one lies within 0.2 %. Otherwise the rate varies, and
     the mean is returned, or ``claimed`` if it lies within 0.5 % of that.
     """
-    steps = np.diff(np.sort(pts))
-    if steps.sum() == 0:
+    steps = np.diff(pts)
+    if not (steps > 0).any():
         return claimed
     median = float(np.median(steps))
     rounding = min(1.0, 0.4 * median)  # times are whole ticks; of a coarse clock one tick is a frame of its own
     steady = np.abs(steps - median) <= max(rounding, _STEADY_SPREAD * median)
-    if median == 0 or steady.mean() < _STEADY_SHARE:
-        mean = 1 / (Fraction(int(steps.sum()), len(steps)) * time_base)
+    if median <= 0 or steady.mean() < _STEADY_SHARE:
+        mean = 1 / (Fraction(int(steps[steps > 0].sum()), len(steps)) * time_base)
         return claimed if _distance(claimed, mean) <= 0.005 else mean.limit_denominator(1001)
     rate = 1 / (Fraction(int(steps[steady].sum()), int(steady.sum())) * time_base)
     if _distance(claimed, rate) <= _SNAP:
