@@ -18,7 +18,7 @@ def _shell(stage: Stage, width: float, depth: float, height: float) -> tuple[Arr
     rng, palette = stage.rng, stage.palette
     floor = palette.paint(_FLOORS, tile_m=float(np.exp(rng.uniform(np.log(0.4), np.log(2.5)))))
     ceiling = palette.paint(("plain", "tiles"), palette.colour(0.4, 0.9, 0.2), 1.2, 0.1)
-    wall = palette.paint(_WALLS, palette.colour(0.15, 0.85, 0.4), contrast=0.3)
+    wall = palette.paint(_WALLS, palette.colour(0.2, 0.9), contrast=0.3)
     stage.slab((0, -0.2, 0), (width + 1, 0.2, depth + 1), floor, "ground")
     stage.slab((0, height, 0), (width + 1, 0.2, depth + 1), ceiling, "wall")
     skirting = palette.paint(colour=palette.colour(0.05, 0.8, 0.2))

@@ -235,7 +235,7 @@ def abstract(stage: Stage, movers: bool) -> Setting:
         far, turn = rng.uniform(4, 12), rotation(*rng.normal(0, (0.6, 0.4, 0.3)))
         centre = turn @ np.array([0, 0, far])
         part = replace(block(Shape.BOX, 0, 0, 0, (40, 40, 0.4), wall, turn), centre=centre)
-        stage.things.append(Thing("wall", (part,), casts=False, role="wall"))
+        stage.add(Thing("wall", (part,), casts=False, role="wall"), solid=False)
     for _ in range(int(rng.integers(10, 60))):
         _floating(stage, movers and rng.random() < 0.2)
     eyes = tuple(np.array([rng.normal(0, 0.8), -rng.uniform(0.3, 3.5), rng.uniform(-3, -1)]) for _ in range(16))

@@ -173,7 +173,9 @@ def _clear(setting: Setting, camera: CameraPath, times: Array) -> tuple[tuple[Th
             if np.linalg.norm(there - way, axis=1).min() < setting.near_m + max(thing.radius, thing.height / 2):
                 hit.add(index)
     blocked = any(setting.things[index].role != "thing" for index in hit)
-    return tuple(thing for index, thing in enumerate(setting.things) if index not in hit), blocked
+    gone = {setting.things[index].number for index in hit}
+    gone |= {thing.number for thing in setting.things if thing.support in gone}  # or a cup would float
+    return tuple(thing for thing in setting.things if thing.number not in gone), blocked
 
 
 def _sight(

@@ -47,8 +47,8 @@ def _dot(a: Vector, b: Vector) -> Tensor:
 
 
 def _slab(origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
-    inverse = 1 / direction
-    one, other = (-1 - origin) * inverse, (1 - origin) * inverse
+    inverse = direction.reciprocal()
+    one, other = (origin + 1).neg() * inverse, (origin - 1).neg() * inverse
     return torch.minimum(one, other), torch.maximum(one, other)
 
 
@@ -68,7 +68,7 @@ def _sphere(origin: Vector, direction: Vector) -> tuple[Tensor, Tensor]:
 def _quadratic(a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     """The roots of a t^2 + 2 b t + c, ascending where a > 0; NaN where there are none."""
     root = (b * b - a * c).sqrt()
-    inverse = 1 / a
+    inverse = a.reciprocal()
     return (-b - root) * inverse, (-b + root) * inverse
 
 

@@ -41,7 +41,7 @@ def sample_sins(rng: Generator) -> Sins:
         vignette=float(rng.choice([0.0, rng.uniform(0, 0.6)])),
         blur_px=float(rng.choice([0.4, rng.uniform(0.3, 0.8), rng.uniform(0.5, 1.4)])),
         shutter_s=float(rng.choice([0.0, rng.uniform(0.002, 0.02)])),
-        noise=float(rng.choice([0.003, rng.uniform(0, 0.02), rng.uniform(0, 0.05)])),
+        noise=float(rng.choice([0.003, rng.uniform(0, 0.015), rng.uniform(0, 0.04)])),
         quality=int(rng.choice([0, rng.integers(60, 96), rng.integers(25, 70)])),
     )
 

@@ -47,7 +47,8 @@ class Stage:
     things: list[Thing] = field(default_factory=list)
     circles: list[tuple[float, float, float]] = field(default_factory=list)
 
-    def add(self, thing: Thing, solid: bool = True) -> Thing:
+    def add(self, thing: Thing, solid: bool = True, support: int = -1) -> Thing:
+        thing = replace(thing, number=len(self.things), support=support)
         self.things.append(thing)
         if solid:
             self.circles.append((thing.place[0], thing.place[2], thing.radius))
@@ -75,9 +76,8 @@ class Stage:
     def slab(self, centre: Sequence[float], size: Sequence[float], material: Material, role: str) -> Thing:
         """A block of ground or wall: ``centre`` is x, the underside's height, z; ``size`` width, height, depth."""
         part = block(Shape.BOX, centre[0], centre[1], centre[2], size, material)
-        thing = Thing(role, (part,), casts=False, role="ground" if role == "ground" else "wall")
-        self.things.append(thing)
-        return thing
+        slab = Thing(role, (part,), casts=False, role="ground" if role == "ground" else "wall")
+        return self.add(slab, solid=False)
 
     def dress(self, top: Thing, width: float, depth: float, count: int) -> None:
         """Small things on a table or cabinet, at its place and height."""
@@ -100,13 +100,12 @@ class Stage:
                 taken.append((x, z, radius))
                 spot = top.place + rotation(top.yaw) @ np.array([x, 0, z])
                 turn = top.yaw + self.rng.normal(0, 0.5)
-                self.add(thing.at(spot[0], spot[2], turn, top.height - top.place[1]), solid=False)
+                self.add(thing.at(spot[0], spot[2], turn, top.height - top.place[1]), False, top.number)
 
     def move(self, thing: Thing, speed: float, circle: bool, tracked: bool = True) -> Thing:
         """Set a thing in motion, straight on or on a circle to either side."""
         radius = self.rng.uniform(0.8, 4) * self.rng.choice([-1, 1]) if circle else 0.0
-        self.add(replace(thing, motion=Motion(speed, float(radius)), tracked=tracked), solid=False)
-        return self.things[-1]
+        return self.add(replace(thing, motion=Motion(speed, float(radius)), tracked=tracked), solid=False)
 
 
 def gaps(placed: Placed, points: Array) -> Array:

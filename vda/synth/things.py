@@ -63,7 +63,10 @@ class Motion:
 
 @dataclass(frozen=True)
 class Thing:
-    """A rigid group of parts. Its origin is where it touches what it stands on, y = 0 there, up is negative y."""
+    """A rigid group of parts. Its origin is where it touches what it stands on, y = 0 there, up is negative y.
+
+    ``number`` is its own on its stage, ``support`` the number of the thing it stands on (-1: the ground).
+    """
 
     name: str
     parts: tuple[Part, ...]
@@ -73,6 +76,8 @@ class Thing:
     tracked: bool = False
     casts: bool = True
     role: Literal["thing", "wall", "ground"] = "thing"
+    number: int = -1
+    support: int = -1
 
     def pose(self, time_s: float) -> tuple[Array, Array]:
         """World from thing at a time: rotation [3, 3] and translation [3]."""
@@ -152,7 +157,7 @@ class Palette:
         self.rng = rng
         self.patterns = [Pattern("cloudy", int(rng.integers(_PATTERN_SEEDS))) for _ in range(2)]
         self._warmth = rng.uniform(-0.08, 0.08)
-        self._saturation = rng.uniform(0.2, 1.0)
+        self._saturation = rng.uniform(0.4, 1.1)
 
     def pattern(self, kinds: Sequence[str]) -> int:
         """Slot of a pattern of one of these kinds: mostly one the scene has already."""
@@ -165,10 +170,13 @@ class Palette:
 
     def colour(self, low: float = 0.03, high: float = 0.8, saturation: float | None = None) -> Colour:
         """A random colour in linear light, between dark and bright."""
-        amount = self._saturation if saturation is None else saturation
+        # Most of what people make is nearly grey or brownish, and a few things are vivid.
+        amount = (
+            saturation if saturation is not None else self.rng.choice([0.15, 0.3, 0.5, 1.2]) * self._saturation
+        )
         bright = np.exp(self.rng.uniform(np.log(low), np.log(high)))
-        hue = self.rng.dirichlet((1.0, 1.0, 1.0)) * 3
-        tint = 1 + amount * self.rng.random() * (hue - 1) + self._warmth * np.array([1, 0, -1])
+        hue = self.rng.dirichlet((4.0, 3.4, 3.0)) * 3
+        tint = 1 + amount * (hue - 1) + self._warmth * np.array([1, 0, -1])
         red, green, blue = np.clip(bright * tint, 0.01, 0.95)
         return float(red), float(green), float(blue)
 
