@@ -22,8 +22,8 @@ from vda.cli.options import Command
 def main(context: click.Context, tracking: Path, depth_dir: Path, **options: Any) -> None:
     """Add the depth and the 3D position to every record of a track file.
 
-    The camera is the track file's own "intrinsics", or given with --fx ... or --camera. Depth without metres has to
-    be calibrated, see vda enrich --help.
+    The camera is the track file's own "intrinsics", or given with --fx ... or --camera. Depth without metres has
+    to be calibrated, see vda enrich --help.
     """
     context.invoke(enrich, scene=None, tracks=tracking, depth_dir=depth_dir, **options)
 

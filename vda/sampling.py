@@ -6,6 +6,7 @@ order, whatever the order of the records. This file does not know cameras, nor h
 the function handed to it.
 """
 
+import warnings
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -228,7 +229,10 @@ def _decoded_text(mask: dict[str, Any]) -> NDArray[np.uint8]:
         raise UsageError(
             "Compressed COCO masks need pycocotools.", "Install it: pip install 'vda-toolkit[tracks]'."
         ) from error
-    return np.asarray(coco_mask.decode(mask), np.uint8)
+    with warnings.catch_warnings():
+        # Its compiled code still calls NumPy the way version 1 wanted.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return np.asarray(coco_mask.decode(mask), np.uint8)
 
 
 def _look_up(image: NDArray[np.floating], places: Values) -> tuple[Values, NDArray[np.bool_]]:

@@ -1,0 +1,112 @@
+"""Boards standing upright in space before a wall: where they are, and the exact depth a camera sees."""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vda.camera import Intrinsics, normalise, pixel_grid, project
+from vda.depthfiles import write_png16
+from vda.depthmap import DepthRecord, Quantizer
+from vda.scene import Scene
+
+WALL_M = 64.0
+BOARD_HEIGHT_M = 1.8
+BOARD_WIDTH_M = 0.9
+
+
+@dataclass(frozen=True)
+class Board:
+    """A board of 0.9 x 1.8 m facing the camera, its centre at (x, y, z) metres in frame 0, moving by ``step``."""
+
+    track: int
+    x: float
+    y: float
+    z: float
+    step: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def centre(self, frame: int) -> np.ndarray:
+        return np.array([self.x, self.y, self.z]) + frame * np.array(self.step)
+
+
+def boards_for(camera: Intrinsics) -> list[Board]:
+    """Three boards spread over the picture, near and far, moving."""
+    reach = camera.width / camera.fx / 2
+    near = max(2.0, 3.0 / reach)
+    return [
+        Board(1, -0.5 * reach * near, 0.1, near, (0.02, 0.0, 0.1)),
+        Board(2, 0.4 * reach * 1.5 * near, -0.1, 1.5 * near, (-0.02, 0.0, 0.0)),
+        Board(3, 0.0, 0.0, 2 * near, (0.0, 0.0, -0.1)),
+    ]
+
+
+@cache
+def _rays(camera: Intrinsics) -> np.ndarray:
+    return normalise(camera, pixel_grid(camera.width, camera.height))
+
+
+def depth_of(camera: Intrinsics, boards: list[Board], frame: int) -> np.ndarray:
+    """Depth in metres, float32 [height, width], of the boards before a wall 64 m away."""
+    rays = _rays(camera)
+    depth = np.full(len(rays), WALL_M)
+    for board in boards:
+        x, y, z = board.centre(frame)
+        hit = (np.abs(rays[:, 0] * z - x) < BOARD_WIDTH_M / 2) & (np.abs(rays[:, 1] * z - y) < BOARD_HEIGHT_M / 2)
+        depth[hit] = np.minimum(depth[hit], z)
+    return depth.reshape(camera.height, camera.width).astype(np.float32)
+
+
+def record_of(camera: Intrinsics, board: Board, frame: int) -> dict[str, Any]:
+    """A record in the classic form: the board's box in the image, around the middles of its edges."""
+    centre = board.centre(frame)
+    half_width, half_height = np.array([BOARD_WIDTH_M / 2, 0, 0]), np.array([0, BOARD_HEIGHT_M / 2, 0])
+    edges = np.stack([centre - half_width, centre + half_width, centre - half_height, centre + half_height])
+    left, right, top, bottom = project(camera, edges)
+    return {
+        "frame": f"frame_{frame:05d}",
+        "detected": True,
+        "track_id": board.track,
+        "class": "board",
+        "bbox": [left[0], top[1], right[0], bottom[1]],
+        "truth": centre.tolist(),
+    }
+
+
+def tracks_of(camera: Intrinsics, boards: list[Board], frames: int) -> dict[str, Any]:
+    return {"tracks": [record_of(camera, board, frame) for frame in range(frames) for board in boards]}
+
+
+def write_depth(
+    folder: Path, images: list[np.ndarray], relative: tuple[float, float] | None = None, model: str = "test"
+) -> Path:
+    """Write depth images in metres as a merged folder: millimetres, or ``relative`` inverse depth.
+
+    ``relative`` (scale, shift) is such that 1 / metres = scale * value + shift.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    height, width = images[0].shape
+    if relative is None:
+        quantizer, values = Quantizer.millimetres(), images
+    else:
+        scale, shift = relative
+        values = [((1 / image - shift) / scale).astype(np.float32) for image in images]
+        quantizer = Quantizer.for_range(float(np.nanmin(values)), float(np.nanmax(values)))
+    for frame, value in enumerate(values):
+        write_png16(folder / f"depth_{frame:06d}.png", quantizer.encode(value))
+    DepthRecord(quantizer, len(images), width, height, model).write(folder / "depth.json")
+    return folder
+
+
+def write_scene(root: Path, width: int, height: int, rotation_deg: int = 0) -> Scene:
+    """A scene as far as enriching needs it: what its video is."""
+    scene = Scene(root)
+    for path, content in (
+        (scene.video_path, {"width": width, "height": height, "rotation_deg": rotation_deg}),
+        (scene.plan_path, {}),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+    return scene

@@ -1,0 +1,423 @@
+"""Tracks into space: the right metres at the right frames, and a reason wherever there are none."""
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from boards import WALL_M, Board, boards_for, depth_of, record_of, tracks_of, write_depth, write_scene
+from click.testing import CliRunner
+
+from vda.camera import Intrinsics
+from vda.camerachoice import CameraChoice
+from vda.cli.enrich import enrich as enrich_command
+from vda.depthmap import DepthRecord, Quantizer
+from vda.enrich import DepthChoice, EnrichSettings, Report, enrich_file
+from vda.errors import InputError, UsageError
+from vda.sampling import Region, mask_pixels, measure, quantile
+from vda.smoothing import Motion
+from vda.tracks import Asked, Skip, read_tracks
+from vda.video import FrameIndex
+
+WIDE = Intrinsics.from_fov(320, 240, 100.0)
+LONG = Intrinsics.from_fov(320, 240, 12.0)
+BROWN = Intrinsics(320, 240, 200.0, 203.0, 165.0, 117.0, "opencv", (-0.28, 0.07, 0.001, -0.002, 0.0))
+FISHEYE = Intrinsics(320, 240, 150.0, 150.0, 158.0, 121.0, "fisheye", (0.02, -0.005, 0.001, 0.0))
+FRAMES = 4
+
+
+def save(path: Path, content: Any) -> Path:
+    path.write_text(json.dumps(content))
+    return path
+
+
+def camera_file(path: Path, camera: Intrinsics) -> Path:
+    names = ("width", "height", "fx", "fy", "cx", "cy", "distortion_model", "distortion")
+    return save(path, {name: getattr(camera, name) for name in names})
+
+
+def run(folder: Path, content: Any, depth: Path, **options: Any) -> tuple[Report, dict[str, Any]]:
+    """Enrich the classic file ``content``; return the report and the file that came out."""
+    tracks, output = save(folder / "tracks.json", content), folder / "out.json"
+    options.setdefault("camera", CameraChoice(file=camera_file(folder / "brown.json", BROWN)))
+    report = enrich_file(EnrichSettings(tracks, output, DepthChoice(folder=depth), overwrite=True, **options))
+    return report, json.loads(output.read_text())
+
+
+def relative_errors(records: list[dict[str, Any]]) -> np.ndarray:
+    """Distances from the truth over the truth's distance from the camera."""
+    found = np.array([[record["vda_position_3d"][axis] for axis in "xyz"] for record in records])
+    truth = np.array([record["truth"] for record in records])
+    return np.linalg.norm(found - truth, axis=1) / np.linalg.norm(truth, axis=1)
+
+
+@pytest.mark.parametrize("camera", [WIDE, LONG, BROWN, FISHEYE], ids=["wide", "long", "brown", "fisheye"])
+def test_with_true_depth_positions_are_right_within_a_percent(tmp_path: Path, camera: Intrinsics) -> None:
+    boards = boards_for(camera)
+    depth = write_depth(tmp_path / "depth", [depth_of(camera, boards, frame) for frame in range(FRAMES)])
+    choice = CameraChoice(file=camera_file(tmp_path / "camera.json", camera))
+    report, out = run(tmp_path, tracks_of(camera, boards, FRAMES), depth, camera=choice)
+    assert report.enriched == len(boards) * FRAMES
+    assert np.median(relative_errors(out["tracks"])) < 0.01
+
+
+def test_a_video_stored_on_its_side_takes_the_camera_of_the_stored_picture(tmp_path: Path) -> None:
+    upright = BROWN.rotated(1)
+    boards = boards_for(upright)
+    scene = write_scene(tmp_path / "scene", upright.width, upright.height, rotation_deg=90)
+    write_depth(scene.merged_dir, [depth_of(upright, boards, frame) for frame in range(FRAMES)])
+    report, out = run(tmp_path, tracks_of(upright, boards, FRAMES), scene.merged_dir)
+    assert any("turned clockwise by 90" in sentence for sentence in report.said)
+    assert np.median(relative_errors(out["tracks"])) < 0.01
+
+
+def test_depth_smaller_than_the_video_and_a_camera_for_yet_another_size(tmp_path: Path) -> None:
+    boards = boards_for(BROWN)
+    small = BROWN.scaled(160, 120)
+    scene = write_scene(tmp_path / "scene", BROWN.width, BROWN.height)
+    write_depth(scene.merged_dir, [depth_of(small, boards, frame) for frame in range(FRAMES)])
+    choice = CameraChoice(file=camera_file(tmp_path / "large.json", BROWN.scaled(1280, 960)))
+    report, out = run(tmp_path, tracks_of(BROWN, boards, FRAMES), scene.merged_dir, camera=choice)
+    assert any("1280x960" in sentence and "scaled to 320x240" in sentence for sentence in report.said)
+    assert np.median(relative_errors(out["tracks"])) < 0.01
+
+
+def test_contact_points_are_seen_where_they_are(tmp_path: Path) -> None:
+    depth = write_depth(tmp_path / "depth", [np.full((240, 320), 5.0, np.float32)])
+    content = {
+        "intrinsics": {"fx": 100.0, "fy": 200.0, "cx": 160.0, "cy": 120.0},
+        "tracks": [{"frame": "frame_00000", "contact_2d": [180.0, 80.0], "bbox": [0, 0, 9, 9]}],
+    }
+    _, out = run(tmp_path, content, depth, camera=CameraChoice())
+    assert out["tracks"][0]["vda_position_3d"] == {"x": 1.0, "y": -1.0, "z": 5.0}
+    assert out["tracks"][0]["vda_depth_std"] == 0
+
+
+def test_without_a_camera_the_error_says_how_to_give_one(tmp_path: Path) -> None:
+    depth = write_depth(tmp_path / "depth", [np.full((240, 320), 5.0, np.float32)])
+    content = {"tracks": [{"frame": 0, "contact_2d": [159.5, 119.5]}]}
+    with pytest.raises(InputError) as caught:
+        run(tmp_path, content, depth, camera=CameraChoice())
+    assert all(way in caught.value.remedy for way in ("--fx", "--camera", "--fov", "--assume-fov"))
+    report, out = run(tmp_path, content, depth, camera=CameraChoice(assume_fov=True))
+    assert any("assumed" in sentence for sentence in report.said)
+    assert out["tracks"][0]["vda_position_3d"] == {"x": 0.0, "y": 0.0, "z": 5.0}
+
+
+def test_relative_depth_is_refused_without_a_calibration_and_has_another_name_when_wanted(tmp_path: Path) -> None:
+    boards = boards_for(BROWN)
+    images = [depth_of(BROWN, boards, frame) for frame in range(FRAMES)]
+    depth = write_depth(tmp_path / "depth", images, relative=(0.05, 0.0))
+    with pytest.raises(InputError, match="no metres") as caught:
+        run(tmp_path, tracks_of(BROWN, boards, FRAMES), depth)
+    assert "--known-distance" in caught.value.remedy
+    assert not (tmp_path / "out.json").exists()
+    report, out = run(tmp_path, tracks_of(BROWN, boards, FRAMES), depth, allow_relative=True)
+    record = out["tracks"][0]
+    assert report.relative
+    assert "vda_position_3d" not in record and "vda_depth" not in record
+    # 1 / metres = 0.05 * value, so positions up to scale are twentieths of the truth.
+    assert record["vda_position_relative"]["z"] == pytest.approx(record["truth"][2] / 20, rel=0.01)
+
+
+def test_every_record_without_a_position_has_its_reason(tmp_path: Path) -> None:
+    image = np.full((240, 320), 5.0, np.float32)
+    image[:, 200:] = np.nan
+    depth = write_depth(tmp_path / "depth", [image])
+    records = [
+        {"frame": 0, "contact_2d": [50, 50]},
+        {"frame": 0, "contact_2d": [250, 50]},
+        {"frame": 0, "contact_2d": [-3, 50]},
+        {"frame": 0, "contact_2d": [50, 240]},
+        {"frame": 7, "contact_2d": [50, 50]},
+        {"frame": 0, "bbox": [-80, 20, -10, 60]},
+        {"frame": 0, "bbox": [60, 20, 50, 60]},
+        {"frame": 0, "contact_2d": [float("nan"), 1]},
+        {"frame": 0, "bbox": [-40, 20, 40, 60]},
+    ]
+    report, out = run(tmp_path, {"tracks": records}, depth)
+    assert [record.get("vda_reason") for record in out["tracks"]] == [
+        None,
+        "too few valid depth pixels",
+        "outside the image",
+        "outside the image",
+        "no depth for the frame",
+        "outside the image",
+        "the box is turned inside out",
+        "a coordinate is not a finite number",
+        None,
+    ]
+    assert sum(report.skipped.values()) == 7 and report.enriched == 2
+    # Of the box that hangs over the edge the visible half is looked at, and its middle is the place.
+    assert out["tracks"][8]["vda_position_3d"]["x"] < out["tracks"][0]["vda_position_3d"]["x"]
+
+
+def test_a_damaged_depth_image_costs_its_own_records_only(tmp_path: Path) -> None:
+    depth = write_depth(tmp_path / "depth", [np.full((240, 320), 5.0, np.float32)] * 3)
+    (depth / "depth_000001.png").write_bytes(b"not a picture")
+    records = [{"frame": frame, "contact_2d": [50, 50]} for frame in range(3)]
+    report, out = run(tmp_path, {"tracks": records}, depth)
+    assert [record["vda_valid"] for record in out["tracks"]] == [True, False, True]
+    assert any("frame 1" in sentence for sentence in report.said)
+
+
+class CountedDepth:
+    """Depth that keeps a log of what is read; a frame's depth is its index plus one."""
+
+    def __init__(self, frames: int) -> None:
+        self.frames = range(frames)
+        self.log: list[int] = []
+
+    def read(self, frame: int) -> np.ndarray:
+        self.log.append(frame)
+        return np.full((24, 32), frame + 1.0, np.float32)
+
+
+def test_each_image_is_read_once_in_order_whatever_the_order_of_the_records(tmp_path: Path) -> None:
+    frames = np.random.default_rng(3).permutation(np.repeat(np.arange(9), 5)).tolist()
+    path = save(tmp_path / "t.json", {"tracks": [{"frame": frame, "contact_2d": [9, 9]} for frame in frames]})
+    depth, seen = CountedDepth(9), []
+    found = measure(read_tracks(path), depth, (32, 24), Region(), lambda values: values, seen.append)
+    assert depth.log == list(range(9))
+    assert found.value.tolist() == [frame + 1 for frame in frames]
+    assert seen == list(range(1, 10))
+
+
+def pole_before_sky() -> np.ndarray:
+    """A pole of two pixels' width at 6 m; behind it a wall at 64 m."""
+    image = np.full((240, 320), WALL_M, np.float32)
+    image[:, 160:162] = 6.0
+    return image
+
+
+@pytest.mark.parametrize(
+    ("region", "expected"),
+    [
+        (Region(), WALL_M),
+        (Region(statistic="nearest"), 6.0),
+        (Region(statistic="percentile", percentile=10), 6.0),
+        (Region(window_px=1), 6.0),
+    ],
+)
+def test_thin_things_before_the_sky_on_request(tmp_path: Path, region: Region, expected: float) -> None:
+    depth = write_depth(tmp_path / "depth", [pole_before_sky()])
+    _, out = run(tmp_path, {"tracks": [{"frame": 0, "contact_2d": [160, 100]}]}, depth, region=region)
+    assert out["tracks"][0]["vda_depth"] == expected
+
+
+@pytest.mark.parametrize("form", ["polygon", "runs", "compressed"])
+def test_a_mask_says_which_pixels_belong_to_a_record(tmp_path: Path, form: str) -> None:
+    mask = np.zeros((240, 320), np.uint8)
+    mask[20:200, 160:162] = 1
+    segmentation: Any = [[160.5, 20.5, 161.5, 20.5, 161.5, 199.5, 160.5, 199.5]]
+    if form != "polygon":
+        coded = pytest.importorskip("pycocotools.mask").encode(np.asfortranarray(mask))
+        segmentation = {"size": [240, 320], "counts": coded["counts"].decode()}
+    if form == "runs":
+        edges = np.flatnonzero(np.diff(mask.T.ravel(), prepend=0)).tolist()
+        segmentation["counts"] = np.diff([0, *edges, mask.size]).tolist()
+    assert {tuple(place) for place in mask_pixels(segmentation, (320, 240))} == {
+        (float(x), float(y)) for y, x in zip(*np.nonzero(mask), strict=True)
+    }
+    depth = write_depth(tmp_path / "depth", [pole_before_sky()])
+    records = [
+        {"frame": 0, "bbox": [140, 20, 182, 200], "segmentation": segmentation},
+        {"frame": 0, "bbox": [1, 1, 9, 9]},
+    ]
+    options: dict[str, Any] = {"region": Region("mask"), "asked": Asked(masks=True)}
+    report, out = run(tmp_path, {"tracks": records}, depth, **options)
+    assert out["tracks"][0]["vda_depth"] == 6.0
+    assert report.skipped == {"no mask": 1}
+
+
+@pytest.mark.parametrize(
+    "mask", [None, [], "x", [[1, 2]], {"size": [1 << 40, 1 << 40], "counts": [1]}, {"counts": 3}]
+)
+def test_a_mask_that_cannot_be_read_has_no_pixels(mask: Any) -> None:
+    assert len(mask_pixels(mask, (320, 240))) == 0
+
+
+def test_quantiles_leave_nan_out_and_take_infinity_as_far() -> None:
+    nan, inf = np.nan, np.inf
+    rows = np.array([[3.0, nan, 1.0, 2.0], [nan, nan, nan, nan], [1.0, inf, inf, nan], [1.0, inf, 2.0, nan]])
+    assert quantile(rows, 0.5).tolist()[0] == 2.0
+    assert np.isnan(quantile(rows, 0.5)[1])
+    assert quantile(rows, 0.5)[2:].tolist() == [inf, 2.0]
+    assert quantile(np.array([[1.0, 2.0, 4.0, 8.0]]), 0.5).tolist() == [3.0]
+
+
+def test_a_spread_is_the_standard_deviation_where_noise_is_normal(tmp_path: Path) -> None:
+    image = np.random.default_rng(5).normal(10, 0.2, (240, 320)).astype(np.float32)
+    image[::25] = 1.0
+    depth = write_depth(tmp_path / "depth", [image])
+    _, out = run(tmp_path, {"tracks": [{"frame": 0, "bbox": [20, 20, 300, 220]}]}, depth)
+    assert out["tracks"][0]["vda_depth"] == pytest.approx(10, abs=0.1)
+    assert out["tracks"][0]["vda_depth_std"] == pytest.approx(0.2, rel=0.25)
+
+
+def moving(frames: list[int]) -> dict[str, Any]:
+    """A board that walks 1.5 m/s to the right and 2 m/s away, at 10 frames a second; one record is undetected."""
+    board = Board(1, -2.0, 0.0, 6.0, (0.15, 0.0, 0.2))
+    records = [record_of(BROWN, board, frame) for frame in frames]
+    records[len(frames) // 2]["detected"] = False
+    return {"tracks": records}
+
+
+def walk_depth(folder: Path, frames: int) -> Path:
+    board = Board(1, -2.0, 0.0, 6.0, (0.15, 0.0, 0.2))
+    noise = np.random.default_rng(11)
+    images = [depth_of(BROWN, [board], frame) * noise.normal(1, 0.01) for frame in range(frames)]
+    return write_depth(folder, [image.astype(np.float32) for image in images])
+
+
+def test_smoothing_finds_the_velocity_and_bridges_what_was_not_seen(tmp_path: Path) -> None:
+    depth = walk_depth(tmp_path / "depth", 30)
+    content = moving(list(range(30)))
+    report, out = run(tmp_path, content, depth, motion=Motion(), times_fps=10.0)
+    middle = out["tracks"][15]
+    assert report.skipped == {"not detected": 1}
+    assert middle["vda_bridged"] is True and "vda_position_3d" not in middle
+    smoothed = np.array([[record["vda_position_smoothed"][axis] for axis in "xyz"] for record in out["tracks"]])
+    truth = np.array([record["truth"] for record in out["tracks"]])
+    seen = [record for record in out["tracks"] if record["vda_valid"]]
+    raw = np.array([[record["vda_position_3d"][axis] for axis in "xyz"] for record in seen])
+    raw_truth = np.array([record["truth"] for record in seen])
+    assert np.linalg.norm(smoothed - truth, axis=1).mean() < 0.8 * np.linalg.norm(raw - raw_truth, axis=1).mean()
+    assert [middle["vda_velocity"][axis] for axis in "xyz"] == pytest.approx([1.5, 0.0, 2.0], abs=0.5)
+    assert middle["vda_speed"] == pytest.approx(2.5, abs=0.5)
+
+
+def test_velocities_follow_the_videos_own_clock(tmp_path: Path) -> None:
+    """The frames 10 to 19 are shown twice as slowly: there the same steps are half the speed."""
+    scene = write_scene(tmp_path / "scene", BROWN.width, BROWN.height)
+    walk_depth(scene.merged_dir, 20)
+    pts = np.cumsum([0, *[1] * 9, *[2] * 10]).astype(np.int64)
+    FrameIndex(pts, Fraction(1, 10), "decoded").save(scene.index_path)
+    _, out = run(tmp_path, moving(list(range(20))), scene.merged_dir, motion=Motion(acceleration=10.0))
+    speeds = [record["vda_speed"] for record in out["tracks"]]
+    assert np.median(speeds[2:8]) / np.median(speeds[12:18]) == pytest.approx(2, rel=0.3)
+
+
+def test_a_long_gap_begins_a_track_anew_and_times_have_to_be_known(tmp_path: Path) -> None:
+    depth = walk_depth(tmp_path / "depth", 30)
+    content = moving([0, 1, 2, 3, 25, 26, 27])
+    content["tracks"].insert(4, {**content["tracks"][3], "frame": 14, "detected": False})
+    with pytest.raises(UsageError, match="velocity"):
+        run(tmp_path, content, depth, motion=Motion())
+    _, out = run(tmp_path, content, depth, motion=Motion(max_gap_s=0.5), times_fps=10.0)
+    assert "vda_speed" not in out["tracks"][4]
+    assert "vda_speed" in out["tracks"][0] and "vda_speed" in out["tracks"][-1]
+
+
+def test_smoothing_without_metres_is_refused(tmp_path: Path) -> None:
+    boards = boards_for(BROWN)
+    depth = write_depth(tmp_path / "depth", [depth_of(BROWN, boards, 0)], relative=(0.05, 0.0))
+    with pytest.raises(UsageError, match="metres"):
+        run(tmp_path, tracks_of(BROWN, boards, 1), depth, allow_relative=True, motion=Motion(), times_fps=5.0)
+
+
+def classic_of_6552(folder: Path) -> tuple[Path, Path]:
+    """6,552 records, every 96th undetected (68 of them, and one frame more than records), depth = frame + 1 mm."""
+    depth = folder / "depth"
+    depth.mkdir()
+    for frame in range(6553):
+        cv2.imwrite(str(depth / f"depth_{frame:06d}.png"), np.full((6, 8), frame + 1, np.uint16))
+    DepthRecord(Quantizer.millimetres(), 6553, 8, 6, "test").write(depth / "depth.json")
+    lost = {i * 96 for i in range(68)}
+    records = [
+        {"frame": f"frame_{i + 1:05d}", "detected": i not in lost, "confidence": 0.9, "bbox": [1, 1, 5, 5]}
+        | ({"contact_2d": [3.0, 2.0]} if i not in lost else {"contact_2d": None})
+        for i in range(6552)
+    ]
+    intrinsics = {"fx": 10.0, "fy": 10.0, "cx": 3.5, "cy": 2.5}
+    return depth, save(folder / "tracks.json", {"metadata": {}, "intrinsics": intrinsics, "tracks": records})
+
+
+def test_the_classic_script_on_6552_records_of_which_68_are_undetected(tmp_path: Path, script: Any) -> None:
+    depth, tracks = classic_of_6552(tmp_path)
+    arguments = ["--tracking", str(tracks), "--depth_dir", str(depth), "--output", str(tmp_path / "out.json")]
+    result = CliRunner().invoke(script, arguments)
+    assert result.exit_code == 0, result.output
+    out = json.loads((tmp_path / "out.json").read_text())
+    assert (out["metadata"]["vda_processed"], out["metadata"]["vda_skipped"]) == (6484, 68)
+    assert out["metadata"]["vda_skipped_reasons"] == {"not detected": 68}
+    assert len(out["tracks"]) == 6552
+    enriched = [(i, record) for i, record in enumerate(out["tracks"]) if "vda_position_3d" in record]
+    assert len(enriched) == 6484
+    # The number in a record's frame is the index of its depth image, whose depth is one millimetre more.
+    assert all(record["vda_depth"] == pytest.approx((i + 2) / 1000, rel=1e-6) for i, record in enriched)
+
+
+@pytest.fixture
+def script() -> Any:
+    import importlib.util
+
+    path = Path(__file__).parents[1] / "tools" / "apply_vda_depth_simple.py"
+    spec = importlib.util.spec_from_file_location("apply_vda_depth_simple", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+def test_the_command_reports_and_never_overwrites(tmp_path: Path) -> None:
+    boards = boards_for(BROWN)
+    depth = write_depth(tmp_path / "depth", [depth_of(BROWN, boards, 0)])
+    tracks = save(tmp_path / "t.json", tracks_of(BROWN, boards, 1))
+    arguments = ["--tracks", str(tracks), "--output", str(tmp_path / "o.json"), "--depth-dir", str(depth)]
+    arguments += ["--fov", "70", "--json", "--also", "csv"]
+    first = CliRunner().invoke(enrich_command, arguments)
+    assert first.exit_code == 0, first.output
+    report = json.loads(first.stdout)
+    assert (report["records"], report["enriched"], report["skipped"]) == (3, 3, 0)
+    assert [Path(path).name for path in report["written"]] == ["o.json", "o_table.csv"]
+    before = (tmp_path / "o.json").read_bytes()
+    again = CliRunner().invoke(enrich_command, arguments)
+    assert again.exit_code == 2 and "--overwrite" in again.stderr
+    assert (tmp_path / "o.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], "no merged depth"),
+        (["--shift", "1"], "--scale"),
+        (["--fy", "1"], "--fx"),
+        (["--known-size", "tall"], "known size"),
+        (["--known-distance", "1:2=3"], "known distance"),
+        (["--window", "0"], "window"),
+    ],
+)
+def test_wrong_usage_ends_with_two_sentences_and_2(tmp_path: Path, options: list[str], words: str) -> None:
+    write_scene(tmp_path / "scene", 320, 240)
+    tracks = save(tmp_path / "t.json", {"tracks": []})
+    arguments = [str(tmp_path / "scene"), "--tracks", str(tracks), "--output", str(tmp_path / "o.json"), *options]
+    result = CliRunner().invoke(enrich_command, arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr and "Traceback" not in result.stderr
+
+
+def test_depth_that_does_not_say_what_it_is_needs_a_scale(tmp_path: Path) -> None:
+    folder = tmp_path / "sensor"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "frame-000003.png"), np.full((240, 320), 2500, np.uint16))
+    content = {"tracks": [{"frame": 3, "contact_2d": [50, 50]}]}
+    with pytest.raises(UsageError, match="does not say"):
+        run(tmp_path, content, folder)
+    tracks, output = save(tmp_path / "t.json", content), tmp_path / "o.json"
+    choice = CameraChoice(fov_deg=60.0)
+    enrich_file(EnrichSettings(tracks, output, DepthChoice(folder=folder, scale=1000.0), camera=choice))
+    assert json.loads(output.read_text())["tracks"][0]["vda_depth"] == 2.5
+
+
+def test_tracks_of_another_picture_are_refused(tmp_path: Path) -> None:
+    depth = write_depth(tmp_path / "depth", [np.full((240, 320), 5.0, np.float32)])
+    with pytest.raises(InputError, match="not the same picture"):
+        run(tmp_path, {"metadata": {"width": 1920, "height": 1080}, "tracks": []}, depth)
+
+
+def test_skip_reasons_have_words() -> None:
+    assert all(skip.text for skip in Skip if skip != Skip.NONE)
