@@ -21,6 +21,8 @@ Kind = Literal["inverse_depth", "depth"]
 SAMPLE_LIMIT: Final = 20_000
 
 _DEPTH_BINS: Final = 32
+# The outermost bins begin here: what covers more than this share of a picture has bins of its own.
+_EDGE: Final = 0.02
 _CANDIDATES: Final = 200
 _MAD_TO_SIGMA: Final = 1.4826
 # The biweight's width for 95 % efficiency on normal noise, in units of the noise (Beaton and Tukey, 1974).
@@ -134,10 +136,10 @@ def _spread_over_depth(pairs: Float64Array, count: int, random: np.random.Genera
     """
     if pairs.shape[1] <= count:
         return np.arange(pairs.shape[1])
-    low, middle, high = np.quantile(pairs, (0.02, 0.5, 0.98), axis=1)
+    low, middle, high = np.quantile(pairs, (_EDGE, 0.5, 1 - _EDGE), axis=1)
     spread = np.where(high > low, high - low, 1.0)
     depth = ((pairs - middle[:, None]) / spread[:, None]).sum(axis=0)
-    nearest, farthest = np.quantile(depth, (0.98, 0.02))
+    nearest, farthest = np.quantile(depth, (1 - _EDGE, _EDGE))
     edges = np.linspace(farthest, nearest, _DEPTH_BINS + 1)
     bins = np.searchsorted(edges[1:-1], depth)
     quotas = _level_quotas(np.bincount(bins, minlength=_DEPTH_BINS), count)
