@@ -32,6 +32,8 @@ _LEAST_RANGE = 0.2
 _LEAST_BOX_PX = 10
 _REFERENCE_FRAMES = 40
 _REFERENCE_LATTICE = 64
+_DEPTH_BINS = 32
+_PIXELS_A_BIN = 2000
 
 
 @dataclass(frozen=True)
@@ -243,8 +245,20 @@ def from_reference(
     pairs = [_lattice_pairs(depth.read(frame), reference.read(frame)) for frame in chosen]
     values = inverse_depth(np.concatenate([pair[0] for pair in pairs]), kind)
     metres = convert(np.concatenate([pair[1] for pair in pairs]))
-    usable = np.isfinite(values) & np.isfinite(metres) & (metres > 0)
-    return _fit(values[usable], 1 / metres[usable], kind, "another source of depth", "pixels with depth in both")
+    usable = np.flatnonzero(np.isfinite(values) & np.isfinite(metres) & (metres > 0))
+    spread = usable[_spread_over_depth(values[usable])]
+    return _fit(values[spread], 1 / metres[spread], kind, "another source of depth", "pixels with depth in both")
+
+
+def _spread_over_depth(values: Values) -> NDArray[np.intp]:
+    """Indices such that near and far are there alike; a wall that fills the picture says nothing of the shift."""
+    if not len(values):
+        return np.zeros(0, np.intp)
+    edges = np.linspace(values.min(), values.max(), _DEPTH_BINS + 1)[1:-1]
+    bins = np.searchsorted(edges, values)
+    order = np.argsort(bins, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(bins[order])) + 1)
+    return np.concatenate([group[:: -(-len(group) // _PIXELS_A_BIN)] for group in groups])
 
 
 def _lattice_pairs(image: NDArray[np.floating], reference: NDArray[np.floating]) -> tuple[Values, Values]:

@@ -1,0 +1,257 @@
+"""From relative depth to metres: every way there finds the right ones, says how well, and is kept."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from boards import BOARD_HEIGHT_M, Board, depth_of, tracks_of, write_depth, write_scene
+
+from vda.calibration import (
+    Calibration,
+    KnownDistance,
+    from_known_distances,
+    from_known_size,
+    from_reference,
+    load_calibration,
+    save_calibration,
+)
+from vda.calibrationchoice import CalibrationChoice
+from vda.camera import Intrinsics
+from vda.camerachoice import CameraChoice
+from vda.depthsource import open_depth
+from vda.enrich import DepthChoice, EnrichSettings, Report, enrich_file
+from vda.errors import InputError, UsageError
+from vda.tracks import Tracks, read_tracks
+
+CAMERA = Intrinsics(320, 240, 200.0, 203.0, 165.0, 117.0, "opencv", (-0.28, 0.07, 0.001, -0.002, 0.0))
+TRUTH = (0.04, 0.01)
+BOARDS = [
+    Board(1, -1.0, 0.0, 4.0, (0.0, 0.0, 0.4)),
+    Board(2, 1.5, 0.1, 14.0, (0.0, 0.0, -0.4)),
+    Board(3, 0.4, -0.2, 9.0),
+]
+FRAMES = 12
+SIZE = (CAMERA.width, CAMERA.height)
+
+
+@pytest.fixture(scope="module")
+def images() -> list[np.ndarray]:
+    return [depth_of(CAMERA, BOARDS, frame) for frame in range(FRAMES)]
+
+
+@pytest.fixture
+def relative(tmp_path: Path, images: list[np.ndarray]) -> Path:
+    return write_depth(tmp_path / "relative", images, TRUTH)
+
+
+def known(*triples: tuple[int, int, int], images: list[np.ndarray]) -> list[KnownDistance]:
+    return [KnownDistance(frame, x, y, float(images[frame][y, x])) for frame, x, y in triples]
+
+
+def board_tracks(folder: Path, change: Any = lambda record: record, frames: int = FRAMES) -> Tracks:
+    records = [change(record) for record in tracks_of(CAMERA, BOARDS, frames)["tracks"]]
+    path = folder / "boards.json"
+    path.write_text(json.dumps({"tracks": records}))
+    return read_tracks(path)
+
+
+def test_two_known_distances_give_scale_and_shift(relative: Path, images: list[np.ndarray]) -> None:
+    points = known((0, 115, 117), (0, 300, 20), images=images)
+    assert points[0].metres != points[1].metres
+    found = from_known_distances(points, open_depth(relative), "inverse_depth", SIZE)
+    assert (found.scale, found.shift) == pytest.approx(TRUTH, rel=1e-3)
+    assert len(found.notes) == 2 and "residual" in found.notes[0]
+
+
+def test_more_distances_than_two_are_fitted_and_their_residuals_told(
+    relative: Path, images: list[np.ndarray]
+) -> None:
+    points = known((0, 115, 117), (0, 300, 20), (5, 174, 113), images=images)
+    points[2] = replace(points[2], metres=points[2].metres * 1.2)
+    found = from_known_distances(points, open_depth(relative), "inverse_depth", SIZE)
+    # Least squares in inverse depth, worked out by hand for three points.
+    values = np.array([1 / image for image in (images[0][117, 115], images[0][20, 300], images[5][113, 174])])
+    design = np.stack([(values - TRUTH[1]) / TRUTH[0], np.ones(3)], axis=1)
+    expected = np.linalg.solve(design.T @ design, design.T @ (1 / np.array([point.metres for point in points])))
+    assert (found.scale, found.shift) == pytest.approx(tuple(expected), rel=1e-2)
+    assert found.error is not None and found.error > 0.01
+    assert f"{points[2].metres:g} m given" in found.notes[2]
+
+
+@pytest.mark.parametrize(
+    ("places", "words"),
+    [
+        ([(0, 300, 20), (0, 310, 30)], "one and the same"),
+        ([(0, 300, 20), (0, 900, 20)], "outside the image"),
+        ([(0, 300, 20), (99, 20, 20)], "no depth for the frame"),
+    ],
+)
+def test_known_distances_that_say_nothing_are_refused(
+    relative: Path, places: list[tuple[int, int, int]], words: str
+) -> None:
+    points = [KnownDistance(frame, x, y, 5.0 + x) for frame, x, y in places]
+    with pytest.raises(InputError, match=words):
+        from_known_distances(points, open_depth(relative), "inverse_depth", SIZE)
+
+
+def test_distances_that_contradict_the_depth_are_refused(relative: Path, images: list[np.ndarray]) -> None:
+    near, far = known((0, 115, 117), (0, 300, 20), images=images)
+    swapped = [replace(near, metres=far.metres), replace(far, metres=near.metres)]
+    with pytest.raises(InputError, match="nearer"):
+        from_known_distances(swapped, open_depth(relative), "inverse_depth", SIZE)
+    with pytest.raises(UsageError, match="One known distance"):
+        from_known_distances([near], open_depth(relative), "inverse_depth", SIZE)
+
+
+@pytest.mark.parametrize("text", ["", "1:2=3", "1:2,3", "a:1,2=3", "1:2,3=-4", "1:2,3=0", "1:2,3=nan"])
+def test_known_distances_are_read_from_text(text: str) -> None:
+    assert KnownDistance.parse("12:640,360.5=4.25") == KnownDistance(12, 640.0, 360.5, 4.25)
+    with pytest.raises(UsageError):
+        KnownDistance.parse(text)
+
+
+def test_known_sizes_give_metres_through_the_lens(tmp_path: Path, relative: Path) -> None:
+    tracks = board_tracks(tmp_path)
+    found = from_known_size(BOARD_HEIGHT_M, None, tracks, open_depth(relative), "inverse_depth", CAMERA)
+    assert (found.scale, found.shift) == pytest.approx(TRUTH, rel=0.02)
+    assert found.samples == len(tracks)
+
+
+def test_boxes_cut_by_somebody_in_front_hardly_matter(tmp_path: Path, relative: Path) -> None:
+    """A quarter of the boxes show two thirds of their board only: by them it would be half as far again."""
+
+    def cut(record: dict[str, Any]) -> dict[str, Any]:
+        frame, box = int(record["frame"][-5:]), record["bbox"]
+        return record if frame % 4 else {**record, "bbox": [*box[:3], box[3] - (box[3] - box[1]) / 3]}
+
+    found = from_known_size(
+        BOARD_HEIGHT_M, None, board_tracks(tmp_path, cut), open_depth(relative), "inverse_depth", CAMERA
+    )
+    metres = found.metres(np.array([(1 / z - TRUTH[1]) / TRUTH[0] for z in (4.0, 9.0, 14.0)]))
+    assert metres == pytest.approx([4.0, 9.0, 14.0], rel=0.03)
+
+
+def test_a_known_size_is_of_one_class(tmp_path: Path, relative: Path) -> None:
+    def doors(record: dict[str, Any]) -> dict[str, Any]:
+        return {**record, "class": "door"} if record["track_id"] == 2 else record
+
+    tracks, depth = board_tracks(tmp_path, doors), open_depth(relative)
+    assert from_known_size(BOARD_HEIGHT_M, "board", tracks, depth, "inverse_depth", CAMERA).samples == 2 * FRAMES
+    with pytest.raises(InputError, match="class 'tree'") as caught:
+        from_known_size(BOARD_HEIGHT_M, "tree", tracks, depth, "inverse_depth", CAMERA)
+    assert "board" in caught.value.remedy
+
+
+def test_where_all_is_at_one_depth_the_shift_is_zero_and_that_is_said(tmp_path: Path) -> None:
+    boards = [Board(1, -1.0, 0.0, 6.0), Board(2, 1.0, 0.0, 6.0)]
+    depth = open_depth(write_depth(tmp_path / "flat", [depth_of(CAMERA, boards, 0)], (0.05, 0.0)))
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps(tracks_of(CAMERA, boards, 1)))
+    found = from_known_size(BOARD_HEIGHT_M, None, read_tracks(path), depth, "inverse_depth", CAMERA)
+    assert (found.scale, found.shift) == (pytest.approx(0.05, rel=0.02), 0.0)
+    assert "shift cannot be told" in found.notes[0]
+
+
+def test_another_source_of_depth_gives_metres_whatever_its_size_and_its_holes(
+    relative: Path, tmp_path: Path, images: list[np.ndarray]
+) -> None:
+    smaller = [depth_of(CAMERA.scaled(160, 120), BOARDS, frame) for frame in range(FRAMES)]
+    for image in smaller:
+        image[:, :40] = np.nan
+        image[56:58] *= 3
+    reference = open_depth(write_depth(tmp_path / "sensor", smaller))
+    unit = Calibration(1.0, 0.0, "depth")
+    found = from_reference(open_depth(relative), "inverse_depth", reference, unit.metres)
+    assert (found.scale, found.shift) == pytest.approx(TRUTH, rel=0.01)
+    with pytest.raises(InputError, match="no frame in common"):
+        from_reference(
+            open_depth(relative), "inverse_depth", replace(reference, frames=range(100, 112)), unit.metres
+        )
+
+
+def test_metres_beyond_the_calibration_are_infinite_and_holes_stay_holes() -> None:
+    metres = Calibration(0.1, -0.05).metres(np.array([1.0, 0.5, 0.2, np.nan]))
+    assert metres[:3].tolist() == [pytest.approx(20.0), np.inf, np.inf]
+    assert np.isnan(metres[3])
+
+
+@pytest.mark.parametrize("numbers", [(0.0, 1.0), (-1.0, 0.0), (float("nan"), 0.0), (1.0, float("inf"))])
+def test_impossible_calibrations_are_refused(numbers: tuple[float, float]) -> None:
+    with pytest.raises(InputError):
+        Calibration(*numbers)
+
+
+def test_a_calibration_comes_back_from_its_file(tmp_path: Path) -> None:
+    calibration = Calibration(0.5, -0.125, "inverse_depth", "known distances", 3, 0.01, ("a note",), "abc")
+    save_calibration(calibration, tmp_path / "calibration.json")
+    assert load_calibration(tmp_path / "calibration.json") == calibration
+    assert load_calibration(tmp_path / "none.json") is None
+    (tmp_path / "other.json").write_text('{"factor": 2}')
+    with pytest.raises(InputError, match="not a calibration"):
+        load_calibration(tmp_path / "other.json")
+
+
+def enrich_scene(root: Path, choice: CalibrationChoice) -> tuple[Report, list[dict[str, Any]]]:
+    tracks, output = root / "t.json", root / "o.json"
+    tracks.write_text(json.dumps(tracks_of(CAMERA, BOARDS, FRAMES)))
+    (root / "camera.json").write_text(
+        json.dumps({name: getattr(CAMERA, name) for name in CAMERA.__dataclass_fields__})
+    )
+    settings = EnrichSettings(
+        tracks,
+        output,
+        DepthChoice(scene=root),
+        camera=CameraChoice(file=root / "camera.json"),
+        calibration=choice,
+        overwrite=True,
+    )
+    return enrich_file(settings), json.loads(output.read_text())["tracks"]
+
+
+def test_the_scene_keeps_its_calibration_until_its_depth_is_another(
+    tmp_path: Path, images: list[np.ndarray]
+) -> None:
+    scene = write_scene(tmp_path / "scene", CAMERA.width, CAMERA.height)
+    write_depth(scene.merged_dir, images, TRUTH)
+    points = tuple(known((0, 115, 117), (0, 300, 20), images=images))
+    report, first = enrich_scene(scene.root, CalibrationChoice(distances=points))
+    assert any("residual" in sentence for sentence in report.said)
+    errors = [abs(record["vda_depth"] / record["truth"][2] - 1) for record in first]
+    assert np.median(errors) < 0.01
+    report, second = enrich_scene(scene.root, CalibrationChoice())
+    assert second == first
+    assert any("scene's calibration is used" in sentence for sentence in report.said)
+    write_depth(scene.merged_dir, images, TRUTH, model="another")
+    with pytest.raises(InputError, match="other depth"):
+        enrich_scene(scene.root, CalibrationChoice())
+
+
+def test_metric_depth_needs_no_calibration_and_takes_none_that_is_kept_for_relative_depth(
+    tmp_path: Path, images: list[np.ndarray]
+) -> None:
+    scene = write_scene(tmp_path / "scene", CAMERA.width, CAMERA.height)
+    write_depth(scene.merged_dir, images)
+    save_calibration(Calibration(7.0, 0.0), scene.calibration_path)
+    report, records = enrich_scene(scene.root, CalibrationChoice())
+    assert report.calibration is None
+    assert records[0]["vda_depth"] == pytest.approx(4.0, rel=1e-3)
+    # A metric model may be wrong by a factor; known sizes correct that too.
+    report, records = enrich_scene(scene.root, CalibrationChoice(height=(2 * BOARD_HEIGHT_M, None)))
+    assert records[0]["vda_depth"] == pytest.approx(8.0, rel=0.03)
+
+
+def test_one_way_to_metres_at_a_time_and_a_reference_has_to_be_metric(
+    tmp_path: Path, images: list[np.ndarray], relative: Path
+) -> None:
+    scene = write_scene(tmp_path / "scene", CAMERA.width, CAMERA.height)
+    write_depth(scene.merged_dir, images, TRUTH)
+    with pytest.raises(UsageError, match="more than one way"):
+        enrich_scene(scene.root, CalibrationChoice(numbers=(1.0, 0.0), height=(1.8, None)))
+    with pytest.raises(UsageError, match="not in metres"):
+        enrich_scene(scene.root, CalibrationChoice(reference=relative))
+    metric = write_depth(tmp_path / "metric", images)
+    report, _ = enrich_scene(scene.root, CalibrationChoice(reference=metric))
+    assert report.calibration is not None and report.calibration.scale == pytest.approx(TRUTH[0], rel=0.01)
