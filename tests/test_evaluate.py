@@ -212,6 +212,20 @@ def test_the_temporal_error_from_cameras_in_files(tmp_path: Path, wall: tuple[Pa
     assert evaluate(*wall, depth_scale=1, cap_m=CAP_M).depth.tae is None
 
 
+def test_opengls_axes_are_turned_into_ours(tmp_path: Path) -> None:
+    # In OpenGL y is up and the camera looks along -z: right 0.1, up 0.2 and forward 0.3 is (0.1, 0.2, -0.3) there.
+    path = nerfstudio(tmp_path / "transforms.json")
+    values = json.loads(path.read_text())
+    motion = np.eye(4)
+    motion[:3, 3] = 0.1, 0.2, -0.3
+    values["frames"][1]["transform_matrix"] = (approach(0) @ motion).tolist()
+    write_json(path, values)
+    poses = read_cameras(path, (WIDTH, HEIGHT)).camera_to_world
+    relative = np.linalg.inv(poses[0]) @ poses[1]
+    assert relative[:3, 3] == pytest.approx([0.1, -0.2, 0.3])
+    assert relative[:3, :3] == pytest.approx(np.eye(3))
+
+
 def test_cameras_that_are_none_are_refused(tmp_path: Path) -> None:
     folder = seven_scenes(tmp_path / "poses")
     (folder / "frame-000001.pose.txt").write_text("1 2 3\n")

@@ -143,6 +143,15 @@ def test_a_pixel_is_carried_where_the_camera_sees_it() -> None:
     assert np.isnan(carried[1, 2:]).all()
 
 
+@pytest.mark.parametrize(("moved_m", "rows"), [(0.49, [0, 1, 2]), (0.51, [1, 2])])
+def test_points_go_to_the_nearest_pixel(moved_m: float, rows: list[int]) -> None:
+    # At depth 2 a metre is one pixel: down by just under half of one stays, just over half goes to the row above.
+    depth = np.full((3, 4), 2.0) + np.array([[0.0], [0.001], [0.002]])
+    carried = warp(depth, WIDE, np.linalg.inv(moved(y=moved_m)))
+    assert carried[: len(rows), 0] == pytest.approx(depth[rows, 0])
+    assert np.isnan(carried[len(rows) :]).all()
+
+
 def test_of_two_points_on_one_pixel_the_nearest_counts() -> None:
     depth = np.full((3, 4), np.nan)
     depth[0, 0], depth[0, 1] = 1.0, 2.0
