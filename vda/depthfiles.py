@@ -155,26 +155,36 @@ def _stack_shape(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
 
 
 def _open_npz(path: Path) -> Stack:
-    archive = zipfile.ZipFile(path)
-    name = next((f"{key}.npy" for key in STACK_KEYS if f"{key}.npy" in archive.namelist()), None)
-    if name is None:
-        raise InputError(
-            f"{path} holds none of the arrays {', '.join(STACK_KEYS)}.", "Give a stack of depth under one of them."
-        )
-    info = archive.getinfo(name)
-    member = archive.open(info)
+    with ExitStack() as opened:
+        archive = opened.enter_context(zipfile.ZipFile(path))
+        names = archive.namelist()
+        name = next((f"{key}.npy" for key in STACK_KEYS if f"{key}.npy" in names), None)
+        if name is None:
+            raise InputError(
+                f"{path} holds none of the arrays {', '.join(STACK_KEYS)}.",
+                "Give a stack of depth under one of these names.",
+            )
+        info = archive.getinfo(name)
+        member = opened.enter_context(archive.open(info))
+        shape, column_major, dtype = _read_header(member)
+        if info.compress_type == zipfile.ZIP_STORED:
+            start = _member_offset(path, info) + member.tell()
+            order: Literal["C", "F"] = "F" if column_major else "C"
+            return _mapped_stack(path, np.memmap(path, dtype, "r", start, shape, order))
+        if column_major:
+            raise ValueError("it is compressed with the frames interleaved")
+        compressed = _compressed_stack(path, member, _stack_shape(path, shape), dtype)
+        opened.pop_all()
+        return compressed
+
+
+def _read_header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     version = np.lib.format.read_magic(member)
-    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, column_major, dtype = read_header(member)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, column_major, dtype = read(member)
     if dtype.kind not in "fiu":
-        raise ValueError(f"the array {name} is of {dtype}")
-    if info.compress_type == zipfile.ZIP_STORED:
-        start = _member_offset(path, info) + member.tell()
-        order: Literal["C", "F"] = "F" if column_major else "C"
-        return _mapped_stack(path, np.memmap(path, dtype, "r", start, shape, order))
-    if column_major:
-        raise ValueError("it is compressed with the frames interleaved")
-    return _compressed_stack(path, member, _stack_shape(path, shape), dtype)
+        raise ValueError(f"its values are {dtype}")
+    return shape, column_major, dtype
 
 
 def _member_offset(path: Path, info: zipfile.ZipInfo) -> int:

@@ -85,7 +85,7 @@ def _open_folder(folder: Path, scale: float | None) -> DepthSource:
         if len(files) == 1 and files[0].suffix.lower() in _STACK_SUFFIXES:
             return _open_stack(files[0], None, scale)
         return _open_files(files, scale)
-    images = sorted(folder.glob("depth_*.png"))
+    images = sorted(folder.glob("depth_[0-9]*.png"))
     if images:
         frames, decode = _frame_numbers(images), record.quantizer.decode
         return DepthSource(frames, lambda place: decode(read_png16(images[place])), record)
