@@ -90,7 +90,7 @@ class FrameIndex:
     def load(cls, path: Path) -> "FrameIndex":
         """Read what ``save`` wrote; raise ``InputError`` for anything else."""
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
                 facts = json.loads(str(stored["facts"]))
                 facts |= {"time_base": Fraction(facts["time_base"]), "notes": tuple(facts["notes"])}
                 arrays = {name: stored[name] for name in stored.files if name != "facts"}
@@ -184,8 +184,9 @@ def _list_packets(info: VideoInfo) -> FrameIndex:
                 pts.append(time)
                 dts.append(time if packet.dts is None else packet.dts)
                 key.append(packet.is_keyframe)
-        # Decoding time only steps back where recordings were strung together, each with a clock of its own.
-        recording = np.cumsum(np.diff(np.array(dts, np.int64), prepend=dts[:1]) < 0)
+        # Decoding time leaps back only where recordings were strung together, each with a clock of its own.
+        second = round(1 / source.time_base)
+        recording = np.cumsum(np.diff(np.array(dts, np.int64), prepend=dts[:1]) < -second)
         order = np.lexsort((np.array(pts, np.int64), recording))
         times = np.array(pts, np.int64)[order]
         keyframes = np.flatnonzero(np.array(key, np.int8)[order])

@@ -101,9 +101,10 @@ class ClipWriter:
         return {"movflags": "+faststart", "movie_timescale": str(max(1000, self._time_base.denominator))}
 
     def _add_stream(self) -> VideoStream:
-        stream = self._container.add_stream(self._codec, rate=self._fps, options=self._options)
-        if not isinstance(stream, VideoStream):
+        if av.Codec(self._codec, "w").type != "video":
             raise UsageError(f"{self._codec} is not a video codec.", "Choose one, for example libx264.")
+        stream = self._container.add_stream(self._codec, rate=self._fps, options=self._options)
+        assert isinstance(stream, VideoStream)
         stream.pix_fmt = self._pix_fmt
         stream.codec_context.time_base = self._time_base
         stream.codec_context.thread_count = self._threads

@@ -1,0 +1,140 @@
+"""Makes small video files for tests, of all the kinds that bite: with PyAV alone, without the code under test.
+
+Every picture carries its number as black and white blocks, which survive lossy coding; ``number_in`` reads it.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.stream import Disposition
+
+BITS = 10
+
+
+def picture(number: int, width: int = 80, height: int = 48) -> np.ndarray:
+    """RGB uint8 [height, width, 3]: a moving ramp, with ``number`` in blocks (most significant first) on top."""
+    x = np.arange(width)[None, :, None]
+    y = np.arange(height)[:, None, None]
+    rgb = (np.array([2, 3, 5]) * (x + y) + 7 * number) % 160 + 40
+    for bit in range(BITS):
+        rgb[: height // 3, _block(bit, width)] = 255 * (number >> (BITS - 1 - bit) & 1)
+    return rgb.astype(np.uint8)
+
+
+def number_in(rgb: np.ndarray) -> int:
+    """Read the number back from a picture that was decoded at its own size, upright."""
+    height, width, _ = rgb.shape
+    centre = slice(height // 9, 2 * height // 9)
+    bits = [rgb[centre, _block(bit, width)].mean() > 128 for bit in range(BITS)]
+    return int("".join(str(int(bit)) for bit in bits), 2)
+
+
+def _block(bit: int, width: int) -> slice:
+    return slice(bit * width // BITS, (bit + 1) * width // BITS)
+
+
+def make_clip(
+    path: Path,
+    numbers: Iterable[int] = range(30),
+    *,
+    draw: Callable[[int], np.ndarray] = picture,
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    options: dict[str, str] | None = None,
+    fps: Fraction | int = 25,
+    pts: Sequence[int] | None = None,
+    time_base: Fraction | None = None,
+    muxer: dict[str, str] | None = None,
+) -> Path:
+    """Encode ``draw(number)`` for each number; ``pts`` count ``time_base`` (else one frame each)."""
+    pictures = [draw(number) for number in numbers]
+    with av.open(str(path), "w", options=muxer or {}) as container:
+        stream = container.add_stream(codec, rate=Fraction(fps), options=options or {})
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt = pix_fmt
+        stream.codec_context.thread_count = 1
+        stream.codec_context.time_base = time_base or 1 / Fraction(fps)
+        for place, rgb in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24").reformat(format=pix_fmt)
+            frame.time_base = stream.codec_context.time_base
+            frame.pts = pts[place] if pts else place
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def remux(source: Path, path: Path, *, shift_frames: int = 0, all_keys: bool = False) -> Path:
+    """Copy the packets, with a lie if wanted.
+
+    With ``shift_frames`` < 0 the first frames come before time 0, which mp4 hides by an edit list; with
+    ``all_keys`` the container says of every frame that decoding can start there.
+    """
+    options = {"avoid_negative_ts": "disabled"}
+    with av.open(str(source)) as old, av.open(str(path), "w", options=options) as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        step = round(1 / (old.streams.video[0].average_rate * old.streams.video[0].time_base))
+        for packet in old.demux(video=0):
+            if packet.size:
+                packet.pts += shift_frames * step
+                packet.dts += shift_frames * step
+                packet.is_keyframe |= all_keys
+                packet.stream = stream
+                new.mux(packet)
+    return path
+
+
+def damage(path: Path, place: int) -> None:
+    """Overwrite the inside of the ``place``-th packet, but for its first bytes, with noise."""
+    with av.open(str(path)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][place]
+    data = bytearray(path.read_bytes())
+    noise = np.random.default_rng(0).bytes(packet.size - 6)
+    data[packet.pos + 6 : packet.pos + packet.size] = noise
+    path.write_bytes(data)
+
+
+def cut(source: Path, path: Path, share: float) -> Path:
+    """Write the first part of a file, as an interrupted copy does."""
+    data = source.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    return path
+
+
+def rotate(path: Path, clockwise_deg: int) -> None:
+    """Write a display matrix into an mp4's track header."""
+    cosine, sine = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[clockwise_deg]
+    matrix = np.array([cosine, sine, 0, -sine, cosine, 0, 0, 0, 0]) * 65536 + np.array([0] * 8 + [1 << 30])
+    data = bytearray(path.read_bytes())
+    start = data.index(b"tkhd") + 44
+    data[start : start + 36] = matrix.astype(">i4").tobytes()
+    path.write_bytes(data)
+
+
+def make_two_streams(path: Path) -> Path:
+    """A small first video stream (12 frames, numbers from 500) and a larger default one (20, from 0)."""
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream("libx264", rate=25) for _ in range(2)]
+        streams[1].disposition = Disposition.default
+        for stream, size in zip(streams, ((80, 48), (160, 96)), strict=True):
+            stream.width, stream.height = size
+            stream.pix_fmt = "yuv420p"
+        for stream, count, first in zip(streams, (12, 20), (500, 0), strict=True):
+            for place in range(count):
+                rgb = picture(first + place, stream.width, stream.height)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
+            container.mux(stream.encode(None))
+    return path
+
+
+def make_sound(path: Path) -> Path:
+    """A tenth of a second of silence, and no picture."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1600), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
