@@ -13,10 +13,10 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     "errors",
     "files",
-    "windows sampling joint align camera camerafiles poses",
+    "windows sampling align joint camera camerafiles poses",
     "chunks metrics",
     "scene runstate status devices choice host",
-    "video depthmap depthfiles depthsource rawwindows tracks smoothing",
+    "video depthmap depthfiles depthsource rawwindows tracks sampling smoothing",
     "shots",
     "network",
     "hub checkpoints weights",
