@@ -28,8 +28,8 @@ def make_weights(path: Path, seed: int = 5) -> Path:
 
 
 def make_video(path: Path, frames: int) -> Path:
-    make_clip(path, range(frames), size=(80, 48))
-    return path
+    """Write ``frames`` numbered frames of 80x48."""
+    return make_clip(path, range(frames))
 
 
 def vda(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
