@@ -19,7 +19,7 @@ from vda.merge import MergeResult, MergeSettings, merge
 from vda.scene import RunRecord, Scene
 from vda.split import split
 from vda.supervisor import RunProgress, Supervisor
-from vda.weights import choose_model
+from vda.weights import choose_model, load_model
 
 Place = Literal["local", "inline"]
 
@@ -183,6 +183,9 @@ def resolve_run(scene: Scene, settings: RunSettings, devices: tuple[Device, ...]
     choice = choose_model(settings.model, settings.weights, has_gpu=has_gpu)
     for notice in choice.notices:
         reporter.say(notice)
+    if scene.run_record() is None:
+        # Once a scene, and before any worker: a checkpoint that does not fit is an input error, not a failed chunk.
+        load_model(choice.model, choice.weights)
     preset = PRESETS[choice.model]
     size = settings.input_size or preset.input_size
     if size < 1:
