@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from clips import make_sound
+from clips import make_clip, make_sound
 from depth_runs import make_video, make_weights, run_options, vda
 
 
@@ -44,14 +44,14 @@ def test_what_is_no_video_is_refused_by_name(folder: Path, tmp_path: Path, name:
 
 
 def test_a_truncated_video_is_used_up_to_the_break_and_it_is_said(folder: Path, tmp_path: Path) -> None:
-    whole = make_video(tmp_path / "whole.mkv", 60).read_bytes()
-    cut = tmp_path / "cut.mkv"
+    whole = make_clip(tmp_path / "whole.mp4", range(60), muxer={"movflags": "faststart"}).read_bytes()
+    cut = tmp_path / "cut.mp4"
     cut.write_bytes(whole[: len(whole) * 2 // 3])
     result = vda("split", cut, "--scene", tmp_path / "scene", "--devices", "cpu", "--chunks", 1)
     assert result.returncode == 0, result.stderr
     frames = int(result.stdout.split()[0])
     assert 10 < frames < 60
-    assert "cut" in result.stderr or "break" in result.stderr or "damaged" in result.stderr
+    assert "cut" in result.stderr
 
 
 def planned(folder: Path, tmp_path: Path) -> Path:
