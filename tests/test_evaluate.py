@@ -1,6 +1,7 @@
 """Depth in files against truth in files: formats, pairing, sizes, the picture and the command."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -156,6 +157,11 @@ def test_frames_are_paired_by_index_and_else_by_order(
     assert match_frames(depth, truth) == (tuple(pairs), matched_by)
 
 
+def test_inverse_depth_is_no_truth(scene: Path) -> None:
+    with pytest.raises(InputError, match="inverse depth, not truth"):
+        evaluate(scene, scene / "vda_merged_depth", truth_scale=1000)
+
+
 def test_depth_and_truth_of_different_videos_are_refused() -> None:
     with pytest.raises(InputError, match="3 frames of depth and 4 of truth, and only 2"):
         match_frames([0, 1, 2], [1, 2, 3, 4])
@@ -204,10 +210,20 @@ def nerfstudio(path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("layout", ["folder", "json"])
-def test_the_temporal_error_from_cameras_in_files(tmp_path: Path, wall: tuple[Path, Path], layout: str) -> None:
-    cameras = seven_scenes(tmp_path / "poses") if layout == "folder" else nerfstudio(tmp_path / "transforms.json")
-    result = evaluate(*wall, depth_scale=1, cap_m=CAP_M, cameras=cameras)
+def synthetic(folder: Path) -> Path:
+    """As ``vda synth`` writes them, in a folder with other things."""
+    folder.mkdir()
+    poses = [{"frame": frame, "camera_to_world": approach(z).tolist()} for frame, z in enumerate((0, 0.5))]
+    camera = {"width": WIDTH, "height": HEIGHT, "fx": 60, "fy": 60, "cx": 39.5, "cy": 23.5}
+    write_json(folder / "cameras.json", camera | {"poses": poses})
+    return folder
+
+
+@pytest.mark.parametrize("layout", [seven_scenes, nerfstudio, synthetic])
+def test_the_temporal_error_from_cameras_in_files(
+    tmp_path: Path, wall: tuple[Path, Path], layout: Callable[[Path], Path]
+) -> None:
+    result = evaluate(*wall, depth_scale=1, cap_m=CAP_M, cameras=layout(tmp_path / "cameras"))
     assert result.depth.tae == pytest.approx(25)
     assert evaluate(*wall, depth_scale=1, cap_m=CAP_M).depth.tae is None
 

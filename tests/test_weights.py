@@ -5,6 +5,7 @@ import http.server
 import json
 import os
 import pickle
+import shutil
 import socket
 import subprocess
 import sys
@@ -344,7 +345,8 @@ def test_a_state_dict_is_read_from_both_formats_as_float32(tmp_path: Path) -> No
     state = {"a": torch.tensor([1.5, -2.25]), "b": torch.tensor([[3]])}
     torch.save({"a": state["a"].half(), "b": state["b"]}, tmp_path / "w.pth")
     save_file({"a": state["a"].half(), "b": state["b"]}, tmp_path / "w.safetensors")
-    for name in ("w.pth", "w.safetensors"):
+    shutil.copy(tmp_path / "w.safetensors", tmp_path / "blob")
+    for name in ("w.pth", "w.safetensors", "blob"):
         loaded = checkpoints.load_state_dict(tmp_path / name)
         assert loaded["a"].dtype is torch.float32
         assert all(torch.equal(loaded[key], state[key]) for key in ("a", "b"))
@@ -432,7 +434,7 @@ def test_a_missing_and_a_misshapen_tensor_are_named(tmp_path: Path, mini_state: 
     first, second, *_ = mini_state
     state = {name: value for name, value in mini_state.items() if name != first} | {second: torch.zeros(2, 3, 4)}
     with pytest.raises(WeightsError) as raised:
-        checkpoints.require_fit("mini", tmp_path / "w.pth", state)
+        checkpoints.require_fit(tmp_path / "w.pth", state, "mini", mini_state)
     assert f"1 missing (first {first})" in raised.value.problem
     assert f"1 of another shape (first {second})" in raised.value.problem
 

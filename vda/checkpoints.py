@@ -40,13 +40,13 @@ def models_that_fit(state: "Mapping[str, Tensor]") -> tuple[str, ...]:
     """Name every model whose state dict has these names and shapes."""
     from vda.network.model import PRESETS
 
-    shapes = _shapes(state)
+    shapes = shapes_of(state)
     return tuple(model for model in PRESETS if expected_shapes(model) == shapes)
 
 
-def require_fit(model: str, path: Path, state: "Mapping[str, Tensor]") -> None:
-    """Raise ``WeightsError`` unless ``state`` is one of ``model``, saying what it is instead if that is known."""
-    problem = difference(model, state)
+def require_fit(path: Path, state: "Mapping[str, Tensor]", model: str, own: "Mapping[str, Tensor]") -> None:
+    """Raise ``WeightsError`` unless ``state``, from ``path``, has the names and shapes of ``model``'s ``own``."""
+    problem = difference(shapes_of(own), state)
     if problem is None:
         return
     fits = models_that_fit(state)
@@ -69,18 +69,25 @@ def require_finite(path: Path, state: "Mapping[str, Tensor]") -> None:
 
 @cache
 def expected_shapes(model: str) -> Shapes:
-    """Return the names and shapes of a model's state dict; nothing is allocated for it."""
+    """Return the names and shapes of a model's state dict; nothing is allocated for it.
+
+    The first call takes two seconds, in which torch loads what knows shapes without numbers.
+    """
     import torch
 
     from vda.network.model import build_model
 
     with torch.device("meta"):
-        return _shapes(build_model(model).state_dict())
+        return shapes_of(build_model(model).state_dict())
 
 
-def difference(model: str, state: "Mapping[str, Tensor]") -> str | None:
-    """Say in a few words how ``state`` differs from the model's, or return None where it does not."""
-    expected, found = expected_shapes(model), _shapes(state)
+def shapes_of(state: "Mapping[str, Tensor]") -> Shapes:
+    return {name: tuple(value.shape) for name, value in state.items()}
+
+
+def difference(expected: Shapes, state: "Mapping[str, Tensor]") -> str | None:
+    """Say in a few words how ``state`` differs from what is expected, or return None where it does not."""
+    found = shapes_of(state)
     differences = {
         "missing": [name for name in expected if name not in found],
         "unknown": [name for name in found if name not in expected],
@@ -90,16 +97,12 @@ def difference(model: str, state: "Mapping[str, Tensor]") -> str | None:
     return "tensors " + ", ".join(parts) if parts else None
 
 
-def _shapes(state: "Mapping[str, Tensor]") -> Shapes:
-    return {name: tuple(value.shape) for name, value in state.items()}
-
-
 def _read(path: Path) -> Any:
     import torch
     from safetensors.torch import load_file
 
     try:
-        if path.suffix == ".safetensors":
+        if _is_safetensors(path):
             return load_file(path)
         with warnings.catch_warnings():
             # Before it refuses a pickle that torch did not write, torch.load warns about its protocol.
@@ -109,6 +112,12 @@ def _read(path: Path) -> Any:
     except Exception as error:
         reason = "it is empty" if path.is_file() and path.stat().st_size == 0 else _reason(error)
         raise WeightsError(f"{path} could not be read as a checkpoint: {reason}.", _REMEDY) from error
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Tell by content as well, for caches keep files under names without a suffix: a length, then JSON."""
+    with path.open("rb") as handle:
+        return path.suffix == ".safetensors" or handle.read(9)[8:] == b"{"
 
 
 def _reason(error: Exception) -> str:

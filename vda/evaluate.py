@@ -161,6 +161,10 @@ class _Pairs:
         merged = Scene(depth).merged_dir
         predicted = open_depth(merged if merged.is_dir() else depth, scale=depth_scale or 1)
         true = open_depth(truth, scale=truth_scale)
+        if true.record is not None and true.record.quantizer.kind != "depth":
+            raise InputError(
+                f"{truth} is inverse depth, not truth in metres.", "Give depth in metres as the truth."
+            )
         kind: Kind = "depth" if depth_scale else "inverse_depth"
         if predicted.record is not None:
             kind = predicted.record.quantizer.kind

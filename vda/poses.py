@@ -20,7 +20,8 @@ from vda.files import read_json
 _NUMBER = re.compile(r"\d+")
 # OpenGL's camera (nerfstudio, instant-ngp) looks along -z with y up; ours looks along z with y down.
 _FROM_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
-_REMEDY = "Give a transforms.json, or a folder with one *.pose.txt a frame and camera-intrinsics.txt."
+_FILES = ("cameras.json", "transforms.json")
+_REMEDY = f"Give {' or '.join(_FILES)}, or a folder with one *.pose.txt a frame and camera-intrinsics.txt."
 
 
 @dataclass(frozen=True)
@@ -32,31 +33,34 @@ class Cameras:
 
 
 def read_cameras(path: Path, size: tuple[int, int]) -> Cameras:
-    """Read the cameras at ``path``: nerfstudio's ``transforms.json``, or a folder as 7-Scenes has them.
+    """Read the cameras at ``path``: a clip's own ``cameras.json``, nerfstudio's ``transforms.json``, a folder
+    with one of them, or a folder as 7-Scenes has them.
 
-    Such a folder has a 4 x 4 text file ``frame-000000.pose.txt`` for each frame and the 3 x 3 matrix
+    The last has a 4 x 4 text file ``frame-000000.pose.txt`` for each frame and the 3 x 3 matrix
     ``camera-intrinsics.txt``, which says no size: ``size`` (width, height) is the images'. Raises ``InputError``.
     """
     if path.is_dir():
-        return _from_folder(path, size)
+        inside = next((path / name for name in _FILES if (path / name).is_file()), None)
+        return _from_folder(path, size) if inside is None else _from_json(inside)
+    return _from_json(path)
+
+
+def _from_json(path: Path) -> Cameras:
     intrinsics, _ = read_camera(path)
+    value = read_json(path)
     try:
-        return Cameras(
-            intrinsics, dict(_nerfstudio_pose(frame, place) for place, frame in enumerate(_frames(path)))
-        )
+        if "poses" in value:
+            poses = {int(entry["frame"]): _pose(entry["camera_to_world"]) for entry in value["poses"]}
+        else:
+            poses = dict(_nerfstudio_pose(frame, place) for place, frame in enumerate(value["frames"]))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} has no pose for each frame: {type(error).__name__} {error}.", _REMEDY) from error
-
-
-def _frames(path: Path) -> list[dict[str, Any]]:
-    frames: list[dict[str, Any]] = read_json(path)["frames"]
-    return frames
+    return Cameras(intrinsics, poses)
 
 
 def _nerfstudio_pose(frame: dict[str, Any], place: int) -> tuple[int, NDArray[np.float64]]:
     numbers = _NUMBER.findall(Path(frame.get("file_path", "")).stem)
-    pose = _pose(frame["transform_matrix"])
-    return int(numbers[-1]) if numbers else place, pose @ _FROM_OPENGL
+    return int(numbers[-1]) if numbers else place, _pose(frame["transform_matrix"]) @ _FROM_OPENGL
 
 
 def _from_folder(folder: Path, size: tuple[int, int]) -> Cameras:

@@ -259,8 +259,8 @@ def load_model(model: str, weights: WeightsFile) -> "VideoDepthModel":
     from vda.network.model import build_model
 
     state = checkpoints.load_state_dict(weights.path)
-    checkpoints.require_fit(model, weights.path, state)
     network = build_model(model)
+    checkpoints.require_fit(weights.path, state, model, network.state_dict())
     network.load_state_dict(state, strict=True)
     return network
 
@@ -274,8 +274,9 @@ def verify(path: Path) -> Verification:
     checkpoints.require_finite(path, state)
     fits = checkpoints.models_that_fit(state)
     if not fits:
+        compared = checkpoints.difference(checkpoints.expected_shapes(DEFAULT), state)
         raise WeightsError(
-            f"{path} fits none of the models: {checkpoints.difference(DEFAULT, state)} from {DEFAULT}.",
+            f"{path} fits none of the models; against {DEFAULT}: {compared}.",
             f"Give a checkpoint of one of: {', '.join(CHECKPOINTS)}.",
         )
     sha256 = _hash(path)
