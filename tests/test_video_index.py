@@ -76,6 +76,12 @@ def test_damaged_packet_costs_its_frame_and_is_said(tmp_path: Path, cache: Path)
     assert "damaged" in " ".join(index.notes)
 
 
+def test_count_of_a_damaged_video_does_not_depend_on_threads(tmp_path: Path, cache: Path) -> None:
+    path = clips.make_clip(tmp_path / "a.mp4", range(60), codec="libsvtav1", options={"g": "20", "preset": "12"})
+    clips.damage(path, 20)
+    assert len(index_frames(probe(path), cache_dir=cache)) == _decodable(path)
+
+
 @pytest.mark.parametrize("ending", ["mp4", "flv", "mkv"])
 def test_cut_off_video_gives_every_frame_up_to_the_break(tmp_path: Path, cache: Path, ending: str) -> None:
     fast = {"movflags": "+faststart"} if ending == "mp4" else {}
@@ -94,6 +100,7 @@ def _decodable(path: Path) -> int:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"
+        stream.codec_context.thread_count = 1
         for packet in container.demux(stream):
             try:
                 count += len(packet.decode())
@@ -165,6 +172,13 @@ def test_trusted_container_gives_the_same_times_without_decoding(tmp_path: Path,
     trusted = index_frames(info, trust_container=True, cache_dir=cache)
     assert (counted.source, trusted.source) == ("decoded", "container")
     assert np.array_equal(trusted.pts, counted.pts)
+
+
+def test_trusted_container_leaves_out_what_an_edit_list_hides(tmp_path: Path, cache: Path) -> None:
+    whole = clips.make_clip(tmp_path / "whole.mp4", range(40), options=OPEN_GROUPS)
+    path = clips.remux(whole, tmp_path / "edited.mp4", shift_frames=-17)
+    index = index_frames(probe(path), trust_container=True, cache_dir=cache)
+    assert _numbers(path, index) == list(range(17, 40))
 
 
 def test_trusted_container_of_strung_recordings_keeps_their_order(tmp_path: Path, cache: Path) -> None:

@@ -30,12 +30,11 @@ def _open_container(path: Path) -> InputContainer:
     """Open ``path``, or raise the ``VideoError`` that says why it cannot be opened."""
     if not path.exists():
         raise VideoError(f"There is no file {path}.", "Check the path of the video.")
-    if path.is_dir():
-        raise VideoError(f"{path} is a folder, not a video.", "Give the path of one video file.")
+    if not path.is_file():
+        raise VideoError(f"{path} is a folder or a device, not a file.", "Give the path of one video file.")
+    if path.stat().st_size == 0:
+        raise VideoError(f"{path} is empty.", "Copy or download the video again.")
     try:
-        size = path.stat().st_size
-        if size == 0:
-            raise VideoError(f"{path} is empty.", "Copy or download the video again.")
         # The prefix keeps a colon in the name from being read as a network protocol.
         return av.open(f"file:{path}", metadata_errors="replace")
     except (av.FFmpegError, OSError) as error:

@@ -110,9 +110,10 @@ def index_frames(
 ) -> FrameIndex:
     """Count and time the frames of ``info``'s stream, or find that in the cache.
 
-    Every frame is decoded once; with ``trust_container`` only the packets are listed, which takes milliseconds but
-    may list places that yield no picture. ``cache_dir`` None is ``$XDG_CACHE_HOME/vda``. ``progress`` is called
-    with the count so far. Raises ``VideoError`` if there is not one frame.
+    Every frame is decoded once, a damaged video's twice, so that ``progress``, which is called with the count so
+    far, may begin again. With ``trust_container`` only the packets are listed: that takes milliseconds, but some
+    places may yield no picture, and near damage the pictures may differ between numbers of threads. ``cache_dir``
+    None is ``$XDG_CACHE_HOME/vda``. Raises ``VideoError`` if there is not one frame.
     """
     cached = _cache_file(info, trust_container, cache_dir)
     with suppress(InputError):  # absent or unreadable: count
@@ -120,16 +121,14 @@ def index_frames(
         if progress:
             progress(len(index))
         return index
-    index = _list_packets(info) if trust_container else _decode_all(info, progress or (lambda _count: None))
+    if trust_container:
+        index = _list_packets(info)
+        empty = f"The container of {info.path} stores no frame times.", "Leave out --trust-container."
+    else:
+        index = _decode_all(info, progress or (lambda _count: None))
+        empty = f"Not one frame of {info.path} decodes.", "Check that the file is whole, or copy it again."
     if len(index) == 0:
-        raise VideoError(
-            f"Not one frame of {info.path} decodes."
-            if index.source == "decoded"
-            else f"The container of {info.path} stores no frame times.",
-            "Check that the file is whole, or copy it again."
-            if index.source == "decoded"
-            else "Have the frames counted: leave out --trust-container.",
-        )
+        raise VideoError(*empty)
     with suppress(StorageError):  # a cache that cannot be written costs time in the next run, never a result
         index.save(cached)
     return index

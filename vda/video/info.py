@@ -2,8 +2,8 @@
 
 Convention for rotation: ``rotation_deg`` is how far the stored picture has to be turned *clockwise* to stand
 upright (0, 90, 180 or 270); ``width`` and ``height`` are the upright picture's. Non-square pixels are left as they
-are stored. Of several video streams the one FFmpeg calls best is taken. This file does not know how many frames
-decode: see ``index``.
+are stored, and mirroring is not applied. Of several video streams the one FFmpeg calls best is taken. This file
+does not know how many frames decode: see ``index``.
 """
 
 import dataclasses

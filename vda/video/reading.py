@@ -63,14 +63,15 @@ def read_frame_list(
 
     Only these are converted to RGB. Rising indices are read in one go, but for leaps over key frames.
     """
-    for position in indices:
+    wanted = [int(position) for position in indices]
+    for position in wanted:
         if not 0 <= position < len(index):
             raise _outside(info, index, str(position))
     _check_identity(info)
     first = 0
-    for last in range(1, len(indices) + 1):
-        if last == len(indices) or _worth_a_seek(index, indices[last - 1], indices[last]):
-            yield from _read_run(info, index, indices[first:last], threads)
+    for last in range(1, len(wanted) + 1):
+        if last == len(wanted) or _worth_a_seek(index, wanted[last - 1], wanted[last]):
+            yield from _read_run(info, index, wanted[first:last], threads)
             first = last
 
 
