@@ -290,6 +290,16 @@ def test_smoothing_finds_the_velocity_and_bridges_what_was_not_seen(tmp_path: Pa
     assert middle["vda_speed"] == pytest.approx(2.5, abs=0.5)
 
 
+def test_frames_between_records_are_bridged_at_the_tracks_own_step(tmp_path: Path) -> None:
+    depth = walk_depth(tmp_path / "depth", 30)
+    content = moving([0, 1, 2, 3, 4, 8, 9, 10, 11])
+    _, out = run(tmp_path, content, depth, motion=Motion(), times_fps=10.0)
+    bridges = out["metadata"]["vda_bridges"]
+    assert [(bridge["frame"], bridge["track_id"]) for bridge in bridges] == [(5, 1), (6, 1), (7, 1)]
+    assert bridges[1]["vda_position_smoothed"]["x"] == pytest.approx(-2.0 + 6 * 0.15, abs=0.15)
+    assert bridges[1]["vda_position_smoothed"]["z"] == pytest.approx(6.0 + 6 * 0.2, rel=0.03)
+
+
 def test_velocities_follow_the_videos_own_clock(tmp_path: Path) -> None:
     """The frames 10 to 19 are shown twice as slowly: there the same steps are half the speed."""
     scene = write_scene(tmp_path / "scene", BROWN.width, BROWN.height)

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vda.errors import UsageError
-from vda.tracks import Enriched, Skip, Tracks
+from vda.tracks import Bridge, Enriched, Skip, Tracks
 
 Values = NDArray[np.float64]
 
 _LEAST_SPREAD = 0.005
 _PIXEL_NOISE = 1.0
 _FIRST_SPEED = 10.0
+_FIRST_DOUBT = 100.0
 _AXES = 3
 
 
@@ -38,8 +39,9 @@ def smooth(tracks: Tracks, enriched: Enriched, times_s: Values, focal_px: float,
     """Fill in ``enriched.smoothed``, ``velocity`` and ``bridged``; return, in sentences, what was left out.
 
     ``times_s`` [frames] is when each frame is shown, in seconds. Records between measured ones that have no
-    position of their own get one (``bridged``). Raises ``UsageError`` where FilterPy is missing or positions have
-    no metres.
+    position of their own get one (``bridged``), and so do frames in which the track has no record (``bridges``),
+    at the step in which it has records elsewhere. Raises ``UsageError`` where FilterPy is missing or positions
+    have no metres.
     """
     if enriched.relative:
         raise UsageError("Without metres there is no velocity.", "Calibrate the depth, or leave --smooth out.")
@@ -52,7 +54,7 @@ def smooth(tracks: Tracks, enriched: Enriched, times_s: Values, focal_px: float,
         single, repeated = _one_per_frame(tracks.frame, enriched.skip, rows)
         twice += repeated
         for run in _runs(enriched, single, times_s[tracks.frame[single]], motion.max_gap_s):
-            _smooth_run(enriched, run, times_s[tracks.frame[run]], focal_px, motion)
+            _smooth_run(tracks, enriched, run, times_s, focal_px, motion)
     return _left_out(tracks, twice, int((~in_time).sum()))
 
 
@@ -94,30 +96,51 @@ def _runs(
             yield rows[part[0] : part[-1] + 1]
 
 
-def _smooth_run(enriched: Enriched, run: NDArray[np.intp], times: Values, focal_px: float, motion: Motion) -> None:
-    """Smooth one stretch. State: x, vx, y, vy, z, vz; the first step predicts nothing (no time has passed)."""
+def _smooth_run(
+    tracks: Tracks,
+    enriched: Enriched,
+    run: NDArray[np.intp],
+    times_s: Values,
+    focal_px: float,
+    motion: Motion,
+) -> None:
+    """Smooth one stretch, and keep what is found at its records and at the frames between them."""
+    frames = tracks.frame[run]
+    step = max(1, int(np.median(np.diff(frames))))
+    nodes = np.union1d(frames, np.arange(frames[0], frames[-1] + 1, step))
+    seen: list[Values | None] = [None] * len(nodes)
+    errors = [np.eye(_AXES)] * len(nodes)
+    for row, node in zip(run, np.searchsorted(nodes, frames), strict=True):
+        if enriched.skip[row] == Skip.NONE:
+            seen[node] = enriched.position[row]
+            errors[node] = _noise(enriched.position[row], enriched.spread[row], focal_px)
+    states = _smoothed(seen, errors, times_s[nodes], motion)
+    places = np.searchsorted(nodes, frames)
+    if enriched.smoothed is not None and enriched.velocity is not None and enriched.bridged is not None:
+        enriched.smoothed[run], enriched.velocity[run] = states[places, ::2], states[places, 1::2]
+        enriched.bridged[run] = enriched.skip[run] != Skip.NONE
+    name = tracks.track_names[tracks.track[run[0]]] if tracks.track[run[0]] >= 0 else None
+    for node in np.setdiff1d(np.arange(len(nodes)), places):
+        enriched.bridges.append(Bridge(int(nodes[node]), name, states[node, ::2], states[node, 1::2]))
+
+
+def _smoothed(seen: list[Values | None], errors: list[Values], times: Values, motion: Motion) -> Values:
+    """States [n, 6] (x, vx, y, vy, z, vz) at ``times``. The first step predicts nothing: no time has passed."""
     filters, noise = _filterpy()
-    position, known = enriched.position[run], enriched.skip[run] == Skip.NONE
     steps = np.diff(times, prepend=times[0]).clip(min=0)
     transitions = [np.kron(np.eye(_AXES), np.array([[1.0, step], [0.0, 1.0]])) for step in steps]
     drift = [noise(dim=2, dt=float(step), var=motion.acceleration**2, block_size=_AXES) for step in steps]
     kalman = filters(dim_x=2 * _AXES, dim_z=_AXES)
     kalman.H = np.kron(np.eye(_AXES), np.array([[1.0, 0.0]]))
-    kalman.x = np.kron(position[0], [1.0, 0.0])
-    errors = [_noise(position[i], enriched.spread[run[i]], focal_px) for i in range(len(run))]
-    kalman.P = np.kron(np.eye(_AXES), np.diag([0.0, _FIRST_SPEED**2])) + kalman.H.T @ errors[0] @ kalman.H * 1e2
-    seen = [place if there else None for place, there in zip(position, known, strict=True)]
+    kalman.x = kalman.H.T @ seen[0]
+    speed = np.kron(np.eye(_AXES), np.diag([0.0, _FIRST_SPEED**2]))
+    kalman.P = speed + _FIRST_DOUBT * kalman.H.T @ errors[0] @ kalman.H
     means, covariances, _, _ = kalman.batch_filter(seen, Fs=transitions, Qs=drift, Rs=errors)
-    states = kalman.rts_smoother(means, covariances, Fs=transitions, Qs=drift)[0]
-    if enriched.smoothed is not None and enriched.velocity is not None and enriched.bridged is not None:
-        enriched.smoothed[run], enriched.velocity[run] = states[:, ::2], states[:, 1::2]
-        enriched.bridged[run] = ~known
+    return np.asarray(kalman.rts_smoother(means, covariances, Fs=transitions, Qs=drift)[0], np.float64)
 
 
 def _noise(position: Values, spread: float, focal_px: float) -> Values:
     """Covariance [3, 3] of a position: its depth's spread along the ray, and a pixel across."""
-    if np.isnan(position[0]):
-        return np.eye(_AXES)
     along = position * max(spread / position[2], _LEAST_SPREAD)
     across = (_PIXEL_NOISE * position[2] / focal_px) ** 2
     return np.outer(along, along) + across * np.diag([1.0, 1.0, 0.0])

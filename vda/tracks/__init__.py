@@ -11,7 +11,7 @@ from types import ModuleType
 from vda.errors import InputError
 from vda.files import write_json
 from vda.tracks import classic, coco, flat, mot, ultralytics
-from vda.tracks.enriched import Enriched
+from vda.tracks.enriched import Bridge, Enriched
 from vda.tracks.jsonstream import stream
 from vda.tracks.records import Asked, Record, Skip, Source, Tracks, collect
 from vda.tracks.table import write_table
@@ -20,6 +20,7 @@ from vda.tracks.textfiles import read_lines
 __all__ = [
     "FORMATS",
     "Asked",
+    "Bridge",
     "Enriched",
     "Record",
     "Skip",

@@ -16,13 +16,26 @@ from vda.tracks.records import Skip
 _SIGNIFICANT_DIGITS = 7
 
 
+@dataclass(frozen=True)
+class Bridge:
+    """Where a track was in a frame in which it has no record: ``position`` and ``velocity`` [3]."""
+
+    frame: int
+    track: Any
+    position: NDArray[np.float64]
+    velocity: NDArray[np.float64]
+
+    def fields(self) -> dict[str, Any]:
+        return {"frame": self.frame, "track_id": self.track, **_motion(self.position, self.velocity, True)}
+
+
 @dataclass
 class Enriched:
     """One row a record, NaN where ``skip`` says why there is nothing.
 
     ``depth`` and ``spread`` float64 [N], ``share`` [N] of valid pixels, ``position`` [N, 3] in camera coordinates:
     metres, or without unit where ``relative``. With smoothing: ``smoothed`` [N, 3], ``velocity`` [N, 3] (a second)
-    and ``bridged`` [N], whether the record had no position of its own.
+    and ``bridged`` [N], whether the record had no position of its own; ``bridges`` are for frames without record.
     """
 
     depth: NDArray[np.float64]
@@ -34,6 +47,7 @@ class Enriched:
     smoothed: NDArray[np.float64] | None = None
     velocity: NDArray[np.float64] | None = None
     bridged: NDArray[np.bool_] | None = None
+    bridges: list[Bridge] = field(default_factory=list)
     about: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -55,6 +69,7 @@ class Enriched:
             "vda_skipped": sum(skipped.values()),
             "vda_skipped_reasons": skipped,
             **{f"vda_{name}": value for name, value in self.about.items()},
+            **({"vda_bridges": [bridge.fields() for bridge in self.bridges]} if self.bridges else {}),
         }
 
     def fields(self, row: int) -> dict[str, Any]:
