@@ -50,7 +50,7 @@ def video_facts(info: VideoInfo, index: FrameIndex) -> dict[str, object]:
     return {
         "input_path": str(info.path),
         "total_frames": len(index),
-        "fps": float(info.fps),
+        "fps": float(index.frame_rate(info.fps)),
         "width": info.width,
         "height": info.height,
         "duration_seconds": index.duration_s,

@@ -56,6 +56,7 @@ class ClipWriter:
         self._threads = threads
         self._shape: tuple[int, ...] | None = None
         self._last_pts: int | None = None
+        self._offset = 0
 
     def __enter__(self) -> "ClipWriter":
         with self._translated_errors(), ExitStack() as on_error:
@@ -78,7 +79,8 @@ class ClipWriter:
     def write(self, picture: np.ndarray, pts: int | None = None) -> None:
         """Append ``picture``, shown at ``pts * time_base`` seconds, or one frame after the last where None.
 
-        A file's times must rise: a ``pts`` that repeats or steps back is moved to just after the last.
+        A file's times must rise: a ``pts`` that repeats or steps back, as where recordings were strung together,
+        is shown one frame after the last, and those behind it keep their distance to it.
         """
         if self._shape is None:
             self._set_size(picture)
@@ -122,11 +124,13 @@ class ClipWriter:
         self._stream.width = width + self._padding[1][1]
 
     def _next_pts(self, pts: int | None) -> int:
-        if self._last_pts is None:
-            self._last_pts = pts or 0
-        else:
-            self._last_pts = self._last_pts + self._step if pts is None else max(pts, self._last_pts + 1)
-        return self._last_pts
+        following = 0 if self._last_pts is None else self._last_pts + self._step
+        shown = following if pts is None else pts + self._offset
+        if pts is not None and self._last_pts is not None and shown <= self._last_pts:
+            self._offset = following - pts
+            shown = following
+        self._last_pts = shown
+        return shown
 
     def _frame(self, picture: np.ndarray) -> VideoFrame:
         if any(after for _, after in self._padding):
