@@ -100,15 +100,14 @@ def _unit(vectors: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Surface:
-    """The points that N pixels see: world positions and unit normals (3 x float32 [N]), material and pattern."""
+    """What N pixels see: where it is from the eye, unit normals and reflected share of light, float32 [3, N] each;
+    gloss and light of its own, [N] each."""
 
-    position: Tensor  # [3, N]
-    normal: Tensor  # [3, N]
-    towards_eye: Tensor  # [3, N]
-    albedo: Tensor  # [3, N]
+    from_eye: Tensor
+    normal: Tensor
+    albedo: Tensor
     gloss: Tensor
     emission: Tensor
-    depth: Tensor
 
 
 class Shader:
@@ -128,52 +127,41 @@ class Shader:
 
     def colours(self, hits: Hits, views: list[View], times: list[float], turns: Tensor) -> Tensor:
         """Linear light float32 [F, H, W, 3]; ``turns`` float32 [F, P, 9] is world from unit part for normals."""
-        frames, height, width = hits.depth.shape
+        _, height, width = hits.depth.shape
         columns, rows = normalised_axes(views[0].intrinsics, self._device)
         x, y = columns.repeat(height), rows.repeat_interleave(width)
         images = []
-        for index in range(frames):
-            pose = torch.tensor(views[index].camera_to_world, dtype=torch.float32, device=self._device)
+        for index, view in enumerate(views):
+            pose = torch.tensor(view.camera_to_world, dtype=torch.float32, device=self._device)
             ray = pose[:3, 0:1] * x + pose[:3, 1:2] * y + pose[:3, 2:3]
             image = torch.empty_like(ray)
-            blank = hits.part[index].view(-1) < 0
-            seen, unseen = (torch.nonzero(mask).squeeze(1) for mask in (~blank, blank))
+            part = hits.part[index].view(-1)
+            seen, unseen = (torch.nonzero(mask).squeeze(1) for mask in (part >= 0, part < 0))
             if len(unseen):
                 image[:, unseen] = self._sky(ray.index_select(1, unseen))
             if len(seen):
-                surface = self._surface(hits, index, seen, ray, pose, turns[index], x, y, views[index])
-                image[:, seen] = self._lit(surface, ray.index_select(1, seen), times[index])
+                part, depth, ray, x_seen, y_seen = (
+                    values.index_select(-1, seen) for values in (part, hits.depth[index].view(-1), ray, x, y)
+                )
+                own_ray = hits.rays[index].T.contiguous().index_select(1, part)
+                local = own_ray[0:3] + depth * (own_ray[3:6] + x_seen * own_ray[6:9] + y_seen * own_ray[9:12])
+                turn = turns[index].T.contiguous().index_select(1, part)
+                surface = self._surface(part, local, turn, depth, ray, 1 / view.intrinsics.fx)
+                image[:, seen] = self._lit(surface, pose[:3, 3:4], times[index])
             images.append(image)
-        return torch.stack(images).view(frames, 3, height, width).permute(0, 2, 3, 1)
+        return torch.stack(images).view(-1, 3, height, width).permute(0, 2, 3, 1)
 
     def _surface(
-        self,
-        hits: Hits,
-        index: int,
-        seen: Tensor,
-        ray: Tensor,
-        pose: Tensor,
-        turns: Tensor,
-        x: Tensor,
-        y: Tensor,
-        view: View,
+        self, part: Tensor, local: Tensor, turn: Tensor, depth: Tensor, ray: Tensor, pixel: float
     ) -> Surface:
-        part = hits.part[index].view(-1).index_select(0, seen)
-        depth = hits.depth[index].view(-1).index_select(0, seen)
-        line = hits.rays[index].T.contiguous().index_select(1, part)
-        direction = line[3:6] + x.index_select(0, seen) * line[6:9] + y.index_select(0, seen) * line[9:12]
-        local = line[0:3] + depth * direction
-        own = normals(self._materials.shapes.index_select(0, part), tuple(local.unbind(0)))
-        matrix = turns.T.contiguous().index_select(1, part)
-        normal = torch.stack([sum(matrix[3 * i + j] * own[j] for j in range(3)) for i in range(3)])
-        normal, ray = _unit(normal), ray.index_select(1, seen)
-        towards_eye = -_unit(ray)
-        facing = _dot(normal, towards_eye).clamp(0.05, 1)
-        footprint = depth / view.intrinsics.fx / facing.sqrt()
+        """What is at points ``local`` [3, N] of the parts; ``pixel`` is a pixel's size at depth 1."""
+        own = normals(self._materials.shapes.index_select(0, part), (local[0], local[1], local[2]))
+        axes = (turn[3 * i] * own[0] + turn[3 * i + 1] * own[1] + turn[3 * i + 2] * own[2] for i in range(3))
+        normal = _unit(torch.stack(tuple(axes)))
+        facing = (_dot(normal, ray) / _dot(ray, ray).sqrt()).abs().clamp(0.05, 1)
         table = self._materials.table.index_select(1, part)
-        albedo = self._albedo(part, table, local, own, footprint)
-        position = pose[:3, 3:4] + depth * ray
-        return Surface(position, normal, towards_eye, albedo, table[14], table[16], depth)
+        albedo = self._albedo(part, table, local, own, depth * pixel / facing.sqrt())
+        return Surface(depth * ray, normal, albedo, gloss=table[14], emission=table[16])
 
     def _albedo(
         self, part: Tensor, table: Tensor, local: Tensor, own: tuple[Tensor, ...], footprint: Tensor
@@ -201,20 +189,22 @@ class Shader:
         v = torch.where((flat & top) | cap, z, y)
         return u + table[3], v + table[4]
 
-    def _lit(self, surface: Surface, ray: Tensor, time_s: float) -> Tensor:
-        light = self._light
+    def _lit(self, surface: Surface, eye: Tensor, time_s: float) -> Tensor:
+        """Light that reaches the eye at ``eye`` [3, 1] from the surface, [3, N]."""
+        light, position = self._light, surface.from_eye + eye
         up = (0.5 - 0.5 * surface.normal[1]).unsqueeze(0)
         above, below = (self._column(colour) for colour in (light.above, light.below))
-        total = torch.lerp(below, above, up) * self._openness(surface.position)
-        shade = self._lamp_light(light.key, surface)
-        lit, shine = (term * self._unshadowed(surface, time_s) for term in shade)
-        total, gleam = total + lit, shine
-        for lamp in light.fills:
-            lit, shine = self._lamp_light(lamp, surface)
-            total, gleam = total + lit, gleam + shine
+        total = torch.lerp(below, above, up) * self._openness(position)
+        length = _dot(surface.from_eye, surface.from_eye).sqrt()
+        gleam = torch.zeros_like(total)
+        for lamp in (light.key, *light.fills):
+            diffuse, shine = self._lamp_light(lamp, surface, position, length)
+            if lamp is light.key:
+                arriving = self._unshadowed(position, surface.normal, time_s)
+                diffuse, shine = diffuse * arriving, shine * arriving
+            total, gleam = total + diffuse, gleam + shine
         colour = surface.albedo * (total + surface.emission) + surface.gloss * gleam
         if np.isfinite(light.haze_m):
-            length = surface.depth * ray.square().sum(dim=0).sqrt()
             colour = torch.lerp(self._column(light.sky.horizon), colour, torch.exp(-length / light.haze_m))
         return colour
 
@@ -233,23 +223,22 @@ class Shader:
                     open_ = open_ * (1 - 0.3 * torch.exp(-(sign * (position[axis] - bound)).clamp(min=0) / 0.3))
         return open_
 
-    def _lamp_light(self, lamp: Lamp, surface: Surface) -> tuple[Tensor, Tensor]:
+    def _lamp_light(self, lamp: Lamp, surface: Surface, position: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
         """Diffuse light and mirror-like shine that arrive from a lamp, [3, N] each, shadows left aside."""
-        place_ = torch.tensor(lamp.position, dtype=torch.float32, device=self._device).unsqueeze(1)
-        to_lamp = place_ - surface.position
-        distance = to_lamp.square().sum(dim=0).sqrt()
+        to_lamp = torch.tensor(lamp.position, dtype=torch.float32, device=self._device).unsqueeze(1) - position
+        distance = _dot(to_lamp, to_lamp).sqrt()
         to_lamp = to_lamp / distance
         colour = self._column(lamp.colour)
         if lamp.fades:
             reach = float(np.linalg.norm(lamp.focus - lamp.position))
             colour = colour * (2 / (1 + (distance / reach) ** 2))
         diffuse = colour * _dot(surface.normal, to_lamp).clamp(min=0)
-        shine = _dot(surface.normal, _unit(to_lamp + surface.towards_eye)).clamp(min=0)
+        shine = _dot(surface.normal, _unit(to_lamp - surface.from_eye / length)).clamp(min=0)
         for _ in range(5):
             shine = shine * shine
         return diffuse, colour * shine
 
-    def _unshadowed(self, surface: Surface, time_s: float) -> Tensor:
+    def _unshadowed(self, position: Tensor, normal: Tensor, time_s: float) -> Tensor:
         """Share of the key lamp's light that arrives, float32 [N], with soft edges."""
         lamp, view = self._light.key, self._lamp_view
         map_ = self._still_shadow
@@ -259,7 +248,7 @@ class Shader:
         distance = float(np.linalg.norm(lamp.focus - lamp.position))
         texel = 2 * lamp.spread * distance / SHADOW_SIZE
         # Lifting the point off its surface by two texels keeps it from shadowing itself.
-        lifted = surface.position + surface.normal * (2 * texel)
+        lifted = position + normal * (2 * texel)
         turn, eye = pose[:3, :3].T, pose[:3, :3].T @ pose[:3, 3]
         seen = [_dot(lifted, turn[axis].float()) - eye[axis].float() for axis in range(3)]
         focal, middle = view.intrinsics.fx, view.intrinsics.cx

@@ -5,11 +5,14 @@ index. This file does not know the scene.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
+
+Picture = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -31,23 +34,24 @@ class Sins:
 
 def sample_sins(rng: Generator) -> Sins:
     """A random camera: mostly a decent one, sometimes a poor one."""
+    red, green, blue = (float(gain) for gain in np.exp(rng.normal(0, 0.06, 3)))
     return Sins(
         exposure=float(np.exp(rng.normal(0, 0.25))),
         exposure_swing=float(rng.choice([0.0, 0.0, rng.uniform(0.05, 0.4)])),
         swing_hz=float(rng.uniform(0.05, 0.6)),
-        white_balance=tuple(float(g) for g in np.exp(rng.normal(0, 0.06, 3))),
+        white_balance=(red, green, blue),
         gamma=float(rng.uniform(1.9, 2.6)),
         contrast=float(rng.uniform(-0.2, 0.6)),
         vignette=float(rng.choice([0.0, rng.uniform(0, 0.6)])),
         blur_px=float(rng.choice([0.4, rng.uniform(0.3, 0.8), rng.uniform(0.5, 1.4)])),
         shutter_s=float(rng.choice([0.0, rng.uniform(0.002, 0.02)])),
         noise=float(rng.choice([0.003, rng.uniform(0, 0.015), rng.uniform(0, 0.04)])),
-        quality=int(rng.choice([0, rng.integers(60, 96), rng.integers(25, 70)])),
+        quality=int(rng.choice([0, int(rng.integers(60, 96)), int(rng.integers(25, 70))])),
     )
 
 
 def develop(
-    linear: NDArray[np.float32], sins: Sins, seed: int, frame: int, time_s: float, flow_px: tuple[float, float]
+    linear: Picture, sins: Sins, seed: int, frame: int, time_s: float, flow_px: tuple[float, float]
 ) -> NDArray[np.uint8]:
     """The picture such a camera takes, uint8 [H, W, 3].
 
@@ -58,7 +62,7 @@ def develop(
     image = linear * np.array(sins.white_balance, np.float32) * np.float32(sins.exposure * swing)
     image = _smear(image, flow_px[0] * sins.shutter_s, flow_px[1] * sins.shutter_s)
     if sins.blur_px:
-        image = cv2.GaussianBlur(image, (0, 0), sins.blur_px)
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), sins.blur_px))
     if sins.vignette:
         image *= _vignette(image.shape[0], image.shape[1], sins.vignette)[..., None]
     image = _tone(image, sins)
@@ -69,7 +73,7 @@ def develop(
     return _compress(picture, sins.quality) if sins.quality else picture
 
 
-def _smear(image: NDArray[np.float32], dx: float, dy: float) -> NDArray[np.float32]:
+def _smear(image: Picture, dx: float, dy: float) -> Picture:
     length = float(np.hypot(dx, dy))
     if length < 1:
         return image
@@ -78,15 +82,15 @@ def _smear(image: NDArray[np.float32], dx: float, dy: float) -> NDArray[np.float
     scale = min(1.0, 24 / length) / 2
     a, b = ((reach + s * scale * dx, reach + s * scale * dy) for s in (-1, 1))
     cv2.line(kernel, tuple(map(round, a)), tuple(map(round, b)), 1.0, 1)
-    return cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT)
+    return np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT))
 
 
-def _vignette(height: int, width: int, strength: float) -> NDArray[np.float32]:
+def _vignette(height: int, width: int, strength: float) -> Picture:
     y, x = np.linspace(-1, 1, height, dtype=np.float32), np.linspace(-1, 1, width, dtype=np.float32)
     return 1 - np.float32(strength) * (x[None] ** 2 + y[:, None] ** 2) / 2
 
 
-def _tone(image: NDArray[np.float32], sins: Sins) -> NDArray[np.float32]:
+def _tone(image: Picture, sins: Sins) -> Picture:
     """A film-like shoulder, then gamma, then an S-shaped curve."""
     bright = np.float32(1.25) * (1 - np.exp(np.float32(-1.3) * np.maximum(image, 0)))
     tone = np.minimum(bright, 1) ** np.float32(1 / sins.gamma)
@@ -95,4 +99,5 @@ def _tone(image: NDArray[np.float32], sins: Sins) -> NDArray[np.float32]:
 
 def _compress(picture: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     _, packed = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.ascontiguousarray(cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1])
+    decoded = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
+    return np.ascontiguousarray(decoded[..., ::-1])

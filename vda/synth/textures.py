@@ -1,22 +1,24 @@
 """Procedural patterns: a kind and a seed become a tile of weights, and many tiles an atlas with mip levels.
 
 A tile holds three weights per texel: ``first`` and ``second`` blend a material's three colours, ``shade``
-multiplies the result. So one pattern serves any colours. Tiles repeat without a seam in both directions. This
+multiplies the result. So one pattern serves any colours. Natural surfaces repeat without a seam. This
 file does not know where in the world a pattern appears: that is the material's, not the image's business.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from numpy.random import Generator
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-Field = NDArray[np.float32]
+Field = NDArray[np.floating[Any]]
 Weights = tuple[Field, Field, Field]
 
 MODULATION_SLOT = 0
@@ -71,7 +73,7 @@ def _cloudy(rng: Generator, size: int) -> Weights:
 
 def _speckle(rng: Generator, size: int) -> Weights:
     fine = rng.random((size, size), np.float32)
-    fine = cv2.GaussianBlur(fine, (0, 0), rng.uniform(0.6, 1.6), borderType=cv2.BORDER_REFLECT)
+    fine = gaussian_filter(fine, rng.uniform(0.6, 1.6), mode="wrap")
     fine = (fine - fine.mean()) / fine.std()
     return _step(fine, 0.3, 1.5), _step(fine, 2.0, 0.5), 0.9 + 0.1 * noise(rng, size, (3, 3))
 

@@ -1,0 +1,81 @@
+"""``vda synth``: a synthetic video with its ground truth."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vda.cli.options import Command, json_option, quiet_option
+
+
+class Size(click.ParamType):
+    """``WxH``, a picture's size in pixels."""
+
+    name = "WxH"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            width, height = (int(part) for part in value.lower().split("x"))
+        except ValueError:
+            self.fail(f"{value!r} is not WxH, a width and a height.", param, ctx)
+        return width, height
+
+
+@click.command(cls=Command)
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another seed, another scene."
+)
+@click.option("--frames", type=click.IntRange(min=1), default=100, show_default=True, help="How many.")
+@click.option("--size", type=Size(), default="640x360", show_default=True, help="Of the pictures.")
+@click.option("--fps", type=float, default=25.0, show_default=True, help="Frames a second.")
+@click.option(
+    "--style", help="room, table, corridor, hall, street, field, yard or abstract [default: by the seed]."
+)
+@click.option("--motion", help="still, hand, walk, drive, truck, orbit or pan [default: by the seed].")
+@click.option(
+    "--sins/--no-sins", default=True, show_default=True, help="Noise, blur, wrong exposure and the like."
+)
+@click.option("--samples", type=click.IntRange(1, 4), default=2, show_default=True, help="Squared, rays a pixel.")
+@click.option("--crf", type=click.IntRange(0, 51), default=18, show_default=True, help="H.264's quality.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda:0, ...: where to render.")
+@click.option("--overwrite", is_flag=True, help="Replace the clip that is there.")
+@quiet_option
+@json_option
+def synth(
+    out: Path,
+    seed: int,
+    frames: int,
+    size: tuple[int, int],
+    fps: float,
+    style: str | None,
+    motion: str | None,
+    sins: bool,
+    samples: int,
+    crf: int,
+    device: str,
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Make a video by arithmetic in the folder OUT, with its true depth, cameras and tracks.
+
+    Example: vda synth data/made --seed 7 --frames 100 --size 640x360
+    """
+    from vda.cli.progress import Progress
+    from vda.synth.clip import ClipSpec, write_clip
+
+    progress = Progress(quiet)
+    spec = ClipSpec(seed, frames, *size, fps, style, motion, sins)
+    progress.begin("rendering", frames)
+    truth = write_clip(
+        out, spec, device=device, samples=samples, crf=crf, overwrite=overwrite, progress=progress.at
+    )
+    progress.close()
+    summary = (
+        f"{frames} frames in {out}: {truth['style']}, camera {truth['motion']}, {len(truth['objects'])} tracks"
+    )
+    click.echo(json.dumps(truth) if as_json else summary)

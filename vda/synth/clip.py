@@ -1,0 +1,190 @@
+"""A whole synthetic clip: in memory for learning, or as files that the other commands take.
+
+    OUT/video.mp4                the pictures, H.264
+    OUT/depth/depth_000000.png   true depth, 16 bits; depth.json beside it says how many codes make a metre
+    OUT/cameras.json             intrinsics; time and pose of every frame, OpenCV axes (x right, y down, z forward)
+    OUT/transforms.json          the same for nerfstudio (OpenGL axes, pixels counted from their corner)
+    OUT/tracks.json              boxes, contact points and 3D positions, in the classic track format
+    OUT/truth.json               what was asked for; written last, so a folder that has it is whole
+
+This file does not know how pictures come about.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vda.camera import Intrinsics
+from vda.depthfiles import write_png16
+from vda.depthmap import DepthRecord, Quantizer
+from vda.errors import UsageError
+from vda.files import write_json
+from vda.synth.render import RenderedFrame, render_frames
+from vda.synth.scenes import Scene, sample_scene
+from vda.synth.things import Array
+from vda.synth.truth import Tracker
+from vda.video import ClipWriter
+
+# Rooms fit into 65 m, so millimetres do; outdoors 256 codes a metre reach 256 m, as KITTI's do.
+CODES_PER_METRE_INDOORS = 1000
+CODES_PER_METRE_OUTDOORS = 256
+# From the camera's axes here to OpenGL's, which looks along -z with y up.
+_TO_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class ClipSpec:
+    """Everything that a clip follows from. ``style`` and ``motion`` are drawn at random if None; without
+    ``sins`` the camera is perfect. Raises ``UsageError`` where there can be no such clip."""
+
+    seed: int
+    frames: int
+    width: int = 640
+    height: int = 360
+    fps: float = 25.0
+    style: str | None = None
+    motion: str | None = None
+    sins: bool = True
+
+    def __post_init__(self) -> None:
+        if min(self.frames, self.width, self.height) < 1 or not self.fps > 0 or self.seed < 0:
+            raise UsageError(
+                f"There is no clip of {self.frames} frames of {self.width} x {self.height} at {self.fps:g} "
+                f"a second from seed {self.seed}.",
+                "Give numbers above zero, and a seed of zero or more.",
+            )
+
+    def scene(self) -> Scene:
+        """The scene, sampled anew."""
+        return sample_scene(self.seed, self.frames / self.fps, self.style, self.motion, self.sins)
+
+
+@dataclass(frozen=True)
+class RenderedClip:
+    """``rgb`` uint8 [T, H, W, 3]; ``depth_m`` float32 [T, H, W], infinity for sky; ``camera_to_world`` float64
+    [T, 4, 4]."""
+
+    rgb: NDArray[np.uint8]
+    depth_m: NDArray[np.float32]
+    camera_to_world: Array
+    intrinsics: Intrinsics
+    scene: Scene
+
+
+def render_clip(spec: ClipSpec, device: str | torch.device = "cpu", samples: int = 1) -> RenderedClip:
+    """Render all frames of a clip into memory."""
+    scene = spec.scene()
+    frames = list(_frames(spec, scene, device, samples))
+    return RenderedClip(
+        np.stack([frame.rgb for frame in frames]),
+        np.stack([frame.depth_m for frame in frames]),
+        np.stack([frame.camera_to_world for frame in frames]),
+        scene.intrinsics(spec.width, spec.height),
+        scene,
+    )
+
+
+def _frames(spec: ClipSpec, scene: Scene, device: str | torch.device, samples: int) -> Iterable[RenderedFrame]:
+    indices = range(spec.frames)
+    return render_frames(scene, indices, spec.width, spec.height, fps=spec.fps, device=device, samples=samples)
+
+
+def write_clip(
+    out: Path,
+    spec: ClipSpec,
+    *,
+    device: str | torch.device = "cpu",
+    samples: int = 2,
+    crf: int = 18,
+    overwrite: bool = False,
+    progress: Callable[[int], None] = lambda done: None,
+) -> dict[str, Any]:
+    """Write the clip and its truth into the folder ``out`` (see above) and return what ``truth.json`` says.
+
+    ``crf`` is H.264's quality, 0 to 51, lower is better; ``samples`` as ``render_frames``. Raises ``UsageError``
+    if there is a finished clip and ``overwrite`` is not given, ``StorageError`` if the disk refuses.
+    """
+    if (out / "truth.json").exists() and not overwrite:
+        raise UsageError(f"{out} holds a synthetic clip already.", "Give another folder, or --overwrite.")
+    (out / "truth.json").unlink(missing_ok=True)
+    scene = spec.scene()
+    intrinsics = scene.intrinsics(spec.width, spec.height)
+    codes = CODES_PER_METRE_OUTDOORS if scene.outdoors else CODES_PER_METRE_INDOORS
+    quantizer = Quantizer.per_metre(codes)
+    tracker = Tracker(scene, intrinsics, [index / spec.fps for index in range(spec.frames)])
+    poses: list[Array] = []
+    tracks: list[dict[str, Any]] = []
+    options = {"crf": str(crf), "preset": "slow"}
+    with ClipWriter(out / "video.mp4", fps=Fraction(spec.fps), options=options) as writer:
+        for frame in _frames(spec, scene, device, samples):
+            writer.write(frame.rgb)
+            write_png16(out / "depth" / f"depth_{frame.index:06d}.png", quantizer.encode(frame.depth_m))
+            poses.append(frame.camera_to_world)
+            tracks += tracker.records(frame)
+            progress(frame.index + 1)
+    DepthRecord(quantizer, spec.frames, spec.width, spec.height, "synth", asdict(spec)).write(
+        out / "depth/depth.json"
+    )
+    write_cameras(out, intrinsics, poses, spec.fps)
+    write_json(out / "tracks.json", track_file(spec, intrinsics, tracker, tracks))
+    truth = asdict(spec) | {
+        "style": scene.style,
+        "motion": scene.motion,
+        "codes_per_metre": codes,
+        "horizontal_fov_deg": scene.horizontal_fov_deg,
+        "objects": tracker.objects(),
+    }
+    write_json(out / "truth.json", truth)
+    return truth
+
+
+def track_file(
+    spec: ClipSpec, intrinsics: Intrinsics, tracker: Tracker, tracks: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """The classic track file's content."""
+    return {
+        "metadata": {
+            "source": f"vda synth --seed {spec.seed}",
+            "fps": spec.fps,
+            "width": spec.width,
+            "height": spec.height,
+            "frames": spec.frames,
+            "objects": tracker.objects(),
+        },
+        "intrinsics": _intrinsics_json(intrinsics),
+        "tracks": tracks,
+    }
+
+
+def _intrinsics_json(camera: Intrinsics) -> dict[str, float]:
+    return {name: getattr(camera, name) for name in ("width", "height", "fx", "fy", "cx", "cy")}
+
+
+def write_cameras(out: Path, camera: Intrinsics, poses: list[Array], fps: float) -> None:
+    """Write ``cameras.json`` and ``transforms.json``; ``poses`` are camera to world, [4, 4] each."""
+    times = [index / fps for index in range(len(poses))]
+    own = [
+        {"frame": index, "time_s": time, "camera_to_world": pose.tolist()}
+        for index, (time, pose) in enumerate(zip(times, poses, strict=True))
+    ]
+    write_json(out / "cameras.json", _intrinsics_json(camera) | {"poses": own})
+    shared = {
+        "camera_model": "OPENCV",
+        "w": camera.width,
+        "h": camera.height,
+        "fl_x": camera.fx,
+        "fl_y": camera.fy,
+        "cx": camera.cx + 0.5,
+        "cy": camera.cy + 0.5,
+    }
+    frames = [
+        {"file_path": f"images/frame_{index:06d}.png", "transform_matrix": (pose @ _TO_OPENGL).tolist()}
+        for index, pose in enumerate(poses)
+    ]
+    write_json(out / "transforms.json", shared | {"frames": frames})
