@@ -1,0 +1,76 @@
+"""Raw windows on disk: whole or absent, small, and near enough to what the network gave."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vda.errors import StorageError
+from vda.rawwindows import open_raw_window, write_raw_window
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    low=st.floats(-1e3, 1e3),
+    spread=st.sampled_from([0.0, 1e-4, 1.0, 80.0, 1e4]),
+    height=st.integers(1, 9),
+    width=st.integers(1, 11),
+)
+def test_values_come_back_within_half_a_step_of_18_bits(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, low: float, spread: float, height: int, width: int
+) -> None:
+    path = tmp_path_factory.mktemp("window") / "w.npz"
+    depth = (low + spread * np.random.default_rng(seed).random((4, height, width))).astype(np.float32)
+    write_raw_window(path, depth, missing=(1, 3))
+    window = open_raw_window(path)
+    assert (window.shape, window.missing) == ((4, height, width), (1, 3))
+    step = (float(depth.max()) - float(depth.min())) / (2**18 - 1)
+    assert window.step == step
+    for slot, values in enumerate(depth):
+        error = np.abs(window.slot(slot).astype(np.float64) - values)
+        assert error.max() <= step / 2 + np.spacing(np.abs(depth).max())
+        assert window.minima[slot] - np.spacing(np.abs(depth).max()) <= window.slot(slot).min()
+        assert window.slot(slot).max() <= window.maxima[slot] + np.spacing(np.abs(depth).max())
+
+
+def test_the_same_depth_is_the_same_bytes(tmp_path: Path) -> None:
+    depth = np.random.default_rng(1).random((32, 12, 16), np.float32)
+    for name in ("a", "b"):
+        write_raw_window(tmp_path / name, depth)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_frame_takes_less_than_a_megabyte_at_518x924(tmp_path: Path) -> None:
+    """Smooth depth with edges and noise of a thousandth of its range, more than the networks show."""
+    random = np.random.default_rng(2)
+    y, x = np.mgrid[:518, :924].astype(np.float32)
+    scene = np.sin(x / 90) + np.cos(y / 70) + (x + 2 * y > 900)
+    noise = random.standard_normal((4, 518, 924)).astype(np.float32)
+    noise = (noise + np.roll(noise, 1, 1) + np.roll(noise, 1, 2)) / 3
+    depth = scene + 1e-3 * np.ptp(scene) * noise
+    write_raw_window(tmp_path / "w.npz", depth.astype(np.float32))
+    # Of 32 slots 22 are new frames: a frame costs 32/22 slots.
+    assert (tmp_path / "w.npz").stat().st_size / 4 * 32 / 22 < 1e6
+
+
+@pytest.mark.parametrize("harm", ["absent", "truncated", "flipped", "other"])
+def test_damage_is_found_and_named(tmp_path: Path, harm: str) -> None:
+    path = tmp_path / "window.npz"
+    write_raw_window(path, np.random.default_rng(1).random((32, 12, 16), np.float32))
+    data = bytearray(path.read_bytes())
+    if harm == "absent":
+        path.unlink()
+    elif harm == "truncated":
+        path.write_bytes(data[: len(data) // 2])
+    elif harm == "flipped":
+        with zipfile.ZipFile(path) as archive:
+            data[archive.getinfo("slot_05.npy").header_offset + 250] ^= 0xFF
+        path.write_bytes(data)
+    else:
+        np.savez(path.open("wb"), a=1)
+    with pytest.raises(StorageError, match=r"window\.npz"):
+        open_raw_window(path).slot(5)
