@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from seeded import seeded_model, slow_frame
 from torch.nn.functional import interpolate
 
-from seeded import seeded_model, slow_frame
 from vda.align import ScaleShift
 from vda.engine import Engine, Picture
 from vda.joining import SequenceDepth, resize_depth

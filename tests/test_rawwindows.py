@@ -71,6 +71,6 @@ def test_damage_is_found_and_named(tmp_path: Path, harm: str) -> None:
             data[archive.getinfo("slot_05.npy").header_offset + 250] ^= 0xFF
         path.write_bytes(data)
     else:
-        np.savez(path.open("wb"), a=1)
+        np.savez(path, a=1)
     with pytest.raises(StorageError, match=r"window\.npz"):
         open_raw_window(path).slot(5)

@@ -7,7 +7,7 @@ third of float32's size. This file does not know what a scene is.
 """
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,14 +74,14 @@ class RawWindow:
 
     def slot(self, index: int) -> np.ndarray:
         """Return slot ``index`` as float32 ``[h, w]``, within ``step / 2`` of what the network gave."""
-        with _damage(self.path), np.load(self.path, allow_pickle=False) as archive:
+        with _archive(self.path) as archive:
             codes = _decompress(archive[f"slot_{index:02d}"], *self.shape[1:])
         return (self.offset + self.step * codes).astype(np.float32)
 
 
 def open_raw_window(path: Path) -> RawWindow:
     """Read the figures of the raw window at ``path``; ``StorageError`` if it is damaged or absent."""
-    with _damage(path), np.load(path, allow_pickle=False) as archive:
+    with _archive(path) as archive:
         slots, height, width = (int(n) for n in archive["shape"])
         offset, step = (float(x) for x in archive["offset_step"])
         minima, maxima = archive["range"]
@@ -90,10 +90,11 @@ def open_raw_window(path: Path) -> RawWindow:
 
 
 @contextmanager
-def _damage(path: Path) -> Iterator[None]:
-    """Put whatever NumPy, zip or Blosc say of a damaged file in the project's words."""
+def _archive(path: Path) -> Iterator[Mapping[str, np.ndarray]]:
+    """Open the file, and put whatever NumPy, zip or Blosc say of a damaged one in the project's words."""
     try:
-        yield
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
+            yield archive
     except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
         raise StorageError(
             f"The raw window {path} is absent or damaged: {error}.",
