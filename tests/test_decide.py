@@ -6,9 +6,8 @@ from signal import SIGKILL, SIGSEGV
 import pytest
 
 from vda.runstate import ChunkAttempts, WorkerState
-from vda.supervisor.decide import (
-    FIRST_PROGRESS_SECONDS,
-    HUNG_SECONDS,
+from vda.supervisor.decide import decide
+from vda.supervisor.seen import (
     Action,
     Bury,
     ChunkView,
@@ -20,10 +19,10 @@ from vda.supervisor.decide import (
     Snapshot,
     Start,
     WorkerView,
-    decide,
 )
 
 SCENE = "data/film"
+FIRST_PROGRESS_SECONDS, HUNG_SECONDS = 600.0, 120.0
 
 
 def chunk(index: int, left: int = 4, **attempts: object) -> ChunkView:
@@ -31,12 +30,12 @@ def chunk(index: int, left: int = 4, **attempts: object) -> ChunkView:
 
 
 def working(device: str, index: int, *, order: int = 1, at: float = 0.0, **changes: object) -> WorkerView:
-    state = WorkerState(device, device, 1, "computing", order, "", SCENE, index, frames_decoded=1)
+    state = WorkerState(device, device, 1, 0.0, "computing", order, "", SCENE, index, frames_decoded=1)
     return replace(WorkerView(device, device, True, None, state, order, (SCENE, index), 0, at), **changes)  # type: ignore[arg-type]
 
 
 def idle(device: str) -> WorkerView:
-    return WorkerView(device, device, True, None, WorkerState(device, device, 1, "idle"), 0, None, 0, 0.0)
+    return WorkerView(device, device, True, None, WorkerState(device, device, 1, 0.0, "idle"), 0, None, 0, 0.0)
 
 
 def dead(device: str, index: int, exit_code: int | None, **changes: object) -> WorkerView:
@@ -174,8 +173,8 @@ def test_hung_is_when_no_counter_moves_for_long() -> None:
 
     assert after(HUNG_SECONDS - 1) == []
     assert after(HUNG_SECONDS + 1) == [Kill("a", "hung")]
-    assert after(HUNG_SECONDS + 1, killed=True) == []
-    fresh = WorkerState("a", "a", 1, "starting", 1)
+    assert after(HUNG_SECONDS + 1, killed=99.0) == []
+    fresh = WorkerState("a", "a", 1, 0.0, "starting", 1)
     assert after(HUNG_SECONDS + 1, state=fresh) == []
     assert after(FIRST_PROGRESS_SECONDS + 1, state=fresh) == [Kill("a", "hung")]
 
@@ -187,6 +186,6 @@ def test_a_slow_window_is_not_taken_for_a_hang() -> None:
 
 
 def test_what_was_killed_for_hanging_counts_though_the_signal_is_sigkill() -> None:
-    buried = only(decide(see([chunk(0)], [dead("a", 0, -SIGKILL, killed=True)], "a")))
+    buried = only(decide(see([chunk(0)], [dead("a", 0, -SIGKILL, killed=99.0)], "a")))
     assert buried.attempts is not None
     assert (buried.attempts.attempts, buried.attempts.error) == (1, "it hung and was ended")

@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from vda.engine import Engine, Picture
+from vda.ladder import MemoryFit
 from vda.network.model import VideoDepthModel, build_model
 from vda.windows import sequence_windows
 
 FRAMES = 58
 HEIGHT, WIDTH = 32, 48
+ONE = MemoryFit(1)
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +54,8 @@ def all_windows() -> list[tuple[int, ...]]:
     return [window.frame_indices for window in sequence_windows(0, FRAMES)]
 
 
-def compute(model: VideoDepthModel, windows: list[tuple[int, ...]], **settings: int) -> list[np.ndarray]:
-    engine = Engine(model, torch.device("cpu"), **settings)
+def compute(model: VideoDepthModel, windows: list[tuple[int, ...]], fit: MemoryFit = ONE) -> list[np.ndarray]:
+    engine = Engine(model, torch.device("cpu"), fit)
     return [answer.depth for answer in engine.compute(windows, Frames())]
 
 
@@ -75,19 +77,24 @@ def test_engine_gives_what_the_whole_network_gives(model: VideoDepthModel, refer
 @pytest.mark.parametrize("batch", [1, 4])
 def test_a_window_is_the_same_bytes_alone_and_in_any_company(model: VideoDepthModel, batch: int) -> None:
     windows = all_windows()
-    together = compute(model, windows, encoder_batch=batch)
-    backwards = compute(model, windows[::-1], encoder_batch=batch)[::-1]
+    together = compute(model, windows, MemoryFit(batch))
+    backwards = compute(model, windows[::-1], MemoryFit(batch))[::-1]
     for k, window in enumerate(windows):
-        (alone,) = compute(model, [window], encoder_batch=batch)
+        (alone,) = compute(model, [window], MemoryFit(batch))
         assert np.array_equal(alone, together[k])
         assert np.array_equal(backwards[k], together[k])
 
 
 def test_micro_batches_change_no_more_than_rounding(model: VideoDepthModel, reference: list[np.ndarray]) -> None:
     step = (max(d.max() for d in reference) - min(d.min() for d in reference)) / 65534
-    for settings in ({"encoder_batch": 4}, {"head_batch": 5}, {"encoder_batch": 32, "head_batch": 1}):
-        for depth, expected in zip(compute(model, all_windows(), **settings), reference, strict=True):
+    for fit in (MemoryFit(4), MemoryFit(1, 5), MemoryFit(32, 1)):
+        for depth, expected in zip(compute(model, all_windows(), fit), reference, strict=True):
             assert np.abs(depth - expected).max() < step / 2
+
+
+def test_features_on_the_host_change_nothing(model: VideoDepthModel, reference: list[np.ndarray]) -> None:
+    answers = compute(model, all_windows(), MemoryFit(1, features_on_host=True))
+    assert all(np.array_equal(depth, expected) for depth, expected in zip(answers, reference, strict=True))
 
 
 def test_each_frame_is_drawn_and_encoded_once(model: VideoDepthModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +115,7 @@ def test_slots_without_a_picture_are_named(model: VideoDepthModel) -> None:
 
 
 def test_progress_counts_frames_batches_and_windows(model: VideoDepthModel) -> None:
-    engine = Engine(model, torch.device("cpu"), encoder_batch=4)
+    engine = Engine(model, torch.device("cpu"), MemoryFit(4))
     list(engine.compute(all_windows()[:2], Frames()))
     assert engine.progress.frames_decoded == 54
     assert engine.progress.windows_done == 2

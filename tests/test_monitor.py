@@ -65,7 +65,7 @@ def run_on(scene: Scene) -> Iterator[Any]:
                 worker = files.worker(f"worker-{place}")
                 worker.folder.mkdir(parents=True)
                 locks.enter_context(exclusive_lock(worker.alive_lock))
-                state = WorkerState(worker.name, device.replace("_", "-"), 1, "computing", scene=str(scene.root))
+                state = WorkerState(worker.name, device.replace("_", "-"), 1, 0.0, "computing", scene=str(scene.root))
                 replace(state, chunk=chunk).write(worker.state_path)
 
         yield start

@@ -18,10 +18,12 @@ from itertools import groupby
 import numpy as np
 import torch
 
+from vda.ladder import MemoryFit
 from vda.network.model import FrameFeatures, VideoDepthModel
-from vda.windows import WINDOW_SLOTS
 
 _DECODE_AHEAD = 16
+# What libraries say when a device or the host has no memory left, beside PyTorch's own exception.
+_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,11 @@ FrameSource = Callable[[Sequence[int]], Iterator[Picture]]
 
 @dataclass
 class Engine:
-    """``model`` on ``device``; micro-batches of ``encoder_batch`` frames, the head's of ``head_batch``."""
+    """``model`` on ``device``, using memory as ``fit`` says, which may be changed between two calls."""
 
     model: VideoDepthModel
     device: torch.device
-    encoder_batch: int = 1
-    head_batch: int = WINDOW_SLOTS
+    fit: MemoryFit = field(default_factory=lambda: MemoryFit(1))
     progress: Progress = field(default_factory=Progress)
 
     def compute(
@@ -79,38 +80,57 @@ class Engine:
                 while not all(index in kept for index in window):
                     kept.update(next(encoded))
                 depth = self._decode([kept[index] for index in window])
-                yield WindowDepth(depth, tuple(slot for slot, index in enumerate(window) if index in missing))
                 self.progress.windows_done += 1
+                yield WindowDepth(depth, tuple(slot for slot, index in enumerate(window) if index in missing))
                 for index in [index for index in kept if last_use[index] <= number]:
                     del kept[index]
 
     def _decode(self, slots: list[FrameFeatures]) -> np.ndarray:
         features = FrameFeatures(*(torch.cat(maps) for maps in zip(*slots, strict=True)))
         with torch.inference_mode():
-            depth = self.model.decode(features, micro_batch=self.head_batch)
+            depth = self.model.decode(features, micro_batch=self.fit.head_batch)
         self.progress.batches_done += 1
         return depth.float().cpu().numpy()
 
     def _encoded(self, pictures: Iterator[Picture], missing: set[int]) -> Iterator[dict[int, FrameFeatures]]:
-        """Encode consecutive pictures of the same block of ``encoder_batch`` indices together."""
-        for _, group in groupby(pictures, key=lambda picture: picture.index // self.encoder_batch):
+        """Encode consecutive pictures of the same block of ``fit.encoder_batch`` indices together."""
+        for _, group in groupby(pictures, key=lambda picture: picture.index // self.fit.encoder_batch):
             block = list(group)
             missing.update(picture.index for picture in block if not picture.decoded)
             yield self._encode_block(block)
 
     def _encode_block(self, block: list[Picture]) -> dict[int, FrameFeatures]:
-        batch = np.zeros((self.encoder_batch, *block[0].pixels.shape), np.float32)
+        size = self.fit.encoder_batch
+        batch = np.zeros((size, *block[0].pixels.shape), np.float32)
         for picture in block:
-            batch[picture.index % self.encoder_batch] = picture.pixels
+            batch[picture.index % size] = picture.pixels
         with torch.inference_mode():
             features = self.model.encode(torch.from_numpy(batch).to(self.device))
         self.progress.batches_done += 1
-        places = {picture.index: picture.index % self.encoder_batch for picture in block}
+        if self.fit.features_on_host:
+            features = FrameFeatures(*(maps.cpu() for maps in features))
+        places = {picture.index: picture.index % size for picture in block}
         # A copy, so that one kept frame does not hold the whole micro-batch.
         return {
             index: FrameFeatures(*(maps[place : place + 1].clone() for maps in features))
             for index, place in places.items()
         }
+
+    def release(self) -> None:
+        """Give memory that PyTorch holds in reserve back to the device."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def free_bytes(self) -> int | None:
+        """Memory that the device has free; None on the CPU."""
+        return torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` says that memory ran out, on the device or on the host."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _MEMORY_WORDS)
 
 
 def _first_and_last_use(windows: Sequence[tuple[int, ...]]) -> tuple[list[int], dict[int, int]]:

@@ -6,6 +6,7 @@ file does not know how.
 """
 
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
@@ -18,7 +19,7 @@ from vda.launch import Launcher
 from vda.merge import MergeResult, MergeSettings, merge
 from vda.scene import RunRecord, Scene
 from vda.split import split
-from vda.supervisor import RunProgress, Supervisor
+from vda.supervisor import RunProgress, Supervisor, hold, make_free
 from vda.weights import choose_model, load_model
 
 Place = Literal["local", "inline"]
@@ -120,8 +121,7 @@ def run(scenes: list[Scene], settings: RunSettings, reporter: Reporter | None = 
     for scene in scenes:
         scene.require()
         if settings.restart:
-            scene.discard_computed()
-        _fix_run(scene, settings, devices, reporter)
+            make_free(scene)
     threads = settings.threads or max((os.cpu_count() or 1) // len(devices), 1)
     began = False
 
@@ -134,15 +134,21 @@ def run(scenes: list[Scene], settings: RunSettings, reporter: Reporter | None = 
             reporter.begin("computing depth", progress.frames_total, progress.frames_before)
         reporter.at(progress.frames_done)
 
-    Supervisor(
-        scenes,
-        list(devices),
-        _launcher(settings.on, devices),
-        threads,
-        settings.batch_size,
-        settings.retries,
-        on_progress=report,
-    ).run()
+    with ExitStack() as locks:
+        held = hold(scenes, locks)
+        for scene in scenes:
+            if settings.restart:
+                scene.discard_computed()
+            _fix_run(scene, settings, devices, reporter)
+        Supervisor(
+            scenes,
+            list(devices),
+            _launcher(settings.on, devices),
+            threads,
+            settings.batch_size,
+            settings.retries,
+            on_progress=report,
+        ).run(held)
 
 
 def _launcher(place: str, devices: tuple[Device, ...]) -> Launcher:

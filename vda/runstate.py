@@ -1,32 +1,43 @@
 """The files of a run, ``vda_run/``: what supervisor and workers tell each other, and what anybody may read.
 
-      supervisor.lock            held by the supervisor as long as it lives
-      holder.json                who that is: pid, host, since when, and the run's home (supervisor)
-      stop                       somebody asks the run to end cleanly
-      chunk_003.lock             held by the worker that computes the chunk: never two at once
-      attempts.json              what failed where, and what is set aside (supervisor)
-      workers/<name>/order.json  the chunk to compute next (supervisor)
-      workers/<name>/state.json  heartbeat with counters of progress (worker)
-      workers/<name>/alive.lock  held by the worker as long as it lives
-      workers/<name>/worker.log  all that the worker's process prints
+      supervisor.lock               held by the supervisor as long as it lives
+      holder.json                   who that is: pid, host, since when, and the run's home (supervisor)
+      stop                          somebody asks the run to end cleanly
+      pause.json                    why nothing new is begun at the moment (supervisor)
+      chunk_003.lock                held by the worker that computes the chunk: never two at once
+      attempts.json                 what failed where, and what is set aside (supervisor)
+      devices.json                  pace, memory and failures of each device (supervisor)
+      fits_<device>.json            the micro-batches that fit a device's memory (worker)
+      recomputed.jsonl              windows that had to be computed again in float32, a line each (workers)
+      workers/<name>/settings.json  what the worker was started with (supervisor)
+      workers/<name>/order.json     the chunk to compute next (supervisor)
+      workers/<name>/state.json     heartbeat with counters of progress (worker)
+      workers/<name>/alive.lock     held by the worker as long as it lives
+      workers/<name>/given_up       not even SIGKILL ended it; nobody waits for it (supervisor)
 
-A run over several scenes has its home in the first; the others' ``holder.json`` says where that is. This file
-knows neither how work is shared out nor how it is done.
+Every start of a worker has a name of its own, so that a late comer of an earlier run finds nothing to do. A run
+over several scenes has its home in the first; the others' ``holder.json`` says where that is.
+This file knows neither how work is shared out nor how it is done.
 """
 
+import json
 import os
 import platform
+import re
 import time
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from vda.files import lock_is_held, read_json, write_json
+from vda.errors import InputError
+from vda.files import lock_is_held, read_json, storage_errors, write_json
 
-Phase = Literal["starting", "idle", "computing", "ended"]
+Phase = Literal["starting", "idle", "waiting", "computing", "paused", "ended"]
+"""``waiting`` is for the chunk's lock, ``paused`` for room in memory or on the disk."""
 Outcome = Literal["", "done", "failed", "stopped"]
 
 _TAIL_LINES = 12
+_TAIL_BYTES = 1 << 16
 
 
 class _Record:
@@ -34,10 +45,13 @@ class _Record:
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """Read the record; None where there is none yet."""
-        if not path.is_file():
+        """Read the record; None where there is none yet, or no longer."""
+        try:
+            values = read_json(path)
+        except InputError:
+            if path.is_file():
+                raise
             return None
-        values = read_json(path)
         return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})  # type: ignore[arg-type]
 
     def write(self, path: Path) -> None:
@@ -46,20 +60,28 @@ class _Record:
 
 @dataclass(frozen=True)
 class WorkerSettings(_Record):
-    """What a worker is started with: a device's id, CPU threads, micro-batch (0: by memory)."""
+    """What a worker is started with: a device's id, CPU threads, micro-batch (0: by memory).
+
+    ``trial``: compute one window in every precision worth trying on the device, write the proof, and end.
+    """
 
     device: str
     threads: int
     batch_size: int = 0
+    trial: bool = False
 
 
 @dataclass(frozen=True)
 class Order(_Record):
-    """Order ``number``: compute ``chunk`` of ``scene``, or quit where ``chunk`` is -1. Numbers only grow."""
+    """Order ``number``: compute ``chunk`` of ``scene``, or quit where ``chunk`` is -1. Numbers only grow.
+
+    ``lock``: which of the chunk's locks to hold; another one once a holder cannot be ended.
+    """
 
     number: int
     scene: str = ""
     chunk: int = -1
+    lock: int = 0
 
     @property
     def is_quit(self) -> bool:
@@ -68,11 +90,15 @@ class Order(_Record):
 
 @dataclass(frozen=True)
 class WorkerState(_Record):
-    """A worker's heartbeat. ``order`` is the last one taken up, ``outcome`` its end (empty while it lasts)."""
+    """A worker's heartbeat. ``order`` is the last one taken up, ``outcome`` its end (empty while it lasts).
+
+    ``process_started`` (seconds since the epoch) tells the process from a later one with the same ``pid``.
+    """
 
     name: str
     device: str
     pid: int
+    process_started: float = 0.0
     phase: Phase = "starting"
     order: int = 0
     outcome: Outcome = ""
@@ -93,28 +119,63 @@ class WorkerState(_Record):
 
 @dataclass(frozen=True)
 class ChunkAttempts(_Record):
-    """What became of a chunk so far. ``attempts``: in a row without a finished window."""
+    """What became of a chunk so far. ``attempts`` and ``kills``: in a row without a finished window.
+
+    Attempts count against the chunk, kills from outside do not. ``lock`` is the number of its lock file.
+    """
 
     attempts: int = 0
+    kills: int = 0
     not_before: float = 0.0
     failed_devices: tuple[str, ...] = ()
     set_aside: bool = False
     error: str = ""
     device: str = ""
+    lock: int = 0
+
+    def forgiven(self) -> "ChunkAttempts":
+        """The same chunk at the next command of a person, who wants it tried again."""
+        return ChunkAttempts(lock=self.lock)
+
+
+@dataclass(frozen=True)
+class DeviceNotes(_Record):
+    """What is known of a device: chunks it failed in a row, its pace, the host memory its worker came to need."""
+
+    failed: tuple[tuple[str, int], ...] = ()
+    seconds_per_window: float | None = None
+    peak_memory_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Pause(_Record):
+    """Why nothing new is begun at the moment."""
+
+    reason: str
+    since: float
 
 
 @dataclass(frozen=True)
 class Holder(_Record):
-    """Who supervises a scene. ``home`` is the ``vda_run`` folder in which the workers' files are."""
+    """Who supervises a scene. ``home`` is the ``vda_run`` folder in which the workers' files are.
+
+    ``ended`` is when that run ended by itself; 0 while it goes on, and for good where it was killed.
+    """
 
     pid: int
     host: str
     since: float
     home: str
+    ended: float = 0.0
 
     @classmethod
     def this_process(cls, home: Path) -> "Holder":
         return cls(os.getpid(), platform.node(), time.time(), str(home.resolve()))
+
+
+def device_slug(device: str) -> str:
+    """A device's id as a part of a file's name."""
+    return re.sub(r"[^\w-]", "-", device)
 
 
 @dataclass(frozen=True)
@@ -145,18 +206,25 @@ class WorkerFiles:
         return self.folder / "alive.lock"
 
     @property
-    def log_path(self) -> Path:
-        return self.folder / "worker.log"
+    def given_up_path(self) -> Path:
+        return self.folder / "given_up"
+
+    @property
+    def proof_path(self) -> Path:
+        return self.folder / "proof.json"
 
     def is_alive(self) -> bool:
         return lock_is_held(self.alive_lock)
 
-    def log_tail(self) -> str:
-        """The log's last lines; empty where there is none."""
-        if not self.log_path.is_file():
-            return ""
-        lines = self.log_path.read_text(errors="replace").splitlines()
-        return "\n".join(lines[-_TAIL_LINES:])
+
+def last_lines(log: Path) -> str:
+    """The last lines of a log; empty where there is none."""
+    if not log.is_file():
+        return ""
+    with log.open("rb") as handle:
+        handle.seek(max(log.stat().st_size - _TAIL_BYTES, 0))
+        lines = handle.read().decode(errors="replace").splitlines()
+    return "\n".join(lines[-_TAIL_LINES:])
 
 
 @dataclass(frozen=True)
@@ -181,14 +249,29 @@ class RunFiles:
     def attempts_path(self) -> Path:
         return self.folder / "attempts.json"
 
-    def chunk_lock(self, chunk: int) -> Path:
-        return self.folder / f"chunk_{chunk:03d}.lock"
+    @property
+    def devices_path(self) -> Path:
+        return self.folder / "devices.json"
+
+    @property
+    def pause_path(self) -> Path:
+        return self.folder / "pause.json"
+
+    @property
+    def recomputed_path(self) -> Path:
+        return self.folder / "recomputed.jsonl"
+
+    def fits_path(self, device: str) -> Path:
+        return self.folder / f"fits_{device_slug(device)}.json"
+
+    def chunk_lock(self, chunk: int, number: int = 0) -> Path:
+        return self.folder / (f"chunk_{chunk:03d}.{number}.lock" if number else f"chunk_{chunk:03d}.lock")
 
     def worker(self, name: str) -> WorkerFiles:
         return WorkerFiles(self.folder, name)
 
     def workers(self) -> list[WorkerFiles]:
-        """The workers that ever had files here, by name."""
+        """The workers that have files here, by name."""
         folder = self.folder / "workers"
         names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
         return [self.worker(name) for name in names]
@@ -215,3 +298,26 @@ class RunFiles:
 
     def write_attempts(self, attempts: dict[int, ChunkAttempts]) -> None:
         write_json(self.attempts_path, {str(chunk): asdict(entry) for chunk, entry in attempts.items()})
+
+    def read_devices(self) -> dict[str, DeviceNotes]:
+        if not self.devices_path.is_file():
+            return {}
+        record: dict[str, Any] = read_json(self.devices_path)
+        return {
+            device: replace(DeviceNotes(**entry), failed=tuple((scene, chunk) for scene, chunk in entry["failed"]))
+            for device, entry in record.items()
+        }
+
+    def write_devices(self, notes: dict[str, DeviceNotes]) -> None:
+        write_json(self.devices_path, {device: asdict(entry) for device, entry in notes.items()}, durable=False)
+
+    def note_recomputed(self, line: dict[str, Any]) -> None:
+        """Add a window that was computed again to the list; lines of several workers never mix."""
+        with storage_errors(self.recomputed_path), self.recomputed_path.open("a") as handle:
+            handle.write(json.dumps(line) + "\n")
+
+    def recomputed(self) -> list[dict[str, Any]]:
+        """The windows that had to be computed again in float32."""
+        if not self.recomputed_path.is_file():
+            return []
+        return [json.loads(line) for line in self.recomputed_path.read_text().splitlines()]

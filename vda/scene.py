@@ -16,7 +16,7 @@ does not know how to decode, compute or merge.
 
 import re
 import shutil
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,10 @@ def chunk_windows(chunk: Chunk) -> list[tuple[WindowId, Window]]:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What the whole scene is computed with; fixed before its first window, whatever devices it runs on."""
+    """What the whole scene is computed with; fixed before its first window, whatever devices it runs on.
+
+    ``proofs`` are the devices' trials of half precision, with their figures (``precision.Proof`` as records).
+    """
 
     model: str
     asked_model: str
@@ -53,6 +56,12 @@ class RunRecord:
     precision: str
     precision_reason: str
     version: str
+    proofs: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def network(self) -> tuple[str, str, str]:
+        """What a loaded model depends on, whatever the size of the video."""
+        return self.model, self.weights_sha256, self.precision
 
     def differences(self, other: "RunRecord") -> list[str]:
         """Say, in words, what of ``other`` would give other numbers than this."""
@@ -122,6 +131,9 @@ class Scene:
     def report_path(self) -> Path:
         return self.root / "report.html"
 
+    def device_log_path(self, device: str) -> Path:
+        return self.logs_dir / f"device_{device}.log"
+
     def chunk_log_path(self, chunk: int) -> Path:
         return self.logs_dir / f"chunk_{chunk:02d}.log"
 
@@ -185,17 +197,25 @@ class Scene:
                 f"{self.root} was begun with other settings: {'; '.join(differences)}.",
                 "Leave those options out to continue it, or give --restart to throw away what was computed.",
             )
-        if existing is None:
-            write_json(self.run_path, asdict(record))
+        # Devices that join later add their proofs; all else stays as it was written first.
+        if existing is None or len(record.proofs) > len(existing.proofs):
+            kept = record if existing is None else replace(existing, proofs=record.proofs)
+            write_json(self.run_path, asdict(kept))
 
     def run_record(self) -> RunRecord | None:
         """What the scene is computed with; None before its first run."""
         if not self.run_path.is_file():
             return None
         values = read_json(self.run_path)
-        return RunRecord(**{field.name: values[field.name] for field in fields(RunRecord)})
+        return RunRecord(**{field.name: values[field.name] for field in fields(RunRecord) if field.name in values})
 
     def discard_computed(self) -> None:
         """Remove raw windows, the run's state and what was merged from them; the plan stays."""
-        for folder in (self.windows_dir, self.run_dir, self.logs_dir, self.merged_dir):
+        for folder in (self.windows_dir, self.logs_dir, self.merged_dir):
             shutil.rmtree(folder, ignore_errors=True)
+        # A lock lives as long as its file; whoever holds the scene while it starts over keeps holding it.
+        for path in self.run_dir.iterdir() if self.run_dir.is_dir() else ():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.suffix != ".lock":
+                path.unlink(missing_ok=True)

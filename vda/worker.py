@@ -1,132 +1,35 @@
-"""A worker: one process on one device that computes the chunks it is ordered to, window by window.
+"""A worker: one process on one device that computes the chunks it is ordered to.
 
-In: orders. Out: raw windows, a heartbeat with counters of progress, a log. It loads the model once, takes up where
-the windows on disk end, and ends by itself once no supervisor holds the run any more. It does not know which other
-workers there are, nor how chunks are shared out; the same functions serve a run inside the calling process.
+In: orders. Out: a heartbeat with counters of progress, a log; the raw windows are ``computing``'s. It loads the
+model once and ends by itself once no supervisor holds the run any more. It does not know which other workers there
+are, nor how chunks are shared out; the same functions serve a run inside the calling process.
 """
 
 import os
+import resource
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 
-from vda.errors import VdaError, WorkError
+from vda.computing import Computer, Surroundings, compute_chunk, load_computer
+from vda.errors import StorageError, VdaError
 from vda.files import exclusive_lock
-from vda.rawwindows import write_raw_window
-from vda.runstate import Order, Outcome, RunFiles, WorkerFiles, WorkerSettings, WorkerState
-from vda.scene import RunRecord, Scene
-from vda.video import FrameIndex, VideoInfo, read_frames
+from vda.runstate import Order, Outcome, Pause, Phase, RunFiles, WorkerFiles, WorkerSettings, WorkerState
+from vda.scene import Scene
 
 if TYPE_CHECKING:
-    from vda.engine import Engine, FrameSource, Picture
+    from vda.engine import Engine
 
 _HEARTBEAT_SECONDS = 1.0
 _POLL_SECONDS = 0.05
+_FIRST_ORDER_SECONDS = 30.0
 EXIT_FAILED = 1
-
-
-def load_engine(record: RunRecord, settings: WorkerSettings) -> "Engine":
-    """Build the scene's model on the worker's device, with the precision fixed for the scene."""
-    import torch
-
-    from vda.engine import Engine
-    from vda.precision import set_float32_means_float32
-    from vda.weights import load_model, resolve_weights
-
-    torch.set_num_threads(settings.threads)
-    set_float32_means_float32()
-    weights = resolve_weights(record.model, Path(record.weights_path), fetch=False)
-    if weights.sha256 != record.weights_sha256:
-        raise WorkError(
-            f"The weights in {record.weights_path} are not those the scene was begun with.",
-            "Put the file back, or give --restart to compute the scene with the new ones.",
-        )
-    device = torch.device("cpu" if settings.device.startswith("cpu") else "cuda:0")
-    model = load_model(record.model, weights).to(device)
-    return Engine(model, device, encoder_batch=max(settings.batch_size, 1))
-
-
-def frame_source(info: VideoInfo, index: FrameIndex, record: RunRecord, threads: int) -> "FrameSource":
-    """Return what the engine draws its pictures from: frames of the video at the network's size."""
-    from vda.engine import Picture
-    from vda.network.preprocess import to_network
-
-    def source(order: Sequence[int]) -> "Iterator[Picture]":
-        for start, stop in _runs(order):
-            for frame in read_frames(info, index, start, stop, threads=threads):
-                pixels = to_network(frame.rgb, record.net_width, record.net_height)
-                yield Picture(frame.index, pixels, frame.decoded)
-
-    return source
-
-
-def _runs(order: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Split ``order`` into half-open runs of consecutive frames."""
-    start = 0
-    for place in range(1, len(order) + 1):
-        if place == len(order) or order[place] != order[place - 1] + 1:
-            yield order[start], order[place - 1] + 1
-            start = place
-
-
-def compute_chunk(
-    scene: Scene,
-    chunk: int,
-    engine: "Engine",
-    threads: int,
-    *,
-    should_stop: Callable[[], bool] = lambda: False,
-    log: Callable[[str], None] = lambda line: None,
-) -> Outcome:
-    """Compute the windows of ``chunk`` that are not on disk yet; return ``done`` or ``stopped``.
-
-    Windows are written in a thread while the next one is computed, so a kill costs at most two: the one in hand
-    and the one being written. ``should_stop`` is asked after each window. Where another process still computes
-    the chunk, its end is awaited.
-    """
-    record = scene.run_record()
-    assert record is not None, "a run is written before its first chunk is ordered"
-    with waiting_lock(RunFiles(scene.run_dir).chunk_lock(chunk), should_stop) as ours:
-        if not ours:
-            return "stopped"
-        todo = scene.missing_windows(chunk)
-        video = VideoInfo.from_json(scene.read_video())
-        source = frame_source(video, FrameIndex.load(scene.index_path), record, threads)
-        log(f"chunk {chunk}: {len(todo)} windows to compute")
-        answers = engine.compute([window.frame_indices for _, window in todo], source)
-        with ThreadPoolExecutor(1, "window-writer") as writer, closing(answers):
-            written: Future[None] | None = None
-            for (key, window), answer in zip(todo, answers, strict=True):
-                if written is not None:
-                    written.result()
-                written = writer.submit(write_raw_window, scene.window_path(key), answer.depth, answer.missing)
-                kept = window.kept
-                log(f"chunk {chunk}: window {key[0]}/{key[1]} computed, frames {kept.start}:{kept.stop}")
-                if should_stop():
-                    break
-            if written is not None:
-                written.result()
-        return "stopped" if scene.missing_windows(chunk) else "done"
-
-
-@contextmanager
-def waiting_lock(path: Path, should_stop: Callable[[], bool]) -> Iterator[bool]:
-    """Take the lock ``path`` as soon as it is free; yield False where ``should_stop`` came first."""
-    while not should_stop():
-        with exclusive_lock(path) as ours:
-            if ours:
-                yield True
-                return
-        time.sleep(_POLL_SECONDS)
-    yield False
 
 
 @dataclass
@@ -156,79 +59,115 @@ class Heartbeat:
     def _write(self) -> None:
         if self.engine is not None:
             self.state = replace(self.state, **vars(self.engine.progress))
-        peak = max(self.state.peak_memory_bytes, psutil.Process().memory_info().rss)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         self.state = replace(self.state, peak_memory_bytes=peak, time=time.time())
-        self.state.write(self.files.state_path)
+        try:
+            self.state.write(self.files.state_path)
+        except StorageError as error:
+            # A full disk is no reason to stop computing; the next beat may find room. The log has it.
+            sys.stderr.write(f"no heartbeat: {error.problem}\n")
 
 
-def serve(files: WorkerFiles, supervisor_lock: Callable[[], bool]) -> int:
+def serve(files: WorkerFiles, is_supervised: Callable[[], bool]) -> int:
     """Take orders until told to quit or until nobody supervises; return the process's exit code."""
-    settings = WorkerSettings.read(files.settings_path)
-    assert settings is not None, "a worker's settings are written before it is started"
     with exclusive_lock(files.alive_lock) as ours:
-        if not ours:
+        settings = WorkerSettings.read(files.settings_path)
+        # Without settings: a new supervisor came while this process was on its way, and expects it no more.
+        if not ours or settings is None:
             return EXIT_FAILED
-        heart = Heartbeat(files, WorkerState(files.name, settings.device, os.getpid()))
+        if settings.trial:
+            from vda.trial import run_trial
+
+            return run_trial(files, settings)
+        started = psutil.Process().create_time()
+        heart = Heartbeat(files, WorkerState(files.name, settings.device, os.getpid(), started))
         heart.set()
         threading.Thread(target=heart.beat, name="heartbeat", daemon=True).start()
         try:
-            return _take_orders(files, settings, heart, supervisor_lock)
+            return _Orders(files, settings, heart, is_supervised).follow()
         finally:
             heart.set(phase="ended")
             heart.end()
 
 
-def _take_orders(
-    files: WorkerFiles, settings: WorkerSettings, heart: Heartbeat, is_supervised: Callable[[], bool]
-) -> int:
-    """Wait for orders and follow them; a failed one ends the process, for a device's state is then unknown."""
-    loaded: RunRecord | None = None
-    while is_supervised():
-        order = Order.read(files.order_path)
-        if order is None or order.number <= heart.state.order:
-            time.sleep(_POLL_SECONDS)
-            continue
-        if order.is_quit:
-            break
+@dataclass
+class _Orders:
+    """Follows orders one by one; a failed one ends the process, for a device's state is then unknown."""
+
+    files: WorkerFiles
+    settings: WorkerSettings
+    heart: Heartbeat
+    is_supervised: Callable[[], bool]
+    _computer: Computer | None = None
+
+    def follow(self) -> int:
+        came = time.monotonic()
+        while self.is_supervised():
+            order = Order.read(self.files.order_path)
+            if order is None or order.number <= self.heart.state.order:
+                # The first order is there before the process is; without one, its supervisor died meanwhile.
+                if order is None and time.monotonic() - came > _FIRST_ORDER_SECONDS:
+                    break
+                time.sleep(_POLL_SECONDS)
+                continue
+            if order.is_quit:
+                break
+            self._obey(order)
+        return 0
+
+    def _obey(self, order: Order) -> None:
         scene = Scene(Path(order.scene))
-        heart.set(phase="starting", order=order.number, outcome="", scene=order.scene, chunk=order.chunk)
+        # A last word of an order before this one must not be taken for this one's.
+        self.heart.set(
+            phase="starting", order=order.number, outcome="", problem="", scene=order.scene, chunk=order.chunk
+        )
         try:
-            record = scene.run_record()
-            assert record is not None
-            if heart.engine is None or loaded is None or loaded.differences(record):
-                heart.engine, loaded = load_engine(record, settings), record
-            heart.set(phase="computing")
-            outcome = _compute_logged(scene, order, heart, settings, is_supervised)
+            outcome = self._compute(scene, order)
         except VdaError as error:
-            heart.set(outcome="failed", problem=error.problem, remedy=error.remedy)
+            self.heart.set(outcome="failed", problem=error.problem, remedy=error.remedy)
             raise
         except Exception as error:
-            heart.set(outcome="failed", problem=f"{type(error).__name__}: {error}", remedy="")
+            self.heart.set(outcome="failed", problem=f"{type(error).__name__}: {error}", remedy="")
             raise
-        heart.set(phase="idle", outcome=outcome)
-    return 0
+        self.heart.set(phase="idle", outcome=outcome)
 
+    def _compute(self, scene: Scene, order: Order) -> Outcome:
+        computer = self._load(scene)
+        run, home = RunFiles(scene.run_dir), RunFiles(self.files.home)
+        path = scene.chunk_log_path(order.chunk)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", buffering=1) as file:
 
-def _compute_logged(
-    scene: Scene, order: Order, heart: Heartbeat, settings: WorkerSettings, is_supervised: Callable[[], bool]
-) -> Outcome:
-    assert heart.engine is not None
-    stop = RunFiles(scene.run_dir).stop_path
-    path = scene.chunk_log_path(order.chunk)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", buffering=1) as file:
+            def log(line: str) -> None:
+                when = time.strftime("%Y-%m-%d %H:%M:%S")
+                file.write(f"{when} {self.settings.device} pid {os.getpid()}: {line}\n")
 
-        def log(line: str) -> None:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {heart.state.device} pid {os.getpid()}: {line}\n")
+            def phase(name: Phase) -> None:
+                self.heart.set(phase=name)
 
-        return compute_chunk(
-            scene,
-            order.chunk,
-            heart.engine,
-            settings.threads,
-            should_stop=lambda: stop.exists() or not is_supervised(),
-            log=log,
-        )
+            def pause_reason() -> str:
+                pause = Pause.read(home.pause_path)
+                return pause.reason if pause else ""
+
+            def should_stop() -> bool:
+                return run.stop_path.exists() or home.stop_path.exists() or not self.is_supervised()
+
+            around = Surroundings(should_stop, pause_reason, log, phase)
+            return compute_chunk(scene, order.chunk, computer, around, lock=order.lock)
+
+    def _load(self, scene: Scene) -> Computer:
+        """The model of ``scene`` on the device; the one at hand if it is the same."""
+        record = scene.run_record()
+        assert record is not None, "a run is written before its first chunk is ordered"
+        if self._computer is None or self._computer.record.network != record.network:
+            self._computer = None
+            settings = self.settings
+            self._computer = load_computer(
+                record, RunFiles(scene.run_dir), settings.device, settings.threads, settings.batch_size
+            )
+            self.heart.engine = self._computer.engine
+        self._computer.record = record
+        return self._computer
 
 
 def main(arguments: list[str]) -> int:

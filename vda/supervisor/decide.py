@@ -4,175 +4,94 @@ It reads no clock, starts no process and touches no file, so a history written a
 
 The rules: a chunk is pulled by whoever is free, the one with most left first; the slowest device leaves the last
 chunk to a faster one that would finish it sooner. What failed waits longer each time, and goes to another device
-if there is one. An attempt counts only if it finished no window, and never if somebody outside ended the worker.
+if there is one. Where memory or disk run out, nothing new is begun until there is room. What the end of a worker
+means is in ``endings``.
 """
 
-from dataclasses import dataclass, field, replace
-from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM
+from vda.supervisor.endings import bury, give_up
+from vda.supervisor.seen import (
+    Action,
+    Bury,
+    ChunkId,
+    ChunkView,
+    DeviceView,
+    Finish,
+    Give,
+    Hold,
+    Kill,
+    Patience,
+    Quit,
+    Snapshot,
+    Start,
+    WorkerView,
+)
 
-from vda.runstate import ChunkAttempts, WorkerState
-
-ChunkId = tuple[str, int]
-"""A scene's directory and the index of a chunk in it."""
-
-FIRST_PROGRESS_SECONDS = 600.0
-HUNG_SECONDS = 120.0
-HUNG_WINDOWS = 5
-BACKOFF_SECONDS = (0.0, 1.0, 5.0, 30.0, 120.0)
-DEVICE_FAILURES = 3
-CHUNK_DEVICES = 2
-_FROM_OUTSIDE = {-SIGKILL, -SIGTERM, -SIGINT, -SIGHUP}
-
-
-@dataclass(frozen=True)
-class ChunkView:
-    """A chunk as its files show it."""
-
-    id: ChunkId
-    windows: int
-    windows_done: int
-    attempts: ChunkAttempts = field(default_factory=ChunkAttempts)
-
-    @property
-    def left(self) -> int:
-        return self.windows - self.windows_done
-
-
-@dataclass(frozen=True)
-class WorkerView:
-    """A worker that was started or adopted. ``exit_code`` is None while it lives or where it is not known.
-
-    ``order`` and ``chunk`` are the last order given and what it was for (None: it never had one);
-    ``windows_at_order`` is how many windows of the chunk were there then; ``progressed`` is when a counter last
-    moved, or else when it was started.
-    """
-
-    name: str
-    device: str
-    alive: bool
-    exit_code: int | None
-    state: WorkerState | None
-    order: int
-    chunk: ChunkId | None
-    windows_at_order: int
-    progressed: float
-    killed: bool = False
-
-    @property
-    def idle(self) -> bool:
-        """Whether it has done all that it was told."""
-        state = self.state
-        return self.alive and (
-            self.chunk is None or (state is not None and state.order >= self.order and state.phase == "idle")
-        )
-
-
-@dataclass(frozen=True)
-class DeviceView:
-    """A device of the run. ``failed``: the chunks of its failures in a row, without a window between them.
-
-    ``seconds_per_window`` is None before its first window.
-    """
-
-    id: str
-    failed: tuple[ChunkId, ...] = ()
-    seconds_per_window: float | None = None
-    not_before: float = 0.0
-
-    @property
-    def set_aside(self) -> bool:
-        """Whether it fails whatever the chunk; one bad chunk alone does not condemn a device."""
-        return len(self.failed) >= DEVICE_FAILURES and len(set(self.failed)) > 1
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    now: float
-    chunks: tuple[ChunkView, ...]
-    workers: tuple[WorkerView, ...]
-    devices: tuple[DeviceView, ...]
-    retries: int = 3
-    stop_requested: bool = False
-
-
-@dataclass(frozen=True)
-class Start:
-    """Start a worker on ``device``."""
-
-    device: str
-
-
-@dataclass(frozen=True)
-class Give:
-    """Order ``worker`` to compute ``chunk``."""
-
-    worker: str
-    chunk: ChunkId
-
-
-@dataclass(frozen=True)
-class Quit:
-    """Tell ``worker`` to end."""
-
-    worker: str
-
-
-@dataclass(frozen=True)
-class Kill:
-    """End ``worker`` by force."""
-
-    worker: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Bury:
-    """Take note that ``worker`` is gone; ``attempts`` and ``device`` are what is known from now on."""
-
-    worker: str
-    chunk: ChunkId | None
-    attempts: ChunkAttempts | None
-    device: DeviceView
-    reason: str
-
-
-@dataclass(frozen=True)
-class Finish:
-    """Nothing is left to do."""
-
-
-Action = Start | Give | Quit | Kill | Bury | Finish
+PAUSE_FRACTION = 0.90
+# Lower than where the pause begins, so that it does not flicker.
+RESUME_FRACTION = 0.85
+PEAK_MARGIN = 1.1
+DISK_MARGIN = 1.5
 
 
 def decide(seen: Snapshot) -> list[Action]:
     """Return what is to be done now; an empty list means wait and look again."""
-    if actions := [_bury(worker, seen) for worker in seen.workers if not worker.alive]:
-        return list(actions)
-    hung = [Kill(worker.name, "hung") for worker in seen.workers if _hangs(worker, seen) and not worker.killed]
+    if ended := _ended(seen):
+        return list(ended)
+    kills: list[Action] = [Kill(worker.name, "hung") for worker in seen.workers if _hangs(worker, seen)]
     open_chunks = [chunk for chunk in seen.chunks if chunk.left and not chunk.attempts.set_aside]
     usable = [device for device in seen.devices if not device.set_aside]
     if seen.stop_requested or not open_chunks or not usable:
-        ending: list[Action] = [Quit(worker.name) for worker in seen.workers if worker.idle]
-        return [*hung, *ending] if seen.workers else [Finish()]
-    return [*hung, *_assign(seen, open_chunks), *_starts(seen, open_chunks, usable)]
+        quits: list[Action] = [Quit(worker.name) for worker in seen.workers if worker.idle]
+        return [*kills, *quits] if seen.workers else [Finish()]
+    reason = _pressure(seen, usable)
+    changed: list[Action] = [Hold(reason)] if reason != seen.paused else []
+    if reason:
+        return [*kills, *changed]
+    return [*kills, *changed, *_assign(seen, open_chunks), *_starts(seen, open_chunks, usable)]
 
 
-def hung_after(device: DeviceView, progressed_before: bool) -> float:
+def hung_after(device: DeviceView, progressed_before: bool, patience: Patience) -> float:
     """Seconds without any counter moving after which a worker on ``device`` counts as hung."""
     if not progressed_before:
-        return FIRST_PROGRESS_SECONDS
-    return max(HUNG_SECONDS, HUNG_WINDOWS * (device.seconds_per_window or 0.0))
+        return patience.first
+    return max(patience.least, patience.windows * (device.seconds_per_window or 0.0))
+
+
+def _ended(seen: Snapshot) -> list[Bury]:
+    """The workers that are gone, and those that do not even go when killed."""
+    gone = [bury(worker, seen) for worker in seen.workers if not worker.alive]
+    stuck = [
+        give_up(worker, seen)
+        for worker in seen.workers
+        if worker.alive and worker.killed is not None and seen.now - worker.killed > seen.patience.killed
+    ]
+    return [*gone, *stuck]
 
 
 def _hangs(worker: WorkerView, seen: Snapshot) -> bool:
-    if worker.idle:
+    if worker.idle or worker.killed is not None:
         return False
     moved = worker.state is not None and any(worker.state.progress)
-    return seen.now - worker.progressed > hung_after(_device(worker.device, seen), moved)
+    return seen.now - worker.progressed > hung_after(seen.device(worker.device), moved, seen.patience)
 
 
-def _device(device: str, seen: Snapshot) -> DeviceView:
-    return next(view for view in seen.devices if view.id == device)
+def _pressure(seen: Snapshot, usable: list[DeviceView]) -> str:
+    """Why nothing new should be begun, in words; empty where there is room."""
+    host = seen.host
+    if host.disk_free_bytes < host.disk_needed_bytes * (DISK_MARGIN if seen.paused else 1):
+        free, needed = host.disk_free_bytes / 1e6, host.disk_needed_bytes / 1e6
+        return f"the disk is full: {free:.0f} MB free, {needed:.0f} MB needed to go on"
+    if host.memory_used_fraction >= (RESUME_FRACTION if seen.paused else PAUSE_FRACTION):
+        return f"memory is full: it goes on when less than {RESUME_FRACTION:.0%} of it is used"
+    needed_bytes = min(_memory_needed(device) for device in usable)
+    if not seen.workers and needed_bytes > host.memory_available_bytes:
+        return f"memory is short: a worker needs {needed_bytes / 1e9:.1f} GB"
+    return ""
+
+
+def _memory_needed(device: DeviceView) -> float:
+    """Host memory in bytes that must be left before a worker starts on ``device``; 0 where it is not known yet."""
+    return device.peak_memory_bytes * PEAK_MARGIN
 
 
 def _busy_chunks(seen: Snapshot) -> set[ChunkId]:
@@ -206,7 +125,7 @@ def _may_take(worker: WorkerView, chunk: ChunkView, seen: Snapshot) -> bool:
 
 
 def _pace(device: str, seen: Snapshot) -> float:
-    return _device(device, seen).seconds_per_window or 0.0
+    return seen.device(device).seconds_per_window or 0.0
 
 
 def _faster_is_coming(worker: WorkerView, chunk: ChunkView, seen: Snapshot) -> bool:
@@ -228,53 +147,21 @@ def _may_be_needed(worker: WorkerView, seen: Snapshot, open_chunks: list[ChunkVi
 
 
 def _starts(seen: Snapshot, open_chunks: list[ChunkView], usable: list[DeviceView]) -> list[Action]:
+    """Start workers where chunks wait and the host's memory holds what such a worker came to need."""
     occupied = {worker.device for worker in seen.workers}
     free = len([chunk for chunk in open_chunks if chunk.id not in _busy_chunks(seen)])
     spare = free - sum(worker.idle for worker in seen.workers)
     vacant = [device for device in usable if device.id not in occupied and device.not_before <= seen.now]
-    return [Start(device.id) for device in vacant[: max(spare, 0)]]
+    room = seen.host.memory_available_bytes - sum(_yet_to_grow(worker, seen) for worker in seen.workers)
+    starts: list[Action] = []
+    for device in vacant[: max(spare, 0)]:
+        if (needed := _memory_needed(device)) <= room:
+            room -= round(needed)
+            starts.append(Start(device.id))
+    return starts
 
 
-def _bury(worker: WorkerView, seen: Snapshot) -> Bury:
-    """What the end of a worker means for its chunk and its device."""
-    device = _device(worker.device, seen)
-    chunk = next((view for view in seen.chunks if view.id == worker.chunk), None)
-    done = worker.state is not None and worker.state.order >= worker.order and worker.state.outcome == "done"
-    if chunk is None or not chunk.left or done or worker.exit_code == 0:
-        return Bury(worker.name, None, None, device, "ended")
-    advanced = chunk.windows_done > worker.windows_at_order
-    outside = not worker.killed and (worker.exit_code is None or worker.exit_code in _FROM_OUTSIDE)
-    reason = _reason(worker)
-    attempts = _after_failure(chunk.attempts, worker.device, reason, advanced, outside, seen)
-    failed = () if advanced else device.failed if outside else (*device.failed, chunk.id)
-    device = replace(device, failed=failed, not_before=attempts.not_before)
-    return Bury(worker.name, chunk.id, attempts, device, reason)
-
-
-def _after_failure(
-    before: ChunkAttempts, device: str, reason: str, advanced: bool, outside: bool, seen: Snapshot
-) -> ChunkAttempts:
-    counts = not advanced and not outside
-    count = before.attempts + 1 if counts else 0 if advanced else before.attempts
-    failed = tuple(dict.fromkeys((*before.failed_devices, device))) if counts else before.failed_devices
-    return ChunkAttempts(
-        attempts=count,
-        not_before=seen.now + BACKOFF_SECONDS[min(count, len(BACKOFF_SECONDS) - 1)],
-        failed_devices=failed,
-        set_aside=count > seen.retries or len(failed) >= CHUNK_DEVICES,
-        error=reason,
-        device=device,
-    )
-
-
-def _reason(worker: WorkerView) -> str:
-    state = worker.state
-    if worker.killed:
-        return "it hung and was ended"
-    if state is not None and state.order >= worker.order and state.problem:
-        return state.problem
-    if worker.exit_code is None:
-        return "it ended without a word"
-    if worker.exit_code < 0:
-        return f"it was ended by signal {-worker.exit_code}"
-    return f"it ended with exit code {worker.exit_code}"
+def _yet_to_grow(worker: WorkerView, seen: Snapshot) -> int:
+    """Host memory that a worker has not taken yet, but is known to need."""
+    has = worker.state.peak_memory_bytes if worker.state is not None else 0
+    return max(seen.device(worker.device).peak_memory_bytes - has, 0)

@@ -5,21 +5,22 @@ is in files (``runstate``), so a supervisor that is started again goes on where 
 over workers that still live. It does not know how a window is computed.
 """
 
-import re
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
-from statistics import median
 
 from vda.devices import Device
-from vda.errors import SceneError, WorkError
-from vda.files import exclusive_lock
-from vda.launch import Launched, Launcher
-from vda.runstate import ChunkAttempts, Holder, Order, RunFiles, WorkerFiles, WorkerSettings, WorkerState
-from vda.scene import Scene, WindowId, chunk_windows
-from vda.supervisor.decide import (
+from vda.errors import StorageError, WorkError
+from vda.files import write_bytes
+from vda.host import disk_free_bytes, host_memory
+from vda.launch import Launcher
+from vda.runstate import DeviceNotes, Order, Pause, RunFiles, device_slug, last_lines
+from vda.scene import Scene
+from vda.supervisor.crew import Crew, Member
+from vda.supervisor.decide import decide
+from vda.supervisor.holding import Held
+from vda.supervisor.jobs import Job
+from vda.supervisor.seen import (
     Action,
     Bury,
     ChunkId,
@@ -27,16 +28,18 @@ from vda.supervisor.decide import (
     DeviceView,
     Finish,
     Give,
+    Hold,
+    HostView,
     Kill,
+    Patience,
     Quit,
     Snapshot,
     Start,
-    WorkerView,
-    decide,
 )
 
 _POLL_SECONDS = 0.1
-_PACE_WINDOWS = 5
+_HOST_SECONDS = 1.0
+_FULL_DISK_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class RunProgress:
     frames_done: int
     frames_before: int
     seconds: float
+    paused: str = ""
 
     @property
     def frames_per_second(self) -> float:
@@ -58,86 +62,19 @@ class RunProgress:
         return (self.frames_total - self.frames_done) / rate if rate > 0 else None
 
 
-@dataclass
-class _Job:
-    """One scene of the run: its chunks' windows and what became of them."""
-
-    scene: Scene
-    chunks: list[dict[WindowId, int]]
-    attempts: dict[int, ChunkAttempts]
-    finished: set[WindowId] = field(default_factory=set)
-
-    @classmethod
-    def of(cls, scene: Scene) -> "_Job":
-        chunks = [{key: len(w.kept) for key, w in chunk_windows(chunk)} for chunk in scene.plan().chunks]
-        return cls(scene, chunks, RunFiles(scene.run_dir).read_attempts())
-
-    def views(self) -> list[ChunkView]:
-        self.finished = self.scene.finished_windows()
-        return [
-            ChunkView(
-                (self.scene.key, index),
-                len(windows),
-                len(windows.keys() & self.finished),
-                self.attempts.get(index, ChunkAttempts()),
-            )
-            for index, windows in enumerate(self.chunks)
-        ]
-
-    def frames(self, *, done: bool) -> int:
-        return sum(n for chunk in self.chunks for key, n in chunk.items() if not done or key in self.finished)
-
-
-@dataclass
-class _Worker:
-    """A worker we started (``launched``) or found alive (None), and what we saw of it."""
-
-    files: WorkerFiles
-    device: str
-    launched: Launched | None
-    progressed: float
-    order: int = 0
-    chunk: ChunkId | None = None
-    windows_at_order: int = 0
-    killed: bool = False
-    progress: tuple[int, int, int] = (0, 0, 0)
-    window_times: list[float] = field(default_factory=list)
-
-    def exit_code(self) -> int | None:
-        return self.launched.exit_code() if self.launched else None
-
-    def is_alive(self) -> bool:
-        return self.exit_code() is None if self.launched else self.files.is_alive()
-
-    def view(self, now: float) -> WorkerView:
-        """Look at the worker; ``alive`` is read before its state, so that a last word is never missed."""
-        alive = self.is_alive()
-        state = WorkerState.read(self.files.state_path)
-        if state is not None and state.progress != self.progress:
-            if state.windows_done > self.progress[2]:
-                self.window_times = [*self.window_times[-_PACE_WINDOWS:], now]
-            self.progress, self.progressed = state.progress, now
-        return WorkerView(
-            self.files.name,
-            self.device,
-            alive,
-            self.exit_code(),
-            state,
-            self.order,
-            self.chunk,
-            self.windows_at_order,
-            self.progressed,
-            self.killed,
-        )
-
-    def seconds_per_window(self) -> float | None:
-        times = self.window_times
-        return median(b - a for a, b in pairwise(times)) if len(times) > 1 else None
+def look_at_host(scene: Scene) -> HostView:
+    """What this machine has left of memory, and of disk where ``scene`` is."""
+    memory = host_memory()
+    return HostView(memory.used_fraction, memory.available_bytes, disk_free_bytes(scene.root))
 
 
 @dataclass
 class Supervisor:
-    """``threads`` and ``batch_size`` are each worker's; ``retries`` as in ``--retries``; ``clock`` in seconds."""
+    """``threads`` and ``batch_size`` are each worker's; ``retries`` as in ``--retries``; ``clock`` in seconds.
+
+    ``only``: compute these chunks of every scene and no others. ``window_bytes`` is what a raw window may take on
+    the disk. ``look`` tells what the host has left.
+    """
 
     scenes: list[Scene]
     devices: list[Device]
@@ -145,139 +82,198 @@ class Supervisor:
     threads: int
     batch_size: int = 0
     retries: int = 3
+    only: Collection[int] | None = None
+    window_bytes: int = 0
     on_progress: Callable[[RunProgress], None] = lambda progress: None
     clock: Callable[[], float] = time.time
     wait: Callable[[float], None] = time.sleep
+    look: Callable[[Scene], HostView] = look_at_host
+    patience: Patience = field(default_factory=Patience)
+    _workers: dict[str, Member] = field(default_factory=dict, init=False)
+    _paused: str = field(default="", init=False)
+    _looked: float = field(default=0.0, init=False)
+    _stopping: bool = field(default=False, init=False)
 
-    def run(self) -> None:
-        """Compute all that is missing.
+    def run(self, held: Held) -> None:
+        """Compute all that is missing of the scenes, which are ``held``.
 
-        Raises ``SceneError`` where another supervisor holds a scene, ``WorkError`` naming what is missing at the
-        end, with the log of the last worker that failed at it.
+        Raises ``WorkError`` naming what is missing at the end, with the log of the last worker that failed at it.
         """
-        self._home = RunFiles(self.scenes[0].run_dir)
-        self._workers: dict[str, _Worker] = {}
-        self._views = {device.id: DeviceView(device.id) for device in self.devices}
-        with ExitStack() as locks:
-            for scene in self.scenes:
-                self._hold(scene, locks)
-            self._jobs = {scene.key: _Job.of(scene) for scene in self.scenes}
-            self._adopt()
-            self._loop()
+        self._held = held
+        self._begin()
+        self._loop()
         self._check_complete()
 
-    def _hold(self, scene: Scene, locks: ExitStack) -> None:
-        files = RunFiles(scene.run_dir)
-        if not locks.enter_context(exclusive_lock(files.supervisor_lock)):
-            holder = files.holder()
-            who = f"process {holder.pid} on {holder.host}" if holder else "another process"
-            raise SceneError(
-                f"{scene.root} is already being computed by {who}.",
-                f"Watch it with 'vda status {scene.root}', or end it with 'vda stop {scene.root}'.",
-            )
-        files.stop_path.unlink(missing_ok=True)
-        Holder.this_process(self._home.folder).write(files.holder_path)
+    def _begin(self) -> None:
+        self._home = RunFiles(self.scenes[0].run_dir)
+        self._crew = Crew(self._home, self.scenes[0], self.launcher, self.threads, self.batch_size)
+        self._jobs = {scene.key: Job.of(scene, self.only) for scene in self.scenes}
+        notes = {} if self._held.is_new else self._home.read_devices()
+        self._views = {device.id: _device_view(device.id, notes.get(device.id)) for device in self.devices}
+        if self._held.is_new:
+            for job in self._jobs.values():
+                job.forgive()
+        self._home.pause_path.unlink(missing_ok=True)
+        self._log(f"supervisor begins, {len(self.scenes)} scenes on {', '.join(self._views)}")
+        for member in self._crew.adopt(self.clock()):
+            self._adopt(member)
+        if not self._workers:
+            self._held.sweep()
 
-    def _adopt(self) -> None:
-        """Take over workers that outlived an earlier supervisor of this run."""
-        for files in self._home.workers():
-            settings = WorkerSettings.read(files.settings_path)
-            if settings is None or not files.is_alive():
-                continue
-            order = Order.read(files.order_path) or Order(0)
-            worker = _Worker(files, settings.device, None, self.clock(), order.number)
-            if order.scene in self._jobs and not order.is_quit:
-                worker.chunk = (order.scene, order.chunk)
-                worker.windows_at_order = self._chunk_view(worker.chunk).windows_done
-            self._workers[files.name] = worker
-            self._views.setdefault(settings.device, DeviceView(settings.device))
+    def _adopt(self, member: Member) -> None:
+        view = self._views.setdefault(member.device, DeviceView(member.device))
+        if member.files.given_up_path.exists():
+            self._views[member.device] = replace(view, lost=True)
+            return
+        if member.chunk is not None and member.chunk[0] in self._jobs:
+            member.windows_at_order = self._chunk_view(member.chunk).windows_done
+        self._workers[member.files.name] = member
+        self._log(f"worker {member.files.name} still lives and is taken over")
 
     def _loop(self) -> None:
-        began, before = self.clock(), None
+        began, before = self.clock(), self._frames(done=True)
+        total = self._frames(done=False)
         while True:
             seen = self._observe()
-            done = sum(job.frames(done=True) for job in self._jobs.values())
-            before = done if before is None else before
-            total = sum(job.frames(done=False) for job in self._jobs.values())
-            self.on_progress(RunProgress(total, done, before, self.clock() - began))
+            now = self.clock()
+            self._held.renew(now)
+            self.on_progress(RunProgress(total, self._frames(done=True), before, now - began, self._paused))
             actions = decide(seen)
             if any(isinstance(action, Finish) for action in actions):
                 return
-            for action in actions:
-                self._act(action)
+            try:
+                for action in actions:
+                    self._act(action)
+            except StorageError as error:
+                # Nothing can be written now. What was decided stays right, and is decided again in a moment.
+                self._paused = error.problem
+                self.wait(_FULL_DISK_SECONDS)
             if not actions:
                 self.wait(_POLL_SECONDS)
+
+    def _frames(self, *, done: bool) -> int:
+        return sum(job.frames(done=done) for job in self._jobs.values())
 
     def _observe(self) -> Snapshot:
         now = self.clock()
         workers = tuple(worker.view(now) for worker in self._workers.values())
         for worker in self._workers.values():
-            if (pace := worker.seconds_per_window()) is not None:
-                view = self._views[worker.device]
-                self._views[worker.device] = replace(view, seconds_per_window=pace, failed=())
-        # Chunks are read after the workers: a worker seen as idle has its last window on disk by then.
-        chunks = tuple(view for job in self._jobs.values() for view in job.views())
-        stop = any(RunFiles(scene.run_dir).stop_path.exists() for scene in self.scenes)
-        return Snapshot(now, chunks, workers, tuple(self._views.values()), self.retries, stop)
+            self._note_pace(worker)
+        # Chunks are read after the workers: a worker seen as idle has its last window on disk by then. Only scenes
+        # that somebody works on can have changed.
+        for key in {worker.chunk[0] for worker in self._workers.values() if worker.chunk is not None}:
+            if key in self._jobs:
+                self._jobs[key].look()
+        self._stopping = any(RunFiles(scene.run_dir).stop_path.exists() for scene in self.scenes)
+        return Snapshot(
+            now,
+            tuple(view for job in self._jobs.values() for view in job.views()),
+            workers,
+            tuple(self._views.values()),
+            self.retries,
+            self._stopping,
+            self._host(now),
+            self._paused,
+            self.patience,
+        )
+
+    def _note_pace(self, worker: Member) -> None:
+        view = self._views[worker.device]
+        peak = max(view.peak_memory_bytes, worker.peak_memory_bytes)
+        if (pace := worker.seconds_per_window()) is not None:
+            view = replace(view, seconds_per_window=pace, failed=())
+        self._views[worker.device] = replace(view, peak_memory_bytes=peak)
+
+    def _host(self, now: float) -> HostView:
+        if now - self._looked >= _HOST_SECONDS or not self._looked:
+            self._looked = now
+            # Each worker has a window in hand and one being written; the supervisor's own files need room as well.
+            needed = (2 * len(self._workers) + 1) * self.window_bytes
+            self._host_view = replace(self.look(self.scenes[0]), disk_needed_bytes=needed)
+        return self._host_view
 
     def _act(self, action: Action) -> None:
-        if isinstance(action, Start):
-            self._start(action.device)
-        elif isinstance(action, Give):
-            worker = self._workers[action.worker]
-            worker.chunk = action.chunk
-            worker.windows_at_order = self._chunk_view(action.chunk).windows_done
-            self._order(worker, Order(worker.order + 1, *action.chunk))
-        elif isinstance(action, Quit):
-            self._order(self._workers[action.worker], Order(self._workers[action.worker].order + 1))
-        elif isinstance(action, Kill):
-            self._kill(self._workers[action.worker])
-        elif isinstance(action, Bury):
-            self._bury(action)
+        match action:
+            case Start(device_id):
+                device = next(device for device in self.devices if device.id == device_id)
+                member = self._crew.start(device, self.clock())
+                self._workers[member.files.name] = member
+                self._log(f"worker {member.files.name} starts")
+            case Give(name, chunk):
+                self._give(self._workers[name], chunk)
+            case Quit(name):
+                worker = self._workers[name]
+                worker.give(Order(worker.order + 1), self.clock())
+            case Kill(name, reason):
+                self._log(f"worker {name} {reason} and is killed")
+                self._workers[name].kill(self.clock())
+            case Bury():
+                self._bury(action)
+            case Hold(reason):
+                self._hold(reason)
 
-    def _start(self, device_id: str) -> None:
-        device = next(device for device in self.devices if device.id == device_id)
-        files = self._home.worker(re.sub(r"[^\w-]", "-", device_id))
-        for leftover in (files.order_path, files.state_path):
-            leftover.unlink(missing_ok=True)
-        WorkerSettings(device_id, self.threads, self.batch_size).write(files.settings_path)
-        launched = self.launcher.start(self._home.folder, files.name, files.log_path, device.environment())
-        self._workers[files.name] = _Worker(files, device_id, launched, self.clock())
-
-    def _order(self, worker: _Worker, order: Order) -> None:
-        worker.order, worker.progressed = order.number, self.clock()
-        order.write(worker.files.order_path)
-        if order.is_quit:
-            worker.chunk = None
-
-    def _kill(self, worker: _Worker) -> None:
-        worker.killed = True
-        if worker.launched is not None:
-            worker.launched.kill()
+    def _give(self, worker: Member, chunk: ChunkId) -> None:
+        view = self._chunk_view(chunk)
+        worker.give(Order(worker.order + 1, *chunk, lock=view.attempts.lock), self.clock())
+        worker.windows_at_order = view.windows_done
+        self._log(f"worker {worker.files.name} gets chunk {chunk[1]} of {chunk[0]}")
 
     def _bury(self, action: Bury) -> None:
-        del self._workers[action.worker]
-        self._views[action.device.id] = action.device
+        worker = self._workers[action.worker]
         if action.chunk is not None and action.attempts is not None:
-            root, chunk = action.chunk
-            job = self._jobs[root]
-            job.attempts[chunk] = action.attempts
-            RunFiles(job.scene.run_dir).write_attempts(job.attempts)
+            self._jobs[action.chunk[0]].note(action.chunk, action.attempts)
+        self._views[action.device.id] = action.device
+        self._home.write_devices({name: _device_notes(view) for name, view in self._views.items()})
+        self._log(f"worker {action.worker} is {'given up' if action.given_up else 'gone'}: {action.reason}")
+        if action.given_up:
+            write_bytes(worker.files.given_up_path, b"")
+        else:
+            worker.forget()
+        del self._workers[action.worker]
+
+    def _hold(self, reason: str) -> None:
+        if reason:
+            Pause(reason, self.clock()).write(self._home.pause_path)
+        else:
+            self._home.pause_path.unlink(missing_ok=True)
+        self._paused = reason
+        self._log(f"paused: {reason}" if reason else "goes on")
 
     def _chunk_view(self, chunk: ChunkId) -> ChunkView:
-        return self._jobs[chunk[0]].views()[chunk[1]]
+        return self._jobs[chunk[0]].view(chunk[1])
+
+    def _log(self, line: str) -> None:
+        self._held.log(line)
 
     def _check_complete(self) -> None:
+        for job in self._jobs.values():
+            job.look()
         missing = [view for job in self._jobs.values() for view in job.views() if view.left]
-        if not missing:
-            return
-        failed = [view for view in missing if view.attempts.error]
-        names = ", ".join(f"chunk {view.id[1]} ({view.left} of {view.windows} windows)" for view in missing)
-        why = f" The last error: {failed[-1].attempts.error}" if failed else ""
-        worker = self._home.worker(re.sub(r"[^\w-]", "-", failed[-1].attempts.device)) if failed else None
-        raise WorkError(
-            f"Not everything was computed; missing: {names}.{why}",
-            "Run the same command again: it tries just what is missing.",
-            log=worker.log_path if worker else None,
-            tail=worker.log_tail() if worker else "",
-        )
+        self._log(f"supervisor ends, {len(missing)} chunks are not complete")
+        if missing:
+            raise _incomplete(missing, self.scenes[0], stopped=self._stopping)
+
+
+def _incomplete(missing: list[ChunkView], home: Scene, *, stopped: bool) -> WorkError:
+    """The error that lists what is missing, with the end of the log of the device that failed last."""
+    names = ", ".join(f"chunk {view.id[1]} ({view.left} of {view.windows} windows)" for view in missing)
+    if stopped:
+        return WorkError(f"Stopped as asked; missing: {names}.", "Run the same command again to go on.")
+    failed = [view.attempts for view in missing if view.attempts.error]
+    why = f" The last error: {failed[-1].error}" if failed else ""
+    log = home.device_log_path(device_slug(failed[-1].device)) if failed else None
+    return WorkError(
+        f"Not everything was computed; missing: {names}.{why}",
+        "Run the same command again: it tries just what is missing.",
+        log=log,
+        tail=last_lines(log) if log else "",
+    )
+
+
+def _device_view(device: str, notes: DeviceNotes | None) -> DeviceView:
+    notes = notes or DeviceNotes()
+    return DeviceView(device, notes.failed, notes.seconds_per_window, 0.0, notes.peak_memory_bytes)
+
+
+def _device_notes(view: DeviceView) -> DeviceNotes:
+    return DeviceNotes(view.failed, view.seconds_per_window, view.peak_memory_bytes)

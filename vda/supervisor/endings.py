@@ -1,0 +1,95 @@
+"""What the end of a worker means for its chunk and its device: a pure function, part of ``decide``.
+
+An attempt counts only if it finished no window, and never if somebody outside ended the worker. Waiting grows in
+both cases, for a kernel's memory killer comes again and again. What fails on two devices, or too often on one, is
+set aside; so is a device that fails whatever the chunk.
+"""
+
+from dataclasses import replace
+from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM
+
+from vda.runstate import ChunkAttempts
+from vda.supervisor.seen import Bury, ChunkView, DeviceView, Snapshot, WorkerView
+
+WAIT_SECONDS = (0.0, 1.0, 5.0, 30.0, 120.0)
+# A person or a scheduler may end workers a few times in a row; nobody should wait for that.
+FREE_KILLS = 4
+CHUNK_DEVICES = 2
+_FROM_OUTSIDE = {-SIGKILL, -SIGTERM, -SIGINT, -SIGHUP}
+
+
+def bury(worker: WorkerView, seen: Snapshot) -> Bury:
+    """Judge the end of ``worker``, whose process is gone."""
+    chunk = _chunk(worker, seen)
+    device = seen.device(worker.device)
+    done = worker.state is not None and worker.state.order >= worker.order and worker.state.outcome == "done"
+    if chunk is None or not chunk.left or done or worker.exit_code == 0:
+        return Bury(worker.name, None, None, device, "it ended as it should")
+    advanced = chunk.windows_done > worker.windows_at_order
+    outside = worker.killed is None and (worker.exit_code is None or worker.exit_code in _FROM_OUTSIDE)
+    reason = _reason(worker)
+    if outside and not _spoke(worker):
+        attempts = _after_kill(chunk.attempts, advanced, seen.now)
+        device = replace(device, failed=() if advanced else device.failed, not_before=attempts.not_before)
+        return Bury(worker.name, chunk.id, attempts, device, reason)
+    return _failure(worker, chunk, device, reason, advanced, seen)
+
+
+def give_up(worker: WorkerView, seen: Snapshot) -> Bury:
+    """Judge a worker that not even SIGKILL ends: it keeps its device and its lock, and nobody waits for either."""
+    chunk, device = _chunk(worker, seen), replace(seen.device(worker.device), lost=True)
+    reason = "it cannot even be killed"
+    if chunk is None:
+        return Bury(worker.name, None, None, device, reason, given_up=True)
+    attempts = replace(chunk.attempts, lock=chunk.attempts.lock + 1, error=reason, device=worker.device)
+    return Bury(worker.name, chunk.id, attempts, device, reason, given_up=True)
+
+
+def _chunk(worker: WorkerView, seen: Snapshot) -> ChunkView | None:
+    return next((view for view in seen.chunks if view.id == worker.chunk), None)
+
+
+def _failure(
+    worker: WorkerView, chunk: ChunkView, device: DeviceView, reason: str, advanced: bool, seen: Snapshot
+) -> Bury:
+    before = chunk.attempts
+    count = 0 if advanced else before.attempts + 1
+    failed = before.failed_devices if advanced else tuple(dict.fromkeys((*before.failed_devices, device.id)))
+    attempts = replace(
+        before,
+        attempts=count,
+        kills=0,
+        not_before=seen.now + WAIT_SECONDS[min(count, len(WAIT_SECONDS) - 1)],
+        failed_devices=failed,
+        set_aside=count > seen.retries or len(failed) >= CHUNK_DEVICES,
+        error=reason,
+        device=device.id,
+    )
+    chunks_failed = () if advanced else (*device.failed, chunk.id)
+    device = replace(device, failed=chunks_failed, not_before=attempts.not_before)
+    return Bury(worker.name, chunk.id, attempts, device, reason)
+
+
+def _after_kill(before: ChunkAttempts, advanced: bool, now: float) -> ChunkAttempts:
+    kills = 0 if advanced else before.kills + 1
+    wait = WAIT_SECONDS[min(max(kills - FREE_KILLS, 0), len(WAIT_SECONDS) - 1)]
+    return replace(before, attempts=0 if advanced else before.attempts, kills=kills, not_before=now + wait)
+
+
+def _spoke(worker: WorkerView) -> bool:
+    """Whether it wrote down itself why it fails: then nobody from outside ended it."""
+    state = worker.state
+    return state is not None and state.order >= worker.order and state.outcome == "failed"
+
+
+def _reason(worker: WorkerView) -> str:
+    state = worker.state
+    if worker.killed is not None:
+        return "it hung and was ended"
+    if state is not None and _spoke(worker) and state.problem:
+        return state.problem
+    if worker.exit_code is None:
+        return "it ended without a word"
+    if worker.exit_code < 0:
+        return f"it was ended by signal {-worker.exit_code}"
+    return f"it ended with exit code {worker.exit_code}"

@@ -1,0 +1,132 @@
+"""One supervisor a scene: a lock that the kernel releases, and on a network file system a lease as well.
+
+A kernel's lock ends with its process, whatever ends it. Some network file systems keep locks to one machine; there
+the holder's file is renewed every few seconds, and whoever finds it fresh, from another machine, stays away.
+"""
+
+import os
+import platform
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import psutil
+
+from vda.errors import SceneError
+from vda.files import TEMPORARY_PREFIX, exclusive_lock, storage_errors
+from vda.runstate import Holder, RunFiles
+from vda.scene import Scene
+from vda.supervisor.crew import Member
+
+_RENEW_SECONDS = 10.0
+_LEASE_SECONDS = 60.0
+_ENDING_SECONDS = 120.0
+_NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "ceph", "lustre", "gpfs", "beegfs", "fuse.")
+
+
+@dataclass
+class Held:
+    """Scenes that are ours. ``is_new``: the run before ended by itself, so a person starts this one anew."""
+
+    scenes: list[Scene]
+    holder: Holder
+    is_new: bool
+    _renewed: float = field(default=0.0)
+
+    def renew(self, now: float) -> None:
+        """Show that the holder lives, for machines that do not see its lock."""
+        if now - self._renewed >= _RENEW_SECONDS:
+            self._renewed = now
+            for scene in self.scenes:
+                os.utime(RunFiles(scene.run_dir).holder_path)
+
+    def end(self) -> None:
+        """Write down that the run ended by itself; unless ``--restart`` removed the state meanwhile."""
+        for scene in self.scenes:
+            if scene.run_dir.is_dir():
+                replace(self.holder, ended=time.time()).write(RunFiles(scene.run_dir).holder_path)
+
+    def sweep(self) -> None:
+        """Remove what killed writers left; only while no worker lives."""
+        for scene in self.scenes:
+            for folder in (scene.windows_dir, scene.run_dir):
+                for leftover in folder.glob(f"{TEMPORARY_PREFIX}*") if folder.is_dir() else ():
+                    leftover.unlink(missing_ok=True)
+
+    def log(self, line: str) -> None:
+        """Add ``line`` to ``supervisor.log`` of the run's home."""
+        log = self.scenes[0].logs_dir / "supervisor.log"
+        with storage_errors(log):
+            log.parent.mkdir(parents=True, exist_ok=True)
+        with storage_errors(log), log.open("a") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} pid {os.getpid()}: {line}\n")
+
+
+def hold(scenes: list[Scene], locks: ExitStack, on_network: Callable[[Path], bool] | None = None) -> Held:
+    """Take every scene's lock into ``locks``; raise ``SceneError`` naming the holder where one is taken."""
+    holder = Holder.this_process(RunFiles(scenes[0].run_dir).folder)
+    is_new = True
+    for scene in scenes:
+        files = RunFiles(scene.run_dir)
+        had = locks.enter_context(exclusive_lock(files.supervisor_lock))
+        before = files.holder()
+        if not had or (before and (on_network or is_on_network)(files.folder) and _is_leased(files, before)):
+            raise _taken(scene, before)
+        is_new = is_new and (before is None or before.ended > 0)
+        files.stop_path.unlink(missing_ok=True)
+        holder.write(files.holder_path)
+    held = Held(scenes, holder, is_new)
+    locks.callback(held.end)
+    return held
+
+
+def make_free(scene: Scene) -> None:
+    """Wait for the workers of a killed run to end, before what they work on is thrown away.
+
+    Nobody supervises them, so they end after the window in hand; one that does not is killed. Raises
+    ``SceneError`` where a supervisor holds the scene.
+    """
+    files = RunFiles(scene.run_dir)
+    if files.is_supervised():
+        raise _taken(scene, files.holder())
+    members = [Member(worker, "", None, 0.0) for worker in files.home().workers()]
+    deadline = time.monotonic() + _ENDING_SECONDS
+    while living := [member for member in members if member.is_alive() and not member.killed]:
+        if time.monotonic() > deadline:
+            for member in living:
+                member.kill(time.time())
+        time.sleep(0.1)
+
+
+def is_on_network(folder: Path) -> bool:
+    """Whether ``folder`` is on a file system that other machines may write as well."""
+    path = str(folder.resolve())
+    mounts = [part for part in psutil.disk_partitions(all=True) if _is_inside(path, part.mountpoint)]
+    kind = max(mounts, key=lambda part: len(part.mountpoint)).fstype if mounts else ""
+    return kind.startswith(_NETWORK_FILE_SYSTEMS)
+
+
+def _is_inside(path: str, mountpoint: str) -> bool:
+    return path == mountpoint or path.startswith(mountpoint.rstrip("/") + "/")
+
+
+def _is_leased(files: RunFiles, holder: Holder) -> bool:
+    """Whether another machine's supervisor showed itself lately, by the file server's own clock."""
+    if holder.ended or holder.host == platform.node():
+        return False
+    probe = files.folder / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
+    probe.touch()
+    age = probe.stat().st_mtime - files.holder_path.stat().st_mtime
+    probe.unlink()
+    return age < _LEASE_SECONDS
+
+
+def _taken(scene: Scene, holder: Holder | None) -> SceneError:
+    who = f"process {holder.pid} on {holder.host}" if holder else "another process"
+    return SceneError(
+        f"{scene.root} is already being computed by {who}.",
+        f"Watch it with 'vda status {scene.root}', or end it with 'vda stop {scene.root}'.",
+    )
