@@ -319,6 +319,17 @@ def test_the_command_prints_a_table_and_the_same_figures_as_json(
     assert f"{FRAMES} frames of {WIDTH} x {HEIGHT}, matched by index" in table[4]
 
 
+def test_the_command_says_so_if_near_and_far_are_exchanged(tmp_path: Path, truth_m: Array) -> None:
+    np.save(tmp_path / "depth.npy", truth_m)
+    arguments = [
+        str(tmp_path / "depth.npy"),
+        str(millimetres(tmp_path / "truth", truth_m)),
+        "--truth-scale",
+        "1000",
+    ]
+    assert "scale is negative" in CliRunner().invoke(command, arguments).stdout
+
+
 def test_the_command_says_what_is_missing_in_two_sentences(tmp_path: Path, truth_m: Array, scene: Path) -> None:
     truth = millimetres(tmp_path / "truth", truth_m)
     result = CliRunner().invoke(command, [str(scene), str(truth), "-q"])

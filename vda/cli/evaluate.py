@@ -77,18 +77,23 @@ def evaluate(
 def _table(result: "Evaluation") -> str:
     rows = [_HEADER, _row("depth", result.depth)]
     rows += [_row(name, figures) for name, figures in result.baselines.items()]
+    return "\n".join([*rows, _basis(result)])
+
+
+def _basis(result: "Evaluation") -> str:
+    """What the figures were taken over, and how the depth was aligned."""
     measured = result.depth
     aligned = "metric, not aligned"
     if result.kind == "inverse_depth":
         aligned = f"scale {measured.scale:.6g} and shift {measured.shift:.6g} for the video"
-    return "\n".join(
-        [
-            *rows,
-            f"{measured.frames} frames of {result.width} x {result.height}, matched by {result.matched_by}; "
-            f"{measured.pixels:,} pixels, {measured.coverage:.1%} of those with truth; {aligned}; "
-            f"cap {result.cap_m:g} m, border {result.border}.",
-        ]
+    basis = (
+        f"{measured.frames} frames of {result.width} x {result.height}, matched by {result.matched_by}; "
+        f"{measured.pixels:,} pixels, {measured.coverage:.1%} of those with truth; {aligned}; "
+        f"cap {result.cap_m:g} m, border {result.border}."
     )
+    if measured.scale < 0:
+        basis += "\nThe scale is negative: what the depth calls near is far, on the whole."
+    return basis
 
 
 def _row(name: str, figures: "Figures") -> str:
