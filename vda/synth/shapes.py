@@ -110,7 +110,7 @@ def normals(shape: Tensor, point: Vector) -> Vector:
     ax, ay, az = x.abs(), y.abs(), z.abs()
     box, sphere, cone = shape == Shape.BOX, shape == Shape.SPHERE, shape == Shape.CONE
     radius = (x * x + z * z).sqrt()
-    cap = torch.where(cone, y > 1 - 1e-4, ay > radius) & ~sphere & ~box
+    cap = torch.where(cone, y > 0.999, ay > radius) & ~sphere & ~box
     face_x, face_z = (ax >= ay) & (ax >= az), (az > ax) & (az >= ay)
     side_y = torch.where(sphere, y, torch.where(cone, -(y + 1) / 4, torch.zeros_like(y)))
     zero = torch.zeros_like(x)
