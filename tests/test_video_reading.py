@@ -178,6 +178,7 @@ def test_odd_sizes_and_times_above_zero(tmp_path: Path) -> None:
     assert [frame.time_s for frame in frames] == pytest.approx([2.2, 2.24])
     assert frames[0].rgb.shape == (53, 91, 3)
     assert frames[0].rgb.flags.writeable
+    assert frames[0].rgb.flags.c_contiguous
 
 
 def test_picture_of_another_size_is_scaled_to_the_first(tmp_path: Path) -> None:
