@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vda.cli.evaluate import evaluate as command
 from vda.depthfiles import write_png16
 from vda.depthmap import DepthRecord, Quantizer
-from vda.draw import INVALID_RGB, colorize
+from vda.draw import INVALID_RGB, colorize, colorize_codes
 from vda.errors import InputError, UsageError
 from vda.evaluate import evaluate, match_frames
 from vda.files import write_json
@@ -268,6 +268,17 @@ def test_colours_run_from_dark_to_bright_and_show_what_is_missing() -> None:
     assert tuple(rgb[0, 5]) == INVALID_RGB
     assert np.array_equal(colorize(np.array([1.0, 3.0]), 3, 1), colorize(np.array([3.0, 1.0]), 1, 3))
     assert np.array_equal(colorize(np.array([2.0, 2.0]), 2, 2)[0], rgb[0, 0])
+
+
+@pytest.mark.parametrize(
+    ("quantizer", "near_to_far"),
+    [(Quantizer.for_range(0, 2), [65535, 30000, 1]), (Quantizer.millimetres(), [500, 3000, 40000])],
+)
+def test_near_codes_are_bright_whatever_they_mean(quantizer: Quantizer, near_to_far: list[int]) -> None:
+    rgb = colorize_codes(np.array([*near_to_far, 0], np.uint16), quantizer)
+    brightness = rgb[:3].astype(int).sum(axis=1)
+    assert brightness[0] > brightness[1] > brightness[2]
+    assert tuple(rgb[3]) == INVALID_RGB
 
 
 def test_an_unknown_colour_map_is_wrong_usage() -> None:

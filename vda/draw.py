@@ -5,6 +5,7 @@ looks the same everywhere: bright is near. Figures are drawn by Matplotlib's Agg
 file does not know scenes or videos.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vda.depthmap import INVALID_CODE, MAX_CODE, Codes, Quantizer
 from vda.errors import UsageError
 from vda.files import atomic_path
 
@@ -20,6 +22,7 @@ Rgb = NDArray[np.uint8]
 Image = NDArray[np.floating]
 
 COLORMAP = "inferno"
+NEAREST_M, FARTHEST_M = 0.3, 80.0
 # Not a colour of the usual maps, so that it is not taken for far away.
 INVALID_RGB = (96, 96, 96)
 
@@ -52,6 +55,25 @@ def colorize(
     colours = colour_table(colormap)[np.rint(np.clip(places * step, 0, 255)).astype(np.uint8)]
     colours[~valid] = invalid
     return colours
+
+
+def colorize_codes(codes: Codes, quantizer: Quantizer, colormap: str = COLORMAP) -> Rgb:
+    """Return 16-bit depth codes as colours, uint8 ``[..., 3]``: near is bright, code 0 is ``INVALID_RGB``.
+
+    The range is the same for every frame: all codes of inverse depth, and 0.3 m to 80 m on a logarithmic scale for
+    metric depth, whose codes say nothing of how far a video goes.
+    """
+    return _code_table(quantizer, colormap)[codes]
+
+
+@cache
+def _code_table(quantizer: Quantizer, colormap: str) -> Rgb:
+    codes = np.arange(MAX_CODE + 1, dtype=np.uint16)
+    values = quantizer.decode(codes)
+    if quantizer.kind == "depth":
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return colorize(np.log(values), math.log(FARTHEST_M), math.log(NEAREST_M), colormap)
+    return colorize(values, float(values[INVALID_CODE + 1]), float(values[MAX_CODE]), colormap)
 
 
 @dataclass(frozen=True)

@@ -197,14 +197,13 @@ def _sinks(
         npz = stack.enter_context(NpzWriter(scene.merged_dir / "depths.npz", shape))
         sinks.append(lambda made: npz.write(made.depth))
     if settings.create_video:
-        from vda.draw import colorize
+        from vda.draw import colorize_codes
 
         index = FrameIndex.load(scene.index_path)
         path = scene.merged_dir / "depth_visualization.mp4"
         clip = stack.enter_context(ClipWriter(path, fps=video.fps, time_base=index.time_base))
-        sinks.append(
-            lambda made: clip.write(colorize(made.codes, 1, 65535, settings.colormap), int(index.pts[made.index]))
-        )
+        colours = partial(colorize_codes, quantizer=joint.quantizer, colormap=settings.colormap)
+        sinks.append(lambda made: clip.write(colours(made.codes), int(index.pts[made.index])))
     return sinks
 
 
