@@ -12,7 +12,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-
 from depth_runs import check, depth_digest, make_video, make_weights, run_options, vda
 
 FRAMES = 300
