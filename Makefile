@@ -34,7 +34,7 @@ depth: setup
 	$(BIN)/vda depth "$(VIDEO)" --scene "$(SCENE)" --model $(MODEL) --devices $(DEVICES) $(ARGS)
 
 test: $(VENV)/.ready-test
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n auto --dist loadfile $(ARGS)
 
 slow: $(VENV)/.ready-test
 	VDA_SLOW_TESTS=1 $(BIN)/pytest $(ARGS)
