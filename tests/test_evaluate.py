@@ -292,7 +292,7 @@ def test_the_figure_shows_the_videos_own_frames_where_there_are_any(
     truth = millimetres(tmp_path / "truth", truth_m)
     arguments = {"truth_scale": 1000, "cap_m": CAP_M}
     evaluate(scene, truth, figure=tmp_path / "three.png", **arguments)
-    video = make_clip(tmp_path / "clip.mp4", range(FRAMES), size=(WIDTH, HEIGHT))
+    video = make_clip(tmp_path / "clip.mp4", range(FRAMES))
     split(video, Scene(scene))
     evaluate(scene, truth, figure=tmp_path / "four.png", **arguments)
     video.unlink()
