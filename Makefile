@@ -33,6 +33,13 @@ depth: setup
 	@test -n "$(VIDEO)" || { echo "Say which video: make depth VIDEO=path/to/video.mp4 (there is a sample: VIDEO=$(SAMPLE))"; exit 2; }
 	$(BIN)/vda depth "$(VIDEO)" --scene "$(SCENE)" --model $(MODEL) --devices $(DEVICES) $(ARGS)
 
+enrich: setup
+	@test -n "$(SCENE)" -a -n "$(TRACKS)" || { echo "Say which: make enrich SCENE=data/film TRACKS=tracks.json"; exit 2; }
+	$(BIN)/vda enrich "$(SCENE)" --tracks "$(TRACKS)" --output "$(SCENE)/tracks_3d.json" $(ARGS)
+
+monitor: setup
+	$(BIN)/vda monitor $(SCENE) $(ARGS)
+
 test: $(VENV)/.ready-test
 	$(BIN)/pytest -n auto --dist loadfile $(ARGS)
 

@@ -8,13 +8,17 @@ import click
 from vda import __version__
 from vda.cli.clean import clean
 from vda.cli.depth import depth
+from vda.cli.enrich import enrich
+from vda.cli.evaluate import evaluate
 from vda.cli.merge import merge
 from vda.cli.monitor import monitor
 from vda.cli.options import Group
+from vda.cli.redo import redo
 from vda.cli.run import run
 from vda.cli.split import split
 from vda.cli.status import status
 from vda.cli.stop import stop
+from vda.cli.synth import synth
 from vda.cli.weights import weights
 
 
@@ -27,5 +31,8 @@ def main() -> None:
     """
 
 
-for command in (depth, split, run, merge, status, monitor, stop, clean, weights):
+COMMANDS = (
+    depth, split, run, merge, status, monitor, stop, redo, clean, enrich, evaluate, synth, weights,
+)  # fmt: skip
+for command in COMMANDS:
     main.add_command(command)
