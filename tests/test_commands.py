@@ -1,4 +1,4 @@
-"""The promised names: every command answers ``--help`` with an example, and the docs name only commands that exist."""
+"""The promised names: every command answers ``--help`` with an example, and the docs name only what exists."""
 
 import configparser
 import re
