@@ -96,8 +96,13 @@ class VideoDepthModel(nn.Module):
     def encode(self, images: Tensor) -> FrameFeatures:
         """Return the features of float32 ``images`` ``[frames, 3, height, width]``, each a function of its frame.
 
-        Height and width are multiples of the preset's patch. Nothing a frame gets depends on the call's others.
+        Nothing a frame gets depends on the call's others. Raises ValueError unless height and width are multiples
+        of the preset's patch.
         """
+        if any(side % self.preset.patch for side in images.shape[-2:]):
+            raise ValueError(
+                f"images {tuple(images.shape)} are not in whole patches of {self.preset.patch} pixels"
+            )
         return self.head.per_frame(self.pretrained(images.to(self.device, self.dtype)))
 
     def decode(self, features: FrameFeatures, *, micro_batch: int = 32) -> Tensor:

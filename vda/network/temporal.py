@@ -119,7 +119,8 @@ class TemporalTransformer(nn.Module):
         return torch.cat(slices, dim=1).unflatten(1, (rows, columns)).permute(0, 3, 1, 2)
 
     def _mix(self, tokens: Tensor) -> Tensor:
-        tokens = self.proj_in(tokens)
+        # Contiguous, or else each linear layer that follows copies its input again.
+        tokens = self.proj_in(tokens.contiguous())
         for block in self.transformer_blocks:
             tokens = block(tokens)
         return self.proj_out(tokens)
