@@ -30,7 +30,7 @@ _TURNS = {0: None, 90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.RO
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One upright picture: ``rgb`` uint8 [height, width, 3], contiguous, shown at ``time_s`` on the file's own clock.
+    """One upright picture: ``rgb`` uint8 [height, width, 3], contiguous, shown at ``time_s`` on the file's clock.
 
     ``decoded`` is False where the video has no picture at this place; ``rgb`` is then the previous frame's, or the
     next one's at the very start.
