@@ -123,13 +123,18 @@ def _table_with_chairs(stage: Stage, x: float, z: float) -> Thing:
     return table
 
 
-def _people(stage: Stage, width: float, depth: float) -> None:
-    rng = stage.rng
-    height = rng.uniform(1.55, 1.9)
-    for _ in range(int(rng.integers(0, 4))):
-        x, z = rng.uniform(-0.4, 0.4) * width, rng.uniform(-0.4, 0.4) * depth
-        walker = o.person(stage.palette, height).at(x, z, rng.uniform(-np.pi, np.pi))
-        stage.move(walker, rng.uniform(0.3, 1.2), circle=rng.random() < 0.7)
+def _movers(stage: Stage, width: float, depth: float, height: float) -> None:
+    """People, rolling balls and balloons; those that would run into something are left out later."""
+    rng, tall = stage.rng, stage.rng.uniform(1.55, 1.9)
+    for _ in range(int(rng.integers(4, 12))):
+        x, z, yaw = rng.uniform(-0.4, 0.4) * width, rng.uniform(-0.4, 0.4) * depth, rng.uniform(-np.pi, np.pi)
+        if rng.random() < 0.5:
+            stage.move(o.person(stage.palette, tall).at(x, z, yaw), rng.uniform(0.3, 1.2), rng.random() < 0.7)
+        else:
+            size = rng.uniform(0.12, 0.6)
+            lift = float(rng.choice([0.0, rng.uniform(0.5, height - 1)]))
+            toy = f.ball(stage.palette, size) if rng.random() < 0.6 else f.carton(stage.palette, size)
+            stage.move(toy.at(x, z, yaw, lift), rng.uniform(0.1, 0.8), rng.random() < 0.7)
 
 
 def _eyes(stage: Stage, width: float, depth: float, low: float, high: float) -> tuple[Array, ...]:
@@ -175,7 +180,7 @@ def room(stage: Stage, movers: bool) -> Setting:
         size = (rng.uniform(1, 2.5), 0.01, rng.uniform(0.8, 1.8))
         stage.slab((rng.uniform(-0.5, 0.5), 0, rng.uniform(-0.5, 0.5)), size, rug, "ground")
     if movers:
-        _people(stage, width, depth)
+        _movers(stage, width, depth, height)
     return Setting(
         tuple(stage.things),
         lamplight(stage.palette, low, high),
@@ -196,11 +201,11 @@ def table(stage: Stage, movers: bool) -> Setting:
     desk = _table_with_chairs(stage, rng.uniform(-0.1, 0.1) * width, rng.uniform(-0.1, 0.1) * depth)
     top = desk.place - np.array([0, desk.height, 0])
     if movers:
-        for _ in range(int(rng.integers(1, 3))):
+        for _ in range(int(rng.integers(2, 7))):
             toy = f.ball(stage.palette, rng.uniform(0.06, 0.15)).at(
                 top[0] + rng.uniform(-0.3, 0.3), top[2] + rng.uniform(-0.3, 0.3), 0.0, desk.height
             )
-            stage.move(toy, rng.uniform(0.02, 0.2), circle=True)
+            stage.move(toy, rng.uniform(0.02, 0.2), circle=True, radius_m=0.15)
     eyes = []
     for _ in range(24):
         angle, away, lift = rng.uniform(-np.pi, np.pi), rng.uniform(0.3, 1.5), rng.uniform(0.12, 1.0)
@@ -236,7 +241,7 @@ def corridor(stage: Stage, movers: bool) -> Setting:
                 stage.add(hung.at(spot[0], spot[2], yaw, base), solid=False)
             along += rng.uniform(1.2, 3)
     if movers:
-        _people(stage, width * 0.6, depth)
+        _movers(stage, width * 0.6, depth, height)
     eyes = tuple(
         np.array([rng.uniform(-0.25, 0.25) * width, -rng.uniform(0.8, 1.8), rng.uniform(-0.45, 0.1) * depth])
         for _ in range(16)
@@ -281,7 +286,7 @@ def hall(stage: Stage, movers: bool) -> Setting:
     for _ in range(int(rng.integers(8, 30))):
         stage.scatter(makers[int(rng.integers(len(makers)))], area, 1)
     if movers:
-        _people(stage, width, depth)
+        _movers(stage, width, depth, height)
     return Setting(
         tuple(stage.things),
         lamplight(palette, low, high),

@@ -68,7 +68,7 @@ def _traffic(stage: Stage, lane: float, length: float, parked_at: float, movers:
 def _walkers(stage: Stage, edge: float, length: float) -> None:
     rng = stage.rng
     height = rng.uniform(1.6, 1.85)
-    for _ in range(int(rng.integers(2, 9))):
+    for _ in range(int(rng.integers(4, 14))):
         side = rng.choice([-1, 1])
         yaw = rng.choice([0.0, np.pi, rng.uniform(-np.pi, np.pi)])
         walker = o.person(stage.palette, height)
@@ -139,7 +139,7 @@ def field(stage: Stage, movers: bool) -> Setting:
         far = float(np.exp(rng.uniform(np.log(5), np.log(90))))
         stage.scatter(makers[int(rng.integers(len(makers)))], (-far * 0.8, far * 0.8, far * 0.4, far), 1)
     if movers:
-        for _ in range(int(rng.integers(1, 7))):
+        for _ in range(int(rng.integers(2, 10))):
             x, z = rng.uniform(-6, 6), rng.uniform(4, 20)
             runner = o.person(palette, 1.7).at(x, z, rng.uniform(-np.pi, np.pi))
             stage.move(runner, rng.uniform(0.6, 3), circle=rng.random() < 0.6)
@@ -211,7 +211,7 @@ def yard(stage: Stage, movers: bool) -> Setting:
 
 def _yard_movers(stage: Stage, half: float) -> None:
     rng, palette = stage.rng, stage.palette
-    for _ in range(int(rng.integers(1, 6))):
+    for _ in range(int(rng.integers(3, 12))):
         x, z = rng.uniform(-0.6, 0.6, 2) * half
         yaw = rng.uniform(-np.pi, np.pi)
         if rng.random() < 0.5:

@@ -78,6 +78,14 @@ def sample_scene(
     stage = Stage(rng, Palette(rng))
     setting = STYLES[style][1](stage, movers)
     setting = replace(setting, things=without_collisions(list(setting.things), duration_s))
+    moving = tuple(
+        thing.pose(share * duration_s)[1] - [0, thing.height / 2, 0]
+        for thing in setting.things
+        if thing.motion is not None
+        for share in (0.3, 0.6)
+    )
+    if moving and rng.random() < 0.6:
+        setting = replace(setting, targets=moving)
     kind = str(rng.choice(setting.motions)) if moving_camera else "still"
     kind = _known("motion", motion, list(MOTIONS)) if motion else kind
     fov = float(np.exp(rng.uniform(*np.log(setting.fov_deg))))

@@ -102,10 +102,10 @@ class Stage:
                 turn = top.yaw + self.rng.normal(0, 0.5)
                 self.add(thing.at(spot[0], spot[2], turn, top.height - top.place[1]), False, top.number)
 
-    def move(self, thing: Thing, speed: float, circle: bool, tracked: bool = True) -> Thing:
-        """Set a thing in motion, straight on or on a circle to either side."""
-        radius = self.rng.uniform(0.8, 4) * self.rng.choice([-1, 1]) if circle else 0.0
-        return self.add(replace(thing, motion=Motion(speed, float(radius)), tracked=tracked), solid=False)
+    def move(self, thing: Thing, speed: float, circle: bool, radius_m: float = 1.0) -> Thing:
+        """Set a thing in motion, straight on or on a circle of about ``radius_m`` to either side."""
+        radius = radius_m * self.rng.uniform(0.4, 3) * self.rng.choice([-1, 1]) if circle else 0.0
+        return self.add(replace(thing, motion=Motion(speed, float(radius)), tracked=True), solid=False)
 
 
 def gaps(placed: Placed, points: Array) -> Array:
@@ -123,8 +123,10 @@ def without_collisions(things: list[Thing], duration_s: float) -> tuple[Thing, .
     tracks: list[tuple[float, Array]] = []
     for thing in (thing for thing in things if thing.motion is not None):
         path = np.array([thing.pose(float(t))[1] for t in times])
-        body = np.concatenate([path - [0, share * thing.height, 0] for share in (0.3, 0.7)])
-        room = 0.7 * min(thing.radius, thing.height)
+        shares = (0.3, 0.7) if thing.height > 2 * thing.radius else (0.5,)
+        body = np.concatenate([path - [0, share * thing.height, 0] for share in shares])
+        # Less than half of its height, or what it stands on would be in its way.
+        room = 0.6 * min(thing.radius, thing.height / 2)
         apart = all(np.linalg.norm(path - other, axis=1).min() > 0.8 * (thing.radius + r) for r, other in tracks)
         if apart and (len(placed.shapes) == 0 or gaps(placed, body).min() > room):
             kept.append(thing)
