@@ -27,9 +27,11 @@ LAYERS = [
     "split worker merge enrich export evaluate training",
     "launch",
     "supervisor monitor report doctor",
+    "resolve",
     "pipeline",
     "fvc",
     "cli",
+    "__main__",
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names.split()}
 MAY_IMPORT_TORCH = {"network", "engine", "precision", "synth", "training"}

@@ -25,6 +25,7 @@ from vda.windows import Window
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
     from vda.engine import Engine, FrameSource, Picture, WindowDepth
     from vda.network.model import VideoDepthModel
@@ -96,15 +97,20 @@ def load_computer(record: RunRecord, run: RunFiles, device_id: str, threads: int
 
     torch.set_num_threads(threads)
     set_float32_means_float32()
-    device = torch.device("cpu" if device_id.startswith("cpu") else "cuda:0")
-    model = load_network(record).to(device)
-    if record.precision != "fp32":
-        model.set_precision(DTYPES[record.precision])  # type: ignore[index]
-    engine = Engine(model, device)
+    device = torch_device(device_id)
+    dtype = DTYPES[record.precision]  # type: ignore[index]
+    engine = Engine(load_network(record).set_precision(dtype).to(device), device)
     fits = run.fits_path(device_id)
     known = _remembered(fits)
     engine.fit = known or first_fit(batch_size, engine.free_bytes(), record.net_width, record.net_height)
     return Computer(engine, record, threads, fits)
+
+
+def torch_device(device_id: str) -> "torch.device":
+    """The device by PyTorch's name: a worker sees its own GPU and no other."""
+    import torch
+
+    return torch.device("cpu" if device_id.startswith("cpu") else "cuda:0")
 
 
 def load_network(record: RunRecord) -> "VideoDepthModel":
@@ -181,15 +187,15 @@ def compute_chunk(
 def _compute_windows(scene: Scene, chunk: int, todo: Todo, computer: Computer, around: Surroundings) -> None:
     source = scene_source(scene, computer.record, computer.threads)
     slots = [window.frame_indices for _, window in todo]
-    answers = _answers(slots, source, computer.engine, computer, around)
-    with ThreadPoolExecutor(1, "window-writer") as writer, closing(answers):
+    depths = answers(slots, source, computer.engine, computer, around)
+    with ThreadPoolExecutor(1, "window-writer") as writer, closing(depths):
         written: Future[None] | None = None
         for key, window in todo:
             around.wait_for_room()
             if around.should_stop():
                 break
             around.log(f"chunk {chunk}: window {key[0]}/{key[1]} begun")
-            answer = next(answers)
+            answer = next(depths)
             depth = _trusted(scene, key, window, answer, source, computer, around)
             if written is not None:
                 written.result()
@@ -200,21 +206,21 @@ def _compute_windows(scene: Scene, chunk: int, todo: Todo, computer: Computer, a
             written.result()
 
 
-def _answers(
+def answers(
     windows: Sequence[tuple[int, ...]],
     source: "FrameSource",
     engine: "Engine",
     computer: Computer,
-    around: Surroundings,
+    around: Surroundings = Surroundings(),
 ) -> Generator["WindowDepth", None, None]:
-    """Compute windows, one step further down the memory ladder each time that memory runs out."""
+    """Compute windows on ``engine``, one step further down the memory ladder each time that memory runs out."""
     from vda.engine import is_out_of_memory
 
     done = 0
     while done < len(windows):
         try:
-            with closing(engine.compute(windows[done:], source)) as answers:
-                for answer in answers:
+            with closing(engine.compute(windows[done:], source)) as depths:
+                for answer in depths:
                     done += 1
                     yield answer
             return
@@ -256,7 +262,7 @@ def _trusted(
     if problem is None or (computer.record.precision == "fp32" and "finite" not in problem):
         return answer.depth
     around.log(f"window {key[0]}/{key[1]} is computed again in float32: {problem}")
-    (again,) = _answers([window.frame_indices], source, computer.exact(), computer, around)
+    (again,) = answers([window.frame_indices], source, computer.exact(), computer, around)
     still = check_window(again.depth)
     if still is not None and "finite" in still:
         raise WorkError(

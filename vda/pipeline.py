@@ -1,32 +1,29 @@
 """A video to depth in one call: what ``vda depth`` does, and what a program that uses the library calls.
 
-In: videos or planned scenes, and settings. Out: finished scenes. Here, and only here, what was asked for becomes
-what is used: the model, its weights, the network's size, the precision, the devices. The stages do the work; this
-file does not know how.
+In: videos or planned scenes, and settings. Out: finished scenes. What was asked for becomes what is used in
+``resolve``, and the stages do the work; this file does not know how.
 """
 
 import os
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
-from vda import __version__
 from vda.choice import Choice, choose_devices
 from vda.devices import Device, Inventory
 from vda.errors import SceneError, UsageError
 from vda.launch import Launcher
+from vda.launch.detached import UNITS_VARIABLE
 from vda.merge import MergeResult, MergeSettings, merge
-from vda.scene import RunRecord, Scene
+from vda.resolve import Resolver, RunSettings
+from vda.scene import Scene
 from vda.split import split
-from vda.supervisor import RunProgress, Supervisor, hold, make_free
-from vda.weights import choose_model, load_model
-
-Place = Literal["local", "inline"]
+from vda.supervisor import Crew, RunProgress, Supervisor, hold, make_free, require_disk, window_bytes
 
 
 class Reporter(Protocol):
-    """Told how the work goes: ``begin`` a stage of ``total`` steps (None: unknown), be ``at`` one, ``say`` a sentence."""
+    """Told how the work goes: ``begin`` a stage of ``total`` steps (None: unknown), be ``at`` one, ``say`` it."""
 
     def begin(self, stage: str, total: int | None, done: int = 0) -> None: ...
 
@@ -43,22 +40,6 @@ class Silence:
     def at(self, done: int) -> None: ...
 
     def say(self, sentence: str) -> None: ...
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """What a run is asked for; None and ``auto`` are resolved here and written down in the scene."""
-
-    model: str = "auto"
-    weights: Path | None = None
-    input_size: int | None = None
-    precision: str = "auto"
-    devices: str = "auto"
-    batch_size: int = 0
-    threads: int | None = None
-    on: Place = "local"
-    retries: int = 3
-    restart: bool = False
 
 
 def plan_scene(
@@ -111,10 +92,18 @@ def find_devices(request: str, reporter: Reporter | None = None) -> Choice:
     return choice
 
 
-def run(scenes: list[Scene], settings: RunSettings, reporter: Reporter | None = None) -> None:
+def run(
+    scenes: list[Scene],
+    settings: RunSettings,
+    reporter: Reporter | None = None,
+    *,
+    again: int | None = None,
+) -> None:
     """Compute the raw windows of ``scenes`` that are missing, on every device asked for.
 
-    Raises ``SceneError`` where a scene was begun with other settings, ``WorkError`` where something stays missing.
+    ``again``: throw this chunk away and compute it, and no other. Raises ``SceneError`` where a scene was begun
+    with other settings or somebody computes it already, ``StorageError`` where the disk is too small,
+    ``WorkError`` where something stays missing.
     """
     reporter = reporter or Silence()
     devices = find_devices(settings.devices, reporter).devices
@@ -123,103 +112,72 @@ def run(scenes: list[Scene], settings: RunSettings, reporter: Reporter | None = 
         if settings.restart:
             make_free(scene)
     threads = settings.threads or max((os.cpu_count() or 1) // len(devices), 1)
-    began = False
-
-    def report(progress: RunProgress) -> None:
-        nonlocal began
-        if not began:
-            began = True
-            if progress.frames_before:
-                reporter.say(f"{progress.frames_before} of {progress.frames_total} frames were already computed.")
-            reporter.begin("computing depth", progress.frames_total, progress.frames_before)
-        reporter.at(progress.frames_done)
-
+    crew = Crew(scenes[0], _launcher(settings.on, devices), threads, settings.batch_size)
     with ExitStack() as locks:
         held = hold(scenes, locks)
+        resolver = Resolver(settings, devices, crew, reporter.say)
         for scene in scenes:
             if settings.restart:
                 scene.discard_computed()
-            _fix_run(scene, settings, devices, reporter)
+            resolver.fix(scene)
+            if again is not None:
+                scene.discard_chunk(again)
+        require_disk(scenes)
         Supervisor(
-            scenes,
+            held,
             list(devices),
-            _launcher(settings.on, devices),
-            threads,
-            settings.batch_size,
+            crew,
             settings.retries,
-            on_progress=report,
-        ).run(held)
+            None if again is None else (again,),
+            max(window_bytes(scene, worst=True) for scene in scenes),
+            _Telling(reporter),
+        ).run()
+
+
+def redo(scene: Scene, chunk: int, settings: RunSettings, reporter: Reporter | None = None) -> None:
+    """Compute one chunk of ``scene`` again. Raises ``UsageError`` where there is none, else as ``run``."""
+    chunks = len(scene.plan().chunks)
+    if not 0 <= chunk < chunks:
+        raise UsageError(
+            f"{scene.root} has no chunk {chunk}.",
+            f"Its chunks are 0 to {chunks - 1}; see 'vda status {scene.root}'.",
+        )
+    run([scene], settings, reporter, again=chunk)
+
+
+class _Telling:
+    """Tells a reporter how a run goes: where it began, how far it is, and why it pauses."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._began = False
+        self._paused = ""
+
+    def __call__(self, progress: RunProgress) -> None:
+        if progress.paused != self._paused:
+            self._paused = progress.paused
+            self._reporter.say(f"Paused: {progress.paused}." if progress.paused else "There is room again.")
+            self._began = False
+        if not self._began:
+            self._began = True
+            if progress.frames_before:
+                self._reporter.say(
+                    f"{progress.frames_before} of {progress.frames_total} frames were already computed."
+                )
+            self._reporter.begin("computing depth", progress.frames_total, progress.frames_done)
+        self._reporter.at(progress.frames_done)
 
 
 def _launcher(place: str, devices: tuple[Device, ...]) -> Launcher:
     from vda.launch.inline import InlineLauncher
     from vda.launch.local import LocalLauncher
+    from vda.launch.units import UnitLauncher
 
     if place == "inline" and len(devices) > 1:
         raise UsageError("Inside one process there is one worker only.", "Give one device, or leave --on out.")
-    return InlineLauncher() if place == "inline" else LocalLauncher()
-
-
-def _fix_run(scene: Scene, settings: RunSettings, devices: tuple[Device, ...], reporter: Reporter) -> None:
-    """Write down what the scene is computed with; a scene that was begun goes on with what it has."""
-    begun = scene.run_record()
-    asked = settings
-    if begun is not None:
-        asked = replace(
-            settings,
-            model=begun.model if settings.model in ("auto", begun.asked_model) else settings.model,
-            input_size=settings.input_size or begun.input_size,
-            weights=settings.weights or _same_weights(begun, settings.model),
-            precision=begun.precision if settings.precision == "auto" else settings.precision,
-        )
-    record = resolve_run(scene, asked, devices, reporter)
-    scene.write_run(record if begun is None else replace(record, asked_model=begun.asked_model))
-
-
-def _same_weights(begun: RunRecord, model: str) -> Path | None:
-    return Path(begun.weights_path) if model in ("auto", begun.asked_model, begun.model) else None
-
-
-def resolve_run(scene: Scene, settings: RunSettings, devices: tuple[Device, ...], reporter: Reporter) -> RunRecord:
-    """Turn what was asked for into what is used. May fetch weights; says what a user must know."""
-    from vda.network.model import PRESETS
-    from vda.network.preprocess import net_size
-
-    has_gpu = any(device.kind == "cuda" for device in devices)
-    choice = choose_model(settings.model, settings.weights, has_gpu=has_gpu)
-    for notice in choice.notices:
-        reporter.say(notice)
-    if scene.run_record() is None:
-        # Once a scene, and before any worker: a checkpoint that does not fit is an input error, not a failed chunk.
-        load_model(choice.model, choice.weights)
-    preset = PRESETS[choice.model]
-    size = settings.input_size or preset.input_size
-    if size < 1:
-        raise UsageError(f"An input size of {size} is not possible.", f"Give at least {preset.patch}.")
-    video = scene.read_video()
-    width, height = net_size(video["width"], video["height"], size, preset.patch)
-    precision, reason = _precision(settings.precision, has_gpu)
-    return RunRecord(
-        model=choice.model,
-        asked_model=settings.model,
-        licence=choice.weights.licence,
-        weights_sha256=choice.weights.sha256,
-        weights_path=str(choice.weights.path.resolve()),
-        weights_source=choice.weights.source,
-        metric=preset.metric,
-        input_size=size,
-        net_width=width,
-        net_height=height,
-        precision=precision,
-        precision_reason=reason,
-        version=__version__,
-    )
-
-
-def _precision(asked: str, has_gpu: bool) -> tuple[str, str]:
-    if asked not in ("auto", "fp32"):
-        raise UsageError(f"Precision {asked} is not offered.", "Give --precision fp32 or leave it out.")
-    return "fp32", "asked for" if asked == "fp32" else "float32 is right on every device"
+    if place == "inline":
+        return InlineLauncher()
+    return UnitLauncher() if UNITS_VARIABLE in os.environ else LocalLauncher()
 
 
 def depth(
@@ -234,11 +192,13 @@ def depth(
     discard_windows: bool = False,
     reporter: Reporter | None = None,
 ) -> list[MergeResult]:
-    """Split, run and merge each of ``videos`` in its scene directory of ``roots``; what is done is not done again."""
+    """Split, run and merge each of ``videos`` in its scene of ``roots``; what is done is not done again."""
     reporter = reporter or Silence()
     if len({root.resolve() for root in roots}) < len(roots):
         raise SceneError("Two videos would share a scene.", "Give them different file names, or one --scene each.")
     devices = find_devices(settings.devices).devices
+    for root in roots if settings.restart else ():
+        make_free(Scene(root))
     scenes = [
         plan_scene(
             video,

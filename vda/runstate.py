@@ -14,6 +14,7 @@
       workers/<name>/state.json     heartbeat with counters of progress (worker)
       workers/<name>/alive.lock     held by the worker as long as it lives
       workers/<name>/given_up       not even SIGKILL ended it; nobody waits for it (supervisor)
+      workers/<name>/trial.json     a precision to be tried (supervisor), proof.json: how it went (worker)
 
 Every start of a worker has a name of its own, so that a late comer of an earlier run finds nothing to do. A run
 over several scenes has its home in the first; the others' ``holder.json`` says where that is.
@@ -208,6 +209,10 @@ class WorkerFiles:
     @property
     def given_up_path(self) -> Path:
         return self.folder / "given_up"
+
+    @property
+    def trial_path(self) -> Path:
+        return self.folder / "trial.json"
 
     @property
     def proof_path(self) -> Path:

@@ -166,6 +166,11 @@ class Scene:
         for window in self.finished_windows():
             self.window_path(window).unlink(missing_ok=True)
 
+    def discard_chunk(self, chunk: int) -> None:
+        """Remove the raw windows of one chunk."""
+        for window, _ in chunk_windows(self.plan().chunks[chunk]):
+            self.window_path(window).unlink(missing_ok=True)
+
     def require(self) -> "Scene":
         """Return self, or raise ``SceneError`` where there is no planned scene."""
         if not (self.video_path.is_file() and self.plan_path.is_file()):

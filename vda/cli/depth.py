@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from vda.cli.detaching import detach_options, go_on_without_terminal
 from vda.cli.options import (
     Command,
     json_option,
@@ -27,15 +28,20 @@ from vda.cli.options import (
 @merge_options
 @click.option("--create-video/--no-video", default=True, show_default=True, help="depth_visualization.mp4.")
 @restart_option
+@detach_options
 @quiet_option
 @json_option
+@click.pass_context
 def depth(
+    ctx: click.Context,
     videos: tuple[Path, ...],
     root: Path | None,
     chunks: int | None,
     frames: tuple[int, int] | None,
     trust_container: bool,
     discard_windows: bool,
+    detach: bool,
+    if_idle: bool,
     quiet: bool,
     as_json: bool,
     **settings: Any,
@@ -44,6 +50,8 @@ def depth(
 
     Example: vda depth film.mp4 --devices 0,1
     """
+    if detach:
+        return go_on_without_terminal(ctx, one_root(videos, root), if_idle=if_idle)
     from vda.cli.progress import Progress
     from vda.merge import MergeSettings
     from vda.pipeline import depth as run_all

@@ -25,6 +25,10 @@ class Command(click.Command):
             click.Option(["--debug"], is_flag=True, expose_value=False, help="Show the traceback of an error.")
         )
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta["vda.arguments"] = list(args)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -85,7 +89,13 @@ run_options = together(
     click.option("--model", default="auto", show_default=True, help="auto, mini, vits, vitb, vitl or metric-..."),
     click.option("--weights", type=click.Path(path_type=Path), help="A checkpoint: .pth or .safetensors."),
     click.option("--input-size", type=int, help="Network size of the shorter side [default: the model's own]."),
-    click.option("--precision", type=click.Choice(["auto", "fp32"]), default="auto", show_default=True),
+    click.option(
+        "--precision",
+        type=click.Choice(["auto", "fp32", "fp16", "bf16"]),
+        default="auto",
+        show_default=True,
+        help="The best that every device passes, or this one.",
+    ),
     click.option("--devices", default="auto", show_default=True, help="auto, cpu, cpu,cpu, 0,1, cuda:0 or UUIDs."),
     click.option(
         "--batch-size",

@@ -25,7 +25,7 @@ def status(scene: Path, as_json: bool) -> None:
         return
     click.echo(f"{state['scene']}: {state['state']}, {state['frames_done']} of {state['frames_total']} frames")
     if state["model"]:
-        click.echo(f"model {state['model']}, {state['precision']} ({state['precision_reason']})")
+        click.echo(f"model {state['model']}; {state['precision_reason']}")
     if state["fps"]:
         click.echo(f"{state['fps']:.2f} frames/s, {state['eta_seconds']:.0f} s left")
     for chunk in state["chunks"]:

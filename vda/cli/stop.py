@@ -1,5 +1,6 @@
 """``vda stop``: end a run cleanly."""
 
+import time
 from pathlib import Path
 
 import click
@@ -9,8 +10,9 @@ from vda.cli.options import Command, scene_argument
 
 @click.command(cls=Command)
 @scene_argument
-def stop(scene: Path) -> None:
-    """Ask the run of SCENE to end; each worker finishes the window in hand.
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Return when it has ended.")
+def stop(scene: Path, wait: bool) -> None:
+    """End the run of SCENE; each worker finishes the window in hand.
 
     Example: vda stop data/film
     """
@@ -23,3 +25,5 @@ def stop(scene: Path) -> None:
         return
     files.stop_path.touch()
     click.echo("Each worker ends after the window in hand. 'vda run' goes on from there.")
+    while wait and files.is_supervised():
+        time.sleep(0.1)

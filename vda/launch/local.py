@@ -7,7 +7,7 @@ from pathlib import Path
 
 # OpenMP's threads otherwise spin at their barriers, and on a busy machine steal the time of those they wait for:
 # 9 times the CPU time was measured for the same encoder at four processes a core.
-_POLITE = {"OMP_WAIT_POLICY": "PASSIVE"}
+POLITE = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
 class LocalProcess:
@@ -35,6 +35,6 @@ class LocalLauncher:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**_POLITE, **os.environ, **environment},
+                env={**POLITE, **os.environ, **environment},
             )
         return LocalProcess(process)

@@ -108,21 +108,33 @@ class Member:
 
 @dataclass(frozen=True)
 class Crew:
-    """Starts workers with ``launcher``; their files are in ``home``, what they print in the logs of ``scene``."""
+    """Starts workers with ``launcher``; their files and what they print are in ``scene``, the first of the run.
 
-    home: RunFiles
+    ``threads`` and ``batch_size`` are each worker's.
+    """
+
     scene: Scene
     launcher: Launcher
     threads: int
-    batch_size: int
+    batch_size: int = 0
+
+    @property
+    def home(self) -> RunFiles:
+        return RunFiles(self.scene.run_dir)
 
     def start(self, device: Device, now: float) -> Member:
-        name = f"{device_slug(device.id)}-{uuid.uuid4().hex[:8]}"
-        files = self.home.worker(name)
-        WorkerSettings(device.id, self.threads, self.batch_size).write(files.settings_path)
-        log = self.scene.device_log_path(device_slug(device.id))
-        launched = self.launcher.start(self.home.folder, name, log, device.environment())
+        files = self.new_files(device)
+        launched = self.launch(files, device, WorkerSettings(device.id, self.threads, self.batch_size))
         return Member(files, device.id, launched, now)
+
+    def new_files(self, device: Device) -> WorkerFiles:
+        """The files of a worker to come, under a name that no other had."""
+        return self.home.worker(f"{device_slug(device.id)}-{uuid.uuid4().hex[:8]}")
+
+    def launch(self, files: WorkerFiles, device: Device, settings: WorkerSettings) -> Launched:
+        settings.write(files.settings_path)
+        log = self.scene.device_log_path(device_slug(device.id))
+        return self.launcher.start(self.home.folder, files.name, log, device.environment())
 
     def adopt(self, now: float) -> Iterator[Member]:
         """Find the workers that outlived an earlier supervisor; the files of the others are removed.

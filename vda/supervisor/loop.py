@@ -13,7 +13,6 @@ from vda.devices import Device
 from vda.errors import StorageError, WorkError
 from vda.files import write_bytes
 from vda.host import disk_free_bytes, host_memory
-from vda.launch import Launcher
 from vda.runstate import DeviceNotes, Order, Pause, RunFiles, device_slug, last_lines
 from vda.scene import Scene
 from vda.supervisor.crew import Crew, Member
@@ -70,17 +69,15 @@ def look_at_host(scene: Scene) -> HostView:
 
 @dataclass
 class Supervisor:
-    """``threads`` and ``batch_size`` are each worker's; ``retries`` as in ``--retries``; ``clock`` in seconds.
+    """Works on the scenes that are ``held``, with one worker of ``crew`` a device.
 
-    ``only``: compute these chunks of every scene and no others. ``window_bytes`` is what a raw window may take on
-    the disk. ``look`` tells what the host has left.
+    ``retries`` as in ``--retries``. ``only``: compute these chunks of every scene and no others. ``window_bytes``
+    is what a raw window may take on the disk. ``look`` tells what the host has left; ``clock`` is in seconds.
     """
 
-    scenes: list[Scene]
+    held: Held
     devices: list[Device]
-    launcher: Launcher
-    threads: int
-    batch_size: int = 0
+    crew: Crew
     retries: int = 3
     only: Collection[int] | None = None
     window_bytes: int = 0
@@ -94,31 +91,33 @@ class Supervisor:
     _looked: float = field(default=0.0, init=False)
     _stopping: bool = field(default=False, init=False)
 
-    def run(self, held: Held) -> None:
-        """Compute all that is missing of the scenes, which are ``held``.
+    @property
+    def scenes(self) -> list[Scene]:
+        return self.held.scenes
+
+    def run(self) -> None:
+        """Compute all that is missing.
 
         Raises ``WorkError`` naming what is missing at the end, with the log of the last worker that failed at it.
         """
-        self._held = held
         self._begin()
         self._loop()
         self._check_complete()
 
     def _begin(self) -> None:
-        self._home = RunFiles(self.scenes[0].run_dir)
-        self._crew = Crew(self._home, self.scenes[0], self.launcher, self.threads, self.batch_size)
+        self._home = self.crew.home
         self._jobs = {scene.key: Job.of(scene, self.only) for scene in self.scenes}
-        notes = {} if self._held.is_new else self._home.read_devices()
+        notes = {} if self.held.is_new else self._home.read_devices()
         self._views = {device.id: _device_view(device.id, notes.get(device.id)) for device in self.devices}
-        if self._held.is_new:
+        if self.held.is_new:
             for job in self._jobs.values():
                 job.forgive()
         self._home.pause_path.unlink(missing_ok=True)
         self._log(f"supervisor begins, {len(self.scenes)} scenes on {', '.join(self._views)}")
-        for member in self._crew.adopt(self.clock()):
+        for member in self.crew.adopt(self.clock()):
             self._adopt(member)
         if not self._workers:
-            self._held.sweep()
+            self.held.sweep()
 
     def _adopt(self, member: Member) -> None:
         view = self._views.setdefault(member.device, DeviceView(member.device))
@@ -136,7 +135,7 @@ class Supervisor:
         while True:
             seen = self._observe()
             now = self.clock()
-            self._held.renew(now)
+            self.held.renew(now)
             self.on_progress(RunProgress(total, self._frames(done=True), before, now - began, self._paused))
             actions = decide(seen)
             if any(isinstance(action, Finish) for action in actions):
@@ -196,7 +195,7 @@ class Supervisor:
         match action:
             case Start(device_id):
                 device = next(device for device in self.devices if device.id == device_id)
-                member = self._crew.start(device, self.clock())
+                member = self.crew.start(device, self.clock())
                 self._workers[member.files.name] = member
                 self._log(f"worker {member.files.name} starts")
             case Give(name, chunk):
@@ -243,7 +242,7 @@ class Supervisor:
         return self._jobs[chunk[0]].view(chunk[1])
 
     def _log(self, line: str) -> None:
-        self._held.log(line)
+        self.held.log(line)
 
     def _check_complete(self) -> None:
         for job in self._jobs.values():

@@ -1,0 +1,106 @@
+"""Half precision that goes wrong: caught before the start, caught at every window, never in the result."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from depth_runs import INPUT_SIZE, make_video
+from safetensors.torch import save_file
+
+from vda import precision
+from vda.errors import DeviceError
+from vda.network.model import build_model
+from vda.pipeline import RunSettings, plan_scene, run
+from vda.precision import Verdict
+from vda.rawwindows import open_raw_window
+from vda.runstate import RunFiles
+from vda.scene import Scene
+from vda.status import scene_status
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A video of three windows, and weights whose middle is beyond what float16 holds."""
+    folder = tmp_path_factory.mktemp("halves")
+    torch.manual_seed(5)
+    model = build_model("mini")
+    with torch.no_grad():
+        model.head.scratch.output_conv2[2].weight.mul_(30)
+        model.head.scratch.output_conv2[2].bias.fill_(4.0)
+        # The path's size is a matter of two neighbouring convolutions; float32 does not mind.
+        model.head.scratch.refinenet1.out_conv.weight.mul_(2.0**20)
+        model.head.scratch.refinenet1.out_conv.bias.mul_(2.0**20)
+        model.head.scratch.output_conv1.weight.mul_(2.0**-20)
+    save_file(model.state_dict(), folder / "w.safetensors")
+    return make_video(folder / "v.mp4", 60), folder / "w.safetensors"
+
+
+def compute(files: tuple[Path, Path], root: Path, **settings: object) -> Scene:
+    video, weights = files
+    scene = plan_scene(video, root, chunks=1)
+    asked = {"model": "mini", "weights": weights, "input_size": INPUT_SIZE, "threads": 1, "devices": "cpu"}
+    run([scene], RunSettings(on="inline", **{**asked, **settings}))  # type: ignore[arg-type]
+    return scene
+
+
+def windows(scene: Scene) -> Mapping[str, np.ndarray]:
+    paths = sorted(scene.windows_dir.glob("*.npz"))
+    return {path.name: np.stack([open_raw_window(path).slot(slot) for slot in range(32)]) for path in paths}
+
+
+def assert_same_depth(one: Scene, other: Scene) -> None:
+    depths, expected = windows(one), windows(other)
+    assert len(depths) == 3
+    assert all(np.array_equal(depths[name], expected[name]) for name in expected)
+    assert all(np.isfinite(depth).all() and depth.std() > 0 for depth in depths.values())
+
+
+@pytest.fixture(scope="module")
+def exact(files: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    return compute(files, tmp_path_factory.mktemp("exact") / "scene", precision="fp32")
+
+
+@pytest.fixture
+def every_device_may_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    verdict = Verdict("cpu", ("fp16", "fp32"), {"bf16": "it is not tried here"})
+    monkeypatch.setattr(precision, "policy", lambda device, asked: verdict)
+
+
+def test_the_first_comparison_catches_it(
+    files: tuple[Path, Path], exact: Scene, tmp_path: Path, every_device_may_try: None
+) -> None:
+    scene = compute(files, tmp_path / "scene")
+    record = json.loads(scene.run_path.read_text())
+    assert record["precision"] == "fp32"
+    assert "float16 fails on cpu: its values are not finite." in record["precision_reason"]
+    assert record["proofs"][0]["figures"]["fp16"]["is_finite"] is False
+    assert_same_depth(scene, exact)
+    assert RunFiles(scene.run_dir).recomputed() == []
+
+
+def test_the_window_check_catches_what_was_let_through(
+    files: tuple[Path, Path], exact: Scene, tmp_path: Path
+) -> None:
+    scene = compute(files, tmp_path / "scene", precision="fp16")
+    record = json.loads(scene.run_path.read_text())
+    assert record["precision"] == "fp16"
+    assert "because it was asked for" in record["precision_reason"]
+    assert_same_depth(scene, exact)
+    listed = RunFiles(scene.run_dir).recomputed()
+    assert [entry["window"] for entry in listed] == [[0, 0], [0, 1], [0, 2]]
+    assert {entry["problem"] for entry in listed} == {"its values are not finite"}
+    assert scene_status(scene)["recomputed_windows"] == 3
+
+
+def test_a_device_that_joins_later_and_fails_is_refused(
+    files: tuple[Path, Path], tmp_path: Path, every_device_may_try: None
+) -> None:
+    scene = compute(files, tmp_path / "scene", precision="fp16")
+    record = json.loads(scene.run_path.read_text())
+    scene.run_path.write_text(json.dumps({**record, "proofs": []}))
+    with pytest.raises(DeviceError, match="begun in float16, which cpu fails") as refused:
+        compute(files, tmp_path / "scene")
+    assert "--restart --precision fp32" in refused.value.remedy

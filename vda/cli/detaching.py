@@ -1,0 +1,51 @@
+"""``--detach``: the same command again, without a terminal."""
+
+import hashlib
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import click
+
+from vda.cli.options import F, together
+from vda.errors import SceneError
+
+_OWN = ("--detach", "--if-idle")
+
+detach_options: Callable[[F], F] = together(
+    click.option("--detach", is_flag=True, help="Return at once; the work goes on without the terminal."),
+    click.option(
+        "--if-idle", is_flag=True, help="With --detach: do nothing, in silence, where it already goes on."
+    ),
+)
+
+
+def go_on_without_terminal(ctx: click.Context, roots: Sequence[Path], *, if_idle: bool) -> None:
+    """Start the command of ``ctx`` detached, for the scenes in ``roots``, and say where to look."""
+    from vda.launch.detached import detach
+    from vda.runstate import RunFiles
+
+    home = roots[0].resolve()
+    name = f"vda-{re.sub('[^A-Za-z0-9]', '-', home.name)}-{hashlib.sha256(str(home).encode()).hexdigest()[:8]}"
+    log = home / "detached.log"
+    arguments = [argument for argument in ctx.meta["vda.arguments"] if argument not in _OWN]
+    command = [sys.executable, "-m", "vda", str(ctx.command.name), *arguments]
+    try:
+        for root in roots:
+            files = RunFiles(root.resolve() / "vda_run")
+            if files.is_supervised():
+                holder = files.holder()
+                raise SceneError(
+                    f"{root} is already being computed by process {holder.pid if holder else '?'}.",
+                    f"Look at it with 'vda status {root}', or end it with 'vda stop {root}'.",
+                )
+        detached = detach(command, name, log, home / "detached.lock")
+    except SceneError:
+        if if_idle:
+            return
+        raise
+    for sentence in detached.sentences:
+        click.echo(sentence)
+    click.echo(f"Look at it with 'vda status {roots[0]}' or 'vda monitor {roots[0]}'; it writes to {log}.")
+    click.echo(f"End it with 'vda stop {roots[0]}'.")

@@ -1,0 +1,28 @@
+"""``vda redo``: compute one chunk again."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vda.cli.options import Command, quiet_option, run_options, run_settings, scene_argument
+
+
+@click.command(cls=Command)
+@scene_argument
+@click.option("--chunk", type=click.IntRange(min=0), required=True, help="The chunk's number in 'vda status'.")
+@run_options
+@quiet_option
+def redo(scene: Path, chunk: int, quiet: bool, **settings: Any) -> None:
+    """Throw away the raw windows of one chunk of SCENE and compute them again, with what the scene was begun with.
+
+    Example: vda redo data/film --chunk 3
+    """
+    from vda.cli.progress import Progress
+    from vda.pipeline import redo as compute_again
+    from vda.scene import Scene
+
+    progress = Progress(quiet)
+    compute_again(Scene(scene), chunk, run_settings(**settings), progress)
+    progress.close()
+    click.echo(f"Chunk {chunk} is computed again. 'vda merge {scene} --overwrite' makes the depth of it.")

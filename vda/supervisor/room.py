@@ -1,0 +1,43 @@
+"""Room on the disk: what the work on scenes will take, refused before the start where it is not there."""
+
+from collections.abc import Sequence
+
+from vda.errors import StorageError
+from vda.host import disk_free_bytes
+from vda.scene import Scene
+from vda.windows import WINDOW_SLOTS
+
+# A raw window takes about a third of float32's size; 16-bit images shrink as well, but not by much.
+_WINDOW_BYTES_PER_PIXEL = 4 / 3
+_IMAGE_BYTES_PER_PIXEL = 1.5
+# With noise for depth, quantised windows hardly shrink at all.
+_WORST_BYTES_PER_PIXEL = 2.5
+
+
+def window_bytes(scene: Scene, *, worst: bool = False) -> int:
+    """What a raw window of the scene takes on the disk: usually, or at ``worst``."""
+    record = scene.run_record()
+    assert record is not None, "what is computed is written down first"
+    bytes_per_pixel = _WORST_BYTES_PER_PIXEL if worst else _WINDOW_BYTES_PER_PIXEL
+    return round(WINDOW_SLOTS * record.net_width * record.net_height * bytes_per_pixel)
+
+
+def require_disk(scenes: Sequence[Scene]) -> None:
+    """Raise ``StorageError``, with the figures, where the windows and images to come do not fit."""
+    needed = sum(_bytes_to_come(scene) for scene in scenes)
+    free = disk_free_bytes(scenes[0].root)
+    if needed > free:
+        raise StorageError(
+            f"The work takes about {needed / 1e9:.2f} GB of disk, and {free / 1e9:.2f} GB are free "
+            f"where {scenes[0].root} is.",
+            "Free some space, choose another --scene, or give a smaller --input-size.",
+        )
+
+
+def _bytes_to_come(scene: Scene) -> int:
+    plan, finished, video = scene.plan(), scene.finished_windows(), scene.read_video()
+    windows = sum(1 for _ in plan.windows()) - len(finished)
+    first, stop = plan.frame_range
+    images = 0 if scene.depth_record_path.is_file() else stop - first
+    pixels = video["width"] * video["height"]
+    return windows * window_bytes(scene) + round(images * pixels * _IMAGE_BYTES_PER_PIXEL)
