@@ -197,7 +197,9 @@ def from_known_size(
     found = measure(_rows_of(tracks, chosen), depth, size, Region("box"), lambda v: inverse_depth(v, kind))
     usable = (found.skip == Skip.NONE) & (heights > 0)
     what = f"known height {height_m:g} m" + (f" of {category}" if category else "")
-    return _fit(found.value[usable], heights[usable] / height_m, kind, what, "boxes that are whole and have depth")
+    return fit_calibration(
+        found.value[usable], heights[usable] / height_m, kind, what, "boxes that are whole and have depth"
+    )
 
 
 def _whole_boxes(tracks: Tracks, size: tuple[int, int]) -> NDArray[np.bool_]:
@@ -247,7 +249,9 @@ def from_reference(
     metres = convert(np.concatenate([pair[1] for pair in pairs]))
     usable = np.flatnonzero(np.isfinite(values) & np.isfinite(metres) & (metres > 0))
     spread = usable[_spread_over_depth(values[usable])]
-    return _fit(values[spread], 1 / metres[spread], kind, "another source of depth", "pixels with depth in both")
+    return fit_calibration(
+        values[spread], 1 / metres[spread], kind, "another source of depth", "pixels with depth in both"
+    )
 
 
 def _spread_over_depth(values: Values) -> NDArray[np.intp]:
@@ -272,8 +276,11 @@ def _lattice_pairs(image: NDArray[np.floating], reference: NDArray[np.floating])
     return found[0], found[1]
 
 
-def _fit(values: Values, inverse_metres: Values, kind: str, method: str, what: str) -> Calibration:
-    """Scale and shift with the least relative error of the distance, robustly; shift 0 where it cannot be told."""
+def fit_calibration(values: Values, inverse_metres: Values, kind: str, method: str, what: str) -> Calibration:
+    """Scale and shift with the least relative error of the distance, robustly; shift 0 where it cannot be told.
+
+    ``values`` are inverse depth as the images hold it, [n]; ``what`` names them where there are too few.
+    """
     if len(values) < 2:
         raise InputError(f"The calibration by {method} found {len(values)} {what}.", "Calibrate another way.")
     low, middle, high = np.quantile(values, [0.1, 0.5, 0.9])

@@ -197,20 +197,24 @@ def _colmap(path: Path, camera_id: int | None) -> Intrinsics:
         )
     chosen = min(cameras) if camera_id is None else camera_id
     model, width, height, *parameters = cameras[chosen]
+    return colmap_camera(model, float(width), float(height), [float(number) for number in parameters])
+
+
+def colmap_camera(model: str, width: float, height: float, numbers: Sequence[float]) -> Intrinsics:
+    """The camera of COLMAP's ``model`` and parameters; ``InputError`` for a lens that OpenCV does not have."""
     if model not in _COLMAP:
         raise InputError(
             f"COLMAP's camera model {model} has no counterpart in OpenCV.",
             "Undistort the images with COLMAP and use the PINHOLE camera it writes.",
         )
     focal_lengths, lens_model, places = _COLMAP[model]
-    numbers = [float(number) for number in parameters]
     focal, coefficients = numbers[:focal_lengths], numbers[focal_lengths + 2 :]
     if len(numbers) < focal_lengths + 2 or len(coefficients) != len(places):
         raise ValueError(f"{model} with {len(numbers)} parameters")
     lens = np.zeros(8 if len(places) > 4 else 4)
     lens[list(places)] = coefficients
     centre = [number - _CORNER_TO_CENTRE for number in numbers[focal_lengths : focal_lengths + 2]]
-    return _camera(float(width), float(height), [focal[0], focal[-1], *centre], lens_model, lens)
+    return _camera(width, height, [focal[0], focal[-1], *centre], lens_model, lens)
 
 
 def _camera(width: float, height: float, numbers: Sequence[float], model: str, lens: Any) -> Intrinsics:

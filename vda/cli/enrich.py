@@ -157,7 +157,7 @@ def enrich_settings(scene: Path | None, tracks: Path, output: Path, **options: A
         depth=DepthChoice(scene, options["depth_dir"], options["depth_scale"]),
         track_format=options["track_format"],
         asked=Asked(base, options["frame_field"], options["track_size"], masks),
-        camera=_camera(**options),
+        camera=camera_choice(**options),
         calibration=_calibration(**options),
         region=_region(**options),
         allow_relative=options["allow_relative"],
@@ -168,7 +168,7 @@ def enrich_settings(scene: Path | None, tracks: Path, output: Path, **options: A
     )
 
 
-def _camera(**options: Any) -> Any:
+def camera_choice(**options: Any) -> Any:
     from vda.camerachoice import CameraChoice, CameraSetting
 
     turn = options["camera_turn"]

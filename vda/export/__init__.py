@@ -1,0 +1,18 @@
+"""The stage that hands depth to other programs.
+
+    request     what is asked, and how the depth's values become somebody's unit of length
+    frames      the frames of an export, one after another
+    clouds      ply: coloured point clouds
+    nerfstudio  a data set with transforms.json and millimetre depth
+    splatting   inverse depth for the depth loss of Gaussian splatting
+    tum         an RGB-D folder with association file
+    recording   rerun: camera, picture, depth, cloud and tracks to look at in space and time
+    stage       the export itself
+
+Nothing here knows how depth was computed.
+"""
+
+from vda.export.request import ExportSettings
+from vda.export.stage import TARGETS, ExportReport, export
+
+__all__ = ["TARGETS", "ExportReport", "ExportSettings", "export"]
