@@ -141,11 +141,14 @@ def _colmap_view(model: Any, image: Any) -> View:
 def _trajectory(path: Path, times_s: Floats) -> list[View]:
     """TUM: ``time tx ty tz qx qy qz qw`` a line, camera to world; each line goes to the frame shown then."""
     try:
-        rows = np.loadtxt(path, np.float64, ndmin=2)
+        lines = [line.split() for line in path.read_text().splitlines() if line.strip() and line[0] != "#"]
+        rows = np.array(lines, np.float64).reshape(len(lines), _TUM_COLUMNS)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as a trajectory: {error}.", "Give TUM's format.") from error
-    if rows.shape[1] != _TUM_COLUMNS or not len(times_s):
-        raise InputError(f"{path} is no trajectory: {_TUM_COLUMNS} numbers a line.", "Give TUM's format.")
+        raise InputError(
+            f"{path} cannot be read as a trajectory: {error}.", "Give TUM's: time tx ty tz qx qy qz qw a line."
+        ) from error
+    if not len(rows) or not len(times_s):
+        raise InputError(f"{path} has no poses, or the video no frames.", "Give a trajectory of this video.")
     frames = np.abs(times_s[None, :] - rows[:, :1]).argmin(axis=1)
     tolerance = np.median(np.diff(times_s)) / 2 if len(times_s) > 1 else np.inf
     near = np.abs(times_s[frames] - rows[:, 0]) <= tolerance

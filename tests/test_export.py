@@ -1,0 +1,345 @@
+"""Depth for other programs: each file is read back as the program it is for reads it, and is where it belongs."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from boards import Board, write_depth, write_scene
+from click.testing import CliRunner
+from scipy.spatial.transform import Rotation
+
+from vda.calibration import Calibration, save_calibration
+from vda.camera import Intrinsics, normalise, pixel_grid, project
+from vda.camerachoice import CameraChoice
+from vda.cli.export import export as export_command
+from vda.depthmap import DepthRecord
+from vda.errors import InputError, UsageError
+from vda.export import ExportReport, ExportSettings, export
+from vda.export.splatting import without_holes
+from vda.scene import Scene
+from vda.video import ClipWriter, index_frames, probe
+
+CAMERA = Intrinsics(160, 120, 120.0, 121.0, 81.0, 58.0)
+BOARDS = [Board(1, -1.5, 0.0, 5.0), Board(2, 1.0, 0.2, 8.0)]
+WALL_M = 20.0
+FRAMES = 5
+TRUTH = (0.2, 0.03)
+UNIT = 0.37
+
+
+def pose(frame: int) -> np.ndarray:
+    """Camera to world: it walks to the right and turns to the left."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = Rotation.from_euler("yx", [-3.0 * frame, 1.0 * frame], degrees=True).as_matrix()
+    matrix[:3, 3] = [0.2 * frame, -0.05 * frame, 0.1 * frame]
+    return matrix
+
+
+def depth_at(frame: int) -> np.ndarray:
+    """Exact depth of boards and a wall that stand still in the world, seen from the frame's pose."""
+    matrix = pose(frame)
+    rays = (
+        np.concatenate([normalise(CAMERA, pixel_grid(160, 120)), np.ones((160 * 120, 1))], axis=1)
+        @ matrix[:3, :3].T
+    )
+    eye = matrix[:3, 3]
+    depth = (WALL_M - eye[2]) / rays[:, 2]
+    for board in BOARDS:
+        steps = (board.z - eye[2]) / rays[:, 2]
+        hit = eye + rays * steps[:, None]
+        inside = (np.abs(hit[:, 0] - board.x) < 0.45) & (np.abs(hit[:, 1] - board.y) < 0.9)
+        depth = np.where(inside & (steps < depth), steps, depth)
+    return depth.reshape(120, 160).astype(np.float32)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    """A scene with its video (each frame of one grey), relative depth, and a hole in the depth."""
+    scene = write_scene(tmp_path / "scene", 160, 120)
+    video = tmp_path / "video.mp4"
+    with ClipWriter(video, fps=Fraction(10), options={"crf": "10"}) as writer:
+        for frame in range(FRAMES):
+            writer.write(np.full((120, 160, 3), 40 * frame + 20, np.uint8))
+    info = probe(video)
+    scene.write_video(info.to_json())
+    index_frames(info).save(scene.index_path)
+    images = [depth_at(frame) for frame in range(FRAMES)]
+    images[1][:20, :30] = np.nan
+    write_depth(scene.merged_dir, images, TRUTH)
+    return scene
+
+
+def transforms(folder: Path) -> Path:
+    """The true poses as nerfstudio has them."""
+    path = folder / "transforms.json"
+    flip = np.diag([1.0, -1.0, -1.0, 1.0])
+    frames = [
+        {"file_path": f"images/frame_{i:05d}.png", "transform_matrix": (pose(i) @ flip).tolist()}
+        for i in range(FRAMES)
+    ]
+    numbers = {"w": 160, "h": 120, "fl_x": 120.0, "fl_y": 121.0, "cx": 81.5, "cy": 58.5}
+    path.write_text(json.dumps({**numbers, "frames": frames}))
+    return path
+
+
+def colmap(folder: Path) -> Path:
+    """The true poses and points of boards and wall as a COLMAP text model, in a unit of 0.37 to the metre."""
+    pytest.importorskip("pycolmap")
+    random = np.random.default_rng(4)
+    wall = np.stack([random.uniform(-8, 8, 80), random.uniform(-6, 6, 80), np.full(80, WALL_M)], axis=1)
+    near = [[b.x + dx, b.y + dy, b.z] for b in BOARDS for dx in (-0.3, 0, 0.3) for dy in (-0.7, -0.2, 0.2, 0.7)]
+    world = np.concatenate([wall, near])
+    model = folder / "model"
+    model.mkdir()
+    (model / "cameras.txt").write_text("1 PINHOLE 160 120 120 121 81.5 58.5\n")
+    images, tracks = [], {i: [] for i in range(len(world))}
+    for frame in range(FRAMES):
+        inverse = np.linalg.inv(pose(frame))
+        local = world @ inverse[:3, :3].T + inverse[:3, 3]
+        seen = project(CAMERA, local)
+        depth = depth_at(frame)
+        points = []
+        for i, (x, y) in enumerate(seen):
+            if 1 <= x < 158 and 1 <= y < 118 and abs(depth[round(y), round(x)] - local[i, 2]) < 0.05:
+                tracks[i].append((frame + 1, len(points)))
+                points.append(f"{x + 0.5} {y + 0.5} {i + 1}")
+        x, y, z, w = Rotation.from_matrix(inverse[:3, :3]).as_quat()
+        shift = " ".join(map(str, inverse[:3, 3] * UNIT))
+        images.append(f"{frame + 1} {w} {x} {y} {z} {shift} 1 sub/frame_{frame:04d}.jpg\n{' '.join(points)}\n")
+    (model / "images.txt").write_text("".join(images))
+    lines = [
+        f"{i + 1} {' '.join(map(str, world[i] * UNIT))} 9 9 9 0.1 {' '.join(f'{a} {b}' for a, b in seen)}\n"
+        for i, seen in tracks.items()
+        if seen
+    ]
+    (model / "points3D.txt").write_text("".join(lines))
+    return model
+
+
+def run(scene: Scene, target: str, output: Path, **options: Any) -> ExportReport:
+    return export(ExportSettings(scene.root, target, output, **options))
+
+
+def calibrate(scene: Scene) -> None:
+    save_calibration(Calibration(*TRUTH), scene.calibration_path)
+
+
+def test_clouds_of_all_frames_lie_on_each_other(scene: Scene, tmp_path: Path) -> None:
+    plyfile = pytest.importorskip("plyfile")
+    calibrate(scene)
+    report = run(scene, "ply", tmp_path / "clouds", poses=transforms(tmp_path))
+    assert (report.frames, report.unit) == (FRAMES, "metre")
+    clouds = []
+    for frame in range(FRAMES):
+        vertex = plyfile.PlyData.read(tmp_path / "clouds" / f"cloud_{frame:06d}.ply")["vertex"].data
+        clouds.append(np.stack([vertex[axis] for axis in "xyz"], axis=1).astype(np.float64))
+        assert vertex["red"].mean() == pytest.approx(40 * frame + 20, abs=4)
+    errors = []
+    for first in range(FRAMES):
+        for second in range(FRAMES):
+            inverse = np.linalg.inv(pose(second))
+            local = clouds[first] @ inverse[:3, :3].T + inverse[:3, 3]
+            places = np.rint(project(CAMERA, local))
+            inside = (places >= 0).all(axis=1) & (places[:, 0] < 160) & (places[:, 1] < 120)
+            x, y = places[inside].astype(int).T
+            errors.append(np.abs(local[inside, 2] / depth_at(second)[y, x] - 1))
+    assert np.median(np.concatenate(errors)) < 0.01
+    assert np.quantile(np.concatenate(errors), 0.9) < 0.01
+
+
+def test_clouds_keep_to_their_range_and_steps(scene: Scene, tmp_path: Path) -> None:
+    plyfile = pytest.importorskip("plyfile")
+    calibrate(scene)
+    choice = CameraChoice(numbers=(120.0, 121.0, 81.0, 58.0))
+    report = run(scene, "ply", tmp_path / "c", camera=choice, every=2, stride=4, near=3.0, far=6.0)
+    names = sorted(path.name for path in (tmp_path / "c").iterdir())
+    assert names == ["cloud_000000.ply", "cloud_000002.ply", "cloud_000004.ply"]
+    data = plyfile.PlyData.read(tmp_path / "c" / names[0])
+    assert not data.text
+    z = data["vertex"].data["z"]
+    expected = ((depth_at(0)[2::4, 2::4] >= 3) & (depth_at(0)[2::4, 2::4] <= 6)).sum()
+    assert report.frames == 3 and len(z) == expected > 0
+    assert (z.min(), z.max()) == (pytest.approx(5.0, rel=0.01),) * 2
+
+
+def loaded_inverse_depth(folder: Path, name: str) -> np.ndarray:
+    """The arithmetic of the splatting loader: code / 65536 * scale + offset."""
+    params = json.loads((folder / "sparse" / "0" / "depth_params.json").read_text())[name]
+    codes = cv2.imread(str(folder / "depths" / f"{name}.png"), cv2.IMREAD_UNCHANGED)
+    assert codes.dtype == np.uint16
+    return codes.astype(np.float32) / 2**16 * params["scale"] + params["offset"]
+
+
+@pytest.mark.parametrize("metric", [False, True])
+def test_splatting_reads_the_reconstructions_inverse_depth(scene: Scene, tmp_path: Path, metric: bool) -> None:
+    if metric:
+        write_depth(scene.merged_dir, [depth_at(frame) * 1.07 for frame in range(FRAMES)])
+    report = run(scene, "gaussian-splatting", tmp_path / "splat", poses=colmap(tmp_path))
+    assert report.unit == "reconstruction"
+    assert report.fits[0].error is not None and report.fits[0].error < 0.01
+    for frame in range(FRAMES):
+        inverse = loaded_inverse_depth(tmp_path / "splat", f"sub/frame_{frame:04d}")
+        away = np.abs(inverse * depth_at(frame) * UNIT - 1)
+        assert np.median(away) < 0.01
+        assert np.quantile(away, 0.99) < 0.02
+    params = json.loads((tmp_path / "splat" / "sparse" / "0" / "depth_params.json").read_text())
+    assert len({json.dumps(pair) for pair in params.values()}) == 1
+
+
+def test_an_image_that_is_mostly_holes_is_one_the_loader_leaves_out(scene: Scene, tmp_path: Path) -> None:
+    images = [depth_at(frame) for frame in range(FRAMES)]
+    images[2][:, :100] = np.nan
+    write_depth(scene.merged_dir, images, TRUTH)
+    report = run(scene, "gaussian-splatting", tmp_path / "splat", poses=colmap(tmp_path))
+    params = json.loads((tmp_path / "splat" / "sparse" / "0" / "depth_params.json").read_text())
+    scales = np.array([pair["scale"] for pair in params.values()])
+    reliable = scales >= 0.2 * np.median(scales[scales > 0])
+    assert reliable.tolist() == [True, True, False, True, True]
+    assert any("without depth" in sentence for sentence in report.said)
+
+
+def test_holes_get_the_code_of_the_nearest_pixel_and_never_the_farthest() -> None:
+    codes = np.array([[7, 0, 0, 9], [7, 0, 0, 9]], np.uint16)
+    assert without_holes(codes).tolist() == [[7, 7, 9, 9], [7, 7, 9, 9]]
+    assert without_holes(np.zeros((2, 2), np.uint16)).tolist() == [[0, 0], [0, 0]]
+
+
+def test_nerfstudio_reads_depth_in_the_unit_of_the_poses(scene: Scene, tmp_path: Path) -> None:
+    run(scene, "nerfstudio", tmp_path / "ns", poses=colmap(tmp_path))
+    meta = json.loads((tmp_path / "ns" / "transforms.json").read_text())
+    assert (meta["w"], meta["h"], meta["fl_x"], meta["cx"]) == (160, 120, 120.0, 81.5)
+    assert len(meta["frames"]) == FRAMES
+    for frame, entry in enumerate(meta["frames"]):
+        codes = cv2.imread(str(tmp_path / "ns" / entry["depth_file_path"]), cv2.IMREAD_UNCHANGED)
+        picture = cv2.imread(str(tmp_path / "ns" / entry["file_path"]))
+        assert picture.mean() == pytest.approx(40 * frame + 20, abs=4)
+        depth = np.where(codes == 0, np.nan, codes * 0.001)
+        truth = depth_at(frame) * UNIT
+        assert np.nanmedian(np.abs(depth / truth - 1)) < 0.01
+        assert np.isnan(depth).sum() == (600 if frame == 1 else 0)
+        # OpenGL: the camera looks along its own -z.
+        looks = -np.array(entry["transform_matrix"])[:3, 2]
+        assert looks == pytest.approx(pose(frame)[:3, 2], abs=1e-6)
+        assert np.array(entry["transform_matrix"])[:3, 3] == pytest.approx(pose(frame)[:3, 3] * UNIT, abs=1e-6)
+
+
+def test_the_tum_folder_is_what_its_tools_read(scene: Scene, tmp_path: Path) -> None:
+    calibrate(scene)
+    trajectory = tmp_path / "trajectory.txt"
+    lines = [
+        " ".join(map(str, [f / 10 + 0.004, *pose(f)[:3, 3], *Rotation.from_matrix(pose(f)[:3, :3]).as_quat()]))
+        for f in range(FRAMES)
+    ]
+    trajectory.write_text("# time tx ty tz qx qy qz qw\n" + "\n".join(lines) + "\n99 0 0 0 0 0 0 1\n")
+    choice = CameraChoice(numbers=(120.0, 121.0, 81.0, 58.0))
+    report = run(scene, "tum", tmp_path / "tum", poses=trajectory, camera=choice)
+    rows = [line.split() for line in (tmp_path / "tum" / "associations.txt").read_text().splitlines()]
+    assert [float(row[0]) for row in rows] == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4])
+    for frame, row in enumerate(rows):
+        codes = cv2.imread(str(tmp_path / "tum" / row[3]), cv2.IMREAD_UNCHANGED)
+        truth = depth_at(frame)
+        seen = codes > 0
+        assert np.median(np.abs(codes[seen] / 5000 / truth[seen] - 1)) < 0.01
+        assert not seen[truth > 13.2].any()
+        assert (tmp_path / "tum" / row[1]).is_file()
+    written = np.loadtxt(tmp_path / "tum" / "groundtruth.txt")
+    assert written[:, 1:4] == pytest.approx(np.stack([pose(f)[:3, 3] for f in range(FRAMES)]), abs=1e-6)
+    assert any("13.1" in sentence for sentence in report.said)
+
+
+def test_a_recording_is_read_by_rerun_itself(scene: Scene, tmp_path: Path) -> None:
+    pytest.importorskip("rerun")
+    calibrate(scene)
+    tracks = tmp_path / "tracks.json"
+    place = {"x": 0.5, "y": 0.25, "z": 5.0}
+    tracks.write_text(
+        json.dumps({"tracks": [{"frame": 2, "bbox": [1, 2, 3, 4], "track_id": 7, "vda_position_3d": place}]})
+    )
+    run(scene, "rerun", tmp_path / "look.rrd", poses=transforms(tmp_path), tracks=tracks, stride=8)
+    command = [sys.executable, "-m", "rerun", "rrd", "print", "-v", str(tmp_path / "look.rrd")]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for column in (
+        "/world/camera@Transform3D:translation",
+        "/world/camera/image@Pinhole:image_from_camera",
+        "/world/camera/image/rgb@EncodedImage:blob",
+        "/world/camera/image/depth@DepthImage:buffer",
+        "/world/cloud@Points3D:positions",
+        "/world/tracks@Points3D:labels",
+    ):
+        assert column in printed
+
+
+@pytest.mark.parametrize("target", ["nerfstudio", "gaussian-splatting", "tum"])
+def test_what_lives_in_a_reconstruction_is_refused_without_one(scene: Scene, tmp_path: Path, target: str) -> None:
+    with pytest.raises(UsageError, match="reconstruction") as caught:
+        run(scene, target, tmp_path / "out")
+    assert "--poses" in caught.value.remedy
+    with pytest.raises(InputError, match="no metres"):
+        run(scene, target, tmp_path / "out", poses=transforms(tmp_path), allow_relative=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_relative_clouds_only_when_wanted(scene: Scene, tmp_path: Path) -> None:
+    choice = CameraChoice(fov_deg=60.0)
+    with pytest.raises(InputError, match="no metres"):
+        run(scene, "ply", tmp_path / "c", camera=choice)
+    assert run(scene, "ply", tmp_path / "c", camera=choice, allow_relative=True).unit == "relative"
+
+
+def test_each_shot_has_its_own_fit(scene: Scene, tmp_path: Path) -> None:
+    path = scene.depth_record_path
+    record = DepthRecord.read(path)
+    shots = [{"start_frame": 0, "end_frame": 3}, {"start_frame": 3, "end_frame": 5}]
+    replace(record, shots=shots).write(path)
+    report = run(scene, "gaussian-splatting", tmp_path / "splat", poses=colmap(tmp_path))
+    assert len(report.fits) == 2
+    expected = (TRUTH[0] / UNIT, TRUTH[1] / UNIT)
+    assert all((fit.scale, fit.shift) == pytest.approx(expected, rel=0.03) for fit in report.fits)
+
+
+def test_images_that_count_from_one_have_to_be_explained(scene: Scene, tmp_path: Path) -> None:
+    calibrate(scene)
+    path = transforms(tmp_path)
+    value = json.loads(path.read_text())
+    for frame, entry in enumerate(value["frames"]):
+        entry["file_path"] = f"images/frame_{frame + 1:05d}.png"
+    path.write_text(json.dumps(value))
+    with pytest.raises(InputError, match="from 0 or from 1"):
+        run(scene, "ply", tmp_path / "c", poses=path)
+    assert run(scene, "ply", tmp_path / "c", poses=path, image_base=1).frames == FRAMES
+
+
+@pytest.mark.parametrize("content", ["", "1 2 3\n", "words\n", "99 0 0 0 0 0 0 1\n"])
+def test_what_is_no_trajectory_is_refused(scene: Scene, tmp_path: Path, content: str) -> None:
+    path = tmp_path / "t.txt"
+    path.write_text(content)
+    with pytest.raises(InputError):
+        run(scene, "ply", tmp_path / "c", poses=path)
+
+
+def test_the_command(scene: Scene, tmp_path: Path) -> None:
+    calibrate(scene)
+    arguments = [
+        str(scene.root),
+        "--to",
+        "ply",
+        "--output",
+        str(tmp_path / "c"),
+        "--fov",
+        "60",
+        "--json",
+        "--every",
+        "3",
+    ]
+    result = CliRunner().invoke(export_command, arguments)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["frames"] == 2
+    again = CliRunner().invoke(export_command, arguments)
+    assert again.exit_code == 2 and "--overwrite" in again.stderr
