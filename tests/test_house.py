@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     "errors",
     "files",
-    "windows sampling align joint camera camerafiles poses",
+    "windows sampling align joint camera camerafiles poses reconstruction",
     "chunks metrics",
     "scene runstate status devices choice host",
     "video depthmap depthfiles depthsource rawwindows tracks sampling smoothing",
@@ -24,6 +24,7 @@ LAYERS = [
     "precision",
     "computing trial",
     "camerachoice calibration calibrationchoice draw joining synth",
+    "pieces chunkdepths scenedepth outputs framewriting",
     "split worker merge enrich export evaluate training",
     "launch",
     "supervisor monitor report doctor",

@@ -1,4 +1,4 @@
-"""Files of depth: 16-bit PNGs, one a frame, and NumPy's stacks of floats, frame by frame in either direction.
+"""Files of depth: PNG and EXR images, and NumPy's stacks of floats, frame by frame in either direction.
 
 In: codes, float frames, a path. Out: files that are whole or absent and that other programs read; their content,
 never more than a frame in memory. This file does not know what the numbers mean: ``depthsource`` does.
@@ -13,13 +13,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Final, Literal, Self
+from typing import IO, Any, Final, Literal, Self
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from vda.depthmap import Codes, Float32Array
-from vda.errors import InputError
+from vda.errors import InputError, UsageError
 from vda.files import atomic_path, storage_errors, write_bytes
 
 STACK_KEYS: Final = ("depths", "depth", "depth_map", "arr_0")
@@ -38,6 +39,34 @@ def write_png16(path: Path, codes: Codes) -> None:
         raise ValueError(f"codes are {codes.dtype} {codes.shape}, not uint16 [height, width]")
     _, data = cv2.imencode(".png", codes)
     write_bytes(path, data.tobytes())
+
+
+def write_png8(path: Path, codes: npt.NDArray[np.uint8]) -> None:
+    """Write ``codes`` (uint8 ``[height, width]``) as a greyscale PNG, whole or not at all."""
+    _, data = cv2.imencode(".png", codes)
+    write_bytes(path, data.tobytes())
+
+
+def require_exr() -> Any:
+    """Return the package OpenEXR, or raise ``UsageError`` where it is not installed."""
+    try:
+        import OpenEXR
+    except ImportError as error:
+        raise UsageError(
+            "EXR needs the package OpenEXR, which is not installed.", "Run: pip install 'vda-toolkit[exr]'"
+        ) from error
+    return OpenEXR
+
+
+def write_exr(path: Path, depth: Float32Array) -> None:
+    """Write ``depth`` (float32 ``[height, width]``, NaN where there is none) as channel Z, whole or not at all."""
+    exr = require_exr()
+    header = {"compression": exr.ZIP_COMPRESSION, "type": exr.scanlineimage}
+    with atomic_path(path) as temporary, storage_errors(path):
+        try:
+            exr.File(header, {"Z": np.ascontiguousarray(depth, np.float32)}).write(str(temporary))
+        except RuntimeError as error:
+            raise OSError(str(error)) from error
 
 
 def read_png16(path: Path) -> Codes:
@@ -68,18 +97,16 @@ def read_image(path: Path) -> np.ndarray:
     return image
 
 
-class NpzWriter:
-    """Writes float32 frames into a ``.npz`` without holding them: a context manager.
+class NpyWriter:
+    """Writes float32 frames into a ``.npy`` without holding them: a context manager.
 
     ``shape`` is (frames, height, width). The file appears when all frames are written and the context is left
-    without an error; ``np.load(path)[key]`` gives ``[frames, height, width]``. It is not compressed, so a reader
-    can map it. Raises ``StorageError`` when the disk refuses.
+    without an error; ``np.load(path, mmap_mode="r")`` maps it. Raises ``StorageError`` when the disk refuses.
     """
 
-    def __init__(self, path: Path, shape: tuple[int, int, int], key: str = "depths") -> None:
+    def __init__(self, path: Path, shape: tuple[int, int, int]) -> None:
         self._path = path
         self._shape = shape
-        self._key = key
         self._written = 0
         self._stack: ExitStack
         self._member: IO[bytes]
@@ -88,12 +115,14 @@ class NpzWriter:
         with ExitStack() as stack:
             temporary = stack.enter_context(atomic_path(self._path))
             stack.enter_context(storage_errors(self._path))
-            archive = stack.enter_context(zipfile.ZipFile(temporary, "w"))
-            self._member = stack.enter_context(archive.open(f"{self._key}.npy", "w", force_zip64=True))
+            self._member = self._open(temporary, stack)
             header = {"descr": "<f4", "fortran_order": False, "shape": self._shape}
             np.lib.format.write_array_header_1_0(self._member, header)
             self._stack = stack.pop_all()
         return self
+
+    def _open(self, temporary: Path, stack: ExitStack) -> IO[bytes]:
+        return stack.enter_context(temporary.open("wb"))
 
     def write(self, frame: Float32Array) -> None:
         """Append the next frame, ``[height, width]``; NaN where there is no depth."""
@@ -115,6 +144,18 @@ class NpzWriter:
         with self._stack:
             if self._written != self._shape[0]:
                 raise ValueError(f"{self._written} of {self._shape[0]} frames were written to {self._path}")
+
+
+class NpzWriter(NpyWriter):
+    """The same into a ``.npz``, as ``key``; it is not compressed, so a reader can map it."""
+
+    def __init__(self, path: Path, shape: tuple[int, int, int], key: str = "depths") -> None:
+        super().__init__(path, shape)
+        self._key = key
+
+    def _open(self, temporary: Path, stack: ExitStack) -> IO[bytes]:
+        archive = stack.enter_context(zipfile.ZipFile(temporary, "w"))
+        return stack.enter_context(archive.open(f"{self._key}.npy", "w", force_zip64=True))
 
 
 @dataclass(frozen=True)

@@ -108,12 +108,44 @@ class Quantizer:
 
 
 @dataclass(frozen=True)
+class Levels:
+    """Codes of fewer bits, for what is looked at: value = offset + scale * code, for ``first``..``last``.
+
+    One range for the whole scene; what is outside takes the nearest code, and what has no value code 0. ``first``
+    is well above 0 where codes come back with the errors of a lossy video: below half of it there is no depth.
+    """
+
+    scale: float
+    offset: float
+    first: int
+    last: int
+
+    @classmethod
+    def for_range(cls, low: float, high: float, first: int, last: int) -> "Levels":
+        scale = (high - low) / (last - first) or 1.0
+        return cls(scale, low - scale * first, first, last)
+
+    def encode(self, depth: Float32Array) -> Codes:
+        """Return the codes of ``depth`` (any shape), uint16; +inf is the last code."""
+        usable = ~np.isnan(depth)
+        steps = np.rint((np.where(usable, depth, 0).astype(np.float64) - self.offset) / self.scale)
+        return np.where(usable, np.clip(steps, self.first, self.last), INVALID_CODE).astype(np.uint16)
+
+    def decode(self, codes: npt.NDArray[np.unsignedinteger]) -> Float32Array:
+        """Return the values of ``codes`` (any shape) as float32, NaN where there is no depth."""
+        values = (self.offset + self.scale * codes.astype(np.float64)).astype(np.float32)
+        values[codes < (self.first + 1) // 2] = np.nan
+        return values
+
+
+@dataclass(frozen=True)
 class DepthRecord:
     """``depth.json``: what the codes of a scene mean, and what the depth was made with.
 
     ``shots`` hold, for each shot, its range and the scale and shift from the model's output to the scene's values.
     ``missing_frames`` could not be decoded from the video; all their pixels have code 0. ``clipped`` counts values
-    out of range. ``raw_window_error_steps`` is the largest error of the stored raw windows, in steps of the code.
+    out of range, ``invalid_pixels`` those without a value. ``raw_window_error_steps`` is the largest error of the
+    stored raw windows, in steps of the code. ``levels`` are the codes of formats with fewer bits, by format.
     """
 
     quantizer: Quantizer
@@ -125,8 +157,21 @@ class DepthRecord:
     shots: list[dict[str, Any]] = field(default_factory=list)
     missing_frames: list[int] = field(default_factory=list)
     clipped: int = 0
+    invalid_pixels: int = 0
     formats: list[str] = field(default_factory=list)
     raw_window_error_steps: float = 0.0
+    levels: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def levels_of(self, form: str) -> Levels:
+        """The codes of the format ``form``; ``InputError`` where the record says nothing of it."""
+        try:
+            values = self.levels[form]
+            return Levels(values["scale"], values["offset"], int(values["first"]), int(values["last"]))
+        except KeyError as error:
+            raise InputError(
+                f"The record of the depth does not say what the codes of {form} mean.",
+                "Merge the scene again with --overwrite.",
+            ) from error
 
     def write(self, path: Path) -> None:
         values = asdict(self)

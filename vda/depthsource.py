@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from vda.depthfiles import open_stack, read_image, read_png16
+from vda.depthfiles import open_stack, read_image, read_png16, require_exr
 from vda.depthmap import MAX_CODE, DepthRecord, Float32Array
 from vda.errors import InputError, UsageError
 
@@ -160,14 +160,9 @@ def _read_stack_depth(path: Path, scale: float | None) -> Float32Array:
 
 
 def _read_exr_depth(path: Path, scale: float | None) -> Float32Array:
+    exr = require_exr()
     try:
-        import OpenEXR
-    except ImportError as error:
-        raise UsageError(
-            "Reading EXR needs the package OpenEXR, which is not installed.", "Run: pip install 'vda-toolkit[exr]'"
-        ) from error
-    try:
-        with OpenEXR.File(str(path), separate_channels=True) as file:
+        with exr.File(str(path), separate_channels=True) as file:
             depth = file.channels()["Z"].pixels
     except (RuntimeError, OSError, ValueError) as error:
         raise InputError(f"{path} could not be read as EXR: {error}.", "Make it again.") from error

@@ -57,23 +57,46 @@ def colorize(
     return colours
 
 
-def colorize_codes(codes: Codes, quantizer: Quantizer, colormap: str = COLORMAP) -> Rgb:
+def colorize_codes(
+    codes: Codes, quantizer: Quantizer, colormap: str = COLORMAP, shown: tuple[float, float] | None = None
+) -> Rgb:
     """Return 16-bit depth codes as colours, uint8 ``[..., 3]``: near is bright, code 0 is ``INVALID_RGB``.
 
-    The range is the same for every frame: all codes of inverse depth, and 0.3 m to 80 m on a logarithmic scale for
-    metric depth, whose codes say nothing of how far a video goes.
+    The range is the same for every frame: ``shown``, from the farthest to the nearest inverse depth that has a
+    colour of its own (``shown_range``). Without it all codes of inverse depth, and 0.3 m to 80 m on a logarithmic
+    scale for metric depth, whose codes say nothing of how far a video goes.
     """
-    return _code_table(quantizer, colormap)[codes]
+    return _code_table(quantizer, colormap, shown)[codes]
 
 
 @cache
-def _code_table(quantizer: Quantizer, colormap: str) -> Rgb:
+def _code_table(quantizer: Quantizer, colormap: str, shown: tuple[float, float] | None) -> Rgb:
     codes = np.arange(MAX_CODE + 1, dtype=np.uint16)
     values = quantizer.decode(codes)
-    if quantizer.kind == "depth":
-        with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):
+        if shown is not None:
+            return colorize(1 / values if quantizer.kind == "depth" else values, *shown, colormap)
+        if quantizer.kind == "depth":
             return colorize(np.log(values), math.log(FARTHEST_M), math.log(NEAREST_M), colormap)
     return colorize(values, float(values[INVALID_CODE + 1]), float(values[MAX_CODE]), colormap)
+
+
+def shown_range(values: Image, kind: str) -> tuple[float, float] | None:
+    """Return the inverse depth of the farthest and nearest 2 % of ``values``; None where there are none.
+
+    A few pixels next to the lens, or a window's worst guess, would otherwise leave all the rest in one colour.
+    """
+    finite = values[np.isfinite(values)]
+    inverse = 1 / finite[finite > 0] if kind == "depth" else finite
+    if not inverse.size:
+        return None
+    low, high = np.percentile(inverse, (2, 98))
+    return float(low), float(high)
+
+
+def beside(left: Rgb, right: Rgb) -> Rgb:
+    """Return two pictures of one height side by side, uint8 ``[height, width, 3]``."""
+    return np.concatenate([left, right], axis=1)
 
 
 @dataclass(frozen=True)

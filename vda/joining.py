@@ -2,8 +2,9 @@
 
 The rule is that of Video Depth Anything (arXiv 2501.12375; the public implementation's numbers): each window is
 fitted by least squares to what the windows before it settled, on frames resized to the video's size, and blended
-with its predecessor over eight frames. Metric depth is blended as it is. A frame is made from one or two slots, so
-memory does not grow with the sequence and frames can be made in any order, by many threads.
+with its predecessor over eight frames. Metric depth is blended as it is. ``align="joint"`` solves all windows of
+the sequence together instead. A frame is made from one or two slots, so memory does not grow with the sequence and
+frames can be made in any order, by many threads.
 
 This file does not know about codes, outputs, or other sequences.
 """
@@ -11,10 +12,12 @@ This file does not know about codes, outputs, or other sequences.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, Literal
 
 import numpy as np
 
 from vda.align import FitSums, ScaleShift
+from vda.joint import OverlapSample, OverlapSampler, solve_joint
 from vda.rawwindows import RawWindow
 from vda.windows import (
     ANCHOR_SLOTS,
@@ -27,6 +30,10 @@ from vda.windows import (
 )
 
 WindowReader = Callable[[int], RawWindow]
+Alignment = Literal["sequential", "joint"]
+
+# Windows are many and differ little: fewer pixels than of an overlap of chunks keep memory small for long videos.
+_JOINT_PIXELS = 1000
 
 
 def resize_depth(depth: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -59,12 +66,23 @@ class SequenceDepth:
 
     @classmethod
     def fitted(
-        cls, start: int, stop: int, width: int, height: int, read: WindowReader, *, metric: bool
+        cls,
+        start: int,
+        stop: int,
+        width: int,
+        height: int,
+        read: WindowReader,
+        *,
+        metric: bool,
+        align: Alignment = "sequential",
     ) -> "SequenceDepth":
-        """Fit the windows in order. Reads three slots of each window, none where ``metric``."""
+        """Fit the windows in order (three slots of each are read) or jointly (18); not at all where ``metric``."""
         count = sum(1 for _ in sequence_windows(start, stop))
         unaligned = cls(start, stop, width, height, read, (ScaleShift(),) * count)
-        return unaligned if metric else cls(start, stop, width, height, read, unaligned._fit_in_order())
+        if metric:
+            return unaligned
+        fits = unaligned._fit_together() if align == "joint" else unaligned._fit_in_order()
+        return cls(start, stop, width, height, read, fits)
 
     def _fit_in_order(self) -> tuple[ScaleShift, ...]:
         fits = [ScaleShift()]
@@ -77,6 +95,29 @@ class SequenceDepth:
             fits.append(sums.solve())
             reference = self._slot(k, REFERENCE_SLOT, fits[k])
         return tuple(fits)
+
+    def _fit_together(self) -> tuple[ScaleShift, ...]:
+        """Fit all windows at once, by what each shares with the one before it and, in slot 0, with the first."""
+        samples: list[OverlapSample] = []
+        for k in range(1, len(self.fits)):
+            samples.append(self._sample(k - 1, k, self._shared_slots(k)))
+            if k > 1:
+                samples.append(self._sample(0, k, [(0, 0)]))
+        return tuple(solve_joint(samples, len(self.fits), kind="inverse_depth"))
+
+    def _shared_slots(self, k: int) -> list[tuple[int, int]]:
+        """Slots of window k - 1 and of window k that hold the same frame; k = 1 shares the first frame too."""
+        before, window = Window(self.start, self.stop, k - 1), Window(self.start, self.stop, k)
+        blended = [before.frame_indices.index(frame) for frame in before.shown if frame in window.shown]
+        first = [(0, 0)] if k == 1 else []
+        return [*first, (REFERENCE_SLOT, 1), *((slot, slot - WINDOW_STEP) for slot in blended)]
+
+    def _sample(self, first: int, second: int, slots: list[tuple[int, int]]) -> OverlapSample:
+        sampler = OverlapSampler(first, second, len(slots), kind="inverse_depth", limit=_JOINT_PIXELS)
+        for one, other in slots:
+            # At the network's own size: resizing would make no new pixels.
+            sampler.add(self.read(first).slot(one), self.read(second).slot(other))
+        return sampler.sample()
 
     def _slot(self, k: int, slot: int, fit: ScaleShift) -> np.ndarray:
         """Return the aligned depth of one slot; an unaligned one (scale 1, shift 0) is raw, for it is >= 0."""
@@ -122,6 +163,15 @@ class SequenceDepth:
     def quantisation_error(self) -> float:
         """The largest error that storing the raw windows can have put into a value of ``frame``."""
         return max(abs(fit.scale) * self.read(k).step / 2 for k, fit in enumerate(self.fits))
+
+    def to_json(self) -> dict[str, Any]:
+        """The sequence's frames, and its windows' scales and shifts."""
+        return {
+            "start_frame": self.start,
+            "end_frame": self.stop,
+            "scale": [fit.scale for fit in self.fits],
+            "shift": [fit.shift for fit in self.fits],
+        }
 
 
 def cached_reader(open_window: WindowReader, windows: int = 8) -> WindowReader:

@@ -1,49 +1,66 @@
 """The last stage of depth: raw windows in, one depth image a frame out, with the record that says what codes mean.
 
-Two passes, both in constant memory: the first fits every window (three slots each) and finds one range for the whole
-scene, the second makes the frames in a pool of threads. Frames are independent of each other, so an interrupted
-merge keeps the images it has. This file does not know how windows were computed, nor how depth is turned into metres.
+Two passes, both in constant memory: the first finds scales, shifts and one range for the whole scene, the second
+makes the frames in a pool of threads. Frames are independent of each other, so an interrupted merge keeps the
+images it has. What other programs made of independent chunks is merged in the same way. This file does not know
+how depth was computed or is joined, nor what the outputs' files are like.
 """
 
-import os
 import shutil
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
+from vda.align import Float32Array
+from vda.calibration import Calibration, identity_of, load_calibration
 from vda.chunks import Plan
 from vda.depthmap import DepthRecord, Quantizer
-from vda.depthfiles import NpzWriter, write_png16
-from vda.errors import SceneError, WorkError
+from vda.draw import Rgb, shown_range
+from vda.errors import SceneError, UsageError, WorkError
 from vda.files import read_json, write_json
-from vda.joining import SequenceDepth, cached_reader
-from vda.rawwindows import open_raw_window
+from vda.framewriting import Written, write_frames
+from vda.joining import Alignment
+from vda.joint import Kind
+from vda.outputs import Look, Outputs, Target
 from vda.scene import RunRecord, Scene
-from vda.video import ClipWriter, FrameIndex, VideoInfo
-
-T = TypeVar("T")
-R = TypeVar("R")
+from vda.scenedepth import SceneDepth, depth_of_chunks, depth_of_windows
+from vda.video import FrameIndex, VideoInfo, read_frames
 
 Begin = Callable[[str, int | None, int], None]
-_AHEAD_PER_THREAD = 4
+At = Callable[[int], None]
+
+_SHOWN_FRAMES = 16
+_SHOWN_LATTICE = 96
+
+
+def _tell_nobody(stage: str, total: int | None, done: int) -> None: ...
 
 
 @dataclass(frozen=True)
 class MergeSettings:
-    """What to write. ``keep_finished``: a finished merge with the same settings is left as it is, not refused."""
+    """What to write, and of what. ``keep_finished``: a finished merge is left as it is, not refused.
+
+    ``depth_scale`` are codes to the metre; relative depth then needs ``metres`` (scale and shift of inverse depth)
+    or the scene's calibration. ``kind``, ``input_scale`` and ``allow_gaps`` are of depth that other programs made.
+    """
 
     formats: tuple[str, ...] = ("png16",)
     overwrite: bool = False
     create_video: bool = False
     colormap: str = "inferno"
     keep_finished: bool = False
+    side_by_side: bool = False
+    align: Alignment = "sequential"
+    depth_scale: float | None = None
+    metres: tuple[float, float] | None = None
+    kind: Kind = "inverse_depth"
+    input_scale: float | None = None
+    allow_gaps: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,80 +75,104 @@ class MergeResult:
         return {"folder": str(self.folder), "frames": self.frames, "remarks": list(self.remarks)}
 
 
+@dataclass(frozen=True)
+class _Origin:
+    """What depth was made with: for the record, and for calibrations to know it again."""
+
+    model: str
+    settings: dict[str, Any]
+
+
 def merge(
     scene: Scene,
     settings: MergeSettings,
     *,
-    begin: Begin = lambda stage, total, done=0: None,
-    at: Callable[[int], None] = lambda done: None,
+    begin: Begin = _tell_nobody,
+    at: At = lambda done: None,
 ) -> MergeResult:
-    """Join the raw windows of ``scene`` and write the depth of every frame of its plan.
+    """Join the raw windows of ``scene``, or blend the chunks in its ``vda_depth_final``, and write every frame.
 
-    Raises ``WorkError`` naming the chunks of which windows are missing, ``SceneError`` where results are there and
-    ``overwrite`` is not given.
+    Raises ``WorkError`` naming the chunks of which windows are missing, ``InputError`` naming those of which other
+    programs' depth is, ``SceneError`` where results are there and ``overwrite`` is not given.
     """
-    record = scene.run_record()
-    existing = _existing(scene, settings)
+    existing = _existing(scene.merged_dir, settings)
     if existing is not None:
         return existing
-    plan = scene.plan()
+    plan, record = scene.plan(), scene.run_record()
+    video, index = VideoInfo.from_json(scene.read_video()), FrameIndex.load(scene.index_path)
+    begin("aligning", None, 0)
+    if record is None and scene.depths_dir.is_dir():
+        depth, origin = _other_depth(scene.depths_dir, plan, (video.width, video.height), settings)
+    else:
+        depth, origin = _own_depth(scene, plan, record, settings)
+    target = Target(
+        scene.merged_dir,
+        depth.frames,
+        depth.shape,
+        video.fps,
+        index.time_base,
+        lambda frame: int(index.pts[frame]),
+        partial(_pictures, video, index, depth.frames),
+    )
+    calibration = load_calibration(scene.calibration_path)
+    return _write(target, depth, origin, settings, calibration, begin, at)
+
+
+def merge_chunks(
+    metadata: Path,
+    depth_dir: Path,
+    output_dir: Path,
+    settings: MergeSettings,
+    *,
+    begin: Begin = _tell_nobody,
+    at: At = lambda done: None,
+) -> MergeResult:
+    """Blend depth that another program made of the chunks in ``metadata`` and write it into ``output_dir``.
+
+    ``metadata`` is a ``chunks_metadata.json``, the classic one too. Raises ``InputError`` naming the chunks that
+    are missing or short, ``SceneError`` where results are there and ``overwrite`` is not given.
+    """
+    existing = _existing(output_dir, settings)
+    if existing is not None:
+        return existing
+    facts = read_json(metadata)
+    plan = Plan.from_metadata(facts)
+    video = facts["video_info"]
+    size = (int(video["width"]), int(video["height"])) if video.get("width") and video.get("height") else None
+    begin("aligning", None, 0)
+    depth, origin = _other_depth(depth_dir, plan, size, settings)
+    fps = Fraction(float(video.get("fps") or 25)).limit_denominator(1001)
+    return _write(Target(output_dir, depth.frames, depth.shape, fps), depth, origin, settings, None, begin, at)
+
+
+def _own_depth(
+    scene: Scene, plan: Plan, record: RunRecord | None, settings: MergeSettings
+) -> tuple[SceneDepth, _Origin]:
     _require_windows(scene, plan)
     assert record is not None
-    begin("aligning windows", None, 0)
-    joint = SceneDepth.of(scene, plan, record)
-    _start_over_unless_same(scene, joint, settings)
-    begin("writing depth", plan.frame_range[1] - plan.frame_range[0], 0)
-    missing, clipped = _write_frames(scene, joint, settings, at)
-    _write_record(scene, joint, record, settings, missing, clipped)
-    return MergeResult(scene.merged_dir, len(joint.frames), tuple(_remarks(missing, clipped)))
+    facts = {**asdict(record), "chunking": plan.chunking, "align": settings.align}
+    return depth_of_windows(scene, plan, record, settings.align), _Origin(record.model, facts)
 
 
-@dataclass(frozen=True)
-class SceneDepth:
-    """All sequences of a scene, and how their values become codes."""
-
-    frames: range
-    sequences: tuple[SequenceDepth, ...]
-    quantizer: Quantizer
-
-    @classmethod
-    def of(cls, scene: Scene, plan: Plan, record: RunRecord) -> "SceneDepth":
-        video = scene.read_video()
-        sequences = tuple(
-            SequenceDepth.fitted(
-                sequence.start,
-                sequence.stop,
-                video["width"],
-                video["height"],
-                cached_reader(partial(_open_window, scene, sequence.index)),
-                metric=record.metric,
-            )
-            for sequence in plan.sequences
-        )
-        ranges = [sequence.value_range() for sequence in sequences]
-        low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
-        quantizer = Quantizer.millimetres() if record.metric else Quantizer.for_range(low, high)
-        return cls(range(*plan.frame_range), sequences, quantizer)
-
-    def sequence_of(self, frame: int) -> SequenceDepth:
-        return next(sequence for sequence in self.sequences if sequence.start <= frame < sequence.stop)
+def _other_depth(
+    folder: Path, plan: Plan, size: tuple[int, int] | None, settings: MergeSettings
+) -> tuple[SceneDepth, _Origin]:
+    depth = depth_of_chunks(
+        folder, plan, size, kind=settings.kind, scale=settings.input_scale, allow_gaps=settings.allow_gaps
+    )
+    return depth, _Origin("another program's", {"chunking": plan.chunking, "depth_dir": str(folder)})
 
 
-def _open_window(scene: Scene, sequence: int, k: int) -> Any:
-    return open_raw_window(scene.window_path((sequence, k)))
-
-
-def _existing(scene: Scene, settings: MergeSettings) -> MergeResult | None:
+def _existing(folder: Path, settings: MergeSettings) -> MergeResult | None:
     """A finished merge that is to be kept as it is, or None."""
-    if not scene.depth_record_path.is_file():
+    path = folder / "depth.json"
+    if not path.is_file():
         return None
-    record = read_json(scene.depth_record_path)
+    record = read_json(path)
     if settings.keep_finished and not settings.overwrite and set(settings.formats) <= set(record["formats"]):
-        return MergeResult(scene.merged_dir, record["frames"], ("The depth was already merged.",))
+        return MergeResult(folder, record["frames"], ("The depth was already merged.",))
     if not settings.overwrite:
-        raise SceneError(
-            f"{scene.merged_dir} already holds the merged depth.", "Give --overwrite to write it again."
-        )
+        raise SceneError(f"{folder} already holds the merged depth.", "Give --overwrite to write it again.")
     return None
 
 
@@ -147,144 +188,121 @@ def _require_windows(scene: Scene, plan: Plan) -> None:
         )
 
 
-def _start_over_unless_same(scene: Scene, joint: SceneDepth, settings: MergeSettings) -> None:
+def _pictures(video: VideoInfo, index: FrameIndex, frames: range) -> Iterator[Rgb]:
+    for frame in read_frames(video, index, frames.start, frames.stop):
+        yield frame.rgb
+
+
+def _write(
+    target: Target,
+    depth: SceneDepth,
+    origin: _Origin,
+    settings: MergeSettings,
+    calibration: Calibration | None,
+    begin: Begin,
+    at: At,
+) -> MergeResult:
+    """Write all outputs of ``depth``, and ``depth.json`` last: where it is, the merge is finished."""
+    depth = _in_metres(depth, origin, settings, calibration)
+    low, high = depth.value_range()
+    quantizer = (
+        Quantizer.per_metre(settings.depth_scale or 1000)
+        if depth.kind == "depth"
+        else Quantizer.for_range(low, high)
+    )
+    look = _look(depth, settings) if settings.create_video else None
+    outputs = Outputs(target, quantizer, (low, high), settings.formats, look)
+    shots = [part.to_json() for part in depth.parts]
+    _start_over_unless_same(target.folder, quantizer, shots, depth.frames, settings)
+    begin("writing depth", len(depth.frames), 0)
+    written = write_frames(depth, outputs, at)
+    _record(outputs, depth, origin, settings, shots, written).write(target.folder / "depth.json")
+    remarks = (*depth.remarks(), *_remarks(written))
+    return MergeResult(target.folder, len(depth.frames), remarks)
+
+
+def _in_metres(
+    depth: SceneDepth, origin: _Origin, settings: MergeSettings, calibration: Calibration | None
+) -> SceneDepth:
+    """``depth`` as it is, or relative depth in metres where a depth scale is asked for.
+
+    Raises ``UsageError`` where nothing says what a metre is, or it was found for other depth.
+    """
+    if settings.depth_scale is None or depth.kind == "depth":
+        return depth
+    if settings.metres is not None:
+        calibration = Calibration(*settings.metres)
+    if calibration is None:
+        raise UsageError(
+            "The depth is relative: it has no metres that --depth-scale could count.",
+            "Give --metres SCALE,SHIFT (see 'vda merge --help'), or calibrate the scene with 'vda enrich'.",
+        )
+    shots = [part.to_json() for part in depth.parts]
+    relative = DepthRecord(Quantizer.for_range(0, 1), 0, 0, 0, origin.model, shots=shots)
+    if calibration.made_for not in (None, identity_of(relative)):
+        raise UsageError(
+            "The scene's calibration was made for other depth than this.", "Calibrate again with 'vda enrich'."
+        )
+    found = calibration
+
+    def to_metres(values: Float32Array) -> Float32Array:
+        return found.metres(values).astype(np.float32)
+
+    return SceneDepth(depth.frames, depth.shape, depth.parts, "depth", to_metres)
+
+
+def _look(depth: SceneDepth, settings: MergeSettings) -> Look:
+    """How the depth is shown: one range for the scene, from some of its frames."""
+    frames = depth.frames[:: -(-len(depth.frames) // _SHOWN_FRAMES)]
+    row, column = (-(-side // _SHOWN_LATTICE) for side in depth.shape)
+    values = np.concatenate([depth.frame(index)[::row, ::column].ravel() for index in frames])
+    return Look(settings.colormap, shown_range(values, depth.kind), settings.side_by_side)
+
+
+def _start_over_unless_same(
+    folder: Path, quantizer: Quantizer, shots: list[dict[str, Any]], frames: range, settings: MergeSettings
+) -> None:
     """Keep the images of an interrupted merge only if they mean the same; ``merge.json`` says what they mean."""
-    path = scene.merged_dir / "merge.json"
-    meaning = {"quantizer": asdict(joint.quantizer), "frames": [joint.frames.start, joint.frames.stop]}
+    path = folder / "merge.json"
+    meaning = {"quantizer": asdict(quantizer), "frames": [frames.start, frames.stop], "shots": shots}
     if settings.overwrite or not path.is_file() or read_json(path) != meaning:
-        shutil.rmtree(scene.merged_dir, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
     write_json(path, meaning)
 
 
-@dataclass(frozen=True)
-class _Made:
-    """One frame's depth and its codes; ``clipped``: values out of range."""
-
-    index: int
-    depth: np.ndarray
-    codes: np.ndarray
-    missing: bool
-    clipped: int
-
-
-def _write_frames(
-    scene: Scene, joint: SceneDepth, settings: MergeSettings, at: Callable[[int], None]
-) -> tuple[list[int], int]:
-    """Write all outputs; return the frames that had no picture, and how many values were out of range."""
-    missing: list[int] = []
-    clipped = 0
-    with ExitStack() as stack:
-        sinks = _sinks(scene, joint, settings, stack)
-        make = partial(_make_frame, scene, joint, "png16" in settings.formats)
-        for done, made in enumerate(_in_order(make, joint.frames), start=1):
-            if made.missing:
-                missing.append(made.index)
-            clipped += made.clipped
-            for sink in sinks:
-                sink(made)
-            at(done)
-    return missing, clipped
-
-
-def _sinks(
-    scene: Scene, joint: SceneDepth, settings: MergeSettings, stack: ExitStack
-) -> list[Callable[[_Made], None]]:
-    """Outputs that take the frames one after the other."""
-    video = VideoInfo.from_json(scene.read_video())
-    sinks: list[Callable[[_Made], None]] = []
-    if "npz" in settings.formats:
-        shape = (len(joint.frames), video.height, video.width)
-        npz = stack.enter_context(NpzWriter(scene.merged_dir / "depths.npz", shape))
-        sinks.append(lambda made: npz.write(made.depth))
-    if settings.create_video:
-        from vda.draw import colorize_codes
-
-        index = FrameIndex.load(scene.index_path)
-        path = scene.merged_dir / "depth_visualization.mp4"
-        clip = stack.enter_context(ClipWriter(path, fps=video.fps, time_base=index.time_base))
-        colours = partial(colorize_codes, quantizer=joint.quantizer, colormap=settings.colormap)
-        sinks.append(lambda made: clip.write(colours(made.codes), int(index.pts[made.index])))
-    return sinks
-
-
-def _make_frame(scene: Scene, joint: SceneDepth, png: bool, index: int) -> _Made:
-    path = scene.depth_path(index)
-    sequence = joint.sequence_of(index)
-    missing = sequence.is_missing(index)
-    depth = sequence.frame(index)
-    codes, left_out = joint.quantizer.encode_counted(depth)
-    if missing:
-        codes[:] = 0
-        depth[:] = np.nan
-    if png and not path.exists():
-        write_png16(path, codes)
-    return _Made(index, depth, codes, missing, left_out.clipped)
-
-
-def _in_order(make: Callable[[int], R], items: Iterable[int]) -> Iterator[R]:
-    """Make items in a pool of threads, a bounded number ahead, and yield them in order."""
-    import torch
-
-    workers = os.cpu_count() or 1
-    with ThreadPoolExecutor(workers, "merge", initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        ahead: deque[Future[R]] = deque()
-        try:
-            for item in items:
-                ahead.append(pool.submit(make, item))
-                if len(ahead) > workers * _AHEAD_PER_THREAD:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
-        finally:
-            for future in ahead:
-                future.cancel()
-
-
-def _write_record(
-    scene: Scene,
-    joint: SceneDepth,
-    record: RunRecord,
+def _record(
+    outputs: Outputs,
+    depth: SceneDepth,
+    origin: _Origin,
     settings: MergeSettings,
-    missing: list[int],
-    clipped: int,
-) -> None:
-    """Write ``depth.json``, last of all: where it is, the merge is finished."""
-    video = VideoInfo.from_json(scene.read_video())
-    shots = [
-        {
-            "start_frame": sequence.start,
-            "end_frame": sequence.stop,
-            "scale": [fit.scale for fit in sequence.fits],
-            "shift": [fit.shift for fit in sequence.fits],
-        }
-        for sequence in joint.sequences
-    ]
-    storing = max(sequence.quantisation_error() for sequence in joint.sequences) / joint.quantizer.scale
-    DepthRecord(
-        quantizer=joint.quantizer,
-        frames=len(joint.frames),
-        width=video.width,
-        height=video.height,
-        model=record.model,
-        settings={
-            **asdict(record),
-            "colormap": settings.colormap,
-            "frame_range": [joint.frames.start, joint.frames.stop],
-        },
+    shots: list[dict[str, Any]],
+    written: Written,
+) -> DepthRecord:
+    storing = max(part.quantisation_error() for part in depth.parts) / outputs.quantizer.scale
+    frames = [depth.frames.start, depth.frames.stop]
+    return DepthRecord(
+        quantizer=outputs.quantizer,
+        frames=len(depth.frames),
+        width=depth.shape[1],
+        height=depth.shape[0],
+        model=origin.model,
+        settings={**origin.settings, "colormap": settings.colormap, "frame_range": frames},
         shots=shots,
-        missing_frames=missing,
-        clipped=clipped,
+        missing_frames=written.missing,
+        clipped=written.clipped,
+        invalid_pixels=written.invalid,
         formats=list(settings.formats),
-        raw_window_error_steps=storing,
-    ).write(scene.depth_record_path)
+        raw_window_error_steps=0.0 if depth.to_metres else storing,
+        levels=outputs.levels_json(),
+    )
 
 
-def _remarks(missing: list[int], clipped: int) -> Iterator[str]:
-    if missing:
-        some = ", ".join(str(index) for index in missing[:10]) + (" ..." if len(missing) > 10 else "")
-        yield f"{len(missing)} frames have no picture in the video and are marked invalid: {some}."
-    if clipped:
-        yield f"{clipped} values were out of range and are marked invalid."
+def _remarks(written: Written) -> Iterator[str]:
+    if written.missing:
+        some = ", ".join(str(index) for index in written.missing[:10]) + (" ..." if written.missing[10:] else "")
+        yield f"{len(written.missing)} frames have no picture or no depth and are marked invalid: {some}."
+    if written.clipped:
+        yield f"{written.clipped} values were out of range and are marked invalid."
 
 
 def remove_intermediates(scene: Scene) -> int:

@@ -11,6 +11,7 @@ from vda.cli.options import (
     Command,
     json_option,
     merge_options,
+    merge_settings,
     one_root,
     quiet_option,
     restart_option,
@@ -53,22 +54,14 @@ def depth(
     if detach:
         return go_on_without_terminal(ctx, one_root(videos, root), if_idle=if_idle)
     from vda.cli.progress import Progress
-    from vda.merge import MergeSettings
     from vda.pipeline import depth as run_all
 
     progress = Progress(quiet)
-    merging = MergeSettings(
-        settings["formats"],
-        settings["overwrite"],
-        settings["create_video"],
-        settings["colormap"],
-        keep_finished=True,
-    )
     results = run_all(
         list(videos),
         one_root(videos, root),
         run_settings(**settings),
-        merging,
+        merge_settings(**settings, keep_finished=True),
         chunks=chunks,
         frames=frames,
         trust_container=trust_container,

@@ -2,39 +2,52 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
-from vda.cli.options import Command, json_option, merge_options, quiet_option, scene_argument
+from vda.cli.options import (
+    Command,
+    json_option,
+    merge_options,
+    merge_settings,
+    quiet_option,
+    scene_argument,
+    together,
+)
+
+other_depth_options = together(
+    click.option(
+        "--kind",
+        type=click.Choice(["inverse_depth", "depth"]),
+        default="inverse_depth",
+        show_default=True,
+        help="What depth of other programs is: larger is nearer, or metres.",
+    ),
+    click.option("--input-scale", type=float, help="Codes a metre of other programs' images [default: 1]."),
+    click.option("--allow-gaps", is_flag=True, help="Frames of missing or short chunks become invalid."),
+)
 
 
 @click.command(cls=Command)
 @scene_argument
 @merge_options
 @click.option("--create-video/--no-video", default=False, show_default=True, help="depth_visualization.mp4.")
+@other_depth_options
 @quiet_option
 @json_option
-def merge(
-    scene: Path,
-    formats: tuple[str, ...],
-    overwrite: bool,
-    colormap: str,
-    create_video: bool,
-    discard_windows: bool,
-    quiet: bool,
-    as_json: bool,
-) -> None:
-    """Join the raw windows of SCENE into one depth image a frame.
+def merge(scene: Path, discard_windows: bool, quiet: bool, as_json: bool, **settings: Any) -> None:
+    """Join the raw windows of SCENE, or blend the chunks in its vda_depth_final, into one depth image a frame.
 
     Example: vda merge data/film --format png16 --format npz
     """
     from vda.cli.progress import Progress
-    from vda.merge import MergeSettings
     from vda.pipeline import merge_scene
     from vda.scene import Scene
 
     progress = Progress(quiet)
-    settings = MergeSettings(formats, overwrite, create_video, colormap)
-    result = merge_scene(Scene(scene), settings, discard_windows=discard_windows, reporter=progress)
+    result = merge_scene(
+        Scene(scene), merge_settings(**settings), discard_windows=discard_windows, reporter=progress
+    )
     progress.close()
     click.echo(json.dumps(result.to_json()) if as_json else f"{result.frames} frames of depth in {result.folder}")

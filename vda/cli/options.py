@@ -5,7 +5,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import click
 
@@ -53,6 +53,37 @@ def _show(error: VdaError) -> None:
     click.echo(f"Error: {error.problem}\n{error.remedy}", err=True)
     if isinstance(error, WorkError) and error.log is not None:
         click.echo(f"The end of {error.log}:\n{error.tail}", err=True)
+
+
+class DepthScale(click.ParamType):
+    """``mm``, ``tum``, ``kitti`` or a number: 16-bit codes to the metre."""
+
+    name = "mm|tum|kitti|FLOAT"
+    known: ClassVar = {"mm": 1000.0, "tum": 5000.0, "kitti": 256.0}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            codes = self.known[value] if value in self.known else float(value)
+        except (TypeError, ValueError):
+            codes = 0.0
+        if not 0 < codes < float("inf"):
+            self.fail(f"{value!r} is neither mm, tum, kitti nor a number of codes to the metre.", param, ctx)
+        return codes
+
+
+class TwoNumbers(click.ParamType):
+    """``SCALE,SHIFT``."""
+
+    name = "SCALE,SHIFT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            scale, shift = (float(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not SCALE,SHIFT, two numbers.", param, ctx)
+        return scale, shift
 
 
 class FrameRange(click.ParamType):
@@ -117,7 +148,7 @@ merge_options = together(
     click.option(
         "--format",
         "formats",
-        type=click.Choice(["png16", "npz"]),
+        type=click.Choice(["png16", "png8", "exr", "npz", "npy", "mkv", "hevc", "h264"]),
         multiple=True,
         default=("png16",),
         show_default=True,
@@ -125,6 +156,18 @@ merge_options = together(
     ),
     click.option("--overwrite", is_flag=True, help="Replace results that are there."),
     click.option("--colormap", default="inferno", show_default=True, help="Any of Matplotlib's, for the video."),
+    click.option("--side-by-side", is_flag=True, help="The frame beside its depth, in the video."),
+    click.option(
+        "--align",
+        type=click.Choice(["sequential", "joint"]),
+        default="sequential",
+        show_default=True,
+        help="Windows fitted one after the other, or all together.",
+    ),
+    click.option("--depth-scale", type=DepthScale(), help="Codes to the metre [default: mm, for metric depth]."),
+    click.option(
+        "--metres", type=TwoNumbers(), help="1/metres = SCALE * inverse depth + SHIFT, for --depth-scale."
+    ),
     click.option("--discard-windows", is_flag=True, help="Remove the raw windows once merged and verified."),
 )
 
@@ -142,6 +185,16 @@ def run_settings(**values: Any) -> Any:
 
     names = {field.name for field in fields(RunSettings)}
     return RunSettings(**{name: value for name, value in values.items() if name in names})
+
+
+def merge_settings(**values: Any) -> Any:
+    """Gather the values of ``merge_options`` (and ``--create-video``) from a command's keywords."""
+    from dataclasses import fields
+
+    from vda.merge import MergeSettings
+
+    names = {field.name for field in fields(MergeSettings)}
+    return MergeSettings(**{name: value for name, value in values.items() if name in names})
 
 
 def one_root(videos: tuple[Path, ...], root: Path | None) -> list[Path]:
