@@ -125,11 +125,12 @@ def _table_with_chairs(stage: Stage, x: float, z: float) -> Thing:
 
 def _movers(stage: Stage, width: float, depth: float, height: float) -> None:
     """People, rolling balls and balloons; those that would run into something are left out later."""
-    rng, tall = stage.rng, stage.rng.uniform(1.55, 1.9)
+    rng = stage.rng
     for _ in range(int(rng.integers(4, 12))):
         x, z, yaw = rng.uniform(-0.4, 0.4) * width, rng.uniform(-0.4, 0.4) * depth, rng.uniform(-np.pi, np.pi)
         if rng.random() < 0.5:
-            stage.move(o.person(stage.palette, tall).at(x, z, yaw), rng.uniform(0.3, 1.2), rng.random() < 0.7)
+            walker = o.person(stage.palette, stage.person_m).at(x, z, yaw)
+            stage.move(walker, rng.uniform(0.3, 1.2), rng.random() < 0.7)
         else:
             size = rng.uniform(0.12, 0.6)
             lift = float(rng.choice([0.0, rng.uniform(0.5, height - 1)]))
@@ -280,7 +281,7 @@ def hall(stage: Stage, movers: bool) -> Setting:
         lambda: f.drum(palette, rng.uniform(0.5, 1.5)),
         lambda: f.shelf(palette, rng.uniform(1.5, 3.0), rng.uniform(1.5, 3.0), 0.8),
         lambda: f.table(palette, 1.6, 0.8, 0.75),
-        lambda: o.person(palette, rng.uniform(1.55, 1.9)),
+        lambda: o.person(palette, stage.person_m),
         lambda: o.bench(palette),
     )
     for _ in range(int(rng.integers(8, 30))):

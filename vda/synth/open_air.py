@@ -40,7 +40,7 @@ def _street_side(stage: Stage, side: int, edge: float, length: float) -> None:
         lambda: o.tree(palette, rng.uniform(3, 10)),
         lambda: o.street_lamp(palette),
         lambda: o.sign(palette),
-        lambda: o.person(palette, rng.uniform(1.5, 1.9)),
+        lambda: o.person(palette, stage.person_m),
         lambda: o.bench(palette),
         lambda: o.bush(palette, rng.uniform(0.6, 1.6)),
         lambda: f.drum(palette, rng.uniform(0.5, 1.0)),
@@ -67,11 +67,10 @@ def _traffic(stage: Stage, lane: float, length: float, parked_at: float, movers:
 
 def _walkers(stage: Stage, edge: float, length: float) -> None:
     rng = stage.rng
-    height = rng.uniform(1.6, 1.85)
     for _ in range(int(rng.integers(4, 14))):
         side = rng.choice([-1, 1])
         yaw = rng.choice([0.0, np.pi, rng.uniform(-np.pi, np.pi)])
-        walker = o.person(stage.palette, height)
+        walker = o.person(stage.palette, stage.person_m)
         x, z = side * (edge + rng.uniform(-1.5, 2.2)), rng.uniform(2, length * 0.4)
         stage.move(walker.at(x, z, yaw, 0.12), rng.uniform(0.6, 1.8), circle=False)
 
@@ -130,7 +129,7 @@ def field(stage: Stage, movers: bool) -> Setting:
         lambda: o.rock(palette, rng.uniform(0.3, 3)),
         lambda: o.fence(palette, rng.uniform(3, 10)),
         lambda: o.bench(palette),
-        lambda: o.person(palette, rng.uniform(1.5, 1.9)),
+        lambda: o.person(palette, stage.person_m),
         lambda: f.carton(palette, rng.uniform(0.4, 2)),
         lambda: o.building(palette, rng.uniform(6, 12), rng.uniform(3, 7), rng.uniform(6, 14)),
         lambda: o.car(palette, rng.uniform(1.4, 2.4)),
@@ -141,7 +140,7 @@ def field(stage: Stage, movers: bool) -> Setting:
     if movers:
         for _ in range(int(rng.integers(2, 10))):
             x, z = rng.uniform(-6, 6), rng.uniform(4, 20)
-            runner = o.person(palette, 1.7).at(x, z, rng.uniform(-np.pi, np.pi))
+            runner = o.person(palette, stage.person_m).at(x, z, rng.uniform(-np.pi, np.pi))
             stage.move(runner, rng.uniform(0.6, 3), circle=rng.random() < 0.6)
     drone = rng.random() < 0.2
     lifts = rng.uniform(6, 30, 16) if drone else rng.uniform(0.3, 2.5, 16)
@@ -184,7 +183,7 @@ def yard(stage: Stage, movers: bool) -> Setting:
         lambda: o.car(palette, rng.uniform(1.4, 2)),
         lambda: f.chair(palette),
         lambda: f.table(palette, 1.4, 0.8, 0.72),
-        lambda: o.person(palette, rng.uniform(1.1, 1.9)),
+        lambda: o.person(palette, stage.person_m),
         lambda: o.fence(palette, rng.uniform(1, 4)),
         lambda: o.street_lamp(palette),
     )
@@ -215,7 +214,9 @@ def _yard_movers(stage: Stage, half: float) -> None:
         x, z = rng.uniform(-0.6, 0.6, 2) * half
         yaw = rng.uniform(-np.pi, np.pi)
         if rng.random() < 0.5:
-            stage.move(o.person(palette, 1.7).at(x, z, yaw), rng.uniform(0.5, 2.0), circle=rng.random() < 0.6)
+            stage.move(
+                o.person(palette, stage.person_m).at(x, z, yaw), rng.uniform(0.5, 2.0), circle=rng.random() < 0.6
+            )
         else:
             size = rng.uniform(0.2, 0.9)
             ball = f.ball(palette, size).at(x, z, yaw)

@@ -75,7 +75,7 @@ def sample_scene(
     style = _known("style", style, names) if style else drawn
     # One clip in eight shows neither a moving thing nor, with a still camera, any motion at all.
     movers, moving_camera = rng.random() < 0.5, rng.random() < 0.75
-    stage = Stage(rng, Palette(rng))
+    stage = Stage(rng, Palette(rng), person_m=float(rng.uniform(1.55, 1.9)))
     setting = STYLES[style][1](stage, movers)
     setting = replace(setting, things=without_collisions(list(setting.things), duration_s))
     moving = tuple(

@@ -40,12 +40,16 @@ class Setting:
 
 @dataclass
 class Stage:
-    """Things so far, the circles they take on the ground, and the palette they are painted from."""
+    """Things so far, the circles they take on the ground, and the palette they are painted from.
+
+    All people of a scene are ``person_m`` tall, so that one known size holds for all of them.
+    """
 
     rng: Generator
     palette: Palette
     things: list[Thing] = field(default_factory=list)
     circles: list[tuple[float, float, float]] = field(default_factory=list)
+    person_m: float = 1.75
 
     def add(self, thing: Thing, solid: bool = True, support: int = -1) -> Thing:
         thing = replace(thing, number=len(self.things), support=support)
