@@ -9,13 +9,13 @@ DEVICES ?= auto
 TORCH = torch==2.13.0
 SAMPLE = data/sample.mp4
 
-.PHONY: help setup depth enrich test check format lint types bench slow mini monitor clean
+.PHONY: help setup depth enrich test check format lint types bench slow chaos mini monitor clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make depth VIDEO=film.mp4    from a video to depth, in data/film"
 	@echo "make test                    the tests"
-	@echo "Others: setup enrich check bench slow mini monitor clean"
+	@echo "Others: setup enrich check bench slow chaos mini monitor clean"
 
 setup: $(VENV)/.ready
 
@@ -45,6 +45,9 @@ test: $(VENV)/.ready-test
 
 slow: $(VENV)/.ready-test
 	VDA_SLOW_TESTS=1 $(BIN)/pytest $(ARGS)
+
+chaos: $(VENV)/.ready-test
+	cd tests && $(abspath $(BIN))/python chaos.py --kills 500 $(ARGS)
 
 format: $(VENV)/.ready-test
 	$(BIN)/ruff format .

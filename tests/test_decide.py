@@ -14,6 +14,8 @@ from vda.supervisor.seen import (
     DeviceView,
     Finish,
     Give,
+    Hold,
+    HostView,
     Kill,
     Quit,
     Snapshot,
@@ -189,3 +191,76 @@ def test_what_was_killed_for_hanging_counts_though_the_signal_is_sigkill() -> No
     buried = only(decide(see([chunk(0)], [dead("a", 0, -SIGKILL, killed=99.0)], "a")))
     assert buried.attempts is not None
     assert (buried.attempts.attempts, buried.attempts.error) == (1, "it hung and was ended")
+
+
+def test_kills_from_outside_do_not_count_but_the_wait_grows_in_the_end() -> None:
+    attempts, waits = ChunkAttempts(), []
+    for _ in range(7):
+        buried = only(decide(see([ChunkView((SCENE, 0), 4, 0, attempts)], [dead("a", 0, -SIGKILL)], "a")))
+        assert buried.attempts is not None
+        attempts = buried.attempts
+        waits.append(attempts.not_before - 100.0)
+    assert attempts.attempts == 0 and not attempts.set_aside
+    assert waits[:3] == [0.0, 0.0, 0.0]
+    assert waits[-1] > waits[-2] > waits[-3] > 0
+
+
+def test_a_worker_that_said_why_it_fails_was_not_ended_from_outside() -> None:
+    state = WorkerState("a", "a", 1, 0.0, "ended", 1, "failed", SCENE, 0, problem="no memory left")
+    buried = only(decide(see([chunk(0)], [dead("a", 0, None, state=state)], "a")))
+    assert buried.attempts is not None
+    assert (buried.attempts.attempts, buried.attempts.error) == (1, "no memory left")
+
+
+def test_what_cannot_be_killed_is_given_up_with_its_device_and_its_lock() -> None:
+    stuck = working("a", 0, killed=69.0)
+    buried = only(decide(see([chunk(0)], [stuck], "ab")))
+    assert buried.given_up and buried.device.set_aside
+    assert buried.attempts is not None and buried.attempts.lock == 1
+    assert decide(see([chunk(0)], [replace(stuck, killed=71.0)], "a")) == []
+    seen = see([ChunkView((SCENE, 0), 4, 0, buried.attempts)], [idle("b")], [buried.device, DeviceView("b")])
+    assert decide(seen) == [Give("b", (SCENE, 0))]
+
+
+def test_full_memory_pauses_until_there_is_room_to_spare() -> None:
+    def seen(used: float, paused: str = "") -> list[Action]:
+        host = HostView(memory_used_fraction=used)
+        return decide(see([chunk(0), chunk(1)], [working("a", 0), idle("b")], "ab", host=host, paused=paused))
+
+    assert seen(0.89) == [Give("b", (SCENE, 1))]
+    (pause,) = seen(0.90)
+    assert isinstance(pause, Hold) and "memory is full" in pause.reason
+    assert seen(0.88, pause.reason) == []
+    assert seen(0.84, pause.reason) == [Hold(""), Give("b", (SCENE, 1))]
+
+
+def test_a_full_disk_pauses_with_the_figures() -> None:
+    def seen(free: int, paused: str = "") -> list[Action]:
+        host = HostView(disk_free_bytes=free, disk_needed_bytes=50_000_000)
+        return decide(see([chunk(0)], [], "a", host=host, paused=paused))
+
+    assert seen(49_000_000) == [Hold("the disk is full: 49 MB free, 50 MB needed to go on")]
+    assert seen(60_000_000, "the disk is full") != [Hold(""), Start("a")]
+    assert seen(76_000_000, "the disk is full") == [Hold(""), Start("a")]
+
+
+def test_a_worker_starts_only_where_its_measured_peak_fits_with_a_tenth_to_spare() -> None:
+    devices = [DeviceView(name, peak_memory_bytes=1000) for name in "abc"]
+
+    def started(available: int, workers: list[WorkerView]) -> list[Action]:
+        host = HostView(memory_available_bytes=available)
+        return decide(see([chunk(0), chunk(1), chunk(2)], workers, devices, host=host))
+
+    assert started(3300, []) == [Start("a"), Start("b"), Start("c")]
+    assert started(3299, []) == [Start("a"), Start("b")]
+    (wait,) = started(1099, [])
+    assert isinstance(wait, Hold) and "memory is short" in wait.reason
+    # Of what is available the worker on a still takes 400.
+    grown = replace(WorkerState("a", "a", 1, 0.0, "computing", 1, "", SCENE, 0, 1), peak_memory_bytes=600)
+    assert started(1499, [working("a", 0, state=grown)]) == []
+    assert started(1500, [working("a", 0, state=grown)]) == [Start("b")]
+
+
+def test_a_run_that_is_paused_can_still_be_stopped() -> None:
+    host = HostView(memory_used_fraction=0.95)
+    assert decide(see([chunk(0)], [idle("a")], "a", host=host, stop_requested=True)) == [Quit("a")]

@@ -7,18 +7,15 @@ Nothing here writes, draws on a terminal, or talks to a supervisor: a monitor ca
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from vda.devices import Device, DeviceReading, Inventory, cpu_device
 from vda.host import HostMemory, disk_free_bytes, host_memory
-from vda.scene import Scene, chunk_windows
+from vda.scene import Scene
 from vda.status import scene_status
 
 _GIB = 1 << 30
-_PACE_WINDOWS = 6
 
 
 @dataclass(frozen=True)
@@ -51,18 +48,16 @@ def observe(inventory: Inventory, scene: Scene | None = None) -> Snapshot:
     """Look at the machine, and at ``scene`` if one is given. Raises ``SceneError`` where it has no plan."""
     status = scene_status(scene.require()) if scene else None
     survey = inventory.survey()
-    workers = [worker["device"] for worker in status["devices"]] if status else []
-    chunks = status["chunks"] if status else []
-    running = {chunk["device"]: chunk["index"] for chunk in chunks if chunk["state"] == "running"}
-    devices = [*survey.devices, *_others(workers, survey.devices)]
-    views = tuple(_view(device, inventory, scene, running.get(device.id)) for device in devices)
+    workers = {worker["device"]: worker for worker in status["devices"]} if status else {}
+    devices = [*survey.devices, *_others(list(workers), survey.devices)]
+    views = tuple(_view(device, inventory, workers.get(device.id)) for device in devices)
     folder = scene.root if scene else Path.cwd()
     return Snapshot(time.time(), views, host_memory(), disk_free_bytes(folder), survey.problems, status)
 
 
-def _view(device: Device, inventory: Inventory, scene: Scene | None, chunk: int | None) -> DeviceView:
-    fps = _chunk_fps(scene, chunk) if scene and chunk is not None else None
-    return DeviceView(device, inventory.reading(device), chunk, fps)
+def _view(device: Device, inventory: Inventory, worker: Mapping[str, Any] | None) -> DeviceView:
+    chunk = worker["chunk"] if worker and worker["phase"] not in ("idle", "ended") else None
+    return DeviceView(device, inventory.reading(device), chunk, worker["fps"] if worker else None)
 
 
 def _others(workers: list[str], gpus: tuple[Device, ...]) -> list[Device]:
@@ -75,24 +70,6 @@ def _others(workers: list[str], gpus: tuple[Device, ...]) -> list[Device]:
 
 def _cpu(name: str) -> Device:
     return cpu_device(int(name.partition(":")[2] or 0))
-
-
-def _chunk_fps(scene: Scene, chunk: int) -> float | None:
-    """Frames a second of whoever computes ``chunk``: a chunk is one device's at a time, so its files tell.
-
-    The median of the pauses between its last windows, so that a change of hands in between does not count.
-    """
-    keys = dict(chunk_windows(scene.plan().chunks[chunk]))
-    there = scene.finished_windows()
-    finished = [key for key in keys if key in there][-_PACE_WINDOWS:]
-    try:
-        times = sorted(scene.window_path(key).stat().st_mtime for key in finished)
-    except FileNotFoundError:  # somebody cleans the scene at this moment
-        return None
-    pauses = [after - before for before, after in pairwise(times)]
-    if not pauses or median(pauses) <= 0:
-        return None
-    return median(len(keys[key].kept) for key in finished[1:]) / median(pauses)
 
 
 def render(snapshot: Snapshot, width: int, height: int) -> list[str]:
@@ -163,6 +140,8 @@ def _scene_lines(status: Mapping[str, Any]) -> list[str]:
     done, total = status["frames_done"], status["frames_total"]
     pace = f", {status['fps']:.2f} frames/s, {_spell(status['eta_seconds'])} left" if status["fps"] else ""
     lines = [f"{status['scene']}: {status['state']}, {done} of {total} frames ({done / total:.0%}){pace}"]
+    if status.get("paused"):
+        lines.append(f"paused: {status['paused']}")
     if status["model"]:
         lines.append(f"model {status['model']}; {status['precision_reason']}")
     return lines

@@ -51,6 +51,7 @@ def plan_scene(
     trust_container: bool = False,
     restart: bool = False,
     devices: tuple[Device, ...] = (),
+    scenes: int = 1,
     reporter: Reporter | None = None,
 ) -> Scene:
     """Split ``video`` into chunks in the scene directory ``root``; an equal plan that is there is kept."""
@@ -65,6 +66,7 @@ def plan_scene(
         trust_container=trust_container,
         restart=restart,
         devices=tuple(device.id for device in devices),
+        scenes=scenes,
         progress=reporter.at,
     )
     for note in scene_notes(scene):
@@ -208,6 +210,7 @@ def depth(
             trust_container=trust_container,
             restart=settings.restart,
             devices=devices,
+            scenes=len(videos),
             reporter=reporter,
         )
         for video, root in zip(videos, roots, strict=True)

@@ -1,6 +1,7 @@
 """The first stage: a video in, a planned scene out. It does not know which devices will compute it."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vda.chunks import Plan, plan_linked
@@ -9,7 +10,10 @@ from vda.files import read_json
 from vda.scene import Scene
 from vda.video import FrameIndex, VideoInfo, index_frames, probe
 
-DEFAULT_CHUNKS = 4
+CHUNKS_PER_DEVICE = 4
+CHUNK_SECONDS = 300
+# Frames a second, roughly: of the official small model on an old gaming card, and on a CPU.
+_GPU_FPS, _CPU_FPS = 10, 1
 
 
 def split(
@@ -21,19 +25,22 @@ def split(
     trust_container: bool = False,
     restart: bool = False,
     devices: tuple[str, ...] = (),
+    scenes: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> Plan:
     """Count the frames of ``video`` exactly and plan its chunks in ``scene``.
 
-    ``chunks`` defaults to four a device; more than there are windows are as many as there are windows. An equal
-    plan that is there already is kept. Raises ``VideoError`` for what is no video, ``SceneError`` where the scene
-    holds another video or another plan and ``restart`` is not given.
+    ``chunks`` defaults to what suits the length and the devices, which ``scenes`` scenes share; more than there
+    are windows are as many as there are windows. An equal plan that is there already is kept. Raises
+    ``VideoError`` for what is no video, ``SceneError`` where the scene holds another video or another plan and
+    ``restart`` is not given.
     """
     info = probe(video)
     if scene.video_path.exists() and not restart:
         _require_same_video(scene, info)
     index = index_frames(info, trust_container=trust_container, progress=progress)
-    wanted = chunks or DEFAULT_CHUNKS * max(len(devices), 1)
+    first, stop = frames or (0, len(index))
+    wanted = chunks or default_chunks(stop - first, devices, scenes)
     plan = plan_linked(len(index), wanted, frame_range=frames)
     if scene.plan_path.exists() and not restart:
         return _existing_plan(scene, plan, asked=chunks is not None or frames is not None)
@@ -43,6 +50,17 @@ def split(
     scene.write_video(info.to_json())
     scene.write_plan(plan, video_facts(info, index), devices)
     return plan
+
+
+def default_chunks(frames: int, devices: Sequence[str], scenes: int = 1) -> int:
+    """Return how many chunks suit ``frames`` frames on ``devices`` (ids) that ``scenes`` scenes share.
+
+    At least four a device over all scenes, so that none waits long for the last; none longer than some five
+    minutes. Beyond that fewer are better, for each chunk computes a few frames of its neighbour's again.
+    """
+    is_slow = not devices or any(device.startswith("cpu") for device in devices)
+    longest = CHUNK_SECONDS * (_CPU_FPS if is_slow else _GPU_FPS)
+    return max(math.ceil(CHUNKS_PER_DEVICE * max(len(devices), 1) / scenes), math.ceil(frames / longest), 1)
 
 
 def video_facts(info: VideoInfo, index: FrameIndex) -> dict[str, object]:

@@ -6,13 +6,16 @@ It needs nothing of a supervisor but the files it and its workers leave, so it w
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
 from typing import Any
 
 from vda.chunks import Chunk
-from vda.runstate import ChunkAttempts, RunFiles, WorkerState
+from vda.runstate import ChunkAttempts, Pause, RunFiles, WorkerState
 from vda.scene import Scene, WindowId, chunk_windows
 
 _RATE_WINDOWS = 20
+_PACE_WINDOWS = 6
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,40 @@ def scene_status(scene: Scene) -> dict[str, Any]:
         "precision_reason": record and record.precision_reason,
         "recomputed_windows": len({tuple(entry["window"]) for entry in files.recomputed()}),
         "chunks": [_chunk_status(item, attempts, working) for item in counted],
-        "devices": [
-            {"device": state.device, "phase": state.phase, "scene": state.scene, "chunk": state.chunk}
-            for state in workers
-        ],
+        "paused": _pause(files),
+        "devices": [_device_status(worker, scene, counted) for worker in workers],
         "fps": fps,
         "eta_seconds": (total - done) / fps if fps else None,
     }
+
+
+def _pause(files: RunFiles) -> str | None:
+    """Why nothing new is begun at the moment; None where all goes on."""
+    pause = Pause.read(files.home().pause_path) if files.is_supervised() else None
+    return pause.reason if pause else None
+
+
+def _device_status(worker: WorkerState, scene: Scene, counted: list[_Counted]) -> dict[str, Any]:
+    here = worker.scene == scene.key and 0 <= worker.chunk < len(counted)
+    return {
+        "device": worker.device,
+        "phase": worker.phase,
+        "scene": worker.scene,
+        "chunk": worker.chunk,
+        "fps": _device_rate(scene, counted[worker.chunk]) if here else None,
+    }
+
+
+def _device_rate(scene: Scene, item: _Counted) -> float | None:
+    """Frames a second of whoever computes a chunk: it is one device's at a time, so its files tell.
+
+    The median of the pauses between its last windows, so that a change of hands in between does not count.
+    """
+    times = sorted(seconds for _, seconds in _times(scene, item))[-_PACE_WINDOWS:]
+    pauses = [after - before for before, after in pairwise(times)]
+    if not pauses or median(pauses) <= 0:
+        return None
+    return median(item.frames[key] for key in sorted(item.finished)[-len(pauses) :]) / median(pauses)
 
 
 def _count(chunk: Chunk, finished: set[WindowId]) -> _Counted:

@@ -26,6 +26,13 @@ def status(scene: Path, as_json: bool) -> None:
     click.echo(f"{state['scene']}: {state['state']}, {state['frames_done']} of {state['frames_total']} frames")
     if state["model"]:
         click.echo(f"model {state['model']}; {state['precision_reason']}")
+    if state["recomputed_windows"]:
+        click.echo(f"{state['recomputed_windows']} windows were computed again in float32")
+    if state["paused"]:
+        click.echo(f"paused: {state['paused']}")
+    for device in state["devices"]:
+        pace = f", {device['fps']:.2f} frames/s" if device["fps"] else ""
+        click.echo(f"  {device['device']}: {device['phase']}{pace}")
     if state["fps"]:
         click.echo(f"{state['fps']:.2f} frames/s, {state['eta_seconds']:.0f} s left")
     for chunk in state["chunks"]:

@@ -1,0 +1,33 @@
+"""A hundred three-second clips against one of three hundred seconds, on one worker."""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.figures import Figure
+from bench.material import make_video, settings
+from vda.merge import MergeSettings
+from vda.pipeline import depth
+
+FPS, CLIPS, SECONDS = 30, 100, 3
+
+
+def measure() -> Iterator[Figure]:
+    with tempfile.TemporaryDirectory() as place:
+        long = make_video(Path(place) / "long.mp4", FPS * SECONDS * CLIPS, FPS)
+        clip = make_video(Path(place) / "clip.mp4", FPS * SECONDS, FPS)
+        whole = _seconds([long], Path(place) / "whole")
+        yield Figure(f"one clip of {SECONDS * CLIPS} s", whole, "s")
+        clips = [Path(place) / f"clip_{number:03d}.mp4" for number in range(CLIPS)]
+        for path in clips:
+            path.hardlink_to(clip)
+        many = _seconds(clips, Path(place) / "many")
+        yield Figure(f"{CLIPS} clips of {SECONDS} s", many, "s")
+        yield Figure("the clips against the one", many / whole, "", 1.2)
+
+
+def _seconds(videos: list[Path], place: Path) -> float:
+    began = time.monotonic()
+    depth(videos, [place / video.stem for video in videos], settings("cpu"), MergeSettings())
+    return time.monotonic() - began

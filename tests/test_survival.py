@@ -1,0 +1,329 @@
+"""What a run survives: stopped and unkillable workers, memory that runs out, a stop; and who may hold it."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from depth_runs import INPUT_SIZE, make_video, make_weights
+
+from vda.devices import Device
+from vda.errors import SceneError, StorageError, UsageError, WorkError
+from vda.files import exclusive_lock
+from vda.launch.inline import InlineLauncher
+from vda.launch.local import LocalLauncher
+from vda.network.model import VideoDepthModel
+from vda.pipeline import RunSettings, plan_scene, redo, run
+from vda.rawwindows import open_raw_window
+from vda.resolve import Resolver
+from vda.runstate import Holder, Pause, RunFiles, WorkerState
+from vda.scene import Scene
+from vda.supervisor import Crew, Supervisor, hold, make_free, require_disk, room
+from vda.supervisor.holding import is_on_network
+from vda.supervisor.seen import HostView, Patience
+
+FRAMES = 92
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("survival")
+    return make_video(folder / "v.mp4", FRAMES), make_weights(folder / "w.safetensors")
+
+
+@pytest.fixture
+def scene(files: tuple[Path, Path], tmp_path: Path) -> Scene:
+    """Five windows in two chunks."""
+    return plan_scene(files[0], tmp_path / "scene", chunks=2)
+
+
+def settings(files: tuple[Path, Path], **changes: object) -> RunSettings:
+    asked = RunSettings(
+        model="mini", weights=files[1], input_size=INPUT_SIZE, threads=1, devices="cpu", on="inline"
+    )
+    return replace(asked, **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def quiet(files: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+    scene = plan_scene(files[0], tmp_path_factory.mktemp("quiet") / "scene", chunks=2)
+    run([scene], settings(files))
+    return windows(scene)
+
+
+def windows(scene: Scene) -> dict[str, np.ndarray]:
+    return {
+        path.name: np.stack([open_raw_window(path).slot(slot) for slot in range(32)])
+        for path in scene.windows_dir.glob("*.npz")
+    }
+
+
+def assert_equal(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    assert found.keys() == expected.keys()
+    assert all(np.array_equal(found[name], expected[name]) for name in expected)
+
+
+def supervisor(
+    scene: Scene,
+    files: tuple[Path, Path],
+    launcher: object,
+    locks: ExitStack,
+    devices: str = "cpu",
+    **changes: object,
+) -> Supervisor:
+    crew = Crew(scene, launcher, 1)  # type: ignore[arg-type]
+    held = hold([scene], locks)
+    names = [Device(name, "cpu", name) for name in devices.split(",")]
+    Resolver(settings(files), names, crew, lambda sentence: None).fix(scene)
+    return Supervisor(held, names, crew, **changes)  # type: ignore[arg-type]
+
+
+def log(scene: Scene) -> str:
+    return (scene.logs_dir / "supervisor.log").read_text()
+
+
+class TestWorkers:
+    def test_a_stopped_process_is_found_hanging_and_replaced(
+        self, files: tuple[Path, Path], scene: Scene, quiet: dict[str, np.ndarray]
+    ) -> None:
+        stopped: list[int] = []
+
+        class StopsTheFirst(LocalLauncher):
+            def start(self, home: Path, name: str, log: Path, environment: dict[str, str]):  # type: ignore[no-untyped-def]  # noqa: ANN202
+                threading.Thread(
+                    target=stop_when_computing, args=(RunFiles(home).worker(name).state_path,)
+                ).start()
+                return super().start(home, name, log, environment)
+
+        def stop_when_computing(state_path: Path) -> None:
+            while not stopped:
+                state = WorkerState.read(state_path)
+                if state is not None and any(state.progress):
+                    stopped.append(state.pid)
+                    os.kill(state.pid, signal.SIGSTOP)
+                time.sleep(0.01)
+
+        with ExitStack() as locks:
+            patience = Patience(least=5.0)
+            supervisor(scene, files, StopsTheFirst(), locks, patience=patience).run()
+        assert len(stopped) == 1 and not psutil.pid_exists(stopped[0])
+        assert "hung and is killed" in log(scene)
+        assert_equal(windows(scene), quiet)
+        (failed,) = RunFiles(scene.run_dir).read_attempts().values()
+        assert failed.error == "it hung and was ended"
+
+    def test_nobody_waits_for_a_process_that_cannot_be_killed(
+        self, files: tuple[Path, Path], scene: Scene, quiet: dict[str, np.ndarray]
+    ) -> None:
+        """As a process in the driver's hands: it holds its chunk and its lock, beats no more, and does not die."""
+        with ExitStack() as stuck, ExitStack() as locks:
+
+            class Immortal(InlineLauncher):
+                def start(self, home: Path, name: str, log: Path, environment: dict[str, str]):  # type: ignore[no-untyped-def]  # noqa: ANN202
+                    if not name.startswith("bad"):
+                        return super().start(home, name, log, environment)
+                    files = RunFiles(home).worker(name)
+                    WorkerState(name, "bad", 1, 0.0, "computing", 1, frames_decoded=1).write(files.state_path)
+                    stuck.enter_context(exclusive_lock(files.alive_lock))
+                    stuck.enter_context(exclusive_lock(RunFiles(scene.run_dir).chunk_lock(1)))
+                    return Stuck()
+
+            class Stuck:
+                def exit_code(self) -> None:
+                    return None
+
+                def kill(self) -> None:
+                    return None
+
+            patience = Patience(least=10.0, killed=0.5)
+            work = supervisor(scene, files, Immortal(), locks, "bad,cpu", patience=patience)
+            work.run()
+            assert "given up: it cannot even be killed" in log(scene)
+            (worker,) = [files for files in RunFiles(scene.run_dir).workers() if files.name.startswith("bad")]
+            assert worker.given_up_path.exists()
+        assert_equal(windows(scene), quiet)
+
+
+class TestMemory:
+    @pytest.mark.parametrize(
+        ("limit", "fit"),
+        [
+            ({"encode": 2}, {"encoder_batch": 2, "head_batch": 32, "features_on_host": False}),
+            ({"decode": 8}, {"encoder_batch": 1, "head_batch": 8, "features_on_host": False}),
+        ],
+    )
+    def test_the_ladder_changes_no_more_than_rounding(
+        self,
+        files: tuple[Path, Path],
+        scene: Scene,
+        quiet: dict[str, np.ndarray],
+        monkeypatch: pytest.MonkeyPatch,
+        limit: dict[str, int],
+        fit: dict[str, object],
+    ) -> None:
+        encode, decode = VideoDepthModel.encode, VideoDepthModel.decode
+
+        def poor_encode(model: VideoDepthModel, images: torch.Tensor) -> object:
+            if len(images) > limit.get("encode", 32):
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+            return encode(model, images)
+
+        def poor_decode(model: VideoDepthModel, features: object, *, micro_batch: int) -> object:
+            if micro_batch > limit.get("decode", 32):
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+            return decode(model, features, micro_batch=micro_batch)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(VideoDepthModel, "encode", poor_encode)
+        monkeypatch.setattr(VideoDepthModel, "decode", poor_decode)
+        run([scene], settings(files, batch_size=8 if "encode" in limit else 2))
+        found = windows(scene)
+        assert found.keys() == quiet.keys()
+        span = max(depth.max() for depth in quiet.values()) - min(depth.min() for depth in quiet.values())
+        assert max(np.abs(found[name] - quiet[name]).max() for name in quiet) <= span / 65535
+        remembered = (scene.run_dir / "fits_cpu.json").read_text()
+        assert all(f'"{name}": {str(value).lower()}' in remembered for name, value in fit.items())
+
+    def test_where_the_encoder_stays_and_only_the_place_of_features_changes_it_is_byte_for_byte(
+        self, files: tuple[Path, Path], scene: Scene, quiet: dict[str, np.ndarray]
+    ) -> None:
+        scene.run_dir.mkdir(parents=True, exist_ok=True)
+        (scene.run_dir / "fits_cpu.json").write_text(
+            '{"encoder_batch": 1, "head_batch": 32, "features_on_host": true}'
+        )
+        run([scene], settings(files))
+        assert "features on the host" in scene.chunk_log_path(0).read_text()
+        assert_equal(windows(scene), quiet)
+
+    def test_below_the_ladder_the_error_names_the_way_out(
+        self, files: tuple[Path, Path], scene: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def none_left(*arguments: object, **keywords: object) -> object:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+        monkeypatch.setattr(VideoDepthModel, "encode", none_left)
+        with pytest.raises(WorkError, match="does not suffice even for one frame") as failed:
+            run([scene], settings(files, retries=0))
+        assert "missing: chunk 0 (3 of 3 windows)" in failed.value.problem.replace("2 of 2", "3 of 3")
+        assert "does not suffice" in failed.value.tail
+
+
+class TestRoom:
+    def test_a_full_disk_pauses_and_room_lets_it_go_on(
+        self, files: tuple[Path, Path], scene: Scene, quiet: dict[str, np.ndarray]
+    ) -> None:
+        told: list[str] = []
+
+        def look(scene: Scene) -> HostView:
+            return HostView(disk_free_bytes=0 if len(told) < 3 else 1 << 40)
+
+        with ExitStack() as locks:
+            work = supervisor(scene, files, InlineLauncher(), locks, look=look, window_bytes=10**6)
+            work.on_progress = lambda progress: told.append(progress.paused)
+            work.run()
+        assert "paused: the disk is full: 0 MB free, 1 MB needed to go on" in log(scene)
+        assert log(scene).index("paused") < log(scene).index("starts")
+        assert Pause.read(RunFiles(scene.run_dir).pause_path) is None
+        assert_equal(windows(scene), quiet)
+
+    def test_too_small_a_disk_is_refused_with_the_figure(
+        self, files: tuple[Path, Path], scene: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(room, "disk_free_bytes", lambda folder: 10_000)
+        with pytest.raises(StorageError, match=r"takes about 0\.00 GB of disk, and 0\.00 GB are free"):
+            run([scene], settings(files))
+        assert not windows(scene)
+        monkeypatch.undo()
+        require_disk([scene])
+
+
+class TestHolding:
+    def test_a_second_supervisor_is_refused_and_told_who_holds_it(
+        self, files: tuple[Path, Path], scene: Scene
+    ) -> None:
+        with ExitStack() as locks:
+            hold([scene], locks)
+            with pytest.raises(SceneError, match=f"computed by process {os.getpid()} on "):
+                run([scene], settings(files))
+            with pytest.raises(SceneError, match="already being computed"):
+                make_free(scene)
+        run([scene], settings(files))
+
+    @pytest.mark.parametrize(("age", "refused"), [(5, True), (120, False)])
+    def test_on_a_network_a_fresh_lease_of_another_machine_counts(
+        self, scene: Scene, age: float, refused: bool
+    ) -> None:
+        path = RunFiles(scene.run_dir).holder_path
+        Holder(1, "elsewhere", time.time(), str(scene.run_dir)).write(path)
+        then = time.time() - age
+        os.utime(path, (then, then))
+        with ExitStack() as locks:
+            if refused:
+                with pytest.raises(SceneError, match="process 1 on elsewhere"):
+                    hold([scene], locks, lambda folder: True)
+            else:
+                hold([scene], locks, lambda folder: True)
+        assert not is_on_network(scene.root)
+
+    def test_what_was_set_aside_is_tried_again_by_the_next_command(
+        self, files: tuple[Path, Path], scene: Scene, monkeypatch: pytest.MonkeyPatch, quiet: dict[str, np.ndarray]
+    ) -> None:
+        def broken(*arguments: object, **keywords: object) -> object:
+            raise ValueError("a card with a mind of its own")
+
+        monkeypatch.setattr(VideoDepthModel, "decode", broken)
+        with pytest.raises(WorkError, match="a card with a mind of its own"):
+            run([scene], settings(files, retries=0))
+        monkeypatch.undo()
+        run([scene], settings(files, retries=0))
+        assert_equal(windows(scene), quiet)
+
+
+@pytest.fixture
+def after_the_first_window(scene: Scene) -> Iterator[threading.Thread]:
+    """Ask the run to stop as soon as its first window is there."""
+
+    def watch() -> None:
+        while not scene.finished_windows():
+            time.sleep(0.005)
+        RunFiles(scene.run_dir).stop_path.touch()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    yield thread
+    thread.join()
+
+
+def test_asked_to_stop_it_finishes_the_window_in_hand(
+    files: tuple[Path, Path], scene: Scene, quiet: dict[str, np.ndarray], after_the_first_window: object
+) -> None:
+    with pytest.raises(WorkError, match="Stopped as asked; missing: chunk"):
+        run([scene], settings(files))
+    some = windows(scene)
+    assert 0 < len(some) < len(quiet)
+    assert_equal(some, {name: quiet[name] for name in some})
+    run([scene], settings(files))
+    assert_equal(windows(scene), quiet)
+
+
+def test_redo_computes_one_chunk_and_no_other(
+    files: tuple[Path, Path], scene: Scene, quiet: dict[str, np.ndarray]
+) -> None:
+    run([scene], settings(files))
+    before = {path.name: path.stat().st_ino for path in scene.windows_dir.glob("*.npz")}
+    (first, *_) = sorted(before)
+    scene.windows_dir.joinpath(first).unlink()
+    redo(scene, 1, settings(files, model="auto", weights=None, input_size=None))
+    after = {path.name: path.stat().st_ino for path in scene.windows_dir.glob("*.npz")}
+    last = sorted(before)[-1]
+    assert after[last] != before[last]
+    assert first not in after
+    with pytest.raises(UsageError, match="no chunk 2"):
+        redo(scene, 2, settings(files))
