@@ -18,9 +18,10 @@ from vda.depthmap import DepthRecord, Quantizer
 from vda.enrich import DepthChoice, EnrichSettings, Report, enrich_file
 from vda.errors import InputError, UsageError
 from vda.sampling import Region, mask_pixels, measure, quantile
+from vda.scene import Scene
 from vda.smoothing import Motion
 from vda.tracks import Asked, Skip, read_tracks
-from vda.video import FrameIndex
+from vda.video import ClipWriter, FrameIndex, index_frames, probe
 
 WIDE = Intrinsics.from_fov(320, 240, 100.0)
 LONG = Intrinsics.from_fov(320, 240, 12.0)
@@ -371,6 +372,42 @@ def script() -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.main
+
+
+def film_scene(folder: Path) -> Scene:
+    """A scene with a grey video of three frames, and boards in its depth."""
+    video = folder / "video.mp4"
+    with ClipWriter(video, fps=Fraction(10)) as writer:
+        for _ in range(3):
+            writer.write(np.full((240, 320, 3), 90, np.uint8))
+    scene, info = write_scene(folder / "scene", 320, 240), probe(video)
+    scene.write_video(info.to_json())
+    index_frames(info).save(scene.index_path)
+    write_depth(scene.merged_dir, [depth_of(BROWN, boards_for(BROWN), frame) for frame in range(3)])
+    return scene
+
+
+def test_a_figure_shows_the_boxes_on_the_frame_and_the_ground_from_above(tmp_path: Path) -> None:
+    scene = film_scene(tmp_path)
+    content = tracks_of(BROWN, boards_for(BROWN), 3)
+    run(tmp_path, content, scene.merged_dir, figure=tmp_path / "figure.png")
+    picture = cv2.imread(str(tmp_path / "figure.png"))
+    assert picture.shape == (240, 320 + 240, 3)
+    x1, y1, _, y2 = content["tracks"][0]["bbox"]
+    edge = picture[round((y1 + y2) / 2), round(x1)].astype(int)
+    assert np.ptp(edge) > 60, "the box is drawn in a colour, on grey"
+    above = picture[:, 320:].astype(int)
+    assert (np.ptp(above, axis=2) > 60).sum() > 50, "coloured things stand on the ground"
+    run(tmp_path, content, scene.merged_dir, figure=tmp_path / "figure.mp4")
+    assert len(index_frames(probe(tmp_path / "figure.mp4"))) == 3
+
+
+@pytest.mark.parametrize("name", ["figure.png", "figure.gif"])
+def test_a_figure_that_cannot_be_drawn_is_refused_before_anything_is_written(tmp_path: Path, name: str) -> None:
+    depth = write_depth(tmp_path / "depth", [np.full((240, 320), 5.0, np.float32)])
+    with pytest.raises(UsageError):
+        run(tmp_path, {"tracks": [{"frame": 0, "contact_2d": [5, 5]}]}, depth, figure=tmp_path / name)
+    assert not (tmp_path / "out.json").exists()
 
 
 def test_the_command_reports_and_never_overwrites(tmp_path: Path) -> None:

@@ -23,8 +23,9 @@ from vda.errors import InputError, UsageError
 from vda.sampling import DepthImages, Region, measure
 from vda.scene import Scene
 from vda.smoothing import Motion, smooth
+from vda.trackfigure import require_figure_name, write_track_figure
 from vda.tracks import Asked, Enriched, Skip, Tracks, read_tracks, write_table, write_tracks
-from vda.video import FrameIndex
+from vda.video import FrameIndex, VideoInfo
 
 _ANYWHERE = Region()
 _SHAPE_TOLERANCE = 0.01
@@ -56,6 +57,7 @@ class EnrichSettings:
     motion: Motion | None = None
     times_fps: float | None = None
     also: tuple[str, ...] = ()
+    figure: Path | None = None
     overwrite: bool = False
 
 
@@ -143,6 +145,7 @@ def enrich_file(
 
     _refuse_existing(settings)
     depth = _open_depth(settings.depth)
+    _require_figure(settings.figure, depth.scene)
     size = _video_size(settings, depth)
     begin("reading tracks", None, 0)
     tracks = read_tracks(settings.tracks, settings.track_format, replace(settings.asked, size=size))
@@ -165,14 +168,27 @@ def enrich_file(
             tell(sentence)
     enriched.about = _about(camera, calibration, settings.region)
     written = _write(tracks, enriched, settings)
+    if settings.figure is not None and depth.scene is not None:
+        begin("drawing", None, 0)
+        info, index = VideoInfo.from_json(depth.scene.read_video()), FrameIndex.load(depth.scene.index_path)
+        write_track_figure(settings.figure, info, index, tracks, enriched, size, at)
+        written.append(settings.figure)
     return Report(len(tracks), enriched.skipped(), relative, camera, calibration, tuple(written), tuple(said))
+
+
+def _require_figure(path: Path | None, scene: Scene | None) -> None:
+    if path is not None:
+        require_figure_name(path)
+        if scene is None:
+            raise UsageError("A figure needs the video, which only a scene knows.", "Name the scene.")
 
 
 def _refuse_existing(settings: EnrichSettings) -> None:
     if settings.output.resolve() == settings.tracks.resolve():
         raise UsageError("The output is the track file itself.", "Give --output another name.")
-    if settings.output.exists() and not settings.overwrite:
-        raise UsageError(f"{settings.output} is there already.", "Give --overwrite, or another --output.")
+    for path in (settings.output, settings.figure):
+        if path is not None and path.exists() and not settings.overwrite:
+            raise UsageError(f"{path} is there already.", "Give --overwrite, or another name.")
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,7 @@ motion_options = together(
 )
 output_options = together(
     click.option("--also", type=click.Choice(["csv", "parquet"]), multiple=True, help="A flat table as well."),
+    click.option("--figure", type=click.Path(path_type=Path), help="Tracks drawn: a .png, or a short .mp4."),
     click.option("--overwrite", is_flag=True, help="Replace what is there."),
     quiet_option,
     json_option,
@@ -164,6 +165,7 @@ def enrich_settings(scene: Path | None, tracks: Path, output: Path, **options: A
         motion=Motion(options["acceleration"], options["max_gap"]) if options["smooth"] else None,
         times_fps=options["fps"],
         also=options["also"],
+        figure=options["figure"],
         overwrite=options["overwrite"],
     )
 
