@@ -23,7 +23,7 @@ LAYERS = [
     "ladder engine",
     "precision",
     "computing trial",
-    "camerachoice calibration calibrationchoice draw joining synth",
+    "camerachoice calibration calibrationchoice draw trackfigure joining synth",
     "pieces chunkdepths scenedepth outputs framewriting",
     "split worker merge enrich export evaluate training",
     "launch",

@@ -10,6 +10,7 @@ from vda.cli.clean import clean
 from vda.cli.depth import depth
 from vda.cli.enrich import enrich
 from vda.cli.evaluate import evaluate
+from vda.cli.export import export
 from vda.cli.merge import merge
 from vda.cli.monitor import monitor
 from vda.cli.options import Group
@@ -32,7 +33,7 @@ def main() -> None:
 
 
 COMMANDS = (
-    depth, split, run, merge, status, monitor, stop, redo, clean, enrich, evaluate, synth, weights,
+    depth, split, run, merge, status, monitor, stop, redo, clean, enrich, export, evaluate, synth, weights,
 )  # fmt: skip
 for command in COMMANDS:
     main.add_command(command)
