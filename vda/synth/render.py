@@ -7,6 +7,7 @@ from itertools import islice
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from vda.synth.raster import Parts, Placed, View, trace
 from vda.synth.scenes import Scene
@@ -16,6 +17,7 @@ from vda.synth.textures import Atlas
 from vda.synth.things import Array
 
 TEXTURE_SIZE = 256
+_BAND_PIXELS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -73,14 +75,16 @@ def _render(
     views = [View(scene.camera_to_world(time), camera) for time in times]
     hits = trace(placed, views, device)
     turns = torch.from_numpy(np.stack([_normal_turns(p) for p in placed])).to(device)
-    fine, fine_views = hits, views
-    if samples > 1:
-        fine_camera = camera.scaled(size[0] * samples, size[1] * samples)
-        fine_views = [View(view.camera_to_world, fine_camera) for view in views]
-        fine = trace(placed, fine_views, device)
-    light = shader.colours(fine, fine_views, times, turns)
-    if samples > 1:
-        light = torch.nn.functional.avg_pool2d(light.permute(0, 3, 1, 2), samples).permute(0, 2, 3, 1)
+    if samples == 1:
+        light = shader.colours(hits, views, times, turns)
+    else:
+        light = torch.cat(
+            [
+                _smooth(shader.colours(trace(placed, band, device), band, times, turns), samples)
+                for band in _bands(views, samples)
+            ],
+            dim=1,
+        )
     linear, depth = light.contiguous().cpu().numpy(), hits.depth.cpu().numpy()
     owners = np.append(parts.owners, -1).astype(np.int32)  # the last for part -1, which is the sky
     thing = owners[hits.part.cpu().numpy()]
@@ -88,6 +92,21 @@ def _render(
         flow = _flow(scene, times[row], camera.fx)
         rgb = develop(linear[row], scene.sins, scene.seed, index, times[row], flow)
         yield RenderedFrame(index, times[row], rgb, depth[row], thing[row], views[row].camera_to_world)
+
+
+def _bands(views: list[View], samples: int) -> Iterator[list[View]]:
+    """The views with ``samples`` times as many pixels each way, in bands of rows that fit into a CPU's cache."""
+    camera = views[0].intrinsics
+    fine = camera.scaled(camera.width * samples, camera.height * samples)
+    step = samples * max(1, _BAND_PIXELS // (fine.width * samples))
+    for top in range(0, fine.height, step):
+        band = fine.cropped(0, top, fine.width, min(step, fine.height - top))
+        yield [View(view.camera_to_world, band) for view in views]
+
+
+def _smooth(light: Tensor, samples: int) -> Tensor:
+    """Means of ``samples`` x ``samples`` pixels of [F, H, W, 3]."""
+    return torch.nn.functional.avg_pool2d(light.permute(0, 3, 1, 2), samples).permute(0, 2, 3, 1)
 
 
 def _normal_turns(placed: Placed) -> NDArray[np.float32]:

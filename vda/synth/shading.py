@@ -117,9 +117,16 @@ class Shader:
         self._light, self._atlas, self._device = light, atlas, device
         self._materials = Materials(things, device)
         self._lamp_view = light.key.view()
+        self._last_moving: tuple[float, Tensor] | None = None
         casting = [thing for thing in things if thing.casts]
         self._movers = Parts([thing for thing in casting if thing.motion])
         self._still_shadow = self._shadow(Parts([thing for thing in casting if not thing.motion]), 0.0)
+
+    def _moving_shadow(self, time_s: float) -> Tensor:
+        # A frame that is rendered in bands asks for the same moment again and again.
+        if self._last_moving is None or self._last_moving[0] != time_s:
+            self._last_moving = time_s, self._shadow(self._movers, time_s)
+        return self._last_moving[1]
 
     def _shadow(self, parts: Parts, time_s: float) -> Tensor:
         """Depth from the key lamp, float32 [SHADOW_SIZE, SHADOW_SIZE]."""
@@ -243,7 +250,7 @@ class Shader:
         lamp, view = self._light.key, self._lamp_view
         map_ = self._still_shadow
         if len(self._movers.owners):
-            map_ = torch.minimum(map_, self._shadow(self._movers, time_s))
+            map_ = torch.minimum(map_, self._moving_shadow(time_s))
         pose = torch.tensor(view.camera_to_world, device=self._device)
         distance = float(np.linalg.norm(lamp.focus - lamp.position))
         texel = 2 * lamp.spread * distance / SHADOW_SIZE
