@@ -2,9 +2,9 @@
 
     python tests/chaos.py --kills 500 --seed 1
 
-Processes are forked from one that has PyTorch loaded already: what is tested is what happens between them, and
-seconds of importing after every kill would leave time for few. Orphans become children of this process, so that
-none can hide.
+Processes are forked from one that has PyTorch loaded already (unless ``--exec`` is given): what is tested is what
+happens between them, and seconds of importing after every kill would leave time for few. Orphans become children
+of this process, so that none can hide.
 """
 
 import argparse
@@ -89,7 +89,13 @@ def settings(weights: Path, devices: str) -> object:
     return run_settings(model="mini", weights=weights, input_size=INPUT_SIZE, threads=1, devices=devices)
 
 
-def supervise(scene: Path, weights: Path) -> int:
+def supervise(scene: Path, weights: Path, *, by_exec: bool = False) -> int:
+    """Start a supervisor and return its pid; ``by_exec`` as people do, with all that is imported."""
+    if by_exec:
+        options = f"run {scene} --model mini --weights {weights} --input-size {INPUT_SIZE} --threads 1 -q"
+        command = [sys.executable, "-m", "vda", *options.split(), "--devices", "cpu,cpu"]
+        return fork(lambda: os.execv(sys.executable, command), scene / "supervisor.out")
+
     def work() -> None:
         vda.launch.local.LocalLauncher = ForkLauncher  # type: ignore[assignment,misc]
         run([Scene(scene)], settings(weights, "cpu,cpu"))  # type: ignore[arg-type]
@@ -100,14 +106,16 @@ def supervise(scene: Path, weights: Path) -> int:
 class Chaos:
     """Kills what computes ``scene`` until it has killed ``kills`` times or the work is done; then lets it end."""
 
-    def __init__(self, scene: Path, weights: Path, seed: int, mean_seconds: float) -> None:
-        self.scene, self.weights = scene, weights
+    def __init__(
+        self, scene: Path, weights: Path, seed: int, mean_seconds: float, *, by_exec: bool = False
+    ) -> None:
+        self.scene, self.weights, self.by_exec = scene, weights, by_exec
         self.random = random.Random(seed)
         self.mean_seconds = mean_seconds
         self.killed = 0
 
     def run(self, kills: int) -> None:
-        supervisor = supervise(self.scene, self.weights)
+        supervisor = supervise(self.scene, self.weights, by_exec=self.by_exec)
         while True:
             if self.killed < kills:
                 time.sleep(self.random.expovariate(1 / self.mean_seconds))
@@ -119,7 +127,7 @@ class Chaos:
                 assert code == -signal.SIGKILL, (self.scene / "supervisor.out").read_text()
                 # Now and then its workers are left alone for long enough to end.
                 time.sleep(self.random.choice((0.0, 0.0, self.mean_seconds)))
-                supervisor = supervise(self.scene, self.weights)
+                supervisor = supervise(self.scene, self.weights, by_exec=self.by_exec)
 
     def strike(self, supervisor: int) -> None:
         """Kill the supervisor, a worker, or all of them."""
@@ -178,27 +186,29 @@ def processes_left(seconds: float = 20.0) -> list[str]:
     return []
 
 
-def check_quiet_run(folder: Path, video: Path, weights: Path) -> tuple[dict[str, str], float]:
+def check_quiet_run(
+    folder: Path, video: Path, weights: Path, *, by_exec: bool = False
+) -> tuple[dict[str, str], float]:
     """Compute the video undisturbed; return its images' hashes and the seconds that it took."""
     scene = plan_scene(video, folder / "quiet", chunks=CHUNKS)
     began = time.monotonic()
-    os.waitpid(supervise(scene.root, weights), 0)
+    os.waitpid(supervise(scene.root, weights, by_exec=by_exec), 0)
     seconds = time.monotonic() - began
     merge(scene, MergeSettings())
     return depth_digest(scene.root), seconds
 
 
-def torment(folder: Path, kills: int, seed: int, kills_a_run: int = 25) -> int:
+def torment(folder: Path, kills: int, seed: int, kills_a_run: int = 25, *, by_exec: bool = False) -> int:
     """Run after run with ``kills_a_run`` kills each, until there were ``kills``; raise where anything is wrong."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     torch.set_num_threads(1)
     video, weights = make_video(folder / "v.mp4", FRAMES), make_weights(folder / "w.safetensors")
-    expected, seconds = check_quiet_run(folder, video, weights)
+    expected, seconds = check_quiet_run(folder, video, weights, by_exec=by_exec)
     assert len(expected) == FRAMES
     total = 0
     while total < kills:
         scene = plan_scene(video, folder / f"run_{total:04d}", chunks=CHUNKS)
-        chaos = Chaos(scene.root, weights, seed + total, seconds / 12)
+        chaos = Chaos(scene.root, weights, seed + total, seconds / 12, by_exec=by_exec)
         chaos.run(min(kills_a_run, kills - total))
         assert not processes_left(), processes_left(0)
         merge(scene, MergeSettings())
@@ -216,6 +226,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--exec", action="store_true", help="Start processes as people do, imports and all.")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        torment(Path(place), options.kills, options.seed)
+        torment(Path(place), options.kills, options.seed, by_exec=options.exec)

@@ -4,6 +4,7 @@ In: settings as somebody typed them, and devices. Out: each scene's ``run.json``
 scene that was begun goes on with what it has, or is refused. This file does not know how anything is computed.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from vda.devices import Device
 from vda.errors import UsageError
 from vda.scene import RunRecord, Scene
 from vda.supervisor import Crew, prove_devices
-from vda.weights import ModelChoice, choose_model, load_model
+from vda.weights import MINI, ModelChoice, choose_model, load_model
 
 if TYPE_CHECKING:
     from vda.precision import Precision, Proof
@@ -57,7 +58,9 @@ class Resolver:
         """
         begun = scene.run_record()
         if begun is None:
-            scene.write_run(self._with_precision(scene, self._draft(scene, self.settings)))
+            draft = self._draft(scene, self.settings)
+            self._say_how_long(scene, draft)
+            scene.write_run(self._with_precision(scene, draft))
             return
         asked = replace(
             self.settings,
@@ -111,6 +114,21 @@ class Resolver:
                 load_model(choice.model, choice.weights)
             self._models[key] = choice
         return self._models[key]
+
+    def _say_how_long(self, scene: Scene, draft: RunRecord) -> None:
+        """Without a GPU the big models take hours: say how many before they begin."""
+        from vda.pace import in_words, seconds_a_frame
+
+        if draft.model == MINI or any(device.kind != "cpu" for device in self.devices):
+            return
+        choice = self._choose(self.settings, is_new=False)
+        model = load_model(choice.model, choice.weights)
+        pace = seconds_a_frame(model, draft.net_width, draft.net_height, os.cpu_count() or 1)
+        start, stop = scene.plan().frame_range
+        self.say(
+            f"On this CPU {draft.model} takes about {pace:.2f} seconds a frame: "
+            f"{in_words(pace * (stop - start))} for {stop - start} frames."
+        )
 
     def _with_precision(self, scene: Scene, draft: RunRecord) -> RunRecord:
         """Choose the best precision that every device passes, or the one asked for, with the reason in words."""

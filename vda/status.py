@@ -6,11 +6,12 @@ It needs nothing of a supervisor but the files it and its workers leave, so it w
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from vda.chunks import Chunk
+from vda.chunks import Chunk, Plan
 from vda.runstate import ChunkAttempts, Pause, RunFiles, WorkerState
 from vda.scene import Scene, WindowId, chunk_windows
 
@@ -41,7 +42,11 @@ def scene_status(scene: Scene) -> dict[str, Any]:
     ``fps`` is over the last windows finished and None unless somebody computes; ``eta_seconds`` likewise.
     """
     finished = scene.finished_windows()
-    counted = [_count(chunk, finished) for chunk in scene.plan().chunks]
+    plan = scene.plan()
+    counted = [
+        _Counted(chunk, frames, frames.keys() & finished)
+        for chunk, frames in zip(plan.chunks, _window_frames(plan), strict=True)
+    ]
     files = RunFiles(scene.run_dir)
     attempts = files.read_attempts()
     workers = _live_workers(files)
@@ -99,9 +104,10 @@ def _device_rate(scene: Scene, item: _Counted) -> float | None:
     return median(item.frames[key] for key in sorted(item.finished)[-len(pauses) :]) / median(pauses)
 
 
-def _count(chunk: Chunk, finished: set[WindowId]) -> _Counted:
-    frames = {key: len(window.kept) for key, window in chunk_windows(chunk)}
-    return _Counted(chunk, frames, frames.keys() & finished)
+@lru_cache(maxsize=1)
+def _window_frames(plan: Plan) -> list[dict[WindowId, int]]:
+    """How many frames each window of each chunk settles; kept, for a monitor asks again and plans never change."""
+    return [{key: len(window.kept) for key, window in chunk_windows(chunk)} for chunk in plan.chunks]
 
 
 def _live_workers(files: RunFiles) -> list[WorkerState]:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -140,7 +141,9 @@ class _Orders:
 
             def log(line: str) -> None:
                 when = time.strftime("%Y-%m-%d %H:%M:%S")
-                file.write(f"{when} {self.settings.device} pid {os.getpid()}: {line}\n")
+                # On a full disk a line is lost; that must not end the work, which waits for room.
+                with suppress(OSError):
+                    file.write(f"{when} {self.settings.device} pid {os.getpid()}: {line}\n")
 
             def phase(name: Phase) -> None:
                 self.heart.set(phase=name)

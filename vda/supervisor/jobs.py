@@ -1,6 +1,6 @@
 """The scenes of a run: their chunks' windows, what of them is on disk, and what became of each chunk."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from vda.runstate import ChunkAttempts, RunFiles
@@ -10,34 +10,43 @@ from vda.supervisor.seen import ChunkId, ChunkView
 
 @dataclass
 class Job:
-    """One scene. ``chunks`` maps each chunk's windows to the frames that they settle."""
+    """One scene. ``chunks`` maps a chunk's windows to the frames they settle; ``missing`` are not on disk yet."""
 
     scene: Scene
     chunks: list[dict[WindowId, int]]
     attempts: dict[int, ChunkAttempts]
     only: Collection[int] | None = None
-    finished: set[WindowId] = field(default_factory=set)
+    missing: list[set[WindowId]] = field(default_factory=list)
+    frames_total: int = 0
+    frames_done: int = 0
 
     @classmethod
     def of(cls, scene: Scene, only: Collection[int] | None = None) -> "Job":
         """Read the scene's plan and state; ``only``: chunks to compute, all others are left as they are."""
         chunks = [{key: len(w.kept) for key, w in chunk_windows(chunk)} for chunk in scene.plan().chunks]
-        return cls(scene, chunks, RunFiles(scene.run_dir).read_attempts(), only, scene.finished_windows())
+        job = cls(scene, chunks, RunFiles(scene.run_dir).read_attempts(), only)
+        job.frames_total = sum(sum(chunk.values()) for chunk in chunks)
+        finished = scene.finished_windows()
+        job.missing = [chunk.keys() - finished for chunk in chunks]
+        job.frames_done = job.frames_total - sum(
+            chunk[key] for chunk, missing in zip(chunks, job.missing, strict=True) for key in missing
+        )
+        return job
 
-    def look(self) -> None:
-        """Look again at which windows are there."""
-        self.finished = self.scene.finished_windows()
+    def look(self, chunks: Iterable[int]) -> None:
+        """Look again which windows of some chunks are there; a long video has too many to list them all."""
+        for index in chunks:
+            for key in [key for key in self.missing[index] if self.scene.window_path(key).exists()]:
+                self.missing[index].remove(key)
+                self.frames_done += self.chunks[index][key]
 
     def view(self, index: int) -> ChunkView:
-        windows = self.chunks[index]
-        done = len(windows.keys() & self.finished)
-        return ChunkView((self.scene.key, index), len(windows), done, self.attempts.get(index, ChunkAttempts()))
+        total = len(self.chunks[index])
+        done = total - len(self.missing[index])
+        return ChunkView((self.scene.key, index), total, done, self.attempts.get(index, ChunkAttempts()))
 
     def views(self) -> list[ChunkView]:
         return [self.view(index) for index in range(len(self.chunks)) if self.only is None or index in self.only]
-
-    def frames(self, *, done: bool) -> int:
-        return sum(n for chunk in self.chunks for key, n in chunk.items() if not done or key in self.finished)
 
     def forgive(self) -> None:
         """Forget what was set aside: a person starts the work anew, to have it tried again."""

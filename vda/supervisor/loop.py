@@ -130,13 +130,15 @@ class Supervisor:
         self._log(f"worker {member.files.name} still lives and is taken over")
 
     def _loop(self) -> None:
-        began, before = self.clock(), self._frames(done=True)
-        total = self._frames(done=False)
+        began = self.clock()
+        before = sum(job.frames_done for job in self._jobs.values())
+        total = sum(job.frames_total for job in self._jobs.values())
         while True:
             seen = self._observe()
             now = self.clock()
             self.held.renew(now)
-            self.on_progress(RunProgress(total, self._frames(done=True), before, now - began, self._paused))
+            done = sum(job.frames_done for job in self._jobs.values())
+            self.on_progress(RunProgress(total, done, before, now - began, self._paused))
             actions = decide(seen)
             if any(isinstance(action, Finish) for action in actions):
                 return
@@ -150,19 +152,16 @@ class Supervisor:
             if not actions:
                 self.wait(_POLL_SECONDS)
 
-    def _frames(self, *, done: bool) -> int:
-        return sum(job.frames(done=done) for job in self._jobs.values())
-
     def _observe(self) -> Snapshot:
         now = self.clock()
         workers = tuple(worker.view(now) for worker in self._workers.values())
         for worker in self._workers.values():
             self._note_pace(worker)
-        # Chunks are read after the workers: a worker seen as idle has its last window on disk by then. Only scenes
+        # Chunks are read after the workers: a worker seen as idle has its last window on disk by then. Only chunks
         # that somebody works on can have changed.
-        for key in {worker.chunk[0] for worker in self._workers.values() if worker.chunk is not None}:
-            if key in self._jobs:
-                self._jobs[key].look()
+        for chunk in {worker.chunk for worker in self._workers.values() if worker.chunk is not None}:
+            if chunk[0] in self._jobs:
+                self._jobs[chunk[0]].look([chunk[1]])
         self._stopping = any(RunFiles(scene.run_dir).stop_path.exists() for scene in self.scenes)
         return Snapshot(
             now,
@@ -239,6 +238,7 @@ class Supervisor:
         self._log(f"paused: {reason}" if reason else "goes on")
 
     def _chunk_view(self, chunk: ChunkId) -> ChunkView:
+        self._jobs[chunk[0]].look([chunk[1]])
         return self._jobs[chunk[0]].view(chunk[1])
 
     def _log(self, line: str) -> None:
@@ -246,7 +246,7 @@ class Supervisor:
 
     def _check_complete(self) -> None:
         for job in self._jobs.values():
-            job.look()
+            job.look(range(len(job.chunks)))
         missing = [view for job in self._jobs.values() for view in job.views() if view.left]
         self._log(f"supervisor ends, {len(missing)} chunks are not complete")
         if missing:
