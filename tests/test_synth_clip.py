@@ -118,7 +118,7 @@ def test_boxes_hold_the_thing_and_its_base_lies_below(
         world = rendered.camera_to_world[0]
         thing = rendered.scene.things[record["track_id"]]
         if thing.motion is None and record["frame"] == "frame_00000":
-            np.testing.assert_allclose(world[:3, :3] @ base + world[:3, 3], thing.place, atol=1e-9)
+            np.testing.assert_allclose(world[:3, :3] @ base + world[:3, 3], thing.place, atol=1e-5)
 
 
 def test_visibility_counts_what_is_hidden(tracks: list[dict[str, Any]]) -> None:

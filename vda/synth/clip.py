@@ -10,6 +10,7 @@
 This file does not know how pictures come about.
 """
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -24,7 +25,7 @@ from vda.camera import Intrinsics
 from vda.depthfiles import write_png16
 from vda.depthmap import DepthRecord, Quantizer
 from vda.errors import UsageError
-from vda.files import write_json
+from vda.files import write_bytes, write_json
 from vda.synth.render import RenderedFrame, render_frames
 from vda.synth.scenes import Scene, sample_scene
 from vda.synth.things import Array
@@ -132,7 +133,8 @@ def write_clip(
         out / "depth/depth.json"
     )
     write_cameras(out, intrinsics, poses, spec.fps)
-    write_json(out / "tracks.json", track_file(spec, intrinsics, tracker, tracks))
+    content = json.dumps(track_file(spec, intrinsics, tracker, tracks), separators=(",", ":"), allow_nan=False)
+    write_bytes(out / "tracks.json", content.encode())  # one line: indented, it would be larger than the video
     truth = asdict(spec) | {
         "style": scene.style,
         "motion": scene.motion,

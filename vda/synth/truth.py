@@ -87,7 +87,7 @@ class Tracker:
         if sighting is None:
             return record | {"visibility": 0.0}
         visible = frame.thing == index
-        visibility = float(visible.sum() / sighting.mask.sum())
+        visibility = round(float(visible.sum() / sighting.mask.sum()), 4)
         record |= {"visibility": visibility, "truncated": sighting.touches(self._intrinsics)}
         if visible.sum() < _LEAST_PIXELS or visibility < _LEAST_VISIBLE:
             return record
@@ -124,7 +124,8 @@ class Tracker:
 
 
 def _xyz(point: Array) -> dict[str, float]:
-    return {"x": float(point[0]), "y": float(point[1]), "z": float(point[2])}
+    """Metres, to the micrometre: more digits would only make the file larger."""
+    return {axis: round(float(value), 6) for axis, value in zip("xyz", point, strict=True)}
 
 
 def _choose(scene: Scene, intrinsics: Intrinsics, times_s: Sequence[float]) -> tuple[int, ...]:
