@@ -7,7 +7,6 @@ In: command-line options. Out: files in the cache folder (outside the work tree)
 import argparse
 import logging
 import os
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,7 +17,6 @@ from vda.training.average import export
 from vda.training.curves import draw_curves
 from vda.training.judge import as_markdown, held_out, loaded, predictors, rgbd_folder, table
 from vda.training.loop import LOG_NAME, Run, load_checkpoint
-from vda.training.processes import run_in_processes
 from vda.training.recipe import Recipe
 
 LOG = logging.getLogger("vda.training")
@@ -48,17 +46,14 @@ def train(options: argparse.Namespace) -> None:
         cache.render(folder, clip)
     cache.start_renderers(folder, clips[options.before :], options.workers)
     recipe = Recipe(seed=options.seed, steps=options.steps)
-    run_in_processes(partial(_train_member, recipe, options.run, folder, options.until), options.processes)
+    # Numbers too small for the usual format cost a hundred times as much and carry nothing.
+    torch.set_flush_denormal(True)
+    run = Run(recipe, options.run, folder, "cuda" if torch.cuda.is_available() else "cpu")
+    if options.start:
+        run.start_from(load_checkpoint(options.start)["average"])
+    run.advance((options.until or recipe.steps) - run.step)
     export(load_checkpoint(options.run)["average"], options.run / SHIPPED.name)
     draw(options)
-
-
-def _train_member(recipe: Recipe, folder: Path, clips_folder: Path, until: int, rank: int, processes: int) -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    torch.set_flush_denormal(True)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    run = Run(recipe, folder, clips_folder, device, rank, processes)
-    run.advance((until or recipe.steps) - run.step)
 
 
 def ship(options: argparse.Namespace) -> None:
@@ -74,7 +69,7 @@ def draw(options: argparse.Namespace) -> None:
 
 def judge_weights(options: argparse.Namespace) -> None:
     """Log the tables: the held-out synthetic clips, or the real RGB-D folder that is given."""
-    samples = [rgbd_folder(options.rgbd)] if options.rgbd else held_out()
+    samples = [rgbd_folder(options.rgbd)] if options.rgbd else held_out(options.cache / "held_out")
     chosen = predictors(loaded(options.weights or SHIPPED), options.input_size, stills=options.stills)
     rows = table(samples, chosen)
     LOG.info("%d frames a clip, shorter side %d\n%s", len(samples[0].rgb), options.input_size, as_markdown(rows))
@@ -102,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=Recipe.steps, help="length of the whole run")
     parser.add_argument("--until", type=int, default=0, help="stop after this step, to be resumed later")
-    parser.add_argument("--processes", type=int, default=1, help="training processes of one CPU thread each")
+    parser.add_argument("--start", type=Path, help="begin with the weights of the run in this folder")
     parser.add_argument("--clips", type=int, default=4000, help="training clips in all")
     parser.add_argument("--before", type=int, default=300, help="clips rendered before training begins")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="rendering processes")

@@ -53,3 +53,4 @@ def export(state: Mapping[str, Tensor], path: Path) -> None:
     tensors = {name: value.half().contiguous() for name, value in folded_mini(state).state_dict().items()}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, METADATA)
+        temporary.chmod(0o644)  # safetensors makes files that only their owner may read

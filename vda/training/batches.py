@@ -19,10 +19,8 @@ from vda.training.recipe import Phase, Size
 SECOND_ANCHOR = 12
 
 
-def batch_at(
-    folder: Path, clips: Sequence[Clip], phase: Phase, seed: int, step: int, rank: int = 0, processes: int = 1
-) -> tuple[Tensor, Tensor]:
-    """Return one step's images and inverse depth: the share of process ``rank`` of ``processes``.
+def batch_at(folder: Path, clips: Sequence[Clip], phase: Phase, seed: int, step: int) -> tuple[Tensor, Tensor]:
+    """Return one step's images and inverse depth.
 
     Clips shorter than ``phase.slots`` are passed over, unless there are no others.
     """
@@ -32,7 +30,7 @@ def batch_at(
     chosen = generator.choice(len(usable), phase.clips, replace=len(usable) < phase.clips)
     made = [
         _example(folder, usable[int(index)], phase.slots, size, np.random.default_rng([seed, step, place]))
-        for place, index in list(enumerate(chosen))[rank::processes]
+        for place, index in enumerate(chosen)
     ]
     return torch.stack([images for images, _ in made]), torch.stack([depths for _, depths in made])
 

@@ -18,7 +18,8 @@ SMOOTHED_OVER = 50
 def draw_curves(log: Path, judged: Path, picture: Path) -> None:
     """Draw the training loss by phase and, where the file ``judged`` exists, AbsRel and delta1 beside it."""
     with log.open() as handle:
-        rows = list(csv.DictReader(handle))
+        # A run that was killed repeats the steps since its checkpoint: the last of each counts.
+        rows = list({row["step"]: row for row in csv.DictReader(handle)}.values())
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3), dpi=90)
     for name, group in groupby(rows, key=lambda row: row["phase"]):
         _draw_phase(left, name, list(group))

@@ -16,11 +16,9 @@ from vda.camera import Intrinsics
 from vda.errors import InputError
 from vda.metrics import Figures, inside_border, measure, ramp
 from vda.network import VideoDepthModel, build_model
-from vda.synth.render import render_frames
-from vda.synth.scenes import sample_scene
-from vda.training.cache import HELD_OUT_SEED
+from vda.training.cache import HELD_OUT_SEED, Clip, read, render
 from vda.training.joined import still_depth, video_depth
-from vda.training.scenes import FPS
+from vda.training.scenes import clip_scene
 
 INDOOR_CAP_M = 10.0
 SYNTHETIC_CAP_M = 80.0
@@ -28,7 +26,7 @@ SYNTHETIC_CAP_M = 80.0
 RGBD_BORDER = 40
 HELD_OUT_CLIPS = 24
 HELD_OUT_FRAMES = 64
-HELD_OUT_SIZE = (360, 640)
+HELD_OUT_SIZE = (216, 384)
 
 Predict = Callable[[np.ndarray], np.ndarray]
 
@@ -93,24 +91,22 @@ def as_markdown(rows: dict[str, list[Figures]]) -> str:
     return "\n".join(lines)
 
 
-def held_out() -> list[Sample]:
-    """The synthetic clips that no training run may see: seeds from ``HELD_OUT_SEED`` on."""
+def held_out(folder: Path) -> list[Sample]:
+    """The synthetic clips that no training run may see, rendered into ``folder`` unless they are there."""
     seeds = range(HELD_OUT_SEED, HELD_OUT_SEED + HELD_OUT_CLIPS)
-    return [synthetic(seed, HELD_OUT_FRAMES, *HELD_OUT_SIZE) for seed in seeds]
+    return [synthetic(folder, Clip(seed, HELD_OUT_FRAMES, *HELD_OUT_SIZE)) for seed in seeds]
 
 
-def synthetic(seed: int, frames: int, height: int, width: int) -> Sample:
-    """A clip of ``synth`` at 25 frames a second, sky without truth."""
-    scene = sample_scene(seed, duration_s=frames / FPS)
-    rendered = list(render_frames(scene, range(frames), width, height, fps=FPS))
-    return Sample(
-        f"{seed} ({scene.style}, {scene.motion})",
-        np.stack([frame.rgb for frame in rendered]),
-        np.stack([frame.depth_m for frame in rendered]),
-        scene.intrinsics(width, height),
-        np.stack([frame.camera_to_world for frame in rendered]),
-        SYNTHETIC_CAP_M,
-    )
+def synthetic(folder: Path, clip: Clip) -> Sample:
+    """A rendered clip with its camera; infinitely far, in the sky, there is no truth."""
+    render(folder, clip)
+    rgb, inverse_depth = read(folder, clip, range(clip.frames))
+    scene, times = clip_scene(clip.seed, clip.frames)
+    with np.errstate(divide="ignore"):
+        depth = 1 / inverse_depth.astype(np.float32)
+    poses = np.stack([scene.camera_to_world(time) for time in times])
+    name = f"{clip.seed} ({scene.style}, {scene.motion})"
+    return Sample(name, rgb, depth, scene.intrinsics(clip.width, clip.height), poses, SYNTHETIC_CAP_M)
 
 
 def rgbd_folder(folder: Path) -> Sample:

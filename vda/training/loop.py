@@ -24,7 +24,6 @@ from vda.training.average import Average
 from vda.training.batches import batch_at
 from vda.training.cache import HELD_OUT_SEED, listed
 from vda.training.losses import total_loss
-from vda.training.processes import average, average_gradients
 from vda.training.recipe import Phase, Recipe
 
 LOG = logging.getLogger(__name__)
@@ -49,11 +48,8 @@ class Run:
         folder: Path,
         clips_folder: Path,
         device: str = "cpu",
-        rank: int = 0,
-        processes: int = 1,
     ) -> None:
         self.recipe, self.folder, self.clips_folder = recipe, folder, clips_folder
-        self.rank, self.processes = rank, processes
         self.device = torch.device(device)
         torch.manual_seed(recipe.seed)
         self.model = trainable_mini().to(self.device)
@@ -66,6 +62,12 @@ class Run:
         if (folder / CHECKPOINT).exists():
             self._resume()
 
+    def start_from(self, state: dict[str, Tensor]) -> None:
+        """Begin with another run's weights; nothing happens to a run that has begun."""
+        if self.step == 0:
+            self.model.load_state_dict(state)
+            self.average = Average(self.model, self.recipe.average)
+
     def advance(self, steps: int, checkpoint_every: int = 100) -> list[float]:
         """Take up to ``steps`` steps and return their losses; log each, and write checkpoints on the way."""
         losses = []
@@ -75,10 +77,9 @@ class Run:
             if self.step % LIST_EVERY == 0:
                 self.clips = self._list_clips()
             losses.append(self._take_step())
-            if self.rank == 0:
-                self._log(losses[-1], time.monotonic() - started)
+            self._log(losses[-1], time.monotonic() - started)
             self.step += 1
-            if self.rank == 0 and (self.step % checkpoint_every == 0 or self.step == last):
+            if self.step % checkpoint_every == 0 or self.step == last:
                 self.save()
         return losses
 
@@ -114,7 +115,8 @@ class Run:
 
     def _take_step(self) -> float:
         phase = self.recipe.phase_at(self.step)
-        images, truth = self._batch(phase)
+        images, truth = batch_at(self.clips_folder, self.clips, phase, self.recipe.seed, self.step)
+        images, truth = images.to(self.device), truth.to(self.device)
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.rate_at(self.step)
         set_mode(self.model, phase)
@@ -123,18 +125,10 @@ class Run:
         loss = total_loss(predicted.float(), truth, phase.weights)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        average_gradients(self.model.parameters(), self.processes)
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.average.update(self.model, self.step)
-        return average(loss.detach(), self.processes).item()
-
-    def _batch(self, phase: Phase) -> tuple[Tensor, Tensor]:
-        """This process's share of the step's batch."""
-        images, truth = batch_at(
-            self.clips_folder, self.clips, phase, self.recipe.seed, self.step, self.rank, self.processes
-        )
-        return images.to(self.device), truth.to(self.device)
+        return loss.item()
 
     def _log(self, loss: float, seconds: float) -> None:
         path = self.folder / LOG_NAME
@@ -157,8 +151,9 @@ def trainable_mini() -> VideoDepthModel:
     for name, parameter in parameters.items():
         if "proj_out" in name:
             nn.init.zeros_(parameter)
-    # The loss asks for a mean of 1; starting there keeps the last ReLU alive everywhere.
     nn.init.ones_(parameters["scratch.output_conv2.2.bias"])
+    # Behind the last ReLU a pixel that is wrongly 0 would have no gradient to come back by.
+    model.head.scratch.output_conv2[3] = nn.Identity()
     return model
 
 
@@ -184,12 +179,9 @@ def skipping_time(model: VideoDepthModel) -> Iterator[None]:
 
 
 def set_mode(model: VideoDepthModel, phase: Phase) -> None:
-    """Training mode, with the normalisation's statistics frozen where the phase says so."""
+    """Training mode; where the phase says so the encoder stays as it is, its normalisation included."""
     model.train()
-    if phase.frozen_norm:
-        for module in model.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
+    model.pretrained.train(not phase.frozen_encoder).requires_grad_(not phase.frozen_encoder)
 
 
 def identity(recipe: Recipe) -> str:

@@ -5,7 +5,8 @@ scalars. Clips are independent; the frames of a clip share their scale and shift
 scenes, windows or the network.
 
 Errors are counted relative to the true value (plus ``FLOOR`` of the clip's mean): depth is judged by relative
-error, and without this the far half of every outdoor scene would weigh next to nothing.
+error, and without this the far half of every outdoor scene would weigh next to nothing. The sky is left out of
+that, for relative to nothing every error is endless: there, only what stands above 0 counts.
 """
 
 from dataclasses import dataclass
@@ -13,27 +14,30 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-FLOOR = 0.15
+FLOOR = 0.3
+SKY_IMPORTANCE = 1.0
 STATIC_CHANGE = 0.05
 GRADIENT_SCALES = 4
+_DIMS = (1, 2, 3)
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """How the parts add up; ``anchor`` ties the output to the clip's own mean, which keeps the last ReLU alive."""
+    """How the parts add up; ``anchor`` asks for a mean of 1, so that outputs of all clips are alike in size."""
 
-    anchor: float = 0.3
+    anchor: float = 1.0
     gradient: float = 0.5
     temporal: float = 0.0
 
 
 def total_loss(predicted: Tensor, truth: Tensor, weights: LossWeights) -> Tensor:
-    """Return the scalar to minimise for ``[B, T, H, W]`` inverse depths."""
+    """Return the scalar to minimise for ``[B, T, H, W]`` inverse depths; the prediction may be below 0."""
     target = unit_mean(truth)
-    importance = 1 / (target + FLOOR)
+    importance = importance_of(target)
     fitted = fit(predicted, target, importance)
     loss = weighted_error(fitted, target, importance)
     loss = loss + weights.anchor * weighted_error(predicted, target, importance)
+    loss = loss + SKY_IMPORTANCE * torch.where(truth > 0, 0.0, predicted.clamp_min(0)).mean()
     loss = loss + weights.gradient * gradient_matching(fitted, target, importance)
     if weights.temporal and predicted.shape[1] > 2:
         loss = loss + weights.temporal * temporal_matching(fitted, target, importance)
@@ -41,19 +45,24 @@ def total_loss(predicted: Tensor, truth: Tensor, weights: LossWeights) -> Tensor
 
 
 def unit_mean(truth: Tensor) -> Tensor:
-    """Inverse depth ``[B, T, H, W]`` divided by each clip's mean; a clip that is all sky stays zero."""
-    return truth / truth.mean((1, 2, 3), keepdim=True).clamp_min(1e-6)
+    """Inverse depth divided by each clip's mean below the sky; a clip that is all sky stays zero."""
+    seen = (truth > 0).sum(_DIMS, keepdim=True).clamp_min(1)
+    return truth / (truth.sum(_DIMS, keepdim=True) / seen).clamp_min(1e-6)
+
+
+def importance_of(target: Tensor) -> Tensor:
+    """How much an error counts at each pixel of a ``unit_mean``; 0 in the sky."""
+    return torch.where(target > 0, 1 / (target + FLOOR), 0.0)
 
 
 def fit(predicted: Tensor, target: Tensor, importance: Tensor) -> Tensor:
     """Apply to each clip the scale and shift that fit it best (weighted least squares, differentiable)."""
-    dims = (1, 2, 3)
-    weight = importance / importance.sum(dims, keepdim=True)
-    mean_p = (weight * predicted).sum(dims, keepdim=True)
-    mean_t = (weight * target).sum(dims, keepdim=True)
+    weight = importance / importance.sum(_DIMS, keepdim=True).clamp_min(1e-6)
+    mean_p = (weight * predicted).sum(_DIMS, keepdim=True)
+    mean_t = (weight * target).sum(_DIMS, keepdim=True)
     centred = predicted - mean_p
-    variance = (weight * centred.square()).sum(dims, keepdim=True)
-    covariance = (weight * centred * (target - mean_t)).sum(dims, keepdim=True)
+    variance = (weight * centred.square()).sum(_DIMS, keepdim=True)
+    covariance = (weight * centred * (target - mean_t)).sum(_DIMS, keepdim=True)
     # The floor holds the scale back while the output is still almost constant, when it would amplify noise.
     return covariance / (variance + 1e-3) * centred + mean_t
 

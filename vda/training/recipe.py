@@ -20,19 +20,19 @@ class Phase:
     slots: int
     sizes: tuple[Size, ...]
     weights: LossWeights
-    frozen_norm: bool = False
+    frozen_encoder: bool = False
 
 
 SMALL = ((80, 144), (80, 128), (96, 128), (96, 160), (112, 112), (128, 80))
-LARGE = ((160, 288), (176, 304), (160, 208), (192, 256), (192, 336), (224, 144))
-WINDOW = ((80, 144), (96, 128), (80, 112), (112, 112))
+LARGE = ((128, 224), (144, 256), (128, 176), (144, 192), (128, 128), (192, 128))
+WINDOW = ((80, 144), (80, 128), (96, 128), (112, 112))
 
-# Still frames teach layout cheaply; then frames as large as at inference; then whole windows, where one clip
-# fills a batch and its 32 alike frames would spoil the running statistics of the normalisation: frozen there.
+# Still frames teach layout cheaply; then frames as large as at inference; then whole windows. There one clip
+# fills a batch, and alike frames would spoil what the encoder knows: it is frozen, which also halves the time.
 PHASES = (
-    Phase("frames", 0.70, 16, 1, SMALL, LossWeights()),
-    Phase("large frames", 0.15, 6, 1, LARGE, LossWeights()),
-    Phase("windows", 0.15, 1, 32, WINDOW, LossWeights(temporal=2.0), frozen_norm=True),
+    Phase("frames", 0.74, 16, 1, SMALL, LossWeights()),
+    Phase("large frames", 0.12, 10, 1, LARGE, LossWeights()),
+    Phase("windows", 0.14, 1, 32, WINDOW, LossWeights(temporal=2.0), frozen_encoder=True),
 )
 
 

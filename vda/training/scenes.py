@@ -6,7 +6,7 @@ A seed, a length and a size go in; pictures and inverse depth come out. This fil
 import numpy as np
 
 from vda.synth.render import render_frames
-from vda.synth.scenes import sample_scene
+from vda.synth.scenes import Scene, sample_scene
 
 FPS = 25.0
 # Short clips are for stills: frames this far apart show the scene from places that differ.
@@ -15,14 +15,21 @@ LONGEST_STILLS = 16
 
 
 def render_clip(seed: int, frames: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return RGB ``[T, H, W, 3]`` uint8 and inverse depth ``[T, H, W]`` float16 (1/metre, 0 for the sky).
+    """Return RGB ``[T, H, W, 3]`` uint8 and inverse depth ``[T, H, W]`` float16 (1/metre, 0 for the sky)."""
+    scene, times = clip_scene(seed, frames)
+    rgb = np.empty((frames, height, width, 3), np.uint8)
+    inverse_depth = np.empty((frames, height, width), np.float16)
+    indices = [round(time * FPS) for time in times]
+    for place, frame in enumerate(render_frames(scene, indices, width, height, fps=FPS)):
+        rgb[place], inverse_depth[place] = frame.rgb, 1 / frame.depth_m
+    return rgb, inverse_depth
 
-    Up to ``LONGEST_STILLS`` frames are ``STILLS_STEP`` apart in time; more are consecutive.
+
+def clip_scene(seed: int, frames: int) -> tuple[Scene, list[float]]:
+    """The clip's scene and the times of its frames in seconds.
+
+    Up to ``LONGEST_STILLS`` frames are ``STILLS_STEP`` apart; more are consecutive.
     """
     step = STILLS_STEP if frames <= LONGEST_STILLS else 1
     scene = sample_scene(seed, duration_s=frames * step / FPS)
-    rgb = np.empty((frames, height, width, 3), np.uint8)
-    inverse_depth = np.empty((frames, height, width), np.float16)
-    for place, frame in enumerate(render_frames(scene, range(0, frames * step, step), width, height, fps=FPS)):
-        rgb[place], inverse_depth[place] = frame.rgb, 1 / frame.depth_m
-    return rgb, inverse_depth
+    return scene, [index * step / FPS for index in range(frames)]

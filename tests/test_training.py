@@ -1,0 +1,215 @@
+"""Training of the built-in model: what the losses forgive, what a batch holds, and that a run can be repeated."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vda.errors import InputError
+from vda.training.average import Average, export, folded_mini
+from vda.training.batches import batch_at, slots
+from vda.training.cache import HELD_OUT_SEED, Clip, frame_type, listed, read, render
+from vda.training.curves import draw_curves
+from vda.training.joined import still_depth, video_depth
+from vda.training.judge import SYNTHETIC_CAP_M, as_markdown, loaded, predictors, synthetic, table
+from vda.training.loop import LOG_NAME, Run, load_checkpoint, trainable_mini
+from vda.training.losses import LossWeights, temporal_matching, total_loss
+from vda.training.recipe import Phase, Recipe
+from vda.windows import WINDOW_SLOTS, Window
+
+TINY_PHASES = (
+    Phase("stills", 0.5, 2, 1, ((64, 96), (96, 64)), LossWeights()),
+    Phase("windows", 0.5, 1, 4, ((64, 64),), LossWeights(temporal=1.0), frozen_encoder=True),
+)
+TINY = Recipe(seed=3, steps=2, warmup=1, phases=TINY_PHASES)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """The steps are too small to share, and on a busy machine threads wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six clips of arithmetic: a nearer lower half, and a brightness that gives it away."""
+    folder = tmp_path_factory.mktemp("clips")
+    generator = np.random.default_rng(0)
+    for seed in (0, 1, 2, 3, 4, HELD_OUT_SEED):
+        records = np.zeros(8, frame_type(40, 64))
+        records["inverse_depth"] = generator.random((8, 40, 64)) + np.linspace(0, 1, 40)[:, None]
+        records["rgb"] = (120 * records["inverse_depth"][..., None]).astype(np.uint8)
+        np.save(folder / Clip(seed, 8, 40, 64).name, records)
+    return folder
+
+
+def test_loss_forgives_scale_and_shift_of_a_clip_but_not_of_one_frame() -> None:
+    torch.manual_seed(0)
+    truth, free = torch.rand(2, 4, 16, 16), LossWeights(anchor=0.0, temporal=1.0)
+    assert total_loss(3 * truth + 2, truth, free) < 0.05
+    one_frame_off = truth.clone()
+    one_frame_off[:, 2] = 3 * one_frame_off[:, 2] + 2
+    assert total_loss(one_frame_off, truth, free) > 10 * total_loss(3 * truth + 2, truth, free)
+
+
+def test_anchor_asks_for_a_mean_of_one() -> None:
+    truth = torch.rand(1, 1, 16, 16) + 0.1
+    unit = truth / truth.mean()
+    assert total_loss(unit, truth, LossWeights()) < total_loss(3 * unit, truth, LossWeights())
+
+
+def test_loss_stays_finite_on_a_clip_that_is_all_sky() -> None:
+    predicted = torch.ones(1, 4, 16, 16, requires_grad=True)
+    loss = total_loss(predicted, torch.zeros(1, 4, 16, 16), LossWeights(temporal=1.0))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(predicted.grad).all()
+
+
+def test_temporal_loss_sees_flicker_where_nothing_moves_and_not_between_anchors() -> None:
+    truth = torch.ones(1, 6, 8, 8)
+    importance = torch.ones_like(truth)
+    flicker, anchors = truth.clone(), truth.clone()
+    flicker[:, 3] += 0.5
+    anchors[:, 0] += 0.5
+    assert temporal_matching(flicker, truth, importance) == pytest.approx(2 * 0.5 / 3)
+    assert temporal_matching(anchors, truth, importance) == 0
+
+
+def test_phases_follow_each_other_and_the_rate_rises_holds_and_falls() -> None:
+    recipe = Recipe(steps=100, warmup=10, decay=0.4, rate=1.0, phases=TINY_PHASES)
+    assert [recipe.phase_at(step).name for step in (0, 49, 50, 99)] == ["stills", "stills", "windows", "windows"]
+    rates = [recipe.rate_at(step) for step in range(100)]
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[30] == 1.0
+    assert 0 < rates[99] < 0.05
+
+
+def test_a_window_for_training_is_laid_out_as_one_of_a_long_video() -> None:
+    real = Window(0, 200, 3).frame_indices
+    drawn = [slots(64, WINDOW_SLOTS, np.random.default_rng(seed)) for seed in range(40)]
+    later = [chosen for chosen in drawn if chosen[0] < chosen[1] < chosen[2] - 2]
+    assert len(later) > 5
+    for chosen in later:
+        assert np.diff(chosen[1:]).tolist() == np.diff(real[1:]).tolist()
+    first = [
+        chosen for chosen in drawn if np.diff(chosen).tolist() == np.diff(Window(0, 200, 0).frame_indices).tolist()
+    ]
+    assert first
+
+
+def test_a_step_has_its_own_batch_and_always_the_same(clips: Path) -> None:
+    first, again, other = (batch_at(clips, listed(clips), TINY_PHASES[0], 7, step) for step in (11, 11, 12))
+    assert torch.equal(first[0], again[0])
+    assert torch.equal(first[1], again[1])
+    assert first[0].shape != other[0].shape or not torch.equal(first[0], other[0])
+
+
+def test_a_run_may_start_from_anothers_weights(clips: Path, tmp_path: Path) -> None:
+    donor, heir = Run(TINY, tmp_path, clips), Run(replace(TINY, seed=4), tmp_path / "none", clips)
+    heir.start_from(donor.average.state)
+    for ours, theirs in zip(heir.model.state_dict().values(), donor.model.state_dict().values(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_the_same_seed_gives_the_same_losses_and_so_does_a_resumed_run(clips: Path, tmp_path: Path) -> None:
+    runs = [tmp_path / name for name in ("whole", "halves")]
+    for folder in runs:
+        folder.mkdir()
+    whole = Run(TINY, runs[0], clips).advance(2)
+    halves = Run(TINY, runs[1], clips).advance(1)
+    halves += Run(TINY, runs[1], clips).advance(1)
+    assert halves == whole
+
+
+def test_training_refuses_held_out_clips_and_another_runs_checkpoint(clips: Path, tmp_path: Path) -> None:
+    run = Run(TINY, tmp_path, clips)
+    assert [clip.seed for clip in run.clips] == [0, 1, 2, 3, 4]
+    run.save()
+    with pytest.raises(InputError, match="another recipe"):
+        Run(replace(TINY, seed=4), tmp_path, clips)
+    with pytest.raises(InputError, match="no rendered clips"):
+        Run(TINY, tmp_path, tmp_path)
+
+
+def test_a_few_steps_lower_the_loss_of_one_batch(clips: Path, tmp_path: Path) -> None:
+    phase = replace(TINY_PHASES[0], share=1.0, sizes=((64, 64),))
+    run = Run(Recipe(seed=1, steps=40, warmup=1, phases=(phase,)), tmp_path, clips)
+    losses = run.advance(10)
+    assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
+
+
+def test_the_exported_file_computes_what_was_trained(clips: Path, tmp_path: Path) -> None:
+    run = Run(TINY, tmp_path, clips)
+    run.advance(2)
+    export(load_checkpoint(tmp_path)["average"], tmp_path / "mini.safetensors")
+    frames = torch.randn(1, 3, 3, 64, 96)
+    shipped, trained = loaded(tmp_path / "mini.safetensors"), folded_mini(run.average.state)
+    with torch.inference_mode():
+        torch.testing.assert_close(shipped(frames), trained(frames), rtol=0.02, atol=0.02)
+
+
+def test_the_average_follows_the_model() -> None:
+    model = torch.nn.Linear(2, 2, bias=False)
+    average = Average(model, decay=0.9)
+    before = average.state["weight"].clone()
+    with torch.no_grad():
+        model.weight += 1
+    average.update(model, step=10_000)
+    torch.testing.assert_close(average.state["weight"], before + 0.1)
+
+
+def test_curves_are_drawn_from_the_log(tmp_path: Path) -> None:
+    lines = [f"{step},{'stills' if step < 70 else 'windows'},{1 / (step + 1)},0.5,9" for step in range(100)]
+    (tmp_path / LOG_NAME).write_text("\n".join(["step,phase,loss,seconds,clips", *lines]))
+    draw_curves(tmp_path / LOG_NAME, tmp_path / "judged.csv", tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_rendered_clip_is_what_the_renderer_made(tmp_path: Path) -> None:
+    clip = Clip(5, 2, 24, 32)
+    render(tmp_path, clip)
+    rgb, inverse_depth = read(tmp_path, clip, [1, 0])
+    assert listed(tmp_path) == [clip]
+    assert rgb.shape == (2, 24, 32, 3)
+    assert rgb.std() > 1
+    assert (inverse_depth >= 0).all()
+    assert inverse_depth.max() > 0
+
+
+def test_time_is_ignored_by_stills_and_used_by_windows() -> None:
+    torch.manual_seed(2)
+    model = trainable_mini().eval()
+    for name, parameter in model.head.named_parameters():
+        if "proj_out.weight" in name:
+            torch.nn.init.normal_(parameter, std=0.5)
+    frames = np.random.default_rng(0).integers(0, 255, (3, 32, 48, 3), dtype=np.uint8)
+    stills = still_depth(model, frames, 32)
+    np.testing.assert_allclose(stills[1:2], still_depth(model, frames[1:2], 32), rtol=1e-4, atol=1e-5)
+    assert np.abs(video_depth(model, frames, 32) - stills).max() > 1e-3
+
+
+def test_judging_puts_every_predictor_in_the_table(tmp_path: Path) -> None:
+    sample = synthetic(tmp_path, Clip(HELD_OUT_SEED + 500, 2, 36, 64))
+    assert sample.cap_m == SYNTHETIC_CAP_M
+    truth = {"truth": lambda rgb: 1 / sample.depth_m}
+    constant = {"constant": lambda rgb: np.ones(rgb.shape[:3], np.float32)}
+    rows = table([sample], truth | constant)
+    assert rows["truth"][0].delta1 == 1.0
+    assert rows["truth"][0].abs_rel < 1e-3 < rows["constant"][0].abs_rel
+    assert "| truth | 0.000 | 1.000 |" in as_markdown(rows)
+
+
+def test_the_shipped_weights_are_trained(tmp_path: Path) -> None:
+    weights = Path(__file__).parents[1] / "vda" / "mini" / "mini.safetensors"
+    assert weights.stat().st_size <= 16_000_000
+    sample = synthetic(tmp_path, Clip(HELD_OUT_SEED + 600, 4, 180, 320))
+    rows = table([sample], predictors(loaded(weights), 160, stills=False))
+    figures = {name: rows[name][0].abs_rel for name in rows}
+    assert figures["mini"] < 0.8 * min(figures["vertical ramp"], figures["constant"])
