@@ -20,7 +20,7 @@ LAYERS = [
     "shots",
     "network",
     "hub checkpoints weights",
-    "ladder engine",
+    "ladder engine pace",
     "precision",
     "computing trial",
     "camerachoice calibration calibrationchoice draw trackfigure joining synth",
@@ -35,7 +35,7 @@ LAYERS = [
     "__main__",
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names.split()}
-MAY_IMPORT_TORCH = {"network", "engine", "precision", "synth", "training"}
+MAY_IMPORT_TORCH = {"network", "engine", "pace", "precision", "synth", "training"}
 HEAVY = {"torch", "numpy", "cv2", "av", "scipy", "matplotlib", "polars", "pandas"}
 
 MODULES = sorted(path for path in (ROOT / "vda").rglob("*.py") if path != ROOT / "vda" / "__init__.py")
