@@ -15,7 +15,7 @@ def seconds_a_frame(model: VideoDepthModel, net_width: int, net_height: int, thr
     """Run the encoder and the head once for one frame of ``net_width`` x ``net_height`` pixels on ``threads``.
 
     Each frame goes through the encoder once, but through the head 32/22 times, for windows share frames. Without a
-    warm-up, so the figure is rather too long than too short; the temporal attention, cheap as it is, sees one slot.
+    warm-up, so the figure errs on the long side; the temporal attention, cheap as it is, sees one slot.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
