@@ -25,7 +25,7 @@ LAYERS = [
     "computing trial",
     "camerachoice calibration calibrationchoice draw trackfigure joining synth",
     "pieces chunkdepths scenedepth outputs framewriting",
-    "split worker merge enrich export evaluate training",
+    "split extract worker merge enrich export evaluate training",
     "launch",
     "supervisor monitor report doctor",
     "resolve",

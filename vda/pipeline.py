@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vda.choice import Choice, choose_devices
+from vda.chunks import Chunking, Plan
 from vda.devices import Device, Inventory
 from vda.errors import SceneError, UsageError
 from vda.launch import Launcher
@@ -48,13 +49,19 @@ def plan_scene(
     *,
     chunks: int | None = None,
     frames: tuple[int, int] | None = None,
+    chunking: Chunking = "linked",
+    overlap: int | None = None,
+    extract: bool = False,
     trust_container: bool = False,
     restart: bool = False,
     devices: tuple[Device, ...] = (),
     scenes: int = 1,
     reporter: Reporter | None = None,
 ) -> Scene:
-    """Split ``video`` into chunks in the scene directory ``root``; an equal plan that is there is kept."""
+    """Split ``video`` into chunks in the scene directory ``root``; an equal plan that is there is kept.
+
+    ``extract`` also writes each (independent) chunk as a clip.
+    """
     reporter = reporter or Silence()
     scene = Scene(root)
     reporter.begin("counting frames", None)
@@ -63,6 +70,8 @@ def plan_scene(
         scene,
         chunks=chunks,
         frames=frames,
+        chunking=chunking,
+        overlap=overlap,
         trust_container=trust_container,
         restart=restart,
         devices=tuple(device.id for device in devices),
@@ -74,7 +83,18 @@ def plan_scene(
     reporter.say(
         f"{plan.total_frames} frames, {len(plan.chunks)} chunks, {sum(1 for _ in plan.windows())} windows."
     )
+    if extract:
+        _extract(scene, plan, reporter)
     return scene
+
+
+def _extract(scene: Scene, plan: Plan, reporter: Reporter) -> None:
+    from vda.extract import extract_clips
+    from vda.video import FrameIndex, VideoInfo
+
+    reporter.begin("writing clips", sum(chunk.stop - chunk.start for chunk in plan.chunks))
+    video, index = VideoInfo.from_json(scene.read_video()), FrameIndex.load(scene.index_path)
+    extract_clips(video, index, plan, scene.clips_dir, progress=reporter.at)
 
 
 def scene_notes(scene: Scene) -> tuple[str, ...]:
@@ -190,6 +210,9 @@ def depth(
     *,
     chunks: int | None = None,
     frames: tuple[int, int] | None = None,
+    chunking: Chunking = "linked",
+    overlap: int | None = None,
+    extract: bool = False,
     trust_container: bool = False,
     discard_windows: bool = False,
     reporter: Reporter | None = None,
@@ -207,6 +230,9 @@ def depth(
             root,
             chunks=chunks,
             frames=frames,
+            chunking=chunking,
+            overlap=overlap,
+            extract=extract,
             trust_container=trust_container,
             restart=settings.restart,
             devices=devices,

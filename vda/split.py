@@ -4,12 +4,13 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from vda.chunks import Plan, plan_linked
-from vda.errors import SceneError
+from vda.chunks import Chunking, Plan, plan_independent, plan_linked
+from vda.errors import SceneError, UsageError
 from vda.files import read_json
 from vda.scene import Scene
 from vda.video import FrameIndex, VideoInfo, index_frames, probe
 
+DEFAULT_OVERLAP = 32
 CHUNKS_PER_DEVICE = 4
 CHUNK_SECONDS = 300
 # Frames a second, roughly: of the official small model on an old gaming card, and on a CPU.
@@ -22,6 +23,8 @@ def split(
     *,
     chunks: int | None = None,
     frames: tuple[int, int] | None = None,
+    chunking: Chunking = "linked",
+    overlap: int | None = None,
     trust_container: bool = False,
     restart: bool = False,
     devices: tuple[str, ...] = (),
@@ -31,19 +34,27 @@ def split(
     """Count the frames of ``video`` exactly and plan its chunks in ``scene``.
 
     ``chunks`` defaults to what suits the length and the devices, which ``scenes`` scenes share; more than there
-    are windows are as many as there are windows. An equal plan that is there already is kept. Raises
-    ``VideoError`` for what is no video, ``SceneError`` where the scene holds another video or another plan and
-    ``restart`` is not given.
+    are windows are as many as there are windows. ``overlap`` (default 32) is of independent chunks alone. An equal
+    plan that is there already is kept. Raises ``VideoError`` for what is no video, ``SceneError`` where the scene
+    holds another video or another plan and ``restart`` is not given.
     """
+    if chunking == "linked" and overlap is not None:
+        raise UsageError(
+            "Linked chunks have no overlap to choose.", "Give --chunking independent, or no --overlap."
+        )
     info = probe(video)
     if scene.video_path.exists() and not restart:
         _require_same_video(scene, info)
     index = index_frames(info, trust_container=trust_container, progress=progress)
     first, stop = frames or (0, len(index))
     wanted = chunks or default_chunks(stop - first, devices, scenes)
-    plan = plan_linked(len(index), wanted, frame_range=frames)
+    if chunking == "linked":
+        plan = plan_linked(len(index), wanted, frame_range=frames)
+    else:
+        shared = DEFAULT_OVERLAP if overlap is None else overlap
+        plan = plan_independent(len(index), wanted, shared, frame_range=frames)
     if scene.plan_path.exists() and not restart:
-        return _existing_plan(scene, plan, asked=chunks is not None or frames is not None)
+        return _existing_plan(scene, plan, asked=(chunks, frames, overlap) != (None,) * 3 or chunking != "linked")
     if restart:
         scene.discard_computed()
     index.save(scene.index_path)
@@ -88,8 +99,9 @@ def _existing_plan(scene: Scene, plan: Plan, *, asked: bool) -> Plan:
     existing = scene.plan()
     if asked and existing != plan:
         raise SceneError(
-            f"{scene.root} is already planned with {len(existing.chunks)} chunks of frames "
+            f"{scene.root} is already planned with {len(existing.chunks)} chunks ({existing.chunking}) of frames "
             f"{existing.frame_range[0]}:{existing.frame_range[1]}, which is not what was asked for now.",
-            "Leave --chunks and --frames out to continue it, or give --restart to throw away what was computed.",
+            "Leave the options of the plan (--chunks ...) out to continue it, or give --restart to throw away what "
+            "was computed.",
         )
     return existing

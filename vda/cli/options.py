@@ -113,6 +113,13 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 split_options = together(
     click.option("--chunks", type=click.IntRange(min=1), help="So many chunks [default: 4 a device]."),
     click.option("--frames", type=FrameRange(), help="Only this half-open range; names keep the video's index."),
+    click.option(
+        "--chunking",
+        type=click.Choice(["linked", "independent"]),
+        help="Chunks that share the video's anchors, or videos of their own [default: linked].",
+    ),
+    click.option("--overlap", type=click.IntRange(min=0), help="Frames independent chunks share [default: 32]."),
+    click.option("--extract", is_flag=True, help="Also write each chunk as a clip; implies independent."),
     click.option("--trust-container", is_flag=True, help="Take the frame count from the container, uncounted."),
 )
 
@@ -185,6 +192,29 @@ def run_settings(**values: Any) -> Any:
 
     names = {field.name for field in fields(RunSettings)}
     return RunSettings(**{name: value for name, value in values.items() if name in names})
+
+
+def planning(
+    *,
+    chunks: int | None,
+    frames: tuple[int, int] | None,
+    chunking: str | None,
+    overlap: int | None,
+    extract: bool,
+    trust_container: bool,
+    **_others: Any,
+) -> dict[str, Any]:
+    """Gather the values of ``split_options`` from a command's keywords; ``--extract`` implies independent."""
+    if extract and chunking == "linked":
+        raise UsageError("Linked chunks cannot be computed as clips.", "Leave out --extract or --chunking linked.")
+    return {
+        "chunks": chunks,
+        "frames": frames,
+        "chunking": chunking or ("independent" if extract else "linked"),
+        "overlap": overlap,
+        "extract": extract,
+        "trust_container": trust_container,
+    }
 
 
 def merge_settings(**values: Any) -> Any:

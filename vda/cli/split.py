@@ -2,10 +2,19 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
-from vda.cli.options import Command, json_option, quiet_option, restart_option, scene_for, split_options
+from vda.cli.options import (
+    Command,
+    json_option,
+    planning,
+    quiet_option,
+    restart_option,
+    scene_for,
+    split_options,
+)
 
 
 @click.command(cls=Command)
@@ -19,13 +28,10 @@ from vda.cli.options import Command, json_option, quiet_option, restart_option, 
 def split(
     video: Path,
     root: Path | None,
-    chunks: int | None,
-    frames: tuple[int, int] | None,
-    trust_container: bool,
     devices: str,
-    restart: bool,
     quiet: bool,
     as_json: bool,
+    **settings: Any,
 ) -> None:
     """Count the frames of VIDEO exactly and plan its chunks.
 
@@ -38,10 +44,8 @@ def split(
     scene = plan_scene(
         video,
         scene_for(video, root),
-        chunks=chunks,
-        frames=frames,
-        trust_container=trust_container,
-        restart=restart,
+        **planning(**settings),
+        restart=settings["restart"],
         devices=find_devices(devices, progress).devices,
         reporter=progress,
     )

@@ -1,0 +1,37 @@
+#!/usr/bin/env python3
+"""The classic flags of merging depth that another program made of chunks; in a scene it is ``vda merge``.
+
+Example: merge_depth_chunks.py --metadata chunks_metadata.json --depth_dir vda_depth_final --output_dir merged
+"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vda.cli.merge import other_depth_options
+from vda.cli.options import Command, merge_settings
+
+
+@click.command(cls=Command)
+@click.option("--metadata", type=click.Path(path_type=Path), required=True, help="chunks_metadata.json.")
+@click.option(
+    "--depth_dir", type=click.Path(path_type=Path), required=True, help="chunk_00_depths.npz or chunk_00/."
+)
+@click.option("--output_dir", type=click.Path(path_type=Path), required=True, help="For the depth of the video.")
+@click.option("--format", "form", type=click.Choice(["png16", "png8", "npy", "npz"]), default="png16")
+@click.option("--create_video", is_flag=True, help="depth_visualization.mp4 as well.")
+@click.option("--overwrite", is_flag=True, help="Replace results that are there.")
+@other_depth_options
+def main(metadata: Path, depth_dir: Path, output_dir: Path, form: str, **settings: Any) -> None:
+    """Bring the depth of all chunks to one scale and blend it where they overlap."""
+    from vda.merge import merge_chunks
+
+    result = merge_chunks(metadata, depth_dir, output_dir, merge_settings(formats=(form,), **settings))
+    for remark in result.remarks:
+        click.echo(remark, err=True)
+    click.echo(f"{result.frames} frames of depth in {result.folder}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Chunks as clips: each chunk's frames as a video of its own, for machines that do not have the whole one.
+
+In: a planned video. Out: ``chunk_00.mp4`` ..., with exactly the chunk's frames at their own times. A clip that is
+there is whole, and is kept. This file does not know who will read the clips.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from vda.chunks import Chunk, Plan
+from vda.errors import UsageError
+from vda.video import ClipWriter, FrameIndex, VideoInfo, read_frames
+
+# What a network sees should not depend on the coder: this is beyond what the eye can tell.
+_OPTIONS = {"crf": "8", "preset": "veryfast"}
+
+
+def extract_clips(
+    video: VideoInfo,
+    index: FrameIndex,
+    plan: Plan,
+    folder: Path,
+    *,
+    overwrite: bool = False,
+    progress: Callable[[int], None] = lambda frames: None,
+) -> list[Path]:
+    """Write the clips of independent chunks into ``folder``; ``progress`` is told the frames written so far.
+
+    Raises ``UsageError`` for linked chunks, which cannot be computed without the rest of the video.
+    """
+    if plan.chunking == "linked":
+        raise UsageError(
+            "Linked chunks need the whole video: as clips they would have another depth.",
+            "Plan the video with --chunking independent.",
+        )
+    paths, done = [], 0
+    for chunk in plan.chunks:
+        path = clip_path(folder, chunk)
+        if overwrite or not path.exists():
+            _write_clip(video, index, chunk, path)
+        done += chunk.stop - chunk.start
+        paths.append(path)
+        progress(done)
+    return paths
+
+
+def clip_path(folder: Path, chunk: Chunk) -> Path:
+    return folder / f"chunk_{chunk.index:02d}.mp4"
+
+
+def _write_clip(video: VideoInfo, index: FrameIndex, chunk: Chunk, path: Path) -> None:
+    rate = index.frame_rate(video.fps)
+    start = int(index.pts[chunk.start])
+    with ClipWriter(path, fps=rate, time_base=index.time_base, options=_OPTIONS) as clip:
+        for frame in read_frames(video, index, chunk.start, chunk.stop):
+            clip.write(frame.rgb, int(index.pts[frame.index]) - start)
