@@ -101,7 +101,7 @@ def _existing_plan(scene: Scene, plan: Plan, *, asked: bool) -> Plan:
         raise SceneError(
             f"{scene.root} is already planned with {len(existing.chunks)} chunks ({existing.chunking}) of frames "
             f"{existing.frame_range[0]}:{existing.frame_range[1]}, which is not what was asked for now.",
-            "Leave the options of the plan (--chunks ...) out to continue it, or give --restart to throw away what "
-            "was computed.",
+            "Leave the options of the plan (--chunks ...) out to continue it, or give --restart to throw away "
+            "what was computed.",
         )
     return existing
