@@ -215,6 +215,12 @@ def test_ultralytics_json(save: Callable[[str, Any], Path], content: Any) -> Non
     assert (tracks.track_names, tracks.category_names) == ([4], ["person"])
 
 
+def test_ultralytics_boxes_in_fractions_are_not_taken_for_pixels(save: Callable[[str, Any], Path]) -> None:
+    box = {"x1": 0.1, "y1": 0.2, "x2": 0.9, "y2": 1.0}
+    with pytest.raises(InputError, match="fractions"):
+        read_tracks(save("results.json", [[{**YOLO_FRAME[0], "box": box}]]))
+
+
 def test_ultralytics_labels_are_fractions_and_their_frames_count_from_one(
     save: Callable[[str, Any], Path],
 ) -> None:

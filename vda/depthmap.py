@@ -152,7 +152,7 @@ class DepthRecord:
     frames: int
     width: int
     height: int
-    model: str
+    model: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
     shots: list[dict[str, Any]] = field(default_factory=list)
     missing_frames: list[int] = field(default_factory=list)

@@ -7,6 +7,7 @@ one list of objects that name their ``frame``. Pixels are measured from the corn
 our Convention. Label files of poses look like those of polygons and are not meant.
 """
 
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,7 +39,10 @@ def _label_frame(path: Path) -> int | None:
 
 def read(path: Path, asked: Asked) -> Reading:
     source = _source(path, asked)
-    return Reading(_records(path, asked), lambda: source)
+    if path.is_dir():
+        return Reading(_label_records(path, asked), lambda: source)
+    objects = _ObjectReader(path, asked)
+    return Reading(objects.records(), lambda: objects.checked(source))
 
 
 def _source(path: Path, asked: Asked) -> Source:
@@ -59,15 +63,35 @@ def _is_flat(path: Path) -> bool:
     return isinstance(first, dict) and any(name in first for name in FRAME_FIELDS)
 
 
-def _records(path: Path, asked: Asked) -> Iterator[Record]:
-    if not path.is_dir():
-        return (_object_record(frame, value, asked) for frame, value in _objects(path))
+def _label_records(path: Path, asked: Asked) -> Iterator[Record]:
     return (
         _label_record(frame, line.split(), asked.size or (1, 1))
         for frame, file in label_files(path)
         for line in read_lines(file)
         if line.strip()
     )
+
+
+class _ObjectReader:
+    """The records of a JSON file, and whether their boxes can be pixels at all."""
+
+    def __init__(self, path: Path, asked: Asked) -> None:
+        self.path, self.asked, self.largest = path, asked, -math.inf
+
+    def records(self) -> Iterator[Record]:
+        for frame, value in _objects(self.path):
+            record = _object_record(frame, value, self.asked)
+            self.largest = max(self.largest, *(record.box or ()), -math.inf)
+            yield record
+
+    def checked(self, source: Source) -> Source:
+        """Boxes within 0 and 1 are fractions (``normalize=True``), and would all lie in the top-left pixel."""
+        if -math.inf < self.largest <= 1 - _CORNER_TO_CENTRE:
+            raise InputError(
+                f"The boxes in {self.path} are fractions of the image, not pixels.",
+                "Write them in pixels: to_json(normalize=False), which is its default.",
+            )
+        return source
 
 
 def _objects(path: Path) -> Iterator[tuple[int | None, Any]]:
