@@ -290,6 +290,13 @@ def test_a_turned_video_takes_its_turned_camera() -> None:
     assert "90 degrees" in said[0]
 
 
+def test_a_video_stored_upside_down_is_ambiguous_and_that_is_said() -> None:
+    said: list[str] = []
+    assert fit_to_video(BROWN, (640, 480), CameraSetting(rotation_deg=180), said.append) == BROWN
+    assert "--camera-turn 180" in said[0]
+    assert fit_to_video(BROWN, (640, 480), CameraSetting(2, rotation_deg=180), said.append) == BROWN.rotated(2)
+
+
 def test_a_cropped_video_takes_the_part_of_the_camera_that_it_shows() -> None:
     camera = fit_to_video(BROWN, (150, 100), CameraSetting(crop=(100, 50, 300, 200)), SILENT)
     assert camera == BROWN.cropped(100, 50, 300, 200).scaled(150, 100)

@@ -294,6 +294,35 @@ def test_every_bad_record_has_its_reason_and_none_is_dropped(
     assert sum(out["metadata"]["vda_skipped_reasons"].values()) == len(BAD) - 1
 
 
+@pytest.mark.parametrize(
+    ("text", "frame"),
+    [
+        ("7", 7),
+        ("7.0", 7),
+        (" 007 ", 7),
+        ("frame_00007", 7),
+        ("run2/frame_00007.png", 7),
+        ("7.5", None),
+        ("", None),
+        ("frame", None),
+        ("nan", None),
+        (True, None),
+        (7.25, None),
+        (10**400, None),
+    ],
+)
+def test_the_frame_of_a_record_is_a_whole_number_or_none(
+    save: Callable[[str, Any], Path], text: Any, frame: int | None
+) -> None:
+    tracks = read_tracks(save("t.json", {"tracks": [{"frame": text, "bbox": [1, 2, 3, 4]}]}))
+    assert (tracks.frame[0], tracks.skip[0]) == ((-1, Skip.NO_FRAME) if frame is None else (frame, Skip.NONE))
+
+
+def test_negative_frames_are_refused(save: Callable[[str, Any], Path]) -> None:
+    with pytest.raises(InputError, match="frame -3"):
+        read_tracks(save("d.csv", "frame,x1,y1,x2,y2\n-3,1,2,3,4\n"))
+
+
 def test_frames_below_the_formats_first_are_refused_until_explained(save: Callable[[str, Any], Path]) -> None:
     path = save("gt.txt", MOT.replace("1,3,101", "0,3,101"))
     with pytest.raises(InputError, match="count from 1"):

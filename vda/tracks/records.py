@@ -21,7 +21,7 @@ from vda.errors import InputError
 
 NOWHERE = float("nan")
 NO_NUMBERS = (NOWHERE, NOWHERE, NOWHERE, NOWHERE)
-_FRAME_NAME = re.compile(r"(?:^|\D)(\d{1,18})(?:\.[^.\d][^.]*|\.0*)?\s*$")
+_FRAME_NAME = re.compile(r"(?:^|\D)(\d{1,18})(?:\.[^.\d][^.]*)?\s*$")
 UNNUMBERED = np.iinfo(np.int64).min
 
 
@@ -260,10 +260,8 @@ def number_of(value: Any) -> float:
 
 def frame_of(value: Any) -> int | None:
     """The frame's number: an integer, a whole float, digits, or a name that ends in digits ("frame_00012.png")."""
-    if isinstance(value, bool) or value is None:
-        return None
-    if isinstance(value, str):
-        match = _FRAME_NAME.search(value)
-        value = int(match[1]) if match else None
     number = number_of(value)
+    if math.isnan(number) and isinstance(value, str):
+        match = _FRAME_NAME.search(value)
+        return int(match[1]) if match else None
     return int(number) if math.isfinite(number) and number == int(number) and abs(number) < 2**62 else None
