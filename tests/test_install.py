@@ -1,0 +1,57 @@
+"""Which build of PyTorch is taken, with stand-ins for pip and nvidia-smi that write down what they were asked."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[1] / "tools" / "install_torch.sh"
+PYTHON = """#!/bin/sh
+echo "$@" >> {log}
+case "$*" in *cuda.is_available*) exit {cuda} ;; *"import torch"*) exit {present} ;; esac
+"""
+
+
+def install(
+    folder: Path, *, gpu: bool, cuda: bool = True, present: bool = False, index: str = ""
+) -> tuple[subprocess.CompletedProcess[str], str]:
+    """Run the script; return how it ended and what the stand-in for Python was asked to install."""
+    log = folder / "log"
+    log.touch()
+    python = folder / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text(PYTHON.format(log=log, cuda=int(not cuda), present=int(not present)))
+    smi = folder / "path" / "nvidia-smi"
+    smi.parent.mkdir()
+    smi.write_text("#!/bin/sh\n" + ("echo 'GPU 0: a card (UUID: GPU-1)'" if gpu else "echo 'No devices'; exit 9"))
+    for stand_in in (python, smi):
+        stand_in.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{smi.parent}:{os.environ['PATH']}"}
+    command = ["sh", str(SCRIPT), str(python.parent), "torch==2.13.0", index]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    return result, "".join(line for line in log.read_text().splitlines(True) if "pip install" in line)
+
+
+def test_without_a_gpu_the_pinned_build_is_taken(tmp_path: Path) -> None:
+    result, asked = install(tmp_path, gpu=False)
+    assert result.returncode == 0
+    assert asked.endswith(" torch==2.13.0\n")
+
+
+def test_a_build_that_is_there_is_kept(tmp_path: Path) -> None:
+    result, asked = install(tmp_path, gpu=False, present=True)
+    assert (result.returncode, asked) == (0, "")
+
+
+def test_with_a_gpu_the_newest_build_is_taken_from_the_index_given(tmp_path: Path) -> None:
+    result, asked = install(tmp_path, gpu=True, index="https://example.org/cuda")
+    assert result.returncode == 0
+    assert "--index-url https://example.org/cuda torch\n" in asked
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_a_gpu_that_pytorch_cannot_use_is_an_error_with_a_way_out(tmp_path: Path, present: bool) -> None:
+    result, _ = install(tmp_path, gpu=True, cuda=False, present=present)
+    assert result.returncode == 1
+    assert "TORCH_INDEX" in result.stderr
