@@ -92,9 +92,7 @@ def fit_to_video(camera: Intrinsics, size: tuple[int, int], setting: CameraSetti
         camera = _cropped(camera, setting.crop)
         say(f"The camera is cropped to {camera.width}x{camera.height}, as asked.")
     if setting.rotation_deg == 180 and setting.quarter_turns is None:
-        say(
-            "The video is stored upside down; the camera is taken for the upright picture (else: --camera-turn 180)."
-        )
+        say("The video is stored upside down; the camera is taken for the upright picture (or --camera-turn 180).")
     turns = _turns(camera, size, setting)
     if turns:
         camera = camera.rotated(turns)
