@@ -23,7 +23,7 @@ from vda.errors import SceneError
 from vda.files import exclusive_lock
 from vda.host import HostMemory
 from vda.monitor import DeviceView, Snapshot, observe, render
-from vda.runstate import RunFiles, WorkerState
+from vda.runstate import Pause, RunFiles, WorkerState
 from vda.scene import Scene
 
 MEMORY = HostMemory(24 * GIB, 18 * GIB, 0.25)
@@ -65,8 +65,8 @@ def run_on(scene: Scene) -> Iterator[Any]:
                 worker = files.worker(f"worker-{place}")
                 worker.folder.mkdir(parents=True)
                 locks.enter_context(exclusive_lock(worker.alive_lock))
-                state = WorkerState(worker.name, device.replace("_", "-"), 1, 0.0, "computing", scene=str(scene.root))
-                replace(state, chunk=chunk).write(worker.state_path)
+                state = WorkerState(worker.name, device.replace("_", "-"), 1, 0.0, "computing")
+                replace(state, scene=str(scene.root), chunk=chunk).write(worker.state_path)
 
         yield start
 
@@ -114,6 +114,15 @@ class TestObserve:
         an_hour_ago = time.time() - 3600
         os.utime(scene.window_path((0, 4)), (an_hour_ago, an_hour_ago))
         assert observe(inventory([]), scene).devices[0].fps == pytest.approx(11, rel=0.01)
+
+    def test_why_it_pauses_is_shown(self, scene: Scene, run_on: Any) -> None:
+        run_on(cpu=1)
+        Pause("the disk is full", time.time()).write(RunFiles(scene.run_dir).pause_path)
+        assert "paused: the disk is full" in render(observe(inventory([]), scene), 200, 50)
+
+    def test_a_pause_of_a_run_that_was_killed_is_over(self, scene: Scene) -> None:
+        Pause("the disk is full", time.time()).write(RunFiles(scene.run_dir).pause_path)
+        assert not any("paused" in line for line in render(observe(inventory([]), scene), 200, 50))
 
     def test_a_worker_on_a_card_that_is_lost_is_still_shown(self, scene: Scene, run_on: Any) -> None:
         run_on(GPU_gone=0)

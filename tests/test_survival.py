@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 import torch
 from depth_runs import INPUT_SIZE, make_video, make_weights
 
+from vda import worker
 from vda.devices import Device
 from vda.errors import SceneError, StorageError, UsageError, WorkError
 from vda.files import exclusive_lock
@@ -24,9 +26,10 @@ from vda.network.model import VideoDepthModel
 from vda.pipeline import RunSettings, plan_scene, redo, run
 from vda.rawwindows import open_raw_window
 from vda.resolve import Resolver
-from vda.runstate import Holder, Pause, RunFiles, WorkerState
+from vda.runstate import Holder, Order, Pause, RunFiles, WorkerSettings, WorkerState
 from vda.scene import Scene
 from vda.supervisor import Crew, Supervisor, hold, make_free, require_disk, room
+from vda.supervisor.crew import Member
 from vda.supervisor.holding import is_on_network
 from vda.supervisor.seen import HostView, Patience
 
@@ -150,6 +153,38 @@ class TestWorkers:
             (worker,) = [files for files in RunFiles(scene.run_dir).workers() if files.name.startswith("bad")]
             assert worker.given_up_path.exists()
         assert_equal(windows(scene), quiet)
+
+
+class TestAdopted:
+    @pytest.mark.parametrize(("started_before_s", "ended"), [(0, True), (1000, False)])
+    def test_it_is_killed_only_if_it_is_still_the_process_that_wrote_the_state(
+        self, tmp_path: Path, started_before_s: float, ended: bool
+    ) -> None:
+        with subprocess.Popen(["sleep", "60"]) as process:
+            try:
+                files = RunFiles(tmp_path).worker("cpu-1")
+                started = psutil.Process(process.pid).create_time() - started_before_s
+                WorkerState("cpu-1", "cpu", process.pid, started).write(files.state_path)
+                Member(files, "cpu", None, 0.0).kill(1.0)
+                if ended:
+                    assert process.wait() == -signal.SIGKILL
+                else:
+                    assert process.poll() is None
+            finally:
+                process.kill()
+
+    def test_those_that_live_are_found_and_the_files_of_others_removed(self, scene: Scene) -> None:
+        crew = Crew(scene, LocalLauncher(), 1)
+        for name in ("cpu-alive", "cpu-dead", "cpu-late"):
+            files = crew.home.worker(name)
+            WorkerSettings("cpu", 1).write(files.settings_path)
+            Order(3, scene.key, 1).write(files.order_path)
+        with exclusive_lock(crew.home.worker("cpu-alive").alive_lock):
+            (found,) = crew.adopt(7.0)
+        assert (found.files.name, found.order, found.chunk) == ("cpu-alive", 3, (scene.key, 1))
+        assert [files.name for files in crew.home.workers()] == ["cpu-alive"]
+        # One that was on its way meanwhile finds no settings, and takes no orders.
+        assert worker.main([str(crew.home.folder), "cpu-late"]) == worker.EXIT_FAILED
 
 
 class TestMemory:

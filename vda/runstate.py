@@ -49,10 +49,11 @@ class _Record:
         """Read the record; None where there is none yet, or no longer."""
         try:
             values = read_json(path)
-        except InputError:
-            if path.is_file():
-                raise
-            return None
+        except InputError as error:
+            # What was seen to be absent: by now it may be there, and the next look will find it.
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None
+            raise
         return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})  # type: ignore[arg-type]
 
     def write(self, path: Path) -> None:
