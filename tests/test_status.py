@@ -1,0 +1,95 @@
+"""``vda status``: the state of a scene from its files alone, in each stage of its life."""
+
+import json
+import os
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from vda.chunks import plan_linked
+from vda.cli import main
+from vda.files import exclusive_lock
+from vda.runstate import ChunkAttempts, RunFiles, WorkerState
+from vda.scene import Scene
+from vda.status import scene_status
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    """300 frames: 14 windows in chunks of 4, 5 and 5."""
+    scene = Scene(tmp_path / "film")
+    scene.root.mkdir()
+    scene.video_path.write_text("{}")
+    scene.write_plan(plan_linked(300, 3), {"input_path": "film.mp4"})
+    return scene
+
+
+def finish(scene: Scene, windows: range) -> None:
+    scene.windows_dir.mkdir(exist_ok=True)
+    for k in windows:
+        path = scene.window_path((0, k))
+        path.touch()
+        os.utime(path, (1000 + 2 * k, 1000 + 2 * k))
+
+
+def state(scene: Scene) -> str:
+    return str(scene_status(scene)["state"])
+
+
+def test_the_states_of_a_scene(scene: Scene) -> None:
+    assert state(scene) == "planned"
+    finish(scene, range(3))
+    assert state(scene) == "incomplete"
+    RunFiles(scene.run_dir).write_attempts({1: ChunkAttempts(4, set_aside=True, error="it hung", device="cpu")})
+    assert state(scene) == "failed"
+    with exclusive_lock(RunFiles(scene.run_dir).supervisor_lock):
+        assert state(scene) == "running"
+    finish(scene, range(14))
+    assert state(scene) == "complete"
+    scene.merged_dir.mkdir()
+    scene.depth_record_path.write_text("{}")
+    assert state(scene) == "merged"
+
+
+def test_figures_of_a_run(scene: Scene) -> None:
+    finish(scene, range(6))
+    (scene.windows_dir / ".tmp-123-window_000_00007.npz").touch()
+    files = RunFiles(scene.run_dir)
+    files.write_attempts({0: ChunkAttempts(attempts=1, error="it ended by signal 11", device="cpu")})
+    with ExitStack() as locks:
+        locks.enter_context(exclusive_lock(files.supervisor_lock))
+        worker = files.worker("cpu-1")
+        locks.enter_context(exclusive_lock(worker.alive_lock))
+        WorkerState("cpu-1", "cpu", 1, 0.0, "computing", scene=scene.key, chunk=1).write(worker.state_path)
+        result = CliRunner().invoke(main, ["status", str(scene.root), "--json"])
+    seen = json.loads(result.output)
+    # Windows 0 to 5 settle the frames up to where window 6 begins to count.
+    assert (seen["frames_done"], seen["frames_total"]) == (22 * 6 + 3, 300)
+    assert (seen["windows_done"], seen["windows_total"]) == (6, 14)
+    assert [chunk["state"] for chunk in seen["chunks"]] == ["done", "running", "waiting"]
+    assert seen["chunks"][0]["error"] == "it ended by signal 11"
+    assert seen["chunks"][1]["device"] == "cpu"
+    # A window every two seconds, of 22 frames each.
+    assert seen["fps"] == pytest.approx(11)
+    assert seen["eta_seconds"] == pytest.approx((300 - 135) / 11)
+    assert seen["devices"] == [
+        {"device": "cpu", "phase": "computing", "scene": scene.key, "chunk": 1, "fps": pytest.approx(11)}
+    ]
+
+
+def test_windows_computed_again_are_counted_once(scene: Scene) -> None:
+    files = RunFiles(scene.run_dir)
+    files.folder.mkdir()
+    for window in ((0, 3), (0, 3), (0, 4)):
+        files.note_recomputed({"window": window, "problem": "its values are not finite", "instead": "fp32"})
+    assert scene_status(scene)["recomputed_windows"] == 2
+    shown = CliRunner().invoke(main, ["status", str(scene.root)]).output
+    assert "2 windows were computed again in float32" in shown
+
+
+def test_stop_where_nobody_computes_says_so(scene: Scene) -> None:
+    result = CliRunner().invoke(main, ["stop", str(scene.root)])
+    assert (result.exit_code, result.output) == (0, "Nobody computes this scene now.\n")
+    assert not RunFiles(scene.run_dir).stop_path.exists()
