@@ -1,7 +1,7 @@
 """Reading depth back, as floats frame by frame, from whatever holds it.
 
-In: the path of a merged folder, of a stack (``.npz``, ``.npy``), or of a folder with one file a frame. Out: a
-``DepthSource``. No more than a frame is in memory. This file does not know what the depth is wanted for.
+In: the path of a merged folder, of a stack (``.npz``, ``.npy``), of a video of depth, or of a folder with one file
+a frame. Out: a ``DepthSource``. No more than a frame is in memory. This file does not know what it is wanted for.
 """
 
 import re
@@ -16,9 +16,11 @@ import numpy as np
 from vda.depthfiles import open_stack, read_image, read_png16, require_exr
 from vda.depthmap import MAX_CODE, DepthRecord, Float32Array
 from vda.errors import InputError, UsageError
+from vda.video.grey import GreyFrames
 
 RECORD_NAME: Final = "depth.json"
 _STACK_SUFFIXES: Final = (".npz", ".npy")
+_VIDEOS: Final = {"depth.mkv": "mkv", "depth_hevc.mp4": "hevc", "depth_h264.mp4": "h264"}
 _FRAME_SUFFIXES: Final = (".png", ".npy", ".npz", ".exr", ".tif", ".tiff")
 _NUMBER: Final = re.compile(r"\d+")
 
@@ -74,12 +76,16 @@ def open_depth(path: Path, *, scale: float | None = None) -> DepthSource:
     if path.suffix.lower() in _STACK_SUFFIXES:
         record_path = path.with_name(RECORD_NAME)
         return _open_stack(path, DepthRecord.read(record_path) if record_path.is_file() else None, scale)
+    if path.name in _VIDEOS:
+        return _open_video(path, DepthRecord.read(path.with_name(RECORD_NAME)))
     return _open_files([path], scale)
 
 
 def _open_folder(folder: Path, scale: float | None) -> DepthSource:
     record_path = folder / RECORD_NAME
     record = DepthRecord.read(record_path) if record_path.is_file() else None
+    if record is None and folder.name in ("png8", "exr") and (folder.parent / RECORD_NAME).is_file():
+        return _open_other_images(folder, DepthRecord.read(folder.parent / RECORD_NAME))
     if record is None:
         files = _frame_files(folder)
         if len(files) == 1 and files[0].suffix.lower() in _STACK_SUFFIXES:
@@ -89,11 +95,37 @@ def _open_folder(folder: Path, scale: float | None) -> DepthSource:
     if images:
         frames, decode = _frame_numbers(images), record.quantizer.decode
         return DepthSource(frames, lambda place: decode(read_png16(images[place])), record)
-    stacks = [folder / f"depths{suffix}" for suffix in _STACK_SUFFIXES]
-    stack = next((path for path in stacks if path.is_file()), None)
-    if stack is None:
-        raise InputError(f"{folder} has a {RECORD_NAME} but no depth.", "Merge the scene again with --overwrite.")
-    return _open_stack(stack, record, None)
+    return _open_other_output(folder, record)
+
+
+def _open_other_output(folder: Path, record: DepthRecord) -> DepthSource:
+    """The most exact of what a merge wrote that was not asked for 16-bit images."""
+    for suffix in _STACK_SUFFIXES:
+        if (stack := folder / f"depths{suffix}").is_file():
+            return _open_stack(stack, record, None)
+    if (folder / "exr").is_dir():
+        return _open_other_images(folder / "exr", record)
+    for name in _VIDEOS:
+        if (folder / name).is_file():
+            return _open_video(folder / name, record)
+    if (folder / "png8").is_dir():
+        return _open_other_images(folder / "png8", record)
+    raise InputError(f"{folder} has a {RECORD_NAME} but no depth.", "Merge the scene again with --overwrite.")
+
+
+def _open_other_images(folder: Path, record: DepthRecord) -> DepthSource:
+    files = _frame_files(folder)
+    if folder.name == "exr":
+        return DepthSource(_frame_numbers(files), lambda place: _read_exr_depth(files[place], None), record)
+    levels = record.levels_of("png8")
+    return DepthSource(_frame_numbers(files), lambda place: levels.decode(read_image(files[place])), record)
+
+
+def _open_video(path: Path, record: DepthRecord) -> DepthSource:
+    codes, form = GreyFrames(path), _VIDEOS[path.name]
+    decode = record.quantizer.decode if form == "mkv" else record.levels_of(form).decode
+    first = record.settings.get("frame_range", [0])[0]
+    return DepthSource(range(first, first + record.frames), lambda place: decode(codes.frame(place)), record)
 
 
 def _open_stack(path: Path, record: DepthRecord | None, scale: float | None) -> DepthSource:

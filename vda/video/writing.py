@@ -97,7 +97,8 @@ class ClipWriter:
 
     def _muxer_options(self) -> dict[str, str]:
         if self.path.suffix not in (".mp4", ".mov"):
-            return {}
+            # Matroska names each file by a random number, and equal pictures would not give equal files.
+            return {"fflags": "+bitexact"}
         # Players can start before the whole file is there if its table of frames stands in front; and the first
         # frame's time is rounded to milliseconds unless the movie's clock is as fine as the pictures'.
         return {"movflags": "+faststart", "movie_timescale": str(max(1000, self._time_base.denominator))}
@@ -143,7 +144,10 @@ class ClipWriter:
         if not self._pix_fmt.startswith("yuv"):
             return frame.reformat(format=self._pix_fmt)
         return frame.reformat(
-            format=self._pix_fmt, dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG, threads=1
+            format=self._pix_fmt,
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
+            threads=1,
         )
 
     def _finish(self) -> None:

@@ -1,0 +1,242 @@
+"""Every format that merged depth is written in: read back here and by other readers, and by half a step right."""
+
+import json
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import OpenEXR
+import pytest
+from clips import make_clip
+
+import vda.framewriting
+from vda.chunks import plan_independent
+from vda.depthsource import open_depth
+from vda.errors import InputError, UsageError
+from vda.merge import MergeSettings, merge
+from vda.outputs import FORMATS
+from vda.scene import Scene
+from vda.split import split
+from vda.video import index_frames, probe
+
+FRAMES, WIDTH, HEIGHT = 24, 50, 34
+TIMES = [2 * index + index // 5 for index in range(FRAMES)]  # of a variable rate
+
+
+def depth_of(index: int) -> np.ndarray:
+    y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+    values = 1 + 0.1 * y + 0.03 * x + 0.2 * np.sin(x / 5 + index / 3)
+    values[3:6, 2 * (index % 9) : 2 * (index % 9) + 4] = np.nan
+    return values.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("video") / "clip.mp4"
+
+    def picture(number: int) -> np.ndarray:
+        return np.full((HEIGHT, WIDTH, 3), 5 * number, np.uint8)
+
+    return make_clip(path, range(FRAMES), draw=picture, pts=TIMES, time_base=Fraction(1, 30))
+
+
+def make_scene(root: Path, video: Path) -> Scene:
+    """A scene whose chunks another program computed."""
+    scene = Scene(root)
+    plan = split(video, scene, chunks=2, chunking="independent", overlap=6)
+    assert plan == plan_independent(FRAMES, 2, 6)
+    scene.depths_dir.mkdir()
+    for chunk in plan.chunks:
+        stack = np.stack([depth_of(index) for index in range(chunk.start, chunk.stop)])
+        np.savez(scene.depths_dir / f"chunk_{chunk.index:02d}_depths.npz", depths=stack)
+    return scene
+
+
+@pytest.fixture(scope="module")
+def merged(video: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    scene = make_scene(tmp_path_factory.mktemp("all") / "scene", video)
+    merge(scene, MergeSettings(formats=FORMATS, create_video=True, side_by_side=True))
+    return scene.merged_dir
+
+
+def errors(path: Path) -> np.ndarray:
+    """The differences from the depth that went in, where there is any."""
+    source = open_depth(path)
+    assert list(source.frames) == list(range(FRAMES))
+    found = np.stack([source.read(index) for index in range(FRAMES)])
+    truth = np.stack([depth_of(index) for index in range(FRAMES)])
+    assert (np.isnan(found) == np.isnan(truth)).all()
+    return np.abs(found - truth)[np.isfinite(truth)]
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        (".", lambda record: record["scale"]),
+        ("depth.mkv", lambda record: record["scale"]),
+        ("png8", lambda record: record["levels"]["png8"]["scale"]),
+        ("depths.npz", lambda record: 0),
+        ("depths.npy", lambda record: 0),
+        ("exr", lambda record: 0),
+    ],
+)
+def test_a_format_comes_back_to_within_half_its_step(
+    merged: Path, name: str, step: Callable[[dict], float]
+) -> None:
+    record = json.loads((merged / "depth.json").read_text())
+    assert errors(merged / name).max() <= 0.5001 * step(record) + 1e-4  # the fit of two equal chunks, in float32
+
+
+def test_png8_has_steps_of_a_254th_of_the_range(merged: Path) -> None:
+    record = json.loads((merged / "depth.json").read_text())
+    truth = np.stack([depth_of(index) for index in range(FRAMES)])
+    expected = (np.nanmax(truth) - np.nanmin(truth)) / 254
+    assert record["levels"]["png8"]["scale"] == pytest.approx(expected, rel=1e-3)
+    image = cv2.imread(str(merged / "png8" / "depth_000003.png"), cv2.IMREAD_UNCHANGED)
+    assert (image.dtype, image.shape) == (np.uint8, (HEIGHT, WIDTH))
+
+
+@pytest.mark.parametrize("name", ["depth_hevc.mp4", "depth_h264.mp4"])
+def test_small_videos_are_near(merged: Path, name: str) -> None:
+    source = open_depth(merged / name)
+    for index in (0, 11, 23):
+        truth = depth_of(index)
+        found = source.read(index)
+        well_inside = cv2.erode(np.isfinite(truth).astype(np.uint8), np.ones((5, 5))) > 0
+        assert np.median(np.abs(found - truth)[well_inside & np.isfinite(found)]) < 0.01 * np.nanmax(truth)
+        assert np.isnan(found[4, 2 * (index % 9) + 1])
+
+
+def test_other_programs_read_them(merged: Path) -> None:
+    codes = cv2.imread(str(merged / "depth_000007.png"), cv2.IMREAD_UNCHANGED)
+    with OpenEXR.File(str(merged / "exr" / "depth_000007.exr"), separate_channels=True) as file:
+        assert list(file.channels()) == ["Z"]
+        assert file.channels()["Z"].pixels.dtype == np.float32
+    assert np.load(merged / "depths.npy", mmap_mode="r").shape == (FRAMES, HEIGHT, WIDTH)
+    with av.open(str(merged / "depth.mkv")) as container:
+        frames = [frame.to_ndarray() for frame in container.decode(video=0)]
+        assert container.streams.video[0].codec_context.name == "ffv1"
+    assert len(frames) == FRAMES
+    assert (frames[7] == codes).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixels"),
+    [
+        ("depth_hevc.mp4", "hevc", "gray10le"),
+        ("depth_h264.mp4", "h264", "yuv420p10le"),
+        ("depth_visualization.mp4", "h264", "yuv420p"),
+    ],
+)
+def test_videos_have_all_frames_at_their_times(merged: Path, name: str, codec: str, pixels: str) -> None:
+    with av.open(str(merged / name)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == (codec, pixels)
+        times = sorted(frame.pts * stream.time_base for frame in container.decode(stream))
+    assert times == [Fraction(time, 30) for time in TIMES]
+
+
+def test_the_visualization_has_the_frame_beside_its_depth(merged: Path) -> None:
+    with av.open(str(merged / "depth_visualization.mp4")) as container:
+        pictures = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
+    for index in (0, 12, 23):
+        assert pictures[index].shape == (HEIGHT, 2 * WIDTH, 3)
+        assert abs(pictures[index][10:30, 5:45].mean() - 5 * index) < 3
+    # Nearer, at the bottom, is brighter.
+    depth = pictures[12][:, WIDTH:].mean(-1)
+    assert depth[30].mean() > depth[10].mean() + 30
+
+
+@pytest.mark.parametrize(("codes", "beyond"), [(1000, 0), (5000, 0), (20000.0, 1)])
+def test_a_depth_scale_counts_codes_to_the_metre(video: Path, tmp_path: Path, codes: float, beyond: int) -> None:
+    scene = make_scene(tmp_path / "scene", video)
+    result = merge(scene, MergeSettings(kind="depth", depth_scale=codes))
+    image = cv2.imread(str(scene.depth_path(7)), cv2.IMREAD_UNCHANGED)
+    truth = depth_of(7)
+    inside = truth * codes < 65535
+    assert np.abs(image[inside] - truth[inside] * codes).max() <= 0.5 + codes * 1e-5
+    assert (image[~inside] == 0).all()
+    expected = sum(int((depth_of(index) * codes >= 65535.5).sum()) for index in range(FRAMES))
+    record = json.loads((scene.merged_dir / "depth.json").read_text())
+    assert (record["clipped"] > 0) == bool(beyond)
+    assert abs(record["clipped"] - expected) <= 0.01 * expected
+    assert any("out of range" in remark for remark in result.remarks) == bool(beyond)
+
+
+def test_relative_depth_needs_metres_for_a_depth_scale(video: Path, tmp_path: Path) -> None:
+    scene = make_scene(tmp_path / "scene", video)
+    with pytest.raises(UsageError, match="relative"):
+        merge(scene, MergeSettings(depth_scale=1000))
+    merge(scene, MergeSettings(depth_scale=1000, metres=(0.5, 0.1)))
+    record = json.loads((scene.merged_dir / "depth.json").read_text())
+    assert (record["kind"], record["unit"], record["scale"]) == ("depth", "metre", 0.001)
+    expected = 1 / (0.5 * depth_of(7) + 0.1)
+    assert np.nanmax(np.abs(open_depth(scene.merged_dir).read(7) - expected)) < 0.0006
+
+
+class Killed(Exception):
+    pass
+
+
+def killed_after(frames: int) -> Callable[[int], None]:
+    def at(done: int) -> None:
+        if done == frames:
+            raise Killed
+
+    return at
+
+
+def test_an_interrupted_merge_goes_on_and_gives_the_same_bytes(merged: Path, video: Path, tmp_path: Path) -> None:
+    scene = make_scene(tmp_path / "scene", video)
+    settings = MergeSettings(formats=FORMATS, create_video=True, side_by_side=True)
+    for frames in (3, 11, 12):
+        with pytest.raises(Killed):
+            merge(scene, settings, at=killed_after(frames))
+        assert not scene.depth_record_path.exists()
+        # A kill tears the last line of the journal, too.
+        journal = scene.merged_dir / "merge_journal.jsonl"
+        journal.write_bytes(journal.read_bytes()[:-4])
+    merge(scene, settings)
+    assert contents(scene.merged_dir) == contents(merged)
+
+
+def test_frames_that_are_there_are_not_made_again(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = make_scene(tmp_path / "scene", video)
+    with pytest.raises(Killed):
+        merge(scene, MergeSettings(kind="depth", depth_scale=20000), at=killed_after(10))
+    made: list[int] = []
+    write = vda.framewriting.Outputs.write_images
+    monkeypatch.setattr(
+        vda.framewriting.Outputs,
+        "write_images",
+        lambda self, frame: (made.append(frame.index), write(self, frame)),
+    )
+    merge(scene, MergeSettings(kind="depth", depth_scale=20000, create_video=True))
+    assert sorted(made) == list(range(10, FRAMES))
+    again = make_scene(tmp_path / "again", video)
+    merge(again, MergeSettings(kind="depth", depth_scale=20000, create_video=True))
+    assert contents(scene.merged_dir) == contents(again.merged_dir)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file by name, apart from the folder the chunks came from, which ``depth.json`` names.
+
+    Of lossy videos the frames count: x264 gives other bytes for equal pictures now and then, on one thread too.
+    """
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for clip in folder.glob("*.mp4"):
+        found[clip.name] = str(len(index_frames(probe(clip)))).encode()
+    record = json.loads(found["depth.json"])
+    record["settings"].pop("depth_dir")
+    return {**found, "depth.json": json.dumps(record).encode()}
+
+
+def test_a_folder_with_a_record_alone_is_no_depth(merged: Path, tmp_path: Path) -> None:
+    (tmp_path / "depth.json").write_bytes((merged / "depth.json").read_bytes())
+    with pytest.raises(InputError, match="no depth"):
+        open_depth(tmp_path)
