@@ -101,19 +101,29 @@ def test_any_stretched_and_turned_part_is_where_a_search_along_the_ray_finds_it(
 @pytest.mark.parametrize("shape", list(Shape))
 def test_normals_point_out_of_the_shape_at_right_angles(shape: Shape) -> None:
     rng = np.random.default_rng(0)
-    origin = rng.normal(size=(300, 3))
+    origin = rng.normal(size=(400, 3))
     origin *= 4 / np.linalg.norm(origin, axis=1, keepdims=True)
-    aim = rng.uniform(-0.5, 0.5, (300, 3)) - origin
-    start, way = (torch.tensor(vectors, dtype=torch.float32).unbind(1) for vectors in (origin, aim))
-    t = enter(shape, start, way).numpy()
-    hit = np.isfinite(t)
-    points = origin[hit] + aim[hit] * t[hit, None]
-    own = normals(torch.full((len(points),), int(shape)), torch.tensor(points, dtype=torch.float32).unbind(1))
-    normal = torch.stack(own).T.numpy().astype(float)
-    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    aim = rng.uniform(-0.5, 0.5, (400, 3)) - origin
+    points, normal = surface(shape, origin, aim)
+    beside, normal_beside = surface(shape, origin, aim + rng.normal(0, 0.01, (400, 3)))
+    hit = np.isfinite(points).all(axis=1)
     assert hit.sum() > 100
-    assert not is_inside(shape, points + 0.02 * normal).any()
-    assert is_inside(shape, points - 0.02 * normal).mean() > 0.95
+    assert not is_inside(shape, (points + 0.02 * normal)[hit]).any()
+    assert is_inside(shape, (points - 0.02 * normal)[hit]).mean() > 0.95
+    one_face = hit & ((normal * normal_beside).sum(axis=1) > 0.99)
+    along = (beside - points)[one_face]
+    slope = (along * normal[one_face]).sum(axis=1) / np.linalg.norm(along, axis=1)
+    assert np.median(np.abs(slope)) < 0.02
+
+
+def surface(shape: Shape, origin: np.ndarray, aim: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where rays enter the unit shape, and unit normals there; NaN where they miss."""
+    start, way = (torch.tensor(vectors, dtype=torch.float32).unbind(1) for vectors in (origin, aim))
+    t = enter(shape, start, way).numpy().astype(float)
+    points = origin + aim * np.where(np.isfinite(t), t, np.nan)[:, None]
+    own = normals(torch.full((len(t),), int(shape)), torch.tensor(points, dtype=torch.float32).unbind(1))
+    normal = torch.stack(own).T.numpy().astype(float)
+    return points, normal / np.linalg.norm(normal, axis=1, keepdims=True)
 
 
 def test_the_nearest_of_several_parts_is_seen_whatever_their_order() -> None:
