@@ -155,6 +155,15 @@ def test_it_outlives_the_shell_its_group_and_its_terminal(files: tuple[Path, Pat
         signal.sigtimedwait([], 0.05)
 
 
+@pytest.mark.parametrize("command", ["run", "depth"])
+def test_what_cannot_work_is_refused_before_it_is_out_of_sight(tmp_path: Path, command: str) -> None:
+    (tmp_path / "film.mp4").write_text("no film")
+    result = vda(command, tmp_path / "film.mp4", "--detach", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "Error: " in result.stderr
+    assert not list(tmp_path.rglob("detached.log"))
+
+
 def test_the_standalone_runner_goes_on_and_is_silent_where_one_is_alive(
     files: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -50,6 +50,10 @@ def depth(
     Example: vda depth film.mp4 --devices 0,1
     """
     if detach:
+        from vda.video import probe
+
+        for video in videos:
+            probe(video)
         return go_on_without_terminal(ctx, one_root(videos, root), if_idle=if_idle)
     from vda.cli.progress import Progress
     from vda.pipeline import depth as run_all
