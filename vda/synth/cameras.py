@@ -79,6 +79,7 @@ class CameraPath:
     def position(self, time_s: float) -> Array:
         """World coordinates in metres, float64 [3]."""
         travelled = np.sin(self.speed / self.reach * time_s + self.phase) - np.sin(self.phase)
+        # A sine, not a line: however long the clip, the camera stays where it was found to have room.
         place = self.start + self.direction * self.reach * travelled
         if self.orbit_rate:
             place = self.target + rotation(self.orbit_rate * time_s) @ (place - self.target)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vda.synth.raster import Parts, Placed, View, trace
+from vda.synth.raster import Hits, Parts, Placed, View, trace
 from vda.synth.scenes import Scene
 from vda.synth.shading import Shader
 from vda.synth.sins import develop
@@ -50,48 +50,47 @@ def render_frames(
     Depth, poses and thing numbers are the same bytes for any order and batch size on one kind of device.
     ``samples`` squared rays a pixel make the colours smoother; the truth is that of the pixel's centre.
     """
-    device = torch.device(device)
-    atlas = Atlas(list(scene.patterns), TEXTURE_SIZE, device)
-    shader = Shader(scene.things, scene.light, atlas, device)
-    parts = Parts(scene.things)
+    session = _Session(scene, width, height, fps, torch.device(device), samples)
     pending = iter(frame_indices)
     while indices := list(islice(pending, batch)):
-        yield from _render(scene, parts, shader, indices, (width, height), fps, device, samples)
+        yield from session.render(indices)
 
 
-def _render(
-    scene: Scene,
-    parts: Parts,
-    shader: Shader,
-    indices: list[int],
-    size: tuple[int, int],
-    fps: float,
-    device: torch.device,
-    samples: int,
-) -> Iterator[RenderedFrame]:
-    times = [index / fps for index in indices]
-    placed = [parts.at(time) for time in times]
-    camera = scene.intrinsics(*size)
-    views = [View(scene.camera_to_world(time), camera) for time in times]
-    hits = trace(placed, views, device)
-    turns = torch.from_numpy(np.stack([_normal_turns(p) for p in placed])).to(device)
-    if samples == 1:
-        light = shader.colours(hits, views, times, turns)
-    else:
-        light = torch.cat(
-            [
-                _smooth(shader.colours(trace(placed, band, device), band, times, turns), samples)
-                for band in _bands(views, samples)
-            ],
-            dim=1,
-        )
-    linear, depth = light.contiguous().cpu().numpy(), hits.depth.cpu().numpy()
-    owners = np.append(parts.owners, -1).astype(np.int32)  # the last for part -1, which is the sky
-    thing = owners[hits.part.cpu().numpy()]
-    for row, index in enumerate(indices):
-        flow = _flow(scene, times[row], camera.fx)
-        rgb = develop(linear[row], scene.sins, scene.seed, index, times[row], flow)
-        yield RenderedFrame(index, times[row], rgb, depth[row], thing[row], views[row].camera_to_world)
+class _Session:
+    """What the frames of a scene share: patterns, still shadows, and where what stands still is."""
+
+    def __init__(
+        self, scene: Scene, width: int, height: int, fps: float, device: torch.device, samples: int
+    ) -> None:
+        self._scene, self._fps, self._device, self._samples = scene, fps, device, samples
+        self._camera = scene.intrinsics(width, height)
+        self._parts = Parts(scene.things)
+        atlas = Atlas(list(scene.patterns), TEXTURE_SIZE, device)
+        self._shader = Shader(scene.things, scene.light, atlas, device)
+
+    def render(self, indices: list[int]) -> Iterator[RenderedFrame]:
+        scene, times = self._scene, [index / self._fps for index in indices]
+        placed = [self._parts.at(time) for time in times]
+        views = [View(scene.camera_to_world(time), self._camera) for time in times]
+        hits = trace(placed, views, self._device)
+        linear = self._light(placed, views, times, hits).cpu().numpy()
+        depth = hits.depth.cpu().numpy()
+        owners = np.append(self._parts.owners, -1).astype(np.int32)  # the last for part -1, which is the sky
+        thing = owners[hits.part.cpu().numpy()]
+        for row, (index, time) in enumerate(zip(indices, times, strict=True)):
+            rgb = develop(linear[row], scene.sins, scene.seed, index, time, _flow(scene, time, self._camera.fx))
+            yield RenderedFrame(index, time, rgb, depth[row], thing[row], views[row].camera_to_world)
+
+    def _light(self, placed: list[Placed], views: list[View], times: list[float], hits: Hits) -> Tensor:
+        """Linear light float32 [F, H, W, 3]; with one sample a pixel, that of the rays that measured the depth."""
+        turns = torch.from_numpy(np.stack([_normal_turns(p) for p in placed])).to(self._device)
+        if self._samples == 1:
+            return self._shader.colours(hits, views, times, turns).contiguous()
+        bands = []
+        for band in _bands(views, self._samples):
+            fine = self._shader.colours(trace(placed, band, self._device), band, times, turns)
+            bands.append(_smooth(fine, self._samples))
+        return torch.cat(bands, dim=1).contiguous()
 
 
 def _bands(views: list[View], samples: int) -> Iterator[list[View]]:

@@ -84,6 +84,7 @@ def sample_scene(
         if thing.motion is not None
         for share in (0.3, 0.6)
     )
+    # Left to chance, many a clip with moving things would not show one.
     if moving and rng.random() < 0.6:
         setting = replace(setting, targets=moving)
     kind = str(rng.choice(setting.motions)) if moving_camera else "still"
@@ -125,7 +126,7 @@ def _point(
         if best is None or score > best[0]:
             best = score, camera, things
         if score >= 1:
-            break
+            break  # good enough: the best of all would make every clip look alike
     if best is None:
         # Every path left the room: stand still where a camera was meant to stand.
         camera = replace(_camera(rng, setting, "still"), start=setting.eyes[0])

@@ -71,10 +71,12 @@ class Materials:
         rows, slots, shapes = [], [], []
         for part in (part for thing in things for part in thing.parts):
             material = part.material
+            # Unit coordinates run from -1 to 1, so half a tile each way is one tile over the face.
             stretch = np.full(3, 0.5)
             if material.tile_m:
                 stretch = part.half / material.tile_m
                 if part.shape != 0:
+                    # A whole number of tiles around, or there would be a seam at the back.
                     stretch[0] = stretch[2] = max(1.0, round(np.pi * part.half[0] / material.tile_m)) / np.pi
             colours = [channel for colour in material.colours for channel in colour]
             texel = stretch.mean() / part.half.mean()
@@ -201,6 +203,7 @@ class Shader:
         light, position = self._light, surface.from_eye + eye
         up = (0.5 - 0.5 * surface.normal[1]).unsqueeze(0)
         above, below = (self._column(colour) for colour in (light.above, light.below))
+        # What faces up gets the sky's light, what faces down the ground's: half-way shades in between.
         total = torch.lerp(below, above, up) * self._openness(position)
         length = _dot(surface.from_eye, surface.from_eye).sqrt()
         gleam = torch.zeros_like(total)
@@ -237,6 +240,7 @@ class Shader:
         to_lamp = to_lamp / distance
         colour = self._column(lamp.colour)
         if lamp.fades:
+            # Softened by 1, or what is next to the lamp would be thousands of times too bright.
             reach = float(np.linalg.norm(lamp.focus - lamp.position))
             colour = colour * (2 / (1 + (distance / reach) ** 2))
         diffuse = colour * _dot(surface.normal, to_lamp).clamp(min=0)

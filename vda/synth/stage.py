@@ -85,19 +85,10 @@ class Stage:
 
     def dress(self, top: Thing, width: float, depth: float, count: int) -> None:
         """Small things on a table or cabinet, at its place and height."""
-        makers = (f.cup, f.bottle, f.bowl, f.books, f.books, f.books, f.keyboard, f.monitor, f.desk_lamp, f.plant)
         taken: list[tuple[float, float, float]] = []
         for _ in range(count):
-            choice = int(self.rng.integers(len(makers) + 3))
-            small = self.rng.uniform(0.06, 0.25)
-            extra = (f.carton, f.drum, f.ball)
-            thing = (
-                makers[choice](self.palette)
-                if choice < len(makers)
-                else extra[choice - len(makers)](self.palette, small)
-            )
-            if thing.name == "plant":
-                thing = thing.scaled(0.5)
+            thing = self._trinket()
+            # A monitor may reach over the edge of a narrow board, as it does in life.
             radius = min(thing.radius, 0.2)
             x, z = (self.rng.uniform(-1, 1) * max(0.0, size / 2 - radius) for size in (width, depth))
             if all(np.hypot(x - a, z - b) > radius + r for a, b, r in taken):
@@ -105,6 +96,16 @@ class Stage:
                 spot = top.place + rotation(top.yaw) @ np.array([x, 0, z])
                 turn = top.yaw + self.rng.normal(0, 0.5)
                 self.add(thing.at(spot[0], spot[2], turn, top.height - top.place[1]), False, top.number)
+
+    def _trinket(self) -> Thing:
+        makers = (f.cup, f.bottle, f.bowl, f.books, f.books, f.books, f.keyboard, f.monitor, f.desk_lamp)
+        sized = (f.carton, f.drum, f.ball)
+        choice, size = int(self.rng.integers(len(makers) + len(sized) + 1)), self.rng.uniform(0.06, 0.25)
+        if choice < len(makers):
+            return makers[choice](self.palette)
+        if choice == len(makers):
+            return f.plant(self.palette).scaled(0.5)
+        return sized[choice - len(makers) - 1](self.palette, size)
 
     def move(self, thing: Thing, speed: float, circle: bool, radius_m: float = 1.0) -> Thing:
         """Set a thing in motion, straight on or on a circle of about ``radius_m`` to either side."""
@@ -121,6 +122,7 @@ def gaps(placed: Placed, points: Array) -> Array:
 
 def without_collisions(things: list[Thing], duration_s: float) -> tuple[Thing, ...]:
     """Leave out moving things that run into standing or earlier moving ones at any time of the clip."""
+    # A quarter of a second is half a step: nothing passes through anything in between.
     times = np.arange(0, duration_s + 0.25, 0.25)
     kept = [thing for thing in things if thing.motion is None]
     placed = Parts([thing for thing in kept if thing.role != "ground"]).at(0.0)
@@ -143,6 +145,7 @@ def daylight(palette: Palette, focus: Array, extent_m: float) -> Light:
     rng = palette.rng
     azimuth, height = rng.uniform(-np.pi, np.pi), rng.uniform(0.2, 1.4)
     away = np.array([np.cos(height) * np.sin(azimuth), -np.sin(height), np.cos(height) * np.cos(azimuth)])
+    # Without clear shadows a model must live on other cues: a third of all days are overcast.
     overcast = rng.random() < 0.3
     strength = rng.uniform(0.05, 0.25) if overcast else rng.uniform(0.5, 1.1)
     low_sun = np.exp(-height * 3)
@@ -166,6 +169,7 @@ def lamplight(palette: Palette, low: Array, high: Array) -> Light:
     warm = np.array([1.0, rng.uniform(0.75, 1.0), rng.uniform(0.5, 1.05)])
     middle = (low + high) / 2
     x, z = (rng.uniform(low[a] * 0.6 + middle[a] * 0.4, high[a] * 0.6 + middle[a] * 0.4) for a in (0, 2))
+    # Below the ceiling, so that the ceiling itself is lit at a grazing angle.
     ceiling = np.array([x, low[1] + 0.15, z])
     floor = np.array([x, 0.0, z])
     key = Lamp(ceiling, floor, _rgb(warm * rng.uniform(0.25, 0.8)), 3.0, fades=True)
