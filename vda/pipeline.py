@@ -17,6 +17,7 @@ from vda.errors import SceneError, UsageError
 from vda.launch import Launcher
 from vda.launch.detached import UNITS_VARIABLE
 from vda.merge import MergeResult, MergeSettings, merge
+from vda.report import write_report
 from vda.resolve import Resolver, RunSettings
 from vda.scene import Scene
 from vda.split import split
@@ -242,17 +243,30 @@ def depth(
         for video, root in zip(videos, roots, strict=True)
     ]
     run(scenes, replace(settings, restart=False), reporter)
-    return [merge_scene(scene, merging, discard_windows=discard_windows, reporter=reporter) for scene in scenes]
+    return [
+        merge_scene(scene, merging, discard_windows=discard_windows, with_report=True, reporter=reporter)
+        for scene in scenes
+    ]
 
 
 def merge_scene(
-    scene: Scene, settings: MergeSettings, *, discard_windows: bool = False, reporter: Reporter | None = None
+    scene: Scene,
+    settings: MergeSettings,
+    *,
+    discard_windows: bool = False,
+    with_report: bool = False,
+    reporter: Reporter | None = None,
 ) -> MergeResult:
-    """Merge one scene; ``discard_windows`` removes its raw windows once the result is verified."""
+    """Merge one scene; ``discard_windows`` removes its raw windows once the result is verified.
+
+    ``with_report`` writes ``report.html``, before the windows that it tells of are gone.
+    """
     reporter = reporter or Silence()
     result = merge(scene, settings, begin=reporter.begin, at=reporter.at)
     for sentence in result.remarks:
         reporter.say(sentence)
+    if with_report:
+        reporter.say(f"Report: {write_report(scene)}")
     if discard_windows:
         scene.discard_windows()
     return result

@@ -15,6 +15,7 @@ from vda.cli.merge import merge
 from vda.cli.monitor import monitor
 from vda.cli.options import Group
 from vda.cli.redo import redo
+from vda.cli.report import report
 from vda.cli.run import run
 from vda.cli.split import split
 from vda.cli.status import status
@@ -33,7 +34,7 @@ def main() -> None:
 
 
 COMMANDS = (
-    depth, split, run, merge, status, monitor, stop, redo, clean, enrich, export, evaluate, synth, weights,
+    depth, split, run, merge, status, monitor, stop, redo, clean, enrich, export, evaluate, report, synth, weights,
 )  # fmt: skip
 for command in COMMANDS:
     main.add_command(command)

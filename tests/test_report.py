@@ -1,0 +1,121 @@
+"""The report: what it says is what was measured, it asks the network for nothing, and a browser shows it."""
+
+import base64
+import re
+import shutil
+import subprocess
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from clips import make_clip
+
+from vda.depthsource import open_depth
+from vda.merge import MergeSettings, merge
+from vda.report import seam_scores, write_report
+from vda.scene import Scene
+from vda.split import split
+from vda.steadiness import flicker, usual_change
+
+FRAMES, WIDTH, HEIGHT = 36, 64, 48
+
+
+def make_scene(root: Path, *, jump: float = 0.0) -> Scene:
+    """A merged scene of two independent chunks whose depth drifts evenly; ``jump`` is added to the second's."""
+    noise = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
+    video = make_clip(root / "a <b>.mp4", range(FRAMES), draw=lambda number: np.roll(noise, number, 1))
+    scene = Scene(root / "scene <1>")
+    plan = split(video, scene, chunks=2, chunking="independent", overlap=0)
+    scene.depths_dir.mkdir()
+    y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+    for chunk in plan.chunks:
+        frames = np.arange(chunk.start, chunk.stop)[:, None, None]
+        stack = 2 + 0.1 * y + 0.02 * x + 0.05 * frames + jump * chunk.index
+        np.save(scene.depths_dir / f"chunk_{chunk.index:02d}_depths.npy", stack.astype(np.float32))
+    merge(scene, MergeSettings())
+    return scene
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    found = make_scene(tmp_path_factory.mktemp("report"), jump=0.45)
+    write_report(found)
+    return found
+
+
+def test_a_jump_between_chunks_is_scored_by_the_usual_change(scene: Scene) -> None:
+    (seam,) = seam_scores(scene, scene.plan(), open_depth(scene.merged_dir))
+    assert seam.frame == 18
+    assert seam.after == pytest.approx((0.05 + 0.45) / 0.05, rel=0.02)
+    assert seam.before is None
+
+
+def test_steady_depth_has_no_seam(tmp_path: Path) -> None:
+    smooth = make_scene(tmp_path)
+    (seam,) = seam_scores(smooth, smooth.plan(), open_depth(smooth.merged_dir))
+    assert seam.after == pytest.approx(1, rel=0.02)
+
+
+def test_flicker_is_what_changes_along_the_motion() -> None:
+    rows = np.random.default_rng(1).integers(0, 255, (HEIGHT // 4, WIDTH // 4, 3)).astype(np.float32)
+    pattern = (
+        cv2.resize(rows, (WIDTH * 2, HEIGHT * 2), interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8)
+    )
+    depth = np.linspace(0, 1, pattern.shape[1], dtype=np.float32)[None].repeat(pattern.shape[0], 0)
+    moved, moved_depth = np.roll(pattern, 3, 1), np.roll(depth, 3, 1)
+    spread = np.percentile(moved_depth, 98) - np.percentile(moved_depth, 2)
+    (still,) = flicker([(pattern, moved, depth, moved_depth)])
+    (flickering,) = flicker([(pattern, moved, depth, moved_depth + np.float32(0.1))])
+    assert still < 0.01
+    assert flickering == pytest.approx(0.1 / spread, rel=0.1)
+    assert usual_change(lambda index: np.full((2, 2), index * 0.5, np.float32), [3, 4, 5]) == pytest.approx(0.5)
+
+
+def test_the_page_is_one_file_that_asks_for_nothing(scene: Scene) -> None:
+    page = scene.report_path.read_text()
+    sources = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert sources and all(source.startswith("data:") for source in sources)
+    assert "scene &lt;1&gt;" in page and "<1>" not in page
+    assert "prefers-color-scheme: dark" in page and 'name="viewport"' in page
+    for title in (
+        "Frames and depth",
+        "Scale and shift",
+        "Seams",
+        "Flicker",
+        "Timeline",
+        "What was asked and used",
+    ):
+        assert f"<h2>{title}</h2>" in page
+    assert "largest 10.0" in page
+    drawings = [base64.b64decode(part) for part in re.findall(r"svg\+xml;base64,([^\"]*)", page)]
+    assert len(drawings) == 2 and all(b"<svg" in drawing for drawing in drawings)
+    assert not any(a == b for a, b in pairwise(drawings))
+
+
+def test_the_page_is_the_same_when_made_again(scene: Scene) -> None:
+    before = scene.report_path.read_bytes()
+    write_report(scene)
+    assert scene.report_path.read_bytes() == before
+
+
+@pytest.mark.parametrize(("width", "dark"), [(390, False), (1200, True)])
+def test_a_browser_shows_it(scene: Scene, tmp_path: Path, width: int, dark: bool) -> None:
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser is None:
+        pytest.skip("there is no Chromium on this machine")
+    picture = tmp_path / "report.png"
+    subprocess.run(
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+         f"--user-data-dir={tmp_path}/u",
+         *(["--blink-settings=preferredColorScheme=0"] if dark else []),
+         f"--window-size={width},1600", f"--screenshot={picture}", scene.report_path.resolve().as_uri()],
+        check=True, capture_output=True, timeout=120,
+    )  # fmt: skip
+    shown = cv2.imread(str(picture))
+    assert shown.shape[:2] == (1600, width)
+    paper = shown[5, 5].mean()
+    assert paper < 60 if dark else paper > 240
+    # Pictures and text are there: colours that paper and ink do not have, well down the page.
+    assert (np.ptp(shown[:800].astype(int), axis=2) > 60).mean() > 0.01

@@ -1,0 +1,23 @@
+"""``vda report``: one page to judge the result by."""
+
+import json
+from pathlib import Path
+
+import click
+
+from vda.cli.options import Command, json_option, scene_argument
+
+
+@click.command(cls=Command)
+@scene_argument
+@json_option
+def report(scene: Path, as_json: bool) -> None:
+    """Write report.html of the merged SCENE: frames and depth, seams, flicker, and how it was made.
+
+    Example: vda report data/film
+    """
+    from vda.report import write_report
+    from vda.scene import Scene
+
+    path = write_report(Scene(scene).require())
+    click.echo(json.dumps({"report": str(path)}) if as_json else str(path))

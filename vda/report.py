@@ -1,0 +1,264 @@
+"""``report.html``: one file, readable anywhere, by which a person can judge a scene's depth.
+
+In: a merged scene. Out: the file, with every picture inside it and nothing from the network. What is no longer on
+disk (raw windows, the video) is left out, and the page says so. This file does not know how depth was made.
+"""
+
+import base64
+import html
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from vda.chunks import Plan
+from vda.depthmap import DepthRecord
+from vda.depthsource import DepthSource, open_depth
+from vda.draw import Rgb, colorize, shown_range
+from vda.errors import SceneError, VdaError
+from vda.files import write_bytes
+from vda.rawwindows import open_raw_window
+from vda.reportfigures import Bar, Line, draw_lines, draw_timeline
+from vda.scene import Scene
+from vda.status import scene_status
+from vda.steadiness import Seam, change, flicker, raw_seam, usual_change
+from vda.video import FrameIndex, VideoInfo, read_frame_list
+from vda.windows import Window
+
+_STRIP_FRAMES = 6
+_STRIP_WIDTH = 320
+_USUAL_FRAMES = 24
+_MOST_SEAMS = 60
+_FLOW_PAIRS = 8
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1c2126; --paper: #ffffff; --faint: #66707a; --line: #d8dde2; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e4e8ec; --paper: #14181c; --faint: #98a2ac; --line: #333a42; }
+}
+body { margin: 0 auto; max-width: 60rem; padding: 1rem; background: var(--paper); color: var(--ink);
+  font: 1rem/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.4rem; overflow-wrap: anywhere; } h2 { font-size: 1.1rem; margin-top: 2rem; }
+p.note { color: var(--faint); }
+img { max-width: 100%; height: auto; display: block; }
+.strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: .5rem; }
+.strip img { width: 100%; } figure { margin: 0; } figcaption { color: var(--faint); font-size: .85rem; }
+table { border-collapse: collapse; width: 100%; } td { border-top: 1px solid var(--line); padding: .25rem .5rem;
+  vertical-align: top; overflow-wrap: anywhere; } td:first-child { color: var(--faint); width: 12rem; }
+@media (max-width: 30rem) { td:first-child { width: 7rem; } }
+"""
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a report is made of: the scene, its plan, its depth, and its video where that can be read."""
+
+    scene: Scene
+    plan: Plan
+    record: DepthRecord
+    depth: DepthSource
+
+    def pictures(self, frames: Sequence[int]) -> dict[int, Rgb]:
+        """The video's frames, by index; none where the video is no longer there."""
+        try:
+            info, index = VideoInfo.from_json(self.scene.read_video()), FrameIndex.load(self.scene.index_path)
+            return {frame.index: frame.rgb for frame in read_frame_list(info, index, sorted(set(frames)))}
+        except (VdaError, OSError):
+            return {}
+
+
+def write_report(scene: Scene) -> Path:
+    """Write ``report.html`` of a merged scene and return its path; ``SceneError`` where it is not merged."""
+    if not scene.depth_record_path.is_file():
+        raise SceneError(f"{scene.root} is not merged yet.", f"Run 'vda merge {scene.root}' first.")
+    record = DepthRecord.read(scene.depth_record_path)
+    work = _Work(scene, scene.plan(), record, open_depth(scene.merged_dir))
+    parts = [_filmstrip(work), _alignment(work), _seams(work), _flicker(work), _timeline(work), _facts(work)]
+    name = html.escape(scene.root.resolve().name)
+    page = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>Depth of {name}</title><style>{_STYLE}</style></head><body><h1>Depth of {name}</h1>"
+        f"{''.join(parts)}</body></html>\n"
+    )
+    write_bytes(scene.report_path, page.encode())
+    return scene.report_path
+
+
+def _filmstrip(work: _Work) -> str:
+    frames = _spread(work.depth.frames, _STRIP_FRAMES)
+    depths = [_reduced(work.depth.read(frame)) for frame in frames]
+    kind = work.record.quantizer.kind
+    shown = shown_range(np.concatenate([depth.ravel() for depth in depths]), kind) or (0.0, 1.0)
+    pictures = work.pictures(frames)
+    cells = []
+    for frame, depth in zip(frames, depths, strict=True):
+        with np.errstate(divide="ignore"):
+            colours = colorize(1 / depth if kind == "depth" else depth, *shown)
+        both = [_reduced(pictures[frame])] if frame in pictures else []
+        images = "".join(_jpeg(picture) for picture in (*both, colours))
+        cells.append(f"<figure>{images}<figcaption>frame {frame}</figcaption></figure>")
+    note = "Bright is near; one range of colours for the whole scene."
+    return _section("Frames and depth", f'<div class="strip">{"".join(cells)}</div>', note)
+
+
+def _alignment(work: _Work) -> str:
+    """Scale and shift over time: of windows, or of chunks."""
+    frames: list[float] = []
+    fits: list[tuple[float, float]] = []
+    for shot in work.record.shots:
+        for chunk in shot.get("chunks", ()):
+            frames.append(chunk["start_frame"])
+            fits.append((float(chunk["scale"]), float(chunk["shift"])))
+        windows = zip(shot.get("scale", ()), shot.get("shift", ()), strict=False)
+        for k, (scale, shift) in enumerate(windows):
+            frames.append(Window(shot["start_frame"], shot["end_frame"], k).kept.start)
+            fits.append((scale, shift))
+    if not frames:
+        return ""
+    scales, shifts = zip(*fits, strict=True)
+    svg = draw_lines([[Line("", frames, scales)], [Line("", frames, shifts)]], ["scale", "shift"], "frame")
+    what = "chunk" if work.plan.chunking == "independent" else "window"
+    note = (
+        f"What each {what}'s raw depth was multiplied by and raised by. A steady drift means that scale wanders."
+    )
+    return _section("Scale and shift", _svg_image(svg, "scale and shift over time"), note)
+
+
+def _seams(work: _Work) -> str:
+    seams = list(seam_scores(work.scene, work.plan, work.depth))
+    if not seams:
+        return _section("Seams", "", "The depth was made in one piece: there are no seams.")
+    lines = [Line("merged", [s.frame for s in seams], [s.after for s in seams])]
+    known = [seam for seam in seams if seam.before is not None]
+    if known:
+        lines.append(Line("raw", [s.frame for s in known], [s.before or 0.0 for s in known]))
+    after = float(np.median([seam.after for seam in seams]))
+    before = f"; raw it was {np.median([s.before or 0.0 for s in known]):.2f}" if known else ""
+    note = (
+        f"The jump where a window or chunk takes over, against the usual change between frames (1: no seam). "
+        f"Median {after:.2f}, largest {max(seam.after for seam in seams):.2f}{before}."
+    )
+    return _section("Seams", _svg_image(draw_lines([lines], ["times usual"], "frame"), "seam scores"), note)
+
+
+def seam_scores(scene: Scene, plan: Plan, depth: DepthSource) -> Iterator[Seam]:
+    """Yield the seams between windows or chunks, at most 60 of them spread over the video."""
+    inner = [frame for frame in depth.frames if frame - 1 in depth]
+    usual = usual_change(depth.read, _spread(inner, _USUAL_FRAMES)) if inner else 0.0
+    boundaries = [
+        (window.kept.start, chunk.sequence.index, window.k)
+        for chunk in plan.chunks
+        for window in chunk.windows()
+        if plan.chunking == "linked" and window.k
+    ]
+    if plan.chunking == "independent":
+        boundaries = [(chunk.keep_start, chunk.index, 0) for chunk in plan.chunks[1:]]
+    for frame, sequence, k in _spread(boundaries, _MOST_SEAMS):
+        after = change(depth.read(frame - 1), depth.read(frame)) if frame - 1 in depth else float("nan")
+        if usual > 0 and np.isfinite(after):
+            yield Seam(frame, after / usual, _raw_seam(scene, sequence, k))
+
+
+def _raw_seam(scene: Scene, sequence: int, k: int) -> float | None:
+    paths = [scene.window_path((sequence, k - 1)), scene.window_path((sequence, k))]
+    if not k or not all(path.is_file() for path in paths):
+        return None
+    return raw_seam(k, *(open_raw_window(path) for path in paths))
+
+
+def _flicker(work: _Work) -> str:
+    frames = _spread([frame for frame in work.depth.frames if frame + 1 in work.depth], _FLOW_PAIRS)
+    pictures = work.pictures([*frames, *(frame + 1 for frame in frames)])
+    read = work.depth.read
+    pairs = (
+        (pictures[frame], pictures[frame + 1], read(frame), read(frame + 1))
+        for frame in frames
+        if frame in pictures and frame + 1 in pictures
+    )
+    values = list(flicker(pairs))
+    if not values:
+        return _section("Flicker", "", "The video cannot be read any more, so flicker was not measured.")
+    note = (
+        f"{100 * float(np.median(values)):.2f} % of the range of depth is the median change along the motion of "
+        f"the picture (optical flow), over {len(values)} pairs of frames; the largest {100 * max(values):.2f} %."
+    )
+    return _section("Flicker", "", note)
+
+
+def _timeline(work: _Work) -> str:
+    """Who computed which chunk, when: from the times at which the windows' files appeared."""
+    state = scene_status(work.scene)
+    bars, times, frames = [], [], 0
+    for chunk, entry in zip(work.plan.chunks, state["chunks"], strict=True):
+        paths = [work.scene.window_path((chunk.sequence.index, window.k)) for window in chunk.windows()]
+        seen = sorted(path.stat().st_mtime for path in paths if path.is_file())
+        if seen:
+            times += [seen[0], seen[-1]]
+            frames += chunk.stop - chunk.start
+            word = f"{entry['attempts']} failed attempts" if entry["attempts"] else ""
+            bars.append((f"chunk {chunk.index}", seen[0], seen[-1], entry["device"] or "unknown device", word))
+    if not bars:
+        return _section("Timeline", "", "The raw windows are no longer there, and with them the times.")
+    begin, end = min(times), max(times)
+    drawn = [Bar(row, (a - begin) / 60, (b - begin) / 60, device, word) for row, a, b, device, word in bars]
+    pace = f"{frames / (end - begin):.2f} frames a second in all." if end - begin > 1 else ""
+    note = f"From the first to the last window of each chunk. {pace}"
+    return _section("Timeline", _svg_image(draw_timeline(drawn), "timeline of the chunks"), note)
+
+
+def _facts(work: _Work) -> str:
+    record, settings = work.record, work.record.settings
+    run = work.scene.run_record()
+    pixels = record.frames * record.width * record.height or 1
+    rows: list[tuple[str, Any]] = [
+        ("video", work.scene.read_video().get("path", "")),
+        ("frames", f"{record.frames} of {record.width} x {record.height}"),
+        ("chunks", f"{len(work.plan.chunks)}, {work.plan.chunking}"),
+        ("kind of depth", f"{record.quantizer.kind.replace('_', ' ')}, {record.quantizer.unit}"),
+        ("value of a code", f"{record.quantizer.offset:.6g} + {record.quantizer.scale:.6g} * code"),
+        ("out of range", f"{record.clipped} pixels ({record.clipped / pixels:.2%})"),
+        ("invalid", f"{record.invalid_pixels} pixels, and {len(record.missing_frames)} whole frames"),
+        ("formats", ", ".join(record.formats)),
+    ]
+    if run is not None:
+        rows += [
+            ("model", f"{run.model} (asked for: {run.asked_model}), licence {run.licence}"),
+            ("weights", f"{run.weights_sha256}, {run.weights_source}"),
+            ("input size", f"{run.input_size}: the network sees {run.net_width} x {run.net_height}"),
+            ("precision", f"{run.precision}: {run.precision_reason}"),
+            ("version", run.version),
+        ]
+    else:
+        rows.append(("made by", f"{record.model}, {settings.get('depth_dir', '')}"))
+    cells = (f"<tr><td>{html.escape(name)}</td><td>{html.escape(str(value))}</td></tr>" for name, value in rows)
+    return _section("What was asked and used", f"<table>{''.join(cells)}</table>", "")
+
+
+def _section(title: str, body: str, note: str) -> str:
+    return f"<section><h2>{title}</h2><p class='note'>{html.escape(note)}</p>{body}</section>"
+
+
+def _spread(items: Sequence[Any], count: int) -> list[Any]:
+    """At most ``count`` of ``items``, evenly, the first and the last with them."""
+    if len(items) <= count:
+        return list(items)
+    return [items[place] for place in np.linspace(0, len(items) - 1, count).round().astype(int)]
+
+
+def _reduced(image: np.ndarray) -> np.ndarray:
+    step = -(-image.shape[1] // _STRIP_WIDTH)
+    return image[::step, ::step]
+
+
+def _jpeg(picture: Rgb) -> str:
+    _, data = cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 80])
+    return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}">'
+
+
+def _svg_image(svg: str, alt: str) -> str:
+    # As an image, names inside one drawing cannot be taken for those of another.
+    return f'<img alt="{alt}" src="data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}">'
