@@ -1,4 +1,4 @@
-"""Small videos and a small network for tests of whole runs: weights are random, what counts is that bytes agree."""
+"""Small videos and a small network for tests of whole runs: weights are random, but bytes must agree."""
 
 import hashlib
 import os
@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from clips import make_clip
 from safetensors.torch import save_file
 
-from clips import make_clip
 from vda.network.model import build_model
 
 INPUT_SIZE = 32

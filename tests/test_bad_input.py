@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from clips import make_clip, make_sound
 from depth_runs import make_video, make_weights, run_options, vda
 

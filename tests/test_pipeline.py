@@ -6,7 +6,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-
 from depth_runs import check, depth_digest, make_video, make_weights, run_options, vda
 
 FRAMES = 75

@@ -16,7 +16,8 @@ class Progress:
         self._quiet = quiet
         self._terminal = sys.stderr.isatty()
         self._bar: tqdm[None] | None = None
-        self._stage, self._total, self._start = "", None, 0
+        self._stage, self._start = "", 0
+        self._total: int | None = None
         self._began = self._printed = 0.0
 
     def begin(self, stage: str, total: int | None, done: int = 0) -> None:
