@@ -175,3 +175,14 @@ def test_the_command_writes_a_clip_and_says_what_it_is(tmp_path: Path) -> None:
 def test_impossible_clips_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="no clip"):
         ClipSpec(**({"seed": 0, "frames": 1} | change))
+
+
+def test_a_device_that_is_not_there_and_a_place_that_is_a_file_are_told_in_a_sentence(tmp_path: Path) -> None:
+    small = ["--frames", "1", "--size", "32x18", "-q"]
+    result = CliRunner().invoke(synth, [str(tmp_path / "c"), *small, "--device", "cuda:99"])
+    assert result.exit_code == 1
+    assert "cuda:99" in result.stderr
+    (tmp_path / "file").write_text("")
+    result = CliRunner().invoke(synth, [str(tmp_path / "file"), *small])
+    assert result.exit_code == 1
+    assert str(tmp_path / "file") in result.stderr

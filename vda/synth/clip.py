@@ -25,7 +25,7 @@ from vda.camera import Intrinsics
 from vda.depthfiles import write_png16
 from vda.depthmap import DepthRecord, Quantizer
 from vda.errors import UsageError
-from vda.files import write_bytes, write_json
+from vda.files import storage_errors, write_bytes, write_json
 from vda.synth.render import RenderedFrame, render_frames
 from vda.synth.scenes import Scene, sample_scene
 from vda.synth.things import Array
@@ -113,7 +113,9 @@ def write_clip(
     """
     if (out / "truth.json").exists() and not overwrite:
         raise UsageError(f"{out} holds a synthetic clip already.", "Give another folder, or --overwrite.")
-    (out / "truth.json").unlink(missing_ok=True)
+    with storage_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "truth.json").unlink(missing_ok=True)
     scene = spec.scene()
     intrinsics = scene.intrinsics(spec.width, spec.height)
     codes = CODES_PER_METRE_OUTDOORS if scene.outdoors else CODES_PER_METRE_INDOORS

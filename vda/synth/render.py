@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vda.errors import DeviceError
 from vda.synth.raster import Hits, Parts, Placed, View, trace
 from vda.synth.scenes import Scene
 from vda.synth.shading import Shader
@@ -48,12 +49,22 @@ def render_frames(
     """Yield the frames in the order asked for.
 
     Depth, poses and thing numbers are the same bytes for any order and batch size on one kind of device.
-    ``samples`` squared rays a pixel make the colours smoother; the truth is that of the pixel's centre.
+    ``samples`` squared rays a pixel make the colours smoother; the truth is that of the pixel's centre. Raises
+    ``DeviceError`` for a device that is not there.
     """
-    session = _Session(scene, width, height, fps, torch.device(device), samples)
+    session = _Session(scene, width, height, fps, _usable(device), samples)
     pending = iter(frame_indices)
     while indices := list(islice(pending, batch)):
         yield from session.render(indices)
+
+
+def _usable(device: str | torch.device) -> torch.device:
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        raise DeviceError(
+            f"PyTorch cannot use the device {device}.", "Choose another, for example cpu."
+        ) from error
 
 
 class _Session:
