@@ -43,7 +43,7 @@ class Preset:
 
 
 RELATIVE = (
-    Preset("mini", "conv", 64, (48, 64, 128, 192), APACHE, patch=16, input_size=224),
+    Preset("mini", "conv", 64, (48, 64, 128, 192), APACHE, patch=16, input_size=112),
     Preset("vits", "vits", 64, (48, 96, 192, 384), APACHE),
     Preset("vitb", "vitb", 128, (96, 192, 384, 768), NON_COMMERCIAL),
     Preset("vitl", "vitl", 256, (256, 512, 1024, 1024), NON_COMMERCIAL),

@@ -91,7 +91,7 @@ def _clips(options: argparse.Namespace) -> list[cache.Clip]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m vda.training", description=__doc__)
-    parser.add_argument("command", choices=list(COMMANDS))
+    parser.add_argument("command", nargs="?", default="train", choices=list(COMMANDS))
     parser.add_argument("--cache", type=Path, default=cache.default_cache(), help="clips and checkpoints go here")
     parser.add_argument("--run", type=Path, help="folder of checkpoint, log and curves; default: CACHE/run")
     parser.add_argument("--seed", type=int, default=0)
@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--before", type=int, default=300, help="clips rendered before training begins")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="rendering processes")
     parser.add_argument("--size", type=int, nargs=2, default=(160, 288), metavar=("H", "W"), help="of the clips")
-    parser.add_argument("--short", type=int, default=8, help="frames of most clips")
+    parser.add_argument("--short", type=int, default=5, help="frames of most clips")
     parser.add_argument("--long", type=int, default=48, help="frames of every twelfth clip")
     parser.add_argument("--weights", type=Path, help="weights to judge; default: those in the package")
     parser.add_argument("--rgbd", type=Path, help="judge on this folder of real frames with measured depth")
