@@ -12,7 +12,7 @@ import torch
 from seeded import seeded_model, slow_frame
 from torch.nn.functional import interpolate
 
-from vda.align import ScaleShift
+from vda.align import ScaleShift, fit_scale_shift
 from vda.engine import Engine, Picture
 from vda.joining import SequenceDepth, resize_depth
 from vda.network.model import VideoDepthModel
@@ -116,6 +116,30 @@ def test_values_below_zero_are_clipped_before_blending(tmp_path: Path) -> None:
     for slot, weight in ((2, 0.0), (3, 1 / 7), (9, 1.0)):
         expected = (1 - weight) * ramp + weight * clipped
         assert np.abs(sequence.frame(22 + slot) - expected).max() < 1e-3
+
+
+def test_joint_alignment_finds_every_windows_scale_and_shift(tmp_path: Path) -> None:
+    """Five windows that see one scene, each with a scale and shift of its own: joined, nothing of them is left."""
+    random = np.random.default_rng(6)
+    y, x = np.mgrid[:32, :48].astype(np.float32)
+
+    def scenery(index: int) -> np.ndarray:
+        return 2 + 0.1 * y + 0.03 * x + np.sin((x + index) / 6)
+
+    windows = list(sequence_windows(0, 110))
+    for window in windows:
+        scale, shift = random.uniform(0.5, 2), random.uniform(0, 1)
+        depth = np.stack([scale * scenery(index) + shift for index in window.frame_indices]).astype(np.float32)
+        write_raw_window(tmp_path / f"{window.k}.npz", depth)
+    sequence = SequenceDepth.fitted(
+        0, 110, 48, 32, lambda k: open_raw_window(tmp_path / f"{k}.npz"), metric=False, align="joint"
+    )
+    assert len(sequence.fits) == len(windows) == 5
+    depth = np.stack([sequence.frame(index) for index in range(110)])
+    truth = np.stack([scenery(index) for index in range(110)]).astype(np.float32)
+    assert np.abs(fit_scale_shift(depth, truth).apply(depth) - truth).max() < 1e-3
+    # The whole keeps its size: the mean of the logarithms of the scales is 0.
+    assert np.mean(np.log([fit.scale for fit in sequence.fits])) == pytest.approx(0, abs=1e-6)
 
 
 def test_resizing_keeps_corners_in_place_as_the_network_does() -> None:
