@@ -12,6 +12,7 @@ from typing import Protocol
 
 from vda.choice import Choice, choose_devices
 from vda.chunks import Chunking, Plan
+from vda.depthmap import DepthRecord
 from vda.devices import Device, Inventory
 from vda.errors import SceneError, UsageError
 from vda.launch import Launcher
@@ -242,11 +243,24 @@ def depth(
         )
         for video, root in zip(videos, roots, strict=True)
     ]
-    run(scenes, replace(settings, restart=False), reporter)
+    # Where the windows were discarded once merged, nothing is computed again for a result that is there.
+    todo = [scene for scene in scenes if scene.finished_windows() or not _is_merged(scene, settings)]
+    if todo:
+        run(todo, replace(settings, restart=False), reporter)
     return [
         merge_scene(scene, merging, discard_windows=discard_windows, with_report=True, reporter=reporter)
         for scene in scenes
     ]
+
+
+def _is_merged(scene: Scene, settings: RunSettings) -> bool:
+    """Whether the scene's depth is there, made with the model and the size that are asked for now."""
+    if not scene.depth_record_path.is_file():
+        return False
+    used = DepthRecord.read(scene.depth_record_path).settings
+    return settings.model in ("auto", used.get("asked_model"), used.get("model")) and (
+        settings.input_size in (None, used.get("input_size"))
+    )
 
 
 def merge_scene(
