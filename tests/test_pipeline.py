@@ -107,6 +107,30 @@ def test_a_range_of_frames_keeps_the_videos_indices(video: Path, weights: Path, 
     assert list(depth_digest(scene)) == [f"depth_{index:06d}.png" for index in range(30, 60)]
 
 
+def test_depth_whose_windows_were_discarded_is_not_computed_again(
+    video: Path, weights: Path, tmp_path: Path
+) -> None:
+    scene = tmp_path / "scene"
+    options = [
+        *run_options(weights),
+        "--devices",
+        "cpu",
+        "--on",
+        "inline",
+        "--frames",
+        "0:25",
+        "--discard-windows",
+    ]
+    check(vda("depth", video, "--scene", scene, *options))
+    again = check(vda("depth", video, "--scene", scene, *options))
+    assert "already" in again.stderr
+    assert len(list((scene / "vda_logs").glob("chunk_*.log"))) == 1
+    assert (scene / "vda_logs" / "chunk_00.log").read_text().count("begun") == 1
+    refused = vda("depth", video, "--scene", scene, *options, "--input-size", 48)
+    assert refused.returncode == 2
+    assert "--restart" in refused.stderr
+
+
 def test_finished_depth_is_not_made_again_nor_overwritten(whole: Path, video: Path, weights: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (whole / "vda_merged_depth").iterdir()}
     again = check(vda("depth", video, "--scene", whole, *run_options(weights), "--devices", "cpu"))
