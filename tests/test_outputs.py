@@ -1,6 +1,8 @@
 """Every format that merged depth is written in: read back here and by other readers, and by half a step right."""
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -201,6 +203,35 @@ def test_an_interrupted_merge_goes_on_and_gives_the_same_bytes(merged: Path, vid
         journal.write_bytes(journal.read_bytes()[:-4])
     merge(scene, settings)
     assert contents(scene.merged_dir) == contents(merged)
+
+
+def test_a_merge_killed_at_any_moment_gives_the_same_bytes(merged: Path, video: Path, tmp_path: Path) -> None:
+    scene = make_scene(tmp_path / "scene", video)
+    settings = MergeSettings(formats=("png16", "png8", "npz", "mkv"), keep_finished=True)
+    random = np.random.default_rng(3)
+    killed = sum(merged_by_a_child(scene, settings, float(random.uniform(0.001, 0.3))) for _ in range(20))
+    merge(scene, settings)
+    assert killed > 0
+    found, whole = contents(scene.merged_dir), contents(merged)
+    same = [name for name in found if name not in ("depth.json",) and not Path(name).name.startswith(".tmp-")]
+    assert len(same) == 2 * FRAMES + 3
+    assert all(found[name] == whole[name] for name in same)
+
+
+def merged_by_a_child(scene: Scene, settings: MergeSettings, seconds: float) -> bool:
+    """Merge in a process that an alarm ends without a chance to clear up; return whether it was ended so."""
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        try:
+            merge(scene, settings)
+            os._exit(0)
+        finally:
+            os._exit(1)  # never back into the test, whatever went wrong
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) or os.waitstatus_to_exitcode(status) == 0
+    return os.WIFSIGNALED(status)
 
 
 def test_frames_that_are_there_are_not_made_again(
