@@ -156,6 +156,17 @@ def test_every_record_without_a_position_has_its_reason(tmp_path: Path) -> None:
     assert out["tracks"][8]["vda_position_3d"]["x"] < out["tracks"][0]["vda_position_3d"]["x"]
 
 
+def test_where_the_lens_model_ends_there_is_no_ray(tmp_path: Path) -> None:
+    camera = Intrinsics(320, 240, 60.0, 60.0, 159.5, 119.5, "fisheye", (0.0, 0.0, 0.0, 0.0))
+    depth = write_depth(tmp_path / "depth", [np.full((240, 320), 5.0, np.float32)])
+    choice = CameraChoice(file=camera_file(tmp_path / "camera.json", camera))
+    # 60 pixels a radian: 100 pixels from the middle are beyond 90 degrees.
+    records = [{"frame": 0, "contact_2d": [259.5, 119.5]}, {"frame": 0, "contact_2d": [189.5, 119.5]}]
+    report, out = run(tmp_path, {"tracks": records}, depth, camera=choice)
+    assert report.skipped == {"outside what the lens model covers": 1}
+    assert out["tracks"][1]["vda_position_3d"]["x"] == pytest.approx(5 * np.tan(0.5), rel=1e-4)
+
+
 def test_a_damaged_depth_image_costs_its_own_records_only(tmp_path: Path) -> None:
     depth = write_depth(tmp_path / "depth", [np.full((240, 320), 5.0, np.float32)] * 3)
     (depth / "depth_000001.png").write_bytes(b"not a picture")

@@ -11,6 +11,7 @@ import pytest
 
 from vda.errors import InputError
 from vda.tracks import Asked, Enriched, Skip, Tracks, read_tracks, recognise, write_table, write_tracks
+from vda.tracks.jsonstream import stream
 
 CLASSIC = {
     "metadata": {"video": "a.mp4", "fps": 25},
@@ -434,6 +435,13 @@ def test_the_table_has_a_row_a_record_whatever_the_format(
     assert float(rows[2]["vda_depth"]) == 3.0
     assert rows[1]["vda_depth"] in ("", None)
     assert rows[1]["vda_reason"] == "not detected"
+
+
+def test_numbers_are_whole_wherever_the_reader_pauses(save: Callable[[str, Any], Path]) -> None:
+    numbers = [i * 7919 for i in range(200_000)]
+    path = save("n.json", {"tracks": numbers})
+    assert path.stat().st_size > 1 << 20
+    assert [event.value for event in stream(path, ("tracks",)) if event.kind == "item"] == numbers
 
 
 def test_a_large_file_streams(save: Callable[[str, Any], Path], tmp_path: Path) -> None:

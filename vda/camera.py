@@ -6,6 +6,7 @@ Convention
     axis, in the unit of the depth. Depth is z, not the length of the ray. Images are upright, as a player shows
     the video. OpenCV, ROS and Open3D count pixels the same way. COLMAP, nerfstudio and instant-ngp put (0, 0) at
     the *corner* of the top-left pixel: their principal point is half a pixel larger than the one kept here.
+    A depth image is looked up at the pixel whose centre is nearest: between two surfaces there is no third.
 
 In go focal lengths, points and depths; out come arrays. This file does not know which files cameras are kept in
 (``camerafiles``), nor what depth images are.
