@@ -20,6 +20,13 @@ from vda.split import split
 from vda.steadiness import flicker, usual_change
 
 FRAMES, WIDTH, HEIGHT = 36, 64, 48
+LOG = """\
+2026-01-02 10:00:00 GPU-1 pid 11: chunk 1: 2 windows to compute, micro-batches of 1
+2026-01-02 10:00:05 GPU-1 pid 11: chunk 1: window 1/0 begun
+2026-01-02 10:00:10 GPU-1 pid 11: chunk 1: window 1/0 computed, frames 18:30
+2026-01-02 10:01:00 GPU-2 pid 12: chunk 1: 1 windows to compute, micro-batches of 1
+2026-01-02 10:02:00 GPU-2 pid 12: chunk 1: window 1/1 computed, frames 30:36
+"""
 
 
 def make_scene(root: Path, *, jump: float = 0.0) -> Scene:
@@ -34,6 +41,8 @@ def make_scene(root: Path, *, jump: float = 0.0) -> Scene:
         frames = np.arange(chunk.start, chunk.stop)[:, None, None]
         stack = 2 + 0.1 * y + 0.02 * x + 0.05 * frames + jump * chunk.index
         np.save(scene.depths_dir / f"chunk_{chunk.index:02d}_depths.npy", stack.astype(np.float32))
+    scene.logs_dir.mkdir()
+    scene.chunk_log_path(1).write_text(LOG)
     merge(scene, MergeSettings())
     return scene
 
@@ -90,7 +99,8 @@ def test_the_page_is_one_file_that_asks_for_nothing(scene: Scene) -> None:
         assert f"<h2>{title}</h2>" in page
     assert "largest 10.0" in page
     drawings = [base64.b64decode(part) for part in re.findall(r"svg\+xml;base64,([^\"]*)", page)]
-    assert len(drawings) == 2 and all(b"<svg" in drawing for drawing in drawings)
+    assert "0.15 frames a second" in page  # 18 frames in 120 s
+    assert len(drawings) == 3 and all(b"<svg" in drawing for drawing in drawings)
     assert not any(a == b for a, b in pairwise(drawings))
 
 

@@ -6,8 +6,10 @@ disk (raw windows, the video) is left out, and the page says so. This file does 
 
 import base64
 import html
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,6 @@ from vda.files import write_bytes
 from vda.rawwindows import open_raw_window
 from vda.reportfigures import Bar, Line, draw_lines, draw_timeline
 from vda.scene import Scene
-from vda.status import scene_status
 from vda.steadiness import Seam, change, flicker, raw_seam, usual_change
 from vda.video import FrameIndex, VideoInfo, read_frame_list
 from vda.windows import Window
@@ -33,6 +34,11 @@ _STRIP_WIDTH = 320
 _USUAL_FRAMES = 24
 _MOST_SEAMS = 60
 _FLOW_PAIRS = 8
+_LOG_LINE = re.compile(
+    r"^(?P<time>[\d-]+ [\d:]+) (?P<device>\S+) pid (?P<pid>\d+): chunk \d+: "
+    r"(?:\d+ windows to compute|window \S+ computed, frames (?P<start>\d+):(?P<stop>\d+))",
+    re.MULTILINE,
+)
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2126; --paper: #ffffff; --faint: #66707a; --line: #d8dde2; }
@@ -190,24 +196,33 @@ def _flicker(work: _Work) -> str:
 
 
 def _timeline(work: _Work) -> str:
-    """Who computed which chunk, when: from the times at which the windows' files appeared."""
-    state = scene_status(work.scene)
-    bars, times, frames = [], [], 0
-    for chunk, entry in zip(work.plan.chunks, state["chunks"], strict=True):
-        paths = [work.scene.window_path((chunk.sequence.index, window.k)) for window in chunk.windows()]
-        seen = sorted(path.stat().st_mtime for path in paths if path.is_file())
-        if seen:
-            times += [seen[0], seen[-1]]
-            frames += chunk.stop - chunk.start
-            word = f"{entry['attempts']} failed attempts" if entry["attempts"] else ""
-            bars.append((f"chunk {chunk.index}", seen[0], seen[-1], entry["device"] or "unknown device", word))
+    """Who computed which chunk, when: from the chunks' logs, a bar for each time that a worker took a chunk up."""
+    bars, frames = [], 0
+    for chunk in work.plan.chunks:
+        path = work.scene.chunk_log_path(chunk.index)
+        spans, computed = _spans(path.read_text(errors="replace") if path.is_file() else "")
+        frames += computed
+        for turn, (device, start, stop) in enumerate(spans, start=1):
+            bars.append((f"chunk {chunk.index}", start, stop, device, f"turn {turn}" if len(spans) > 1 else ""))
     if not bars:
-        return _section("Timeline", "", "The raw windows are no longer there, and with them the times.")
-    begin, end = min(times), max(times)
+        return _section("Timeline", "", "There are no logs of how this depth was computed.")
+    begin, end = min(bar[1] for bar in bars), max(bar[2] for bar in bars)
     drawn = [Bar(row, (a - begin) / 60, (b - begin) / 60, device, word) for row, a, b, device, word in bars]
-    pace = f"{frames / (end - begin):.2f} frames a second in all." if end - begin > 1 else ""
-    note = f"From the first to the last window of each chunk. {pace}"
+    pace = f" {frames / (end - begin):.2f} frames a second, pauses included." if end > begin else ""
+    note = f"Each time a worker took a chunk up, until its last finished window.{pace}"
     return _section("Timeline", _svg_image(draw_timeline(drawn), "timeline of the chunks"), note)
+
+
+def _spans(log: str) -> tuple[list[tuple[str, float, float]], int]:
+    """Return device, begin and end (seconds) of each turn in a chunk's log, and the frames that were computed."""
+    spans: dict[tuple[str, str], tuple[float, float]] = {}
+    frames = 0
+    for line in _LOG_LINE.finditer(log):
+        moment = datetime.fromisoformat(line["time"]).timestamp()
+        worker = line["device"], line["pid"]
+        spans[worker] = (spans.get(worker, (moment, moment))[0], moment)
+        frames += int(line["stop"]) - int(line["start"]) if line["stop"] else 0
+    return [(device, *span) for (device, _), span in spans.items()], frames
 
 
 def _facts(work: _Work) -> str:
