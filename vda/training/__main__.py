@@ -64,7 +64,7 @@ def ship(options: argparse.Namespace) -> None:
 
 
 def draw(options: argparse.Namespace) -> None:
-    draw_curves(options.run / LOG_NAME, options.run / "judged.csv", options.run / "curve.png")
+    draw_curves(options.run / LOG_NAME, options.run / "curve.png")
 
 
 def judge_weights(options: argparse.Namespace) -> None:

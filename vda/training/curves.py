@@ -15,38 +15,28 @@ from vda.files import atomic_path
 SMOOTHED_OVER = 50
 
 
-def draw_curves(log: Path, judged: Path, picture: Path) -> None:
-    """Draw the training loss by phase and, where the file ``judged`` exists, AbsRel and delta1 beside it."""
+def draw_curves(log: Path, picture: Path) -> None:
+    """Draw the training loss by phase, smoothed: the phases' losses are not on one scale."""
     with log.open() as handle:
         # A run that was killed repeats the steps since its checkpoint: the last of each counts.
         rows = list({row["step"]: row for row in csv.DictReader(handle)}.values())
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3), dpi=90)
+    figure, axes = plt.subplots(figsize=(6, 3), dpi=90)
+    names = list(dict.fromkeys(row["phase"] for row in rows))
     for name, group in groupby(rows, key=lambda row: row["phase"]):
-        _draw_phase(left, name, list(group))
-    left.set(xlabel="step", ylabel="loss", title="training loss (smoothed)")
-    left.legend(fontsize=8)
-    _draw_judged(right, judged)
+        _draw_phase(axes, name, names.index(name), list(group))
+    axes.set(xlabel="step", ylabel="loss", title="training loss (smoothed)")
+    # A run that was lengthened goes back to an earlier phase: one entry for all its pieces.
+    named = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    axes.legend(named.values(), named.keys(), fontsize=8)
     figure.tight_layout()
     with atomic_path(picture) as temporary:
         figure.savefig(temporary, format="png")
     plt.close(figure)
 
 
-def _draw_phase(axes: plt.Axes, name: str, rows: list[dict[str, str]]) -> None:
+def _draw_phase(axes: plt.Axes, name: str, colour: int, rows: list[dict[str, str]]) -> None:
     steps = np.array([int(row["step"]) for row in rows])
     losses = np.array([float(row["loss"]) for row in rows])
     span = min(SMOOTHED_OVER, len(losses))
     smooth = np.convolve(losses, np.ones(span) / span, mode="valid")
-    axes.plot(steps[span - 1 :], smooth, label=name)
-
-
-def _draw_judged(axes: plt.Axes, judged: Path) -> None:
-    axes.set(xlabel="step", title="validation stills")
-    if not judged.exists():
-        return
-    with judged.open() as handle:
-        rows = list(csv.DictReader(handle))
-    steps = [int(row["step"]) for row in rows]
-    for key in ("absrel", "delta1"):
-        axes.plot(steps, [float(row[key]) for row in rows], label=key)
-    axes.legend(fontsize=8)
+    axes.plot(steps[span - 1 :], smooth, label=name, color=f"C{colour}")
