@@ -109,12 +109,15 @@ def test_stacks_by_other_programs_are_read_in_any_order(
         assert (source.read(frame) == FRAMES[frame]).all()
 
 
-def test_a_stack_is_mapped_and_not_loaded(tmp_path: Path) -> None:
+def test_a_stack_is_neither_loaded_nor_held_in_memory(tmp_path: Path) -> None:
     write_npz(tmp_path / "depths.npz")
     np.save(tmp_path / "depths.npy", FRAMES)
     for path in (tmp_path / "depths.npz", tmp_path / "depths.npy"):
         frame = open_stack(path).frame(1)
-        assert isinstance(frame.base, np.memmap) or isinstance(frame, np.memmap)
+        assert (frame == FRAMES[1]).all()
+        # The frame alone: no view of the whole stack, loaded or mapped.
+        assert frame.base is None or frame.base.size == frame.size
+        assert not isinstance(frame.base, np.memmap)
 
 
 def test_a_stack_in_columns_is_read(tmp_path: Path) -> None:

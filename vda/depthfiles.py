@@ -169,8 +169,8 @@ class Stack:
 def open_stack(path: Path) -> Stack:
     """Open a ``.npy``, or the depth in a ``.npz`` (key ``depths``, ``depth``, ``depth_map`` or ``arr_0``).
 
-    A single frame ``[height, width]`` is a stack of one. What is not compressed is mapped; compressed frames are
-    cheap in order, and going back starts over.
+    A single frame ``[height, width]`` is a stack of one. Frames that are not compressed come in any order;
+    compressed ones are cheap in order, and going back starts over.
     Raises ``InputError`` where the file is damaged or holds no such array; pickled objects are never read.
     """
     try:
@@ -183,7 +183,19 @@ def open_stack(path: Path) -> Stack:
 
 def _mapped_stack(path: Path, array: np.ndarray) -> Stack:
     shape = _stack_shape(path, array.shape)
-    return Stack(shape, array.reshape(shape).__getitem__)
+    if not (isinstance(array, np.memmap) and array.flags.c_contiguous):
+        return Stack(shape, array.reshape(shape).__getitem__)
+    dtype, offset, pixels = array.dtype, array.offset, shape[1] * shape[2]
+
+    def frame(place: int) -> np.ndarray:
+        # Read, not mapped: pages of a mapped file count as this process's memory, and a video has many.
+        try:
+            start = offset + place * pixels * dtype.itemsize
+            return np.fromfile(path, dtype, pixels, offset=start).reshape(shape[1:])
+        except _BROKEN as error:
+            raise InputError(f"Frame {place} of {path} could not be read: {error}.", "Make it again.") from error
+
+    return Stack(shape, frame)
 
 
 def _stack_shape(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
