@@ -203,7 +203,7 @@ def test_judging_puts_every_predictor_in_the_table(tmp_path: Path) -> None:
     rows = table([sample], truth | constant)
     assert rows["truth"][0].delta1 == 1.0
     assert rows["truth"][0].abs_rel < 1e-3 < rows["constant"][0].abs_rel
-    assert "| truth | 0.000 | 1.000 |" in as_markdown(rows)
+    assert "| truth | 0.000" in as_markdown(rows)
 
 
 def test_the_shipped_weights_are_trained(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def as_markdown(rows: dict[str, list[Figures]]) -> str:
         absrel, delta1 = (np.mean([getattr(f, key) for f in figures]) for key in ("abs_rel", "delta1"))
         temporal = [f.tae for f in figures if f.tae is not None]
         tae = f"{np.mean(temporal):.3f}" if temporal else "-"
-        lines.append(f"| {name} | {absrel:.3f} | {delta1:.3f} | {tae} |")
+        lines.append(f"| {name} | {absrel:.4f} | {delta1:.3f} | {tae} |")
     return "\n".join(lines)
 
 
