@@ -65,7 +65,7 @@ class Resolver:
         asked = replace(
             self.settings,
             model=begun.model if self.settings.model in ("auto", begun.asked_model) else self.settings.model,
-            input_size=self.settings.input_size or begun.input_size,
+            input_size=begun.input_size if self.settings.input_size is None else self.settings.input_size,
             weights=self.settings.weights or _same_weights(begun, self.settings.model),
         )
         precision = begun.precision if asked.precision == "auto" else asked.precision
@@ -81,7 +81,7 @@ class Resolver:
 
         choice = self._choose(settings, is_new=scene.run_record() is None)
         preset = PRESETS[choice.model]
-        size = settings.input_size or preset.input_size
+        size = preset.input_size if settings.input_size is None else settings.input_size
         if size < 1:
             raise UsageError(f"An input size of {size} is not possible.", f"Give at least {preset.patch}.")
         video = scene.read_video()
