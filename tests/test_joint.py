@@ -49,7 +49,7 @@ class Distorted:
             sampler.add(self.seen(first, depth, noise, holes), self.seen(first + 1, other, noise, holes))
         return sampler.sample()
 
-    def hold(self, solved: list[ScaleShift], within: float) -> None:
+    def assert_one_map(self, solved: list[ScaleShift], within: float) -> None:
         """All pieces, aligned, are one and the same map of the scene: to ``within`` of its scale."""
         scales = np.array([fit.scale for fit in solved]) * self.scales
         shifts = np.array([fit.scale for fit in solved]) * self.shifts + [fit.shift for fit in solved]
@@ -62,7 +62,7 @@ class Distorted:
 def test_clean_depth_is_recovered_exactly(pieces: int, kind: Kind) -> None:
     distorted = Distorted(pieces, kind, seed=pieces)
     samples = [distorted.sample(first, frames=1) for first in range(pieces - 1)]
-    distorted.hold(solve_joint(samples, pieces, kind=kind), within=1e-5)
+    distorted.assert_one_map(solve_joint(samples, pieces, kind=kind), within=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["inverse_depth", "depth"])
@@ -73,7 +73,7 @@ def test_noise_holes_and_an_intruder_move_it_by_less_than_two_percent(pieces: in
         distorted.sample(first, frames=2, noise=0.02, holes=0.2, intruder=first == pieces // 2)
         for first in range(pieces - 1)
     ]
-    distorted.hold(solve_joint(samples, pieces, kind=kind), within=0.02)
+    distorted.assert_one_map(solve_joint(samples, pieces, kind=kind), within=0.02)
 
 
 def test_a_long_noisy_chain_does_not_fade() -> None:
@@ -96,7 +96,7 @@ def test_links_across_the_chain_are_used() -> None:
         sampler = OverlapSampler(0, piece, 1, kind="inverse_depth")
         sampler.add(distorted.seen(0, depth, 0.02, 0), distorted.seen(piece, depth, 0.02, 0))
         samples.append(sampler.sample())
-    distorted.hold(solve_joint(samples, 12, kind="inverse_depth"), within=0.02)
+    distorted.assert_one_map(solve_joint(samples, 12, kind="inverse_depth"), within=0.02)
 
 
 @settings(deadline=None, max_examples=20)
