@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-FLOOR = 0.3
+FLOOR = 0.15
 SKY_IMPORTANCE = 1.0
 STATIC_CHANGE = 0.05
 GRADIENT_SCALES = 4

@@ -30,9 +30,9 @@ WINDOW = ((80, 144), (80, 128), (96, 128), (112, 112))
 # Still frames teach layout cheaply; then frames as large as at inference; then whole windows. There one clip
 # fills a batch, and alike frames would spoil what the encoder knows: it is frozen, which also halves the time.
 PHASES = (
-    Phase("frames", 0.74, 16, 1, SMALL, LossWeights()),
+    Phase("frames", 0.82, 16, 1, SMALL, LossWeights()),
     Phase("large frames", 0.12, 10, 1, LARGE, LossWeights()),
-    Phase("windows", 0.14, 1, 32, WINDOW, LossWeights(temporal=2.0), frozen_encoder=True),
+    Phase("windows", 0.06, 1, 32, WINDOW, LossWeights(temporal=2.0), frozen_encoder=True),
 )
 
 
