@@ -92,7 +92,7 @@ def _without_table(folder: Path) -> Path:
         (_empty, "empty"),
         (lambda folder: clips.make_sound(folder / "sound.mp4"), "no video stream"),
         (_without_table, "cannot be opened"),
-        (_encrypted, "not one frame"),
+        (_encrypted, "is encrypted"),
         (_first_segment, "not one frame"),
     ],
 )

@@ -95,6 +95,11 @@ class Source:
     ) -> None:
         self._container.close()
 
+    def _require_plain(self, packet: Packet) -> None:
+        """Refuse an encrypted packet: most do not decode, and now and then one does, to noise."""
+        if packet.has_sidedata("encryption_info"):
+            raise VideoError(f"{self.path} is encrypted.", "Decrypt it first, with its key.")
+
     @property
     def damaged(self) -> bool:
         return self.refused_packets + self.corrupt_frames + self.read_errors + self.missing_pictures > 0
@@ -131,7 +136,7 @@ class Source:
         return True
 
     def packets(self) -> Iterator[Packet]:
-        """Yield the stream's packets that hold data."""
+        """Yield the stream's packets that hold data; raise ``VideoError`` if they are encrypted."""
         errors_in_a_row = 0
         while errors_in_a_row < _MAX_CONSECUTIVE_READ_ERRORS:
             try:
@@ -139,6 +144,7 @@ class Source:
                     errors_in_a_row = 0
                     # Empty packets stand for repeated pictures in some formats; to the decoder they mean the end.
                     if packet.size:
+                        self._require_plain(packet)
                         self.packets_seen += 1
                         # Packets that an edit list cuts away are needed for decoding but never shown.
                         self.packets_shown += not packet.is_discard
