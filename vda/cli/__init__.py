@@ -11,6 +11,7 @@ from vda.cli.depth import depth
 from vda.cli.enrich import enrich
 from vda.cli.evaluate import evaluate
 from vda.cli.export import export
+from vda.cli.fvc import fvc
 from vda.cli.merge import merge
 from vda.cli.monitor import monitor
 from vda.cli.options import Group
@@ -34,7 +35,8 @@ def main() -> None:
 
 
 COMMANDS = (
-    depth, split, run, merge, status, monitor, stop, redo, clean, enrich, export, evaluate, report, synth, weights,
+    depth, split, run, merge, status, monitor, stop, redo, clean, enrich, export, evaluate, report, synth, fvc,
+    weights,
 )  # fmt: skip
 for command in COMMANDS:
     main.add_command(command)
