@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from clips import make_clip
+from depth_runs import check, make_video, make_weights, run_options, vda
 
 from vda.depthsource import open_depth
 from vda.merge import MergeSettings, merge
@@ -102,6 +103,21 @@ def test_the_page_is_one_file_that_asks_for_nothing(scene: Scene) -> None:
     assert "0.15 frames a second" in page  # 18 frames in 120 s
     assert len(drawings) == 3 and all(b"<svg" in drawing for drawing in drawings)
     assert not any(a == b for a, b in pairwise(drawings))
+
+
+def test_a_joint_alignment_is_compared_with_the_default(tmp_path: Path) -> None:
+    folder, weights = tmp_path / "scene", make_weights(tmp_path / "mini.safetensors")
+    check(vda("split", make_video(tmp_path / "a.mp4", 70), "--scene", folder, "--devices", "cpu", "-q"))
+    check(vda("run", folder, *run_options(weights), "--devices", "cpu", "-q"))
+    scores = {}
+    for align in ("sequential", "joint"):
+        check(vda("merge", folder, "--align", align, "--overwrite", "-q"))
+        page = write_report(Scene(folder)).read_text()
+        scores[align] = dict(re.findall(r"(\w+): median ([\d.]+)", page.lower()))
+    assert set(scores["sequential"]) == {"merged", "raw"}
+    assert set(scores["joint"]) == {"joint", "sequential", "raw"}
+    # Merging the other way gave that figure from the images, which have 16 bits.
+    assert float(scores["joint"]["sequential"]) == pytest.approx(float(scores["sequential"]["merged"]), abs=0.02)
 
 
 def test_the_page_is_the_same_when_made_again(scene: Scene) -> None:

@@ -25,7 +25,8 @@ from vda.files import write_bytes
 from vda.rawwindows import open_raw_window
 from vda.reportfigures import Bar, Line, draw_lines, draw_timeline
 from vda.scene import Scene
-from vda.steadiness import Seam, change, flicker, raw_seam, usual_change
+from vda.scenedepth import SceneDepth, depth_of_windows
+from vda.steadiness import DepthReader, Seam, change, flicker, raw_seam, usual_change
 from vda.video import FrameIndex, VideoInfo, read_frame_list
 from vda.windows import Window
 
@@ -66,6 +67,8 @@ class _Work:
     plan: Plan
     record: DepthRecord
     depth: DepthSource
+    in_order: SceneDepth | None = None
+    """The same windows aligned one after the other, where the merge solved them jointly and they are there."""
 
     def pictures(self, frames: Sequence[int]) -> dict[int, Rgb]:
         """The video's frames, by index; none where the video is no longer there."""
@@ -81,7 +84,8 @@ def write_report(scene: Scene) -> Path:
     if not scene.depth_record_path.is_file():
         raise SceneError(f"{scene.root} is not merged yet.", f"Run 'vda merge {scene.root}' first.")
     record = DepthRecord.read(scene.depth_record_path)
-    work = _Work(scene, scene.plan(), record, open_depth(scene.merged_dir))
+    plan = scene.plan()
+    work = _Work(scene, plan, record, open_depth(scene.merged_dir), _in_order(scene, plan, record))
     parts = [_filmstrip(work), _alignment(work), _seams(work), _flicker(work), _timeline(work), _facts(work)]
     name = html.escape(scene.root.resolve().name)
     page = (
@@ -92,6 +96,15 @@ def write_report(scene: Scene) -> Path:
     )
     write_bytes(scene.report_path, page.encode())
     return scene.report_path
+
+
+def _in_order(scene: Scene, plan: Plan, record: DepthRecord) -> SceneDepth | None:
+    run = scene.run_record()
+    if record.settings.get("align") != "joint" or plan.chunking != "linked" or run is None or run.metric:
+        return None
+    if any(scene.missing_windows(chunk.index) for chunk in plan.chunks):
+        return None
+    return depth_of_windows(scene, plan, run, "sequential")
 
 
 def _filmstrip(work: _Work) -> str:
@@ -112,49 +125,65 @@ def _filmstrip(work: _Work) -> str:
 
 
 def _alignment(work: _Work) -> str:
-    """Scale and shift over time: of windows, or of chunks."""
-    frames: list[float] = []
-    fits: list[tuple[float, float]] = []
-    for shot in work.record.shots:
-        for chunk in shot.get("chunks", ()):
-            frames.append(chunk["start_frame"])
-            fits.append((float(chunk["scale"]), float(chunk["shift"])))
-        windows = zip(shot.get("scale", ()), shot.get("shift", ()), strict=False)
-        for k, (scale, shift) in enumerate(windows):
-            frames.append(Window(shot["start_frame"], shot["end_frame"], k).kept.start)
-            fits.append((scale, shift))
-    if not frames:
+    """Scale and shift over time: of windows, or of chunks; both ways of aligning where both are known."""
+    rows = [("joint" if work.in_order else "", work.record.shots)]
+    if work.in_order:
+        rows.append(("sequential", [part.to_json() for part in work.in_order.parts]))
+    fits = [(name, list(_fits(shots))) for name, shots in rows]
+    if not fits[0][1]:
         return ""
-    scales, shifts = zip(*fits, strict=True)
-    svg = draw_lines([[Line("", frames, scales)], [Line("", frames, shifts)]], ["scale", "shift"], "frame")
+    panels = [
+        [Line(name, [fit[0] for fit in found], [fit[column] for fit in found]) for name, found in fits]
+        for column in (1, 2)
+    ]
     what = "chunk" if work.plan.chunking == "independent" else "window"
     note = (
         f"What each {what}'s raw depth was multiplied by and raised by. A steady drift means that scale wanders."
     )
-    return _section("Scale and shift", _svg_image(svg, "scale and shift over time"), note)
+    if work.in_order:
+        note += " The merge solved all windows jointly; one after the other, the default, is shown beside it."
+    return _section("Scale and shift", _svg_image(draw_lines(panels, ["scale", "shift"], "frame"), "fits"), note)
+
+
+def _fits(shots: list[dict[str, Any]]) -> Iterator[tuple[float, float, float]]:
+    """First frame, scale and shift of every chunk or window."""
+    for shot in shots:
+        for chunk in shot.get("chunks", ()):
+            yield chunk["start_frame"], float(chunk["scale"]), float(chunk["shift"])
+        for k, (scale, shift) in enumerate(zip(shot.get("scale", ()), shot.get("shift", ()), strict=False)):
+            yield Window(shot["start_frame"], shot["end_frame"], k).kept.start, scale, shift
 
 
 def _seams(work: _Work) -> str:
     seams = list(seam_scores(work.scene, work.plan, work.depth))
     if not seams:
         return _section("Seams", "", "The depth was made in one piece: there are no seams.")
-    lines = [Line("merged", [s.frame for s in seams], [s.after for s in seams])]
-    known = [seam for seam in seams if seam.before is not None]
-    if known:
-        lines.append(Line("raw", [s.frame for s in known], [s.before or 0.0 for s in known]))
-    after = float(np.median([seam.after for seam in seams]))
-    before = f"; raw it was {np.median([s.before or 0.0 for s in known]):.2f}" if known else ""
+    scores = {"merged": {seam.frame: seam.after for seam in seams}}
+    if work.in_order:
+        other = seam_scores(work.scene, work.plan, work.depth, work.in_order.frame)
+        scores = {"joint": scores["merged"], "sequential": {seam.frame: seam.after for seam in other}}
+    if raw := {seam.frame: seam.before for seam in seams if seam.before is not None}:
+        scores["raw"] = raw
+    lines = [Line(name, list(found), list(found.values())) for name, found in scores.items()]
+    medians = "; ".join(
+        f"{name}: median {np.median(list(found.values())):.2f}, largest {max(found.values()):.2f}"
+        for name, found in scores.items()
+    )
     note = (
-        f"The jump where a window or chunk takes over, against the usual change between frames (1: no seam). "
-        f"Median {after:.2f}, largest {max(seam.after for seam in seams):.2f}{before}."
+        "The jump where a window or chunk takes over, against the usual change between frames (1: no seam). "
+        f"{medians[:1].upper()}{medians[1:]}."
     )
     return _section("Seams", _svg_image(draw_lines([lines], ["times usual"], "frame"), "seam scores"), note)
 
 
-def seam_scores(scene: Scene, plan: Plan, depth: DepthSource) -> Iterator[Seam]:
-    """Yield the seams between windows or chunks, at most 60 of them spread over the video."""
+def seam_scores(scene: Scene, plan: Plan, depth: DepthSource, read: DepthReader | None = None) -> Iterator[Seam]:
+    """Yield the seams between windows or chunks, at most 60 of them spread over the video.
+
+    ``read`` gives the frames of ``depth`` as another way of joining makes them.
+    """
+    read = read or depth.read
     inner = [frame for frame in depth.frames if frame - 1 in depth]
-    usual = usual_change(depth.read, _spread(inner, _USUAL_FRAMES)) if inner else 0.0
+    usual = usual_change(read, _spread(inner, _USUAL_FRAMES)) if inner else 0.0
     boundaries = [
         (window.kept.start, chunk.sequence.index, window.k)
         for chunk in plan.chunks
@@ -164,7 +193,7 @@ def seam_scores(scene: Scene, plan: Plan, depth: DepthSource) -> Iterator[Seam]:
     if plan.chunking == "independent":
         boundaries = [(chunk.keep_start, chunk.index, 0) for chunk in plan.chunks[1:]]
     for frame, sequence, k in _spread(boundaries, _MOST_SEAMS):
-        after = change(depth.read(frame - 1), depth.read(frame)) if frame - 1 in depth else float("nan")
+        after = change(read(frame - 1), read(frame)) if frame - 1 in depth else float("nan")
         if usual > 0 and np.isfinite(after):
             yield Seam(frame, after / usual, _raw_seam(scene, sequence, k))
 

@@ -83,12 +83,14 @@ def serve(files: WorkerFiles, is_supervised: Callable[[], bool]) -> int:
         started = psutil.Process().create_time()
         heart = Heartbeat(files, WorkerState(files.name, settings.device, os.getpid(), started))
         heart.set()
-        threading.Thread(target=heart.beat, name="heartbeat", daemon=True).start()
+        beating = threading.Thread(target=heart.beat, name="heartbeat", daemon=True)
+        beating.start()
         try:
             return _Orders(files, settings, heart, is_supervised).follow()
         finally:
             heart.set(phase="ended")
             heart.end()
+            beating.join()
 
 
 @dataclass

@@ -13,7 +13,8 @@ class InlineThread:
     def __init__(self, home: Path, name: str, log: Path) -> None:
         self._code: int | None = None
         self._log = log
-        self._thread = threading.Thread(target=self._serve, args=(home, name), name=f"worker-{name}", daemon=True)
+        # Not a daemon: a program that ends while this computes would tear PyTorch down under it, and abort.
+        self._thread = threading.Thread(target=self._serve, args=(home, name), name=f"worker-{name}")
         self._thread.start()
 
     def _serve(self, home: Path, name: str) -> None:
