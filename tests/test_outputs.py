@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import signal
+import subprocess
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -139,6 +141,27 @@ def test_videos_have_all_frames_at_their_times(merged: Path, name: str, codec: s
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == (codec, pixels)
         times = sorted(frame.pts * stream.time_base for frame in container.decode(stream))
     assert times == [Fraction(time, 30) for time in TIMES]
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels"),
+    [
+        ("depth.mkv", "gray16le"),
+        ("depth_hevc.mp4", "gray10le"),
+        ("depth_h264.mp4", "yuv420p10le"),
+        ("depth_visualization.mp4", "yuv420p"),
+    ],
+)
+def test_ffprobe_says_the_same(merged: Path, name: str, pixels: str) -> None:
+    if shutil.which("ffprobe") is None:
+        pytest.skip("there is no ffprobe on this machine")
+    wanted = ["-show_entries", "stream=nb_read_frames,pix_fmt:frame=pts_time", "-of", "json", "-count_frames"]
+    command = ["ffprobe", "-v", "error", "-select_streams", "v", *wanted, str(merged / name)]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert [float(frame["pts_time"]) for frame in found["frames"]] == pytest.approx(
+        [time / 30 for time in TIMES], abs=1e-3
+    )
+    assert (found["streams"][0]["nb_read_frames"], found["streams"][0]["pix_fmt"]) == (str(FRAMES), pixels)
 
 
 def test_the_visualization_has_the_frame_beside_its_depth(merged: Path) -> None:
