@@ -116,8 +116,10 @@ def head_tail_sha256(path: Path) -> str:
 
 
 @contextmanager
-def exclusive_lock(path: Path) -> Iterator[bool]:
+def exclusive_lock(path: Path, *, byte: int | None = None, wait: bool = False) -> Iterator[bool]:
     """Try to take the lock file ``path``; yield whether it was had. The kernel releases it with the process.
+
+    ``byte``: only one of the many locks that a file has room for. ``wait``: until it is free.
 
     An open-file-description lock: unlike ``flock`` it can be looked at without being taken for a moment, and
     unlike plain record locks it is not lost when another part of the process closes the same file.
@@ -127,7 +129,8 @@ def exclusive_lock(path: Path) -> Iterator[bool]:
         handle = path.open("a+")
     with handle:
         try:
-            fcntl.fcntl(handle, fcntl.F_OFD_SETLK, _lock_record(fcntl.F_WRLCK))
+            command = fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK
+            fcntl.fcntl(handle, command, _lock_record(fcntl.F_WRLCK, byte))
         except BlockingIOError:
             yield False
             return
@@ -146,5 +149,6 @@ def lock_is_held(path: Path) -> bool:
     return struct.unpack(_LOCK_FORMAT, answer)[0] != fcntl.F_UNLCK
 
 
-def _lock_record(kind: int) -> bytes:
-    return struct.pack(_LOCK_FORMAT, kind, os.SEEK_SET, 0, 0, 0)
+def _lock_record(kind: int, byte: int | None = None) -> bytes:
+    """One byte of the file, or (a length of 0) all of it."""
+    return struct.pack(_LOCK_FORMAT, kind, os.SEEK_SET, byte or 0, 0 if byte is None else 1, 0)

@@ -18,6 +18,7 @@ from vda.cli.options import Group
 from vda.cli.redo import redo
 from vda.cli.report import report
 from vda.cli.run import run
+from vda.cli.scale import scale
 from vda.cli.split import split
 from vda.cli.status import status
 from vda.cli.stop import stop
@@ -40,3 +41,4 @@ COMMANDS = (
 )  # fmt: skip
 for command in COMMANDS:
     main.add_command(command)
+fvc.add_command(scale)

@@ -1,7 +1,7 @@
 """A video file in, frames with exact times out, and clips written: the only place that knows FFmpeg (PyAV)."""
 
 from vda.video.index import FrameIndex, index_frames
-from vda.video.info import VideoInfo, probe
+from vda.video.info import VideoInfo, probe, stated_rate
 from vda.video.reading import Frame, read_frame_list, read_frames
 from vda.video.writing import ClipWriter, write_clip
 
@@ -14,5 +14,6 @@ __all__ = [
     "probe",
     "read_frame_list",
     "read_frames",
+    "stated_rate",
     "write_clip",
 ]

@@ -109,12 +109,17 @@ class Source:
         return self.stream.time_base or Fraction(1, av.time_base)
 
     @property
-    def claimed_fps(self) -> Fraction:
+    def stated_fps(self) -> Fraction | None:
         """The container's frame rate, or the codec's where the container's is absent or absurd (flv: 1000)."""
         for rate in (self.stream.average_rate, self.stream.guessed_rate, self.stream.base_rate):
             if rate and 0 < rate <= _MAX_SANE_FPS:
                 return Fraction(rate)
-        return _FALLBACK_FPS
+        return None
+
+    @property
+    def claimed_fps(self) -> Fraction:
+        """The stated frame rate, or 25 where none is stated."""
+        return self.stated_fps or _FALLBACK_FPS
 
     @property
     def claimed_end(self) -> Fraction | None:

@@ -87,3 +87,9 @@ def probe(path: Path) -> VideoInfo:
             pixel_format=first.format.name,
             claimed_frames=source.stream.frames,
         )
+
+
+def stated_rate(info: VideoInfo) -> Fraction | None:
+    """The frame rate that the file itself states; None where ``info.fps`` had to be made up."""
+    with Source(info.path, info.stream_index) as source:
+        return source.stated_fps

@@ -2,7 +2,7 @@
 
 The default, H.264 in yuv420p with its index in front, plays in every browser; ``codec="ffv1"`` with
 ``pix_fmt="gray16le"`` in ``.mkv`` keeps 16-bit depth without loss. RGB is converted with the BT.709 matrix to
-limited range, and the file says so. This file does not know where the pictures come from.
+limited range, or exactly, as in JPEG, and the file says which. This file does not know where pictures come from.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 
 from vda.errors import UsageError, VideoError
 from vda.files import publish, storage_errors, temporary_beside
+from vda.video.colour import jpeg_planes
 
 _DEFAULT_OPTIONS: dict[str, dict[str, str]] = {"libx264": {"crf": "18", "preset": "veryfast"}}
 
@@ -30,8 +31,9 @@ class ClipWriter:
     Pictures are all of one size: RGB uint8 [height, width, 3], or grey [height, width] as uint8 or, for a grey
     ``pix_fmt`` of more than 8 bits, uint16. Pixel formats with halved chroma need even sizes: an odd picture gets
     its last column or row twice. ``options`` are the encoder's (for H.264 crf 18, preset veryfast unless given),
-    ``threads`` 0 is one a core. Raises ``UsageError`` for pictures that do not fit, ``VideoError`` for what FFmpeg
-    cannot encode, ``StorageError`` for a disk that is full.
+    ``threads`` 0 is one a core; ``jpeg_colour``, for RGB in yuv420p, keeps colours as exactly as 8 bits can.
+    Raises ``UsageError`` for pictures that do not fit, ``VideoError`` for what FFmpeg cannot encode,
+    ``StorageError`` for a disk that is full.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class ClipWriter:
         pix_fmt: str = "yuv420p",
         options: dict[str, str] | None = None,
         threads: int = 0,
+        jpeg_colour: bool = False,
     ) -> None:
         self.path = path
         self._temporary = temporary_beside(path)
@@ -54,6 +57,7 @@ class ClipWriter:
         self._pix_fmt = pix_fmt
         self._options = _DEFAULT_OPTIONS.get(codec, {}) if options is None else options
         self._threads = threads
+        self._jpeg_colour = jpeg_colour
         self._shape: tuple[int, ...] | None = None
         self._last_pts: int | None = None
         self._offset = 0
@@ -111,7 +115,9 @@ class ClipWriter:
         stream.pix_fmt = self._pix_fmt
         stream.codec_context.time_base = self._time_base
         stream.codec_context.thread_count = self._threads
-        if self._pix_fmt.startswith("yuv"):
+        if self._jpeg_colour:
+            _tag_jpeg(stream.codec_context)
+        elif self._pix_fmt.startswith("yuv"):
             _tag_bt709(stream.codec_context)
         return stream
 
@@ -136,6 +142,8 @@ class ClipWriter:
     def _frame(self, picture: np.ndarray) -> VideoFrame:
         if any(after for _, after in self._padding):
             picture = np.pad(picture, self._padding, mode="edge")
+        if self._jpeg_colour:
+            return VideoFrame.from_ndarray(jpeg_planes(picture), format="yuv420p")
         grey = "gray" if picture.dtype == np.uint8 else self._pix_fmt
         layout = "rgb24" if picture.ndim == 3 else grey
         frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=layout)
@@ -180,6 +188,13 @@ class ClipWriter:
 def _tag_bt709(context: av.VideoCodecContext) -> None:
     context.colorspace = Colorspace.ITU709
     context.color_range = ColorRange.MPEG
+    context.color_primaries = ColorPrimaries.BT709
+    context.color_trc = ColorTrc.BT709
+
+
+def _tag_jpeg(context: av.VideoCodecContext) -> None:
+    context.colorspace = Colorspace.SMPTE170M
+    context.color_range = ColorRange.JPEG
     context.color_primaries = ColorPrimaries.BT709
     context.color_trc = ColorTrc.BT709
 

@@ -1,0 +1,142 @@
+"""``vda fvc scale``: a data set's videos to one size."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vda.cli.options import Command, json_option, quiet_option, together
+from vda.errors import WorkError
+
+
+class ShardOf(click.ParamType):
+    """``I/N``, part I of N, counted from 0."""
+
+    name = "I/N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            index, count = (int(part) for part in value.split("/"))
+        except ValueError:
+            self.fail(f"{value!r} is not I/N, such as 0/3.", param, ctx)
+        return index, count
+
+
+method_options = together(
+    click.option("--size", type=int, default=256, show_default=True, help="Of the scaled videos; even."),
+    click.option(
+        "--method",
+        type=click.Choice(["letterbox", "resize", "resolution", "autoencoder"]),
+        default="letterbox",
+        show_default=True,
+        help="Padded to a square; longer side SIZE (resolution is the same); or through an autoencoder.",
+    ),
+    click.option("--autoencoder", metavar="NAME_OR_DIR", help="A diffusers AutoencoderKL, or a model with vae/."),
+    click.option("--device", default="auto", show_default=True, help="Of the autoencoder: auto, cpu, cuda:0."),
+    click.option(
+        "--chunk-size",
+        type=click.IntRange(min=1),
+        default=100,
+        show_default=True,
+        help="Frames in the autoencoder at once.",
+    ),
+    click.option(
+        "--modality", type=click.Choice(["rgb", "depth", "both"]), default="rgb", show_default=True, help="What."
+    ),
+    click.option(
+        "--depth-format",
+        type=click.Choice(["mkv", "png"]),
+        default="mkv",
+        show_default=True,
+        help="Depth as lossless video, or as images.",
+    ),
+)
+frame_options = together(
+    click.option("--fps", type=click.FloatRange(min=0, min_open=True), help="This rate, by time [default: own]."),
+    click.option(
+        "--stride",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        help="Every so many frames' time.",
+    ),
+    click.option("--max-frames", type=click.IntRange(min=1), help="At most the first so many [default: all]."),
+)
+row_options = together(
+    click.option("--start-idx", type=click.IntRange(min=0), help="First row of the metadata [default: 0]."),
+    click.option("--end-idx", type=click.IntRange(min=0), help="Row to stop before [default: the last too]."),
+    click.option("--shard", type=ShardOf(), help="Part I of N [default: SLURM_PROCID of SLURM_NTASKS, or all]."),
+    click.option(
+        "--order",
+        type=click.Choice(["forward", "reverse"]),
+        default="forward",
+        show_default=True,
+        help="Of the videos.",
+    ),
+    click.option(
+        "--resume/--delete-existing", default=True, show_default=True, help="Keep what is whole, or start over."
+    ),
+)
+
+
+@click.command(cls=Command)
+@click.argument("metadata", type=click.Path(path_type=Path))
+@click.option("--output-dir", type=click.Path(path_type=Path), required=True, help="Where everything goes.")
+@click.option("--root", type=click.Path(path_type=Path), help="Where else relative paths are looked for.")
+@method_options
+@frame_options
+@row_options
+@quiet_option
+@json_option
+def scale(
+    metadata: Path,
+    output_dir: Path,
+    root: Path | None,
+    method: Any,
+    device: str,
+    fps: float | None,
+    stride: int,
+    max_frames: int | None,
+    start_idx: int | None,
+    end_idx: int | None,
+    shard: tuple[int, int] | None,
+    order: Any,
+    resume: bool,
+    quiet: bool,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Bring the videos in METADATA (CSV, Parquet or Arrow; video_path, label) to one size.
+
+    Example: vda fvc scale videos.csv --output-dir scaled --size 256 --modality both
+    """
+    from vda.cli.progress import Progress
+    from vda.fvc.rate import Rate
+    from vda.fvc.request import ScaleSettings
+    from vda.fvc.scale import scale as run
+    from vda.fvc.selection import Selection, Shard
+
+    asked = ScaleSettings(
+        method="resize" if method == "resolution" else method, rate=Rate(fps, stride, max_frames), **settings
+    )
+    progress = Progress(quiet)
+    result = run(
+        metadata,
+        output_dir,
+        asked,
+        selection=Selection(start_idx, end_idx, Shard(*shard) if shard else None, order),
+        root=root,
+        delete_existing=not resume,
+        reporter=progress,
+    )
+    progress.close()
+    summary = f"{result.rows} videos in {output_dir}: {result.scaled} scaled now, {result.kept} kept"
+    click.echo(json.dumps(result.to_json()) if as_json else f"{summary}.")
+    if result.failed:
+        raise WorkError(
+            f"{len(result.failed)} of {result.rows} videos could not be scaled.",
+            f"The reasons are in {output_dir / 'scaled_log.csv'}; the others are done.",
+        )

@@ -1,0 +1,137 @@
+"""One video scaled: frames stream from its source through its geometry into files of its own.
+
+In: an opened ``Source`` and what is asked. Out: the files, each whole or absent, and the row that tells of them.
+No more than one frame, or a chunk of them on their way through the autoencoder, is in memory. This file does not
+know which videos there are, nor what happens when memory runs out.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from vda.fvc.depthclip import scaled_record, write_depth_images, write_depth_video
+from vda.fvc.fallback import Rung
+from vda.fvc.geometry import Geometry
+from vda.fvc.pictures import scale_codes, scale_picture
+from vda.fvc.rate import Timing, time_frames
+from vda.fvc.request import Item, ScaleSettings
+from vda.fvc.source import Depth, Source
+from vda.video import ClipWriter, read_frame_list
+
+Through = Callable[[Iterable[np.ndarray], int], Iterator[np.ndarray]]
+"""RGB uint8 pictures, so many at once, to pictures of the same size: what an autoencoder makes of them."""
+
+# Colours within 2 levels after H.264, at about twice the bytes of its default quality.
+_H264: Final = {"crf": "10", "preset": "veryfast"}
+# More threads, each with pictures of its own, would need more than a picture's share of 2 GB.
+_LARGE_PIXELS: Final = 3840 * 2160
+_LARGE_THREADS: Final = 2
+
+
+@dataclass
+class Made:
+    """``files`` are names in the output folder, ``columns`` what the joined table tells of this video."""
+
+    columns: dict[str, Any]
+    files: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """One video on its way: ``geometry`` and ``timing`` are the same for its colour, depth and tracks."""
+
+    item: Item
+    source: Source
+    settings: ScaleSettings
+    geometry: Geometry
+    timing: Timing
+
+    @classmethod
+    def of(cls, item: Item, source: Source, settings: ScaleSettings) -> "Scaling":
+        timing = time_frames(source.info, source.index, settings.rate)
+        return cls(item, source, settings, settings.geometry(source.size), timing)
+
+    def write(self, folder: Path, rung: Rung, through: Through | None) -> Made:
+        """Write what is asked for into ``folder``; raise what reading, memory or the disk raise."""
+        made = Made(self._columns(rung), notes=[*self.source.notes, *self.timing.notes])
+        if self.settings.wants_colour:
+            self._write_colour(folder, made, rung, through if rung.method == "autoencoder" else None)
+        if self.source.depth is not None:
+            self._write_depth(folder, made, self.source.depth)
+        return made
+
+    def _columns(self, rung: Rung) -> dict[str, Any]:
+        item, (width, height) = self.item, self.source.size
+        return {
+            "label": item.label,
+            "original_video": item.original_video or (item.video_path if item.is_original else None),
+            "augmentation_idx": item.augmentation_idx,
+            "is_original": item.is_original,
+            "original_width": width,
+            "original_height": height,
+            "video_id": item.video_id,
+            "dup_group": item.dup_group,
+            "platform": item.platform,
+            "width": self.geometry.canvas[0],
+            "height": self.geometry.canvas[1],
+            "frames": len(self.timing),
+            "fps": round(float(self.timing.fps), 6),
+            **{f"padding_{side}": pixels for side, pixels in self.geometry.padding.items()},
+            "method": rung.method,
+            "source_path": item.video_path,
+            "metadata_row": item.row,
+        }
+
+    def _write_colour(self, folder: Path, made: Made, rung: Rung, through: Through | None) -> None:
+        frames = self._colour_frames(made)
+        pictures = through(frames, rung.chunk_size) if through else frames
+        with ClipWriter(
+            folder / self.item.name,
+            fps=self.timing.fps,
+            time_base=self.timing.time_base,
+            options=_H264,
+            # What x264 writes depends on its threads, and machines have different numbers of cores.
+            threads=1,
+            jpeg_colour=True,
+        ) as writer:
+            scaled = (scale_picture(self.geometry, picture) for picture in pictures)
+            for place, picture in enumerate(self._repeated(scaled)):
+                writer.write(picture, self.timing.time_of(place))
+        made.files.append(self.item.name)
+        made.columns["video_path"] = self.item.name
+
+    def _colour_frames(self, made: Made) -> Iterator[np.ndarray]:
+        info = self.source.info
+        threads = _LARGE_THREADS if info.width * info.height > _LARGE_PIXELS else None
+        absent = 0
+        wanted = np.unique(self.timing.indices)
+        for frame in read_frame_list(info, self.source.index, wanted.tolist(), threads=threads):
+            absent += not frame.decoded
+            yield frame.rgb
+        if absent:
+            made.notes.append(f"{absent} frames have no picture of their own: the one before is shown.")
+
+    def _repeated(self, pictures: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Each picture as often as its frame is shown."""
+        _, counts = np.unique(self.timing.indices, return_counts=True)
+        for picture, count in zip(pictures, counts.tolist(), strict=True):
+            for _ in range(count):
+                yield picture
+
+    def _write_depth(self, folder: Path, made: Made, depth: Depth) -> None:
+        geometry, form = self.geometry.seen_at(depth.size), self.settings.depth_format
+        wanted = np.unique(self.timing.indices).tolist()
+        codes = self._repeated(scale_codes(geometry, depth.codes(frame)) for frame in wanted)
+        record = scaled_record(depth.record, self.geometry.canvas, self.timing, form)
+        path = folder / self.item.depth_name
+        if form == "mkv":
+            written = write_depth_video(path, codes, self.timing, record)
+        else:
+            written = write_depth_images(path.with_suffix(""), codes, record)
+        made.files += [str(file.relative_to(folder)) for file in written]
+        made.columns["depth_path"] = path.name if form == "mkv" else path.stem
+        made.columns.setdefault("video_path", made.columns["depth_path"])

@@ -1,0 +1,81 @@
+"""Scaled depth as files: a video without loss, or images, and beside them what the codes mean.
+
+In: codes, frame by frame, and the record of the depth they were scaled from. Out: files that are whole or absent.
+A folder of images is one that ``depthsource`` opens. This file does not know how depth is scaled.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from vda.depthfiles import write_png16
+from vda.depthmap import Codes, DepthRecord
+from vda.files import storage_errors, temporary_beside
+from vda.fvc.geometry import Size
+from vda.fvc.rate import Timing
+from vda.video import ClipWriter
+
+_FFV1: Final = {"level": "3", "slicecrc": "1", "g": "1"}
+
+
+def scaled_record(record: DepthRecord, size: Size, timing: Timing, form: str) -> DepthRecord:
+    """What the codes mean, which scaling leaves as it is; frames count from the scaled video's first."""
+    missing = set(record.missing_frames)
+    return replace(
+        record,
+        frames=len(timing),
+        width=size[0],
+        height=size[1],
+        settings={"frame_range": [0, len(timing)]},
+        shots=[],
+        missing_frames=[place for place, frame in enumerate(timing.indices.tolist()) if frame in missing],
+        clipped=0,
+        invalid_pixels=0,
+        formats=[form],
+        levels={},
+    )
+
+
+def write_depth_video(path: Path, codes: Iterator[Codes], timing: Timing, record: DepthRecord) -> list[Path]:
+    """Write FFV1 in 16-bit grey, and ``record`` beside it under the same name; return both."""
+    about = path.with_suffix(".json")
+    with ClipWriter(
+        path,
+        fps=timing.fps,
+        time_base=timing.time_base,
+        codec="ffv1",
+        pix_fmt="gray16le",
+        options=_FFV1,
+        threads=1,
+    ) as writer:
+        for place, picture in enumerate(codes):
+            writer.write(picture, timing.time_of(place))
+    record.write(about)
+    return [path, about]
+
+
+def write_depth_images(folder: Path, codes: Iterator[Codes], record: DepthRecord) -> list[Path]:
+    """Write a folder of PNG with ``depth.json``, which appears when all are there; return the latter's path."""
+    with _whole_folder(folder) as temporary:
+        for place, picture in enumerate(codes):
+            write_png16(temporary / f"depth_{place:06d}.png", picture)
+        record.write(temporary / "depth.json")
+    return [folder / "depth.json"]
+
+
+@contextmanager
+def _whole_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder that takes the place of ``folder``, or goes where there is an error."""
+    temporary = temporary_beside(folder)
+    try:
+        with storage_errors(folder):
+            temporary.mkdir(parents=True)
+        yield temporary
+        with storage_errors(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

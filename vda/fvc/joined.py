@@ -1,0 +1,74 @@
+"""The tables that others read: what was made, and what is to be said of it.
+
+In: records. Out: ``scaled_metadata.csv``, a row for each scaled video; ``scaled_log.csv``, a row for each thing
+said and one at least for each video. They appear whole and can be made again from the records at any time. This
+file does not know how many processes write records.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from vda.files import write_bytes
+from vda.fvc.ledger import Record
+
+METADATA_NAME: Final = "scaled_metadata.csv"
+LOG_NAME: Final = "scaled_log.csv"
+LOGS_FOLDER: Final = "scaled_logs"
+
+# Names and types of all columns: a table without a row has them too. Paths are relative to the table.
+COLUMNS: Final = {
+    "video_path": pl.String,
+    "label": pl.String,
+    "original_video": pl.String,
+    "augmentation_idx": pl.Int64,
+    "is_original": pl.Boolean,
+    "original_width": pl.Int64,
+    "original_height": pl.Int64,
+    "video_id": pl.String,
+    "dup_group": pl.String,
+    "platform": pl.String,
+    "width": pl.Int64,
+    "height": pl.Int64,
+    "frames": pl.Int64,
+    "fps": pl.Float64,
+    "padding_left": pl.Int64,
+    "padding_top": pl.Int64,
+    "padding_right": pl.Int64,
+    "padding_bottom": pl.Int64,
+    "method": pl.String,
+    "fallback": pl.String,
+    "depth_path": pl.String,
+    "tracks_path": pl.String,
+    "source_path": pl.String,
+    "metadata_row": pl.Int64,
+}
+_LOG_COLUMNS: Final = {
+    "metadata_row": pl.Int64,
+    "source_path": pl.String,
+    "video_path": pl.String,
+    "state": pl.String,
+    "message": pl.String,
+}
+
+
+def write_metadata(folder: Path, records: Iterable[Record]) -> None:
+    """Write the table of the videos that are done."""
+    rows = [{name: record.columns.get(name) for name in COLUMNS} for record in records if record.state == "done"]
+    _write(folder / METADATA_NAME, pl.DataFrame(rows, schema=COLUMNS))
+
+
+def write_log(path: Path, records: Iterable[Record]) -> None:
+    """Write what there is to say of each video: ``note`` by note, then ``done``, or ``failed`` with the reason."""
+    rows = [
+        (record.row, record.source, record.name, state, message)
+        for record in records
+        for state, message in (*(("note", note) for note in record.notes), (record.state, record.reason))
+    ]
+    _write(path, pl.DataFrame(rows, schema=_LOG_COLUMNS, orient="row"))
+
+
+def _write(path: Path, table: pl.DataFrame) -> None:
+    write_bytes(path, table.write_csv().encode())

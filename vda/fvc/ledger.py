@@ -1,0 +1,198 @@
+"""What is done, on disk, for several processes at once: each writes a part of its own, and parts are joined.
+
+    <output>/scaled_state/
+      part_000000.jsonl     what finished processes left, in the order of the metadata
+      part_000001.jsonl     a line a video, written by one process, which holds a lock on it while it lives
+      state.lock            held while parts are read, joined or removed
+      claims.lock           one byte a row: held by who is scaling that video
+
+A line is written when all files of its video have their names; one torn by a kill is none. Of two lines for a
+video that of the later part counts. Nothing here depends on when or by whom: interrupted and continued, or done by
+several, it ends in the same bytes. This file does not know tables, nor how videos are scaled.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePath
+from typing import IO, Any, Literal, Self
+
+from vda.errors import InputError
+from vda.files import TEMPORARY_PREFIX, exclusive_lock, lock_is_held, storage_errors, write_bytes
+
+State = Literal["done", "failed"]
+_FOLDER = "scaled_state"
+_SETTLED = 0
+
+
+@dataclass(frozen=True)
+class Record:
+    """What came of one row. ``files`` are the bytes of each; ``reason`` says why there are none.
+
+    ``columns`` are what the joined table tells of the video, ``notes`` what the log does.
+    """
+
+    name: str
+    row: int
+    source: str
+    state: State
+    settings: dict[str, Any]
+    source_bytes: int | None = None
+    files: dict[str, int] = field(default_factory=dict)
+    columns: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    reason: str = ""
+
+    def to_line(self) -> bytes:
+        return json.dumps(asdict(self), ensure_ascii=False).encode() + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes, path: Path) -> "Record":
+        try:
+            values = json.loads(line)
+            return cls(**{**values, "notes": tuple(values["notes"])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise InputError(
+                f"{path} holds a line that is no record: {error}.", "Start over with --delete-existing."
+            ) from error
+
+    def is_whole_in(self, folder: Path) -> bool:
+        """Whether the video is done and all its files are there as they were written."""
+        return self.state == "done" and all(_size(folder / name) == size for name, size in self.files.items())
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+class Ledger:
+    """The records of one output directory as this process knows them; a context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._state = folder / _FOLDER
+        self._records: dict[str, tuple[int, Record]] = {}
+        self._read: dict[tuple[str, int], int] = {}
+        self._stack = ExitStack()
+        self._number = _SETTLED
+        self._part: IO[bytes]
+
+    def __enter__(self) -> Self:
+        with self.frozen():
+            self._number = max((_number(path) for path in self._parts()), default=_SETTLED) + 1
+            path = self._path(self._number)
+            self._stack.enter_context(exclusive_lock(path))
+            with storage_errors(path):
+                self._part = self._stack.enter_context(path.open("ab", buffering=0))
+            self.read_parts()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._stack.close()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Keep other processes from joining, settling or removing; not to be held while videos are scaled."""
+        with exclusive_lock(self._state / "state.lock", wait=True):
+            yield
+
+    @contextmanager
+    def claim(self, row: int, *, wait: bool = False) -> Iterator[bool]:
+        """Yield whether no other process scales ``row``; what others finished is then known."""
+        with exclusive_lock(self._state / "claims.lock", byte=row, wait=wait) as had:
+            if had:
+                with self.frozen():
+                    self.read_parts()
+            yield had
+
+    def note(self, record: Record) -> None:
+        """Write down what came of a video."""
+        with storage_errors(self._path(self._number)):
+            self._part.write(record.to_line())
+        self._keep(self._number, record)
+
+    def get(self, name: str) -> Record | None:
+        _, record = self._records.get(name, (0, None))
+        return record
+
+    def records(self) -> list[Record]:
+        """All records, in the order of the metadata."""
+        found = (record for _, record in self._records.values())
+        return sorted(found, key=lambda record: (record.row, record.name))
+
+    def settle(self) -> None:
+        """Put what finished processes left, and this one, into one part. To be called ``frozen``, and last.
+
+        Where no other process is at work, what killed ones left half-made is removed.
+        """
+        self.read_parts()
+        others = {path for path in self._others() if lock_is_held(path)}
+        write_bytes(self._path(_SETTLED), b"".join(record.to_line() for record in self.records()))
+        for path in self._parts():
+            if _number(path) != _SETTLED and path not in others:
+                path.unlink()
+        if not others:
+            for folder in (self.folder, self._state):
+                for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
+                    _remove(leftover)
+
+    def forget(self, names: set[str]) -> None:
+        """Remove the records of ``names`` and their files, but for what processes at work have made."""
+        with self.frozen():
+            dead = [path for path in self._others() if not lock_is_held(path)]
+            left = {_number(path) for path in dead}
+            kept = []
+            for number, record in list(self._records.values()):
+                if number in left and record.name in names:
+                    del self._records[record.name]
+                    for name in record.files:
+                        _remove(self.folder / PurePath(name).parts[0])
+                elif number in left:
+                    kept.append(record.to_line())
+            write_bytes(self._path(_SETTLED), b"".join(kept))
+            for path in dead:
+                if _number(path) != _SETTLED:
+                    path.unlink()
+
+    def read_parts(self) -> None:
+        """Read what was written since, in any part. To be called ``frozen``."""
+        for path in self._parts():
+            with path.open("rb") as handle:
+                key = (path.name, os.fstat(handle.fileno()).st_ino)
+                handle.seek(self._read.get(key, 0))
+                for line in handle:
+                    if not line.endswith(b"\n"):
+                        break
+                    self._keep(_number(path), Record.from_line(line, path))
+                    self._read[key] = self._read.get(key, 0) + len(line)
+
+    def _keep(self, number: int, record: Record) -> None:
+        known, _ = self._records.get(record.name, (_SETTLED, None))
+        if number >= known:
+            self._records[record.name] = (number, record)
+
+    def _others(self) -> list[Path]:
+        return [path for path in self._parts() if _number(path) != self._number]
+
+    def _parts(self) -> list[Path]:
+        return sorted(self._state.glob("part_*.jsonl"))
+
+    def _path(self, number: int) -> Path:
+        return self._state / f"part_{number:06d}.jsonl"
+
+
+def _number(path: Path) -> int:
+    return int(path.stem.removeprefix("part_"))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

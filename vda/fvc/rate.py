@@ -1,0 +1,106 @@
+"""Which frames of a video make its scaled video, and when each is shown: by time, not by counting.
+
+In: a video's frame index and what was asked. Out: indices, times, and what is odd about the times, in sentences.
+This file does not know pictures.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from vda.errors import UsageError
+from vda.video import FrameIndex, VideoInfo, stated_rate
+
+UNSTATED_FPS = Fraction(30)
+_VARIES = 0.02
+
+
+@dataclass(frozen=True)
+class Rate:
+    """``fps`` frames a second, or every ``stride``-th frame's time; neither: all frames. The first ``most``."""
+
+    fps: float | None = None
+    stride: int = 1
+    most: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.fps is not None and self.stride != 1:
+            raise UsageError("A rate is given by --fps or by --stride, not by both.", "Leave one of them out.")
+
+    @property
+    def is_own(self) -> bool:
+        return self.fps is None and self.stride == 1
+
+
+@dataclass(frozen=True, eq=False)
+class Timing:
+    """``indices`` int64 [n] rise, and repeat where a frame is shown for several; ``fps`` is that of the result.
+
+    ``pts`` int64 [n] counts ``time_base`` from 0, or is None where the frames follow each other at ``fps``.
+    """
+
+    indices: np.ndarray
+    fps: Fraction
+    pts: np.ndarray | None = None
+    time_base: Fraction | None = None
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def time_of(self, place: int) -> int | None:
+        return None if self.pts is None else int(self.pts[place])
+
+
+def time_frames(info: VideoInfo, index: FrameIndex, rate: Rate) -> Timing:
+    """Choose the frames of a video whose own times may be uneven, or absent.
+
+    With a rate the frame shown is the nearest in time to each tick of it, the earlier of two as near.
+    """
+    fps, times_s, notes = _clock(info, index)
+    if rate.is_own:
+        every = np.arange(len(index))[: rate.most]
+        if times_s is None or not notes:
+            return Timing(every, fps, notes=notes)
+        return Timing(every, fps, index.pts[every] - index.pts[0], index.time_base, notes)
+    wanted = Fraction(rate.fps).limit_denominator(1001) if rate.fps else fps / rate.stride
+    if times_s is None:
+        times_s = np.arange(len(index)) / float(fps)
+    return Timing(_nearest(times_s, wanted)[: rate.most], wanted, notes=notes)
+
+
+def _clock(info: VideoInfo, index: FrameIndex) -> tuple[Fraction, np.ndarray | None, tuple[str, ...]]:
+    """The rate, the times in seconds from 0 (None where the file has none that rise), and what is odd."""
+    steps = np.diff(index.pts)
+    if not (steps > 0).any():
+        stated = stated_rate(info)
+        note = () if stated else (f"The file states no frame rate: taken as {UNSTATED_FPS} a second.",)
+        return stated or UNSTATED_FPS, None, note
+    times_s = (index.pts - index.pts[0]) * float(index.time_base)
+    return index.frame_rate(info.fps), np.maximum.accumulate(times_s), _unevenness(steps, index.time_base)
+
+
+def _unevenness(steps: np.ndarray, time_base: Fraction) -> tuple[str, ...]:
+    """Steps that differ by more than the file's clock rounds."""
+    median = float(np.median(steps))
+    rounding = min(1.0, 0.4 * median)  # of a coarse clock one tick is a frame of its own
+    if np.abs(steps - median).max() <= max(rounding, _VARIES * median):
+        return ()
+    shortest, longest = (float(step * time_base) * 1000 for step in (int(steps.min()), int(steps.max())))
+    return (f"The frame rate varies: a frame lasts {shortest:.0f} to {longest:.0f} ms.",)
+
+
+def _nearest(times_s: np.ndarray, fps: Fraction) -> np.ndarray:
+    """Indices int64 of the frames nearest to 0, 1, 2, ... ticks of ``fps``, to the end of the last frame."""
+    step = float(np.median(np.diff(times_s))) if len(times_s) > 1 else 0.0
+    tick = 1 / float(fps)
+    # Clocks round: a tick within half a step of the end is not worth a frame of its own.
+    end = times_s[-1] + step - min(step, tick) / 2
+    ticks = np.arange(max(1, int(np.ceil(end / tick)))) * tick
+    after = np.searchsorted(times_s, ticks).clip(1, max(1, len(times_s) - 1))
+    before = after - 1
+    if len(times_s) == 1:
+        return np.zeros(len(ticks), np.int64)
+    later = times_s[after] - ticks < (ticks - times_s[before]) * (1 - 1e-6)
+    return np.where(later, after, before).astype(np.int64)

@@ -1,0 +1,99 @@
+"""What is asked of scaling: of all videos (``ScaleSettings``) and of one (``Item``, a row of the metadata).
+
+In: options and a checked table. Out: values. This file does not know where files are, nor how videos are scaled.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from vda.errors import UsageError
+from vda.fvc.geometry import Geometry, Layout, Size, require_size
+from vda.fvc.names import depth_name, scaled_name, tracks_name
+from vda.fvc.rate import Rate
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Method = Literal["letterbox", "resize", "autoencoder"]
+Modality = Literal["rgb", "depth", "both"]
+DepthFormat = Literal["mkv", "png"]
+
+
+@dataclass(frozen=True)
+class ScaleSettings:
+    """What makes the same file of the same video. ``chunk_size`` frames go through the ``autoencoder`` at once."""
+
+    size: int = 256
+    method: Method = "letterbox"
+    modality: Modality = "rgb"
+    autoencoder: str | None = None
+    chunk_size: int = 100
+    depth_format: DepthFormat = "mkv"
+    rate: Rate = field(default_factory=Rate)
+
+    def __post_init__(self) -> None:
+        require_size(self.size)
+        if (self.method == "autoencoder") != (self.autoencoder is not None):
+            raise UsageError(
+                "The method autoencoder and the option --autoencoder go together.",
+                "Give both: --method autoencoder --autoencoder NAME_OR_DIR.",
+            )
+
+    @property
+    def wants_colour(self) -> bool:
+        return self.modality != "depth"
+
+    @property
+    def wants_depth(self) -> bool:
+        return self.modality != "rgb"
+
+    def geometry(self, source: Size) -> Geometry:
+        """The autoencoder's pictures are as large as the video's; what follows it is a letterbox."""
+        layout: Layout = "resize" if self.method == "resize" else "letterbox"
+        return Geometry.of(layout, source, self.size)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def differences(self, other: dict[str, Any]) -> list[str]:
+        """Say, in words, what another run's settings (``to_json``) had that these do not."""
+        mine = self.to_json()
+        return [f"{name.replace('_', ' ')} {other.get(name)} became {mine[name]}" for name in mine
+                if mine[name] != other.get(name)]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Item:
+    """One row of the metadata: paths as they are stated there."""
+
+    row: int
+    video_id: str
+    video_path: str
+    label: str
+    original_video: str | None = None
+    augmentation_idx: int | None = None
+    is_original: bool = True
+    dup_group: str | None = None
+    platform: str | None = None
+    scene: str | None = None
+    tracks: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The scaled video's name: the key of all that is known of this row."""
+        return scaled_name(self.video_id, self.augmentation_idx)
+
+    @property
+    def depth_name(self) -> str:
+        return depth_name(self.video_id, self.augmentation_idx)
+
+    @property
+    def tracks_name(self) -> str:
+        return tracks_name(self.video_id, self.augmentation_idx)
+
+
+def items_of(table: "pl.DataFrame") -> Iterator[Item]:
+    """The rows of a table that ``schema.read_metadata`` checked."""
+    for values in table.select(*Item.__dataclass_fields__).iter_rows(named=True):
+        yield Item(**values)

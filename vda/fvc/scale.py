@@ -1,0 +1,199 @@
+"""The stage that brings a data set to one size: a table of videos in, scaled videos and joined tables out.
+
+Each video is scaled by one process, and one that cannot be used becomes a row in the log while the others go on.
+Several processes work on one output directory without knowing of each other. This file does not know pictures,
+nor how records are kept.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vda.errors import StorageError, UsageError, VdaError
+from vda.fvc.cadence import Cadence
+from vda.fvc.clip import Made, Scaling, Through
+from vda.fvc.fallback import first_that_fits, rungs
+from vda.fvc.joined import LOG_NAME, LOGS_FOLDER, METADATA_NAME, write_log, write_metadata
+from vda.fvc.ledger import Ledger, Record
+from vda.fvc.paths import Places
+from vda.fvc.request import Item, ScaleSettings, items_of
+from vda.fvc.schema import read_metadata
+from vda.fvc.selection import Selection
+from vda.fvc.source import open_source, scene_of
+from vda.pipeline import Reporter, Silence
+
+ScenePlace = Callable[[Item], Path | None]
+
+
+@dataclass(frozen=True)
+class ScaleResult:
+    """What there is of the rows that were asked for: ``failed`` are the reasons, by the name of the output."""
+
+    folder: Path
+    rows: int
+    scaled: int
+    kept: int
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "output_dir": str(self.folder),
+            "metadata": str(self.folder / METADATA_NAME),
+            "log": str(self.folder / LOG_NAME),
+            "rows": self.rows,
+            "scaled": self.scaled,
+            "kept": self.kept,
+            "failed": self.failed,
+        }
+
+
+def scale(
+    metadata: Path,
+    folder: Path,
+    settings: ScaleSettings,
+    *,
+    selection: Selection | None = None,
+    root: Path | None = None,
+    delete_existing: bool = False,
+    through: Through | None = None,
+    made_scene: ScenePlace = lambda item: None,
+    reporter: Reporter | None = None,
+) -> ScaleResult:
+    """Scale the videos of the rows selected into ``folder``; those that are there and whole are kept.
+
+    ``through`` is the autoencoder, ``made_scene`` where depth was computed for a row that names no scene. Raises
+    ``InputError`` for metadata that cannot be used, ``UsageError`` where rows were scaled with other settings,
+    ``StorageError`` where the disk refuses.
+    """
+    selection, reporter = selection or Selection(), reporter or Silence()
+    items = list(items_of(read_metadata(metadata)))
+    chosen = [items[row] for row in selection.in_order(len(items))]
+    with Ledger(folder) as ledger:
+        if delete_existing:
+            ledger.forget({item.name for item in chosen})
+        _refuse_other_settings(ledger, chosen, settings)
+        work = _Work(ledger, Places(metadata, root), settings, through, made_scene, reporter)
+        work.do(chosen)
+        rows = selection.rows(len(items))
+        _finish(ledger, None if len(rows) == len(items) else rows)
+        mine = [record for item in chosen if (record := ledger.get(item.name)) is not None]
+    failed = {record.name: record.reason for record in mine if record.state == "failed"}
+    return ScaleResult(folder, len(chosen), work.scaled, len(chosen) - work.scaled - len(failed), failed)
+
+
+def _refuse_other_settings(ledger: Ledger, items: list[Item], settings: ScaleSettings) -> None:
+    for item in items:
+        record = ledger.get(item.name)
+        if record is not None and (differences := settings.differences(record.settings)):
+            raise UsageError(
+                f"{ledger.folder / item.name} was made with other settings: {'; '.join(differences)}.",
+                "Give another --output-dir, or --delete-existing to start over.",
+            )
+
+
+def _finish(ledger: Ledger, rows: range | None) -> None:
+    """Join what all processes have made so far; ``rows`` of this shard get a log of their own."""
+    with ledger.frozen():
+        _join(ledger)
+        if rows is not None:
+            mine = [record for record in ledger.records() if record.row in rows]
+            last = max(rows.start, rows.stop - 1)
+            write_log(ledger.folder / LOGS_FOLDER / f"scaled_log_{rows.start:06d}_{last:06d}.csv", mine)
+        ledger.settle()
+
+
+def _join(ledger: Ledger) -> None:
+    """To be called ``frozen``: an older joined table must not take the place of a newer one."""
+    ledger.read_parts()
+    records = ledger.records()
+    write_metadata(ledger.folder, records)
+    write_log(ledger.folder / LOG_NAME, records)
+
+
+@dataclass
+class _Work:
+    """Goes through videos, one after another; ``scaled`` counts those made here."""
+
+    ledger: Ledger
+    places: Places
+    settings: ScaleSettings
+    through: Through | None
+    made_scene: ScenePlace
+    reporter: Reporter
+    scaled: int = 0
+
+    def do(self, items: list[Item]) -> None:
+        """Scale what is not there yet; videos that another process has in hand are looked at again at the end."""
+        self.reporter.begin("scaling", len(items))
+        busy: list[Item] = []
+        done = 0
+        cadence = Cadence()
+        for waits, queue in ((False, items), (True, busy)):
+            for item in queue:
+                with self.ledger.claim(item.row, wait=waits) as had:
+                    if not had:
+                        busy.append(item)
+                        continue
+                    if self._is_to_do(item):
+                        self._do(item)
+                        cadence.maybe(self._join_now)
+                done += 1
+                self.reporter.at(done)
+
+    def _join_now(self) -> None:
+        with self.ledger.frozen():
+            _join(self.ledger)
+
+    def _is_to_do(self, item: Item) -> bool:
+        record = self.ledger.get(item.name)
+        return record is None or not record.is_whole_in(self.ledger.folder)
+
+    def _do(self, item: Item) -> None:
+        notes: list[str] = []
+        try:
+            made = self._make(item, notes)
+        except StorageError:
+            # A full disk is no fault of the video's, and the next would meet it as well.
+            raise
+        except VdaError as error:
+            self._failed(item, error.problem, notes)
+        except Exception as error:
+            # One video must not end the others' work; what nobody foresaw is told with its type.
+            self._failed(item, f"{type(error).__name__}: {error}", notes)
+        else:
+            self._made(item, made, notes)
+
+    def _make(self, item: Item, notes: list[str]) -> Made:
+        def say(sentence: str) -> None:
+            notes.append(sentence)
+            self.reporter.say(f"{item.video_path}: {sentence}")
+
+        scene = scene_of(item, self.places, self.made_scene(item))
+        source = open_source(item, self.places, scene, wants_depth=self.settings.wants_depth)
+        scaling = Scaling.of(item, source, self.settings)
+        ways = rungs(self.settings.method, self.settings.chunk_size)
+        folder = self.ledger.folder
+        rung, made = first_that_fits(ways, lambda way: scaling.write(folder, way, self.through), say)
+        if notes:
+            made.columns["fallback"] = str(rung)
+        return made
+
+    def _made(self, item: Item, made: Made, said: list[str]) -> None:
+        folder = self.ledger.folder
+        self.scaled += 1
+        self._note(
+            item,
+            state="done",
+            files={name: (folder / name).stat().st_size for name in made.files},
+            columns=made.columns,
+            notes=(*made.notes, *said),
+        )
+
+    def _failed(self, item: Item, reason: str, notes: list[str]) -> None:
+        self.reporter.say(f"{item.video_path} is left out: {reason}")
+        self._note(item, state="failed", notes=tuple(notes), reason=reason)
+
+    def _note(self, item: Item, **values: Any) -> None:
+        record = Record(item.name, item.row, item.video_path, settings=self.settings.to_json(), **values)
+        self.ledger.note(record)

@@ -1,0 +1,100 @@
+"""One row's files, opened: the video and its frames, and the depth of its scene.
+
+In: an ``Item`` and where paths lead. Out: ``Source``. What is odd about a video is said in its notes; what makes
+it unusable is raised. This file does not know what is made of it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vda.depthmap import Codes, DepthRecord
+from vda.depthsource import DepthSource, open_depth
+from vda.errors import InputError, SceneError
+from vda.fvc.geometry import Size
+from vda.fvc.paths import Places
+from vda.fvc.request import Item
+from vda.scene import Scene
+from vda.video import FrameIndex, VideoInfo, index_frames, probe
+
+
+@dataclass(frozen=True, eq=False)
+class Depth:
+    """Codes of a scene's merged depth, by frame index; ``record`` says what they mean."""
+
+    source: DepthSource
+    record: DepthRecord
+
+    @property
+    def size(self) -> Size:
+        return self.record.width, self.record.height
+
+    def codes(self, frame: int) -> Codes:
+        """Uint16 [height, width]. Raises ``InputError`` where the frame has no depth."""
+        return self.record.quantizer.encode(self.source.read(frame))
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """``size`` (width, height) is the upright video's, as it is shown."""
+
+    info: VideoInfo
+    index: FrameIndex
+    depth: Depth | None
+    notes: tuple[str, ...]
+
+    @property
+    def size(self) -> Size:
+        return self.info.width, self.info.height
+
+
+def open_source(item: Item, places: Places, scene: Scene | None, *, wants_depth: bool) -> Source:
+    """Open the video of ``item``. Raises ``VideoError`` for one that cannot be used.
+
+    Raises ``SceneError`` for a ``scene`` of another video, ``InputError`` where depth is wanted and not there.
+    """
+    info = probe(places.video(item.video_path))
+    planned = scene is not None and scene.video_path.is_file()
+    index = _index_of(scene, info) if scene is not None and planned else index_frames(info)
+    depth = _depth_of(item, scene) if wants_depth else None
+    return Source(info, index, depth, (*_oddities(info), *index.notes))
+
+
+def _index_of(scene: Scene, info: VideoInfo) -> FrameIndex:
+    """The scene's own count of frames, which its depth is numbered by."""
+    known = VideoInfo.from_json(scene.read_video())
+    if (known.size_bytes, known.sha256_head_tail) != (info.size_bytes, info.sha256_head_tail):
+        raise SceneError(
+            f"The scene {scene.root} is of another video than {info.path}.", "Correct the column scene."
+        )
+    return FrameIndex.load(scene.index_path)
+
+
+def _depth_of(item: Item, scene: Scene | None) -> Depth:
+    if scene is None:
+        raise InputError(
+            f"Row {item.row} names no scene, so there is no depth.",
+            "Fill the column scene, or give --make-depth to have it computed.",
+        )
+    if not scene.depth_record_path.is_file():
+        raise InputError(
+            f"{scene.root} has no merged depth.", f"Run 'vda merge {scene.root}' first, or give --make-depth."
+        )
+    source = open_depth(scene.merged_dir)
+    assert source.record is not None
+    return Depth(source, source.record)
+
+
+def _oddities(info: VideoInfo) -> tuple[str, ...]:
+    notes = []
+    if info.rotation_deg:
+        notes.append(f"Stored turned: shown upright, turned clockwise by {info.rotation_deg} degrees.")
+    if info.width % 2 or info.height % 2:
+        notes.append(f"The size is odd: {info.width}x{info.height}.")
+    return tuple(notes)
+
+
+def scene_of(item: Item, places: Places, made: Path | None) -> Scene | None:
+    """The scene that the row names, or the one ``made`` for it, if there is any. Raises ``InputError``."""
+    if item.scene is not None:
+        return Scene(places.other("scene", item.scene))
+    return Scene(made) if made is not None and made.is_dir() else None
