@@ -1,0 +1,40 @@
+"""The whole pipeline measured against truth: what is stored and merged is as good as what is computed."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+from depth_runs import check, vda
+
+from vda.metrics import Figures, measure
+from vda.training.joined import video_depth
+from vda.training.judge import loaded
+from vda.video import index_frames, probe, read_frames
+from vda.weights import find_weights
+
+FRAMES, INPUT_SIZE, CAP_M = 50, 64, 10.0
+STILL_BETTER = 1.02
+
+
+def in_memory(made: Path) -> Figures:
+    """The same windows, joined without ever touching a disk, against the same truth."""
+    info = probe(made / "video.mp4")
+    frames = np.stack([frame.rgb for frame in read_frames(info, index_frames(info), 0, FRAMES)])
+    truth = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in sorted((made / "depth").glob("*.png"))]
+    depth_m = np.stack(truth).astype(np.float32) / 1000
+    masks = [np.ones(depth_m.shape[1:], bool)] * FRAMES
+    return measure(video_depth(loaded(find_weights("mini").path), frames, INPUT_SIZE), depth_m, masks, cap_m=CAP_M)
+
+
+def test_files_cost_no_accuracy(tmp_path: Path) -> None:
+    made, scene = tmp_path / "made", tmp_path / "scene"
+    check(vda("synth", made, "--seed", 3, "--frames", FRAMES, "--size", "160x96", "--style", "room", "-q"))
+    options = ["--model", "mini", "--input-size", INPUT_SIZE, "--threads", 1, "--devices", "cpu", "-q"]
+    check(vda("depth", made / "video.mp4", "--scene", scene, *options))
+    report = check(vda("eval", scene, made / "depth", "--truth-scale", 1000, "--cap", CAP_M, "--json"))
+    stored, computed = json.loads(report.stdout)["depth"], in_memory(made)
+    assert stored["pixels"] == computed.pixels > 0
+    assert stored["abs_rel"] < STILL_BETTER * computed.abs_rel
+    assert stored["rmse_m"] < STILL_BETTER * computed.rmse_m
+    assert stored["delta1"] > computed.delta1 / STILL_BETTER
