@@ -1,5 +1,6 @@
 """Training of the built-in model: what the losses forgive, what a batch holds, and that a run can be repeated."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,9 @@ TINY_PHASES = (
     Phase("windows", 0.5, 1, 4, ((64, 64),), LossWeights(temporal=1.0), frozen_encoder=True),
 )
 TINY = Recipe(seed=3, steps=2, warmup=1, phases=TINY_PHASES)
+
+
+slow = pytest.mark.skipif("VDA_SLOW_TESTS" not in os.environ, reason="half a minute: run by `make slow`")
 
 
 @pytest.fixture(autouse=True)
@@ -128,9 +132,27 @@ def test_the_same_seed_gives_the_same_losses_and_so_does_a_resumed_run(clips: Pa
     assert halves == whole
 
 
+@slow
+def test_the_first_hundred_losses_do_not_depend_on_what_is_rendered_meanwhile(clips: Path, tmp_path: Path) -> None:
+    recipe, late = replace(TINY, steps=100), tmp_path / "clips"
+    late.mkdir()
+    for clip in listed(clips)[:3]:
+        (late / clip.name).hardlink_to(clips / clip.name)
+    runs = [
+        Run(recipe, tmp_path / "early", clips, first_clips=3),
+        Run(recipe, tmp_path / "late", late, first_clips=3),
+    ]
+    for run in runs:
+        run.folder.mkdir()
+    early, later = (run.advance(100) for run in runs)
+    assert early == later
+    assert len(set(early)) > 90
+
+
 def test_training_refuses_held_out_clips_and_another_runs_checkpoint(clips: Path, tmp_path: Path) -> None:
     run = Run(TINY, tmp_path, clips)
     assert [clip.seed for clip in run.clips] == [0, 1, 2, 3, 4]
+    assert [clip.seed for clip in Run(TINY, tmp_path, clips, first_clips=3).clips] == [0, 1, 2]
     run.save()
     with pytest.raises(InputError, match="another recipe"):
         Run(replace(TINY, seed=4), tmp_path, clips)

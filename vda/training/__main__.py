@@ -48,7 +48,8 @@ def train(options: argparse.Namespace) -> None:
     recipe = Recipe(seed=options.seed, steps=options.steps)
     # Numbers too small for the usual format cost a hundred times as much and carry nothing.
     torch.set_flush_denormal(True)
-    run = Run(recipe, options.run, folder, "cuda" if torch.cuda.is_available() else "cpu")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    run = Run(recipe, options.run, folder, device, first_clips=options.before)
     if options.start:
         run.start_from(load_checkpoint(options.start)["average"])
     run.advance((options.until or recipe.steps) - run.step)

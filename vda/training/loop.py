@@ -40,7 +40,11 @@ class Skipped(nn.Module):
 
 
 class Run:
-    """One training run in ``folder``, continued from its checkpoint if there is one."""
+    """One training run in ``folder``, continued from its checkpoint if there is one.
+
+    The first ``LIST_EVERY`` steps see the clips of seeds below ``first_clips`` alone, however many are rendered by
+    then: so they are the same whenever the run is made again.
+    """
 
     def __init__(
         self,
@@ -48,8 +52,10 @@ class Run:
         folder: Path,
         clips_folder: Path,
         device: str = "cpu",
+        first_clips: int = HELD_OUT_SEED,
     ) -> None:
         self.recipe, self.folder, self.clips_folder = recipe, folder, clips_folder
+        self.first_clips = first_clips
         self.device = torch.device(device)
         torch.manual_seed(recipe.seed)
         self.model = trainable_mini().to(self.device)
@@ -58,9 +64,9 @@ class Run:
         self.optimizer = torch.optim.AdamW(_groups(self.model, recipe.weight_decay), lr=recipe.rate, fused=True)
         self.average = Average(self.model, recipe.average)
         self.step = 0
-        self.clips = self._list_clips()
         if (folder / CHECKPOINT).exists():
             self._resume()
+        self.clips = self._list_clips()
 
     def start_from(self, state: dict[str, Tensor]) -> None:
         """Begin with another run's weights; nothing happens to a run that has begun."""
@@ -108,7 +114,8 @@ class Run:
         self.step = state["step"]
 
     def _list_clips(self) -> list:
-        clips = [clip for clip in listed(self.clips_folder) if clip.seed < HELD_OUT_SEED]
+        limit = self.first_clips if self.step < LIST_EVERY else HELD_OUT_SEED
+        clips = [clip for clip in listed(self.clips_folder) if clip.seed < limit]
         if not clips:
             raise InputError(f"There are no rendered clips in {self.clips_folder}.", "Render some first.")
         return clips
