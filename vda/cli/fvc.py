@@ -6,12 +6,60 @@ from typing import Any
 
 import click
 
-from vda.cli.options import Group, json_option
+from vda.cli.options import Group, json_option, quiet_option
+from vda.errors import WorkError
 
 
 @click.group("fvc", cls=Group)
 def fvc() -> None:
     """Bring a data set of videos to one size, check it, and split it into folds."""
+
+
+@fvc.command("verify")
+@click.argument("metadata", type=click.Path(path_type=Path), required=False)
+@click.option("--output-dir", "folder", type=click.Path(path_type=Path), help="Where scaled videos are, if any.")
+@click.option("--augmentations", type=click.IntRange(min=0), help="Expected of every original [default: any].")
+@click.option(
+    "--decode/--no-decode", default=True, show_default=True, help="Decode every file, or only look for it."
+)
+@click.option("--show", type=click.IntRange(min=0), default=20, show_default=True, help="So many of every kind.")
+@quiet_option
+@json_option
+def verify_command(show: int, quiet: bool, as_json: bool, **options: Any) -> None:
+    """Say what is missing, incomplete, broken or left over: in METADATA alone, or with it in what was scaled.
+
+    METADATA is the table that was scaled, or the scaled_metadata.csv. Exits 1 if anything is wrong.
+
+    Example: vda fvc verify videos.csv --output-dir scaled --augmentations 10
+    """
+    from vda.cli.progress import Progress
+    from vda.fvc.verify import verify
+
+    progress = Progress(quiet)
+    result = verify(begin=progress.begin, at=progress.at, **options)
+    progress.close()
+    if as_json:
+        click.echo(json.dumps(result.to_json()))
+    else:
+        _show(result, show)
+    if result.findings:
+        raise WorkError(
+            f"The data set is not whole: {len(result.findings)} findings.",
+            "Run 'vda fvc scale' for what is missing or broken, and remove what no row names.",
+        )
+
+
+def _show(result: Any, show: int) -> None:
+    """The table of counts, then the findings, kind by kind."""
+    click.echo(f"{result.rows} rows of {result.originals} originals; they name {result.files} files")
+    for kind, count in result.counts().items():
+        click.echo(f"{kind:<26}{count:>6}")
+    for kind, count in result.counts().items():
+        found = [finding for finding in result.findings if finding.kind == kind]
+        for finding in found[:show]:
+            click.echo(f"{kind}: {finding.name}" + (f" ({finding.detail})" if finding.detail else ""))
+        if count > show:
+            click.echo(f"{kind}: {count - show} more (--show {count}, or --json)")
 
 
 @fvc.command("folds")

@@ -25,7 +25,7 @@ _NUMBER = r"^\d+$"
 _SHOWN = 5
 
 
-def read_metadata(path: Path) -> pl.DataFrame:
+def read_metadata(path: Path, *, may_be_empty: bool = False) -> pl.DataFrame:
     """The table in ``path``, one row a video to make, in its own order and with all its columns.
 
     ``row`` (UInt32) is the row's number in the file and ``video_id`` what its files are named by (a column of that
@@ -35,6 +35,8 @@ def read_metadata(path: Path) -> pl.DataFrame:
     """
     table = read_table(path)
     texts = _as_texts(path, table)
+    if table.is_empty() and not may_be_empty:
+        raise InputError(f"{path} has no rows.", "Give metadata with one row a video.")
     _check(path, _TEXTS, texts)
     typed = _typed(texts)
     _check(path, _ROWS, _with_outputs(typed))
@@ -73,8 +75,6 @@ def _as_texts(path: Path, table: pl.DataFrame) -> pl.DataFrame:
             f"{path} has no column {' and no column '.join(absent)}; its columns are {', '.join(table.columns)}.",
             "Give metadata with the columns video_path and label.",
         )
-    if table.is_empty():
-        raise InputError(f"{path} has no rows.", "Give metadata with one row a video.")
     known = [name for name in (*REQUIRED, *OPTIONAL) if name in table.columns]
     for name in known:
         dtype = table.schema[name]
@@ -117,7 +117,7 @@ def _with_outputs(typed: pl.DataFrame) -> pl.DataFrame:
     """``typed`` with the files that its rows would write: what must be unique."""
     rows = typed.select("video_id", "augmentation_idx", "tracks").rows()
     return typed.with_columns(
-        output=pl.Series([scaled_name(name, number) for name, number, _ in rows]),
+        output=pl.Series([scaled_name(name, number) for name, number, _ in rows], dtype=pl.String),
         tracks_output=pl.Series(
             [tracks and tracks_name(name, number) for name, number, tracks in rows], dtype=pl.String
         ),
