@@ -1,12 +1,14 @@
 """The table of a data set's videos: what is taken, what is refused, and which rows are named."""
 
+import importlib
 import io
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from vda.errors import InputError
+import vda.fvc
+from vda.errors import InputError, UsageError
 from vda.fvc.names import depth_name, scaled_name, tracks_name, video_id
 from vda.fvc.schema import read_metadata
 
@@ -193,3 +195,9 @@ def test_names_are_made_of_the_original() -> None:
     assert scaled_name("a", 3) == "a_scaled_aug3.mp4"
     assert depth_name("a", 3) == "a_scaled_aug3_depth.mkv"
     assert tracks_name("a", None) == "a_tracks.json"
+
+
+def test_without_its_packages_the_stage_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "pandera" else name)
+    with pytest.raises(UsageError, match=r"pandera.*pip install 'vda-toolkit\[fvc\]'"):
+        importlib.reload(vda.fvc)

@@ -140,7 +140,7 @@ def _families(table: pl.DataFrame, names: pl.Series, expected: int | None) -> It
             lacking = sorted(set(every) - set(found)) if found and len(every) == expected else []
             without = f", without {', '.join(map(str, lacking))}" if lacking else ""
             yield Finding(INCOMPLETE, name, f"{len(found)} of {expected}{without}")
-        if name not in originals:
+        if found and name not in originals:
             yield Finding(NO_ORIGINAL, name, f"{len(found)} augmentations have no original")
 
 
