@@ -12,8 +12,9 @@ _LINE_SECONDS = 5.0
 class Progress:
     """A ``pipeline.Reporter``. Rates and time left count only what was done since the stage began."""
 
-    def __init__(self, quiet: bool = False) -> None:
+    def __init__(self, quiet: bool = False, unit: str = "frame") -> None:
         self._quiet = quiet
+        self._unit = unit
         self._terminal = sys.stderr.isatty()
         self._bar: tqdm[None] | None = None
         self._stage, self._start = "", 0
@@ -25,7 +26,7 @@ class Progress:
         self._stage, self._total, self._start = stage, total, done
         self._began = self._printed = time.monotonic()
         if not self._quiet and self._terminal:
-            self._bar = tqdm(desc=stage, total=total, initial=done, unit="frame", leave=True)
+            self._bar = tqdm(desc=stage, total=total, initial=done, unit=self._unit, leave=True)
 
     def at(self, done: int) -> None:
         now = time.monotonic()
@@ -49,6 +50,6 @@ class Progress:
     def _line(self, done: int, seconds: float) -> str:
         rate = (done - self._start) / seconds
         if self._total is None:
-            return f"{self._stage}: {done} frames, {rate:.1f} frames/s"
+            return f"{self._stage}: {done} {self._unit}s, {rate:.1f} {self._unit}s/s"
         left = f", {(self._total - done) / rate:.0f} s left" if rate > 0 else ""
-        return f"{self._stage}: {done} of {self._total} frames, {rate:.1f} frames/s{left}"
+        return f"{self._stage}: {done} of {self._total} {self._unit}s, {rate:.1f} {self._unit}s/s{left}"

@@ -1,13 +1,21 @@
 """``vda fvc scale``: a data set's videos to one size."""
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from vda.cli.options import Command, json_option, quiet_option, together
-from vda.errors import WorkError
+from vda.cli.options import Command, json_option, quiet_option, run_options, run_settings, together
+from vda.errors import UsageError, WorkError
+
+if TYPE_CHECKING:
+    from vda.cli.progress import Progress
+    from vda.fvc.makedepth import DepthMaker
+    from vda.fvc.request import ScaleSettings
+    from vda.fvc.selection import Selection
 
 
 class ShardOf(click.ParamType):
@@ -35,7 +43,7 @@ method_options = together(
         help="Padded to a square; longer side SIZE (resolution is the same); or through an autoencoder.",
     ),
     click.option("--autoencoder", metavar="NAME_OR_DIR", help="A diffusers AutoencoderKL, or a model with vae/."),
-    click.option("--device", default="auto", show_default=True, help="Of the autoencoder: auto, cpu, cuda:0."),
+    click.option("--device", default="auto", show_default=True, help="Of the autoencoder: auto, cpu or cuda:0."),
     click.option(
         "--chunk-size",
         type=click.IntRange(min=1),
@@ -53,6 +61,7 @@ method_options = together(
         show_default=True,
         help="Depth as lossless video, or as images.",
     ),
+    click.option("--make-depth", is_flag=True, help="First compute depth that is not there, as 'vda depth' does."),
 )
 frame_options = together(
     click.option("--fps", type=click.FloatRange(min=0, min_open=True), help="This rate, by time [default: own]."),
@@ -89,54 +98,91 @@ row_options = together(
 @method_options
 @frame_options
 @row_options
+@run_options
 @quiet_option
 @json_option
 def scale(
     metadata: Path,
     output_dir: Path,
     root: Path | None,
-    method: Any,
+    autoencoder: str | None,
     device: str,
-    fps: float | None,
-    stride: int,
-    max_frames: int | None,
-    start_idx: int | None,
-    end_idx: int | None,
-    shard: tuple[int, int] | None,
-    order: Any,
+    make_depth: bool,
     resume: bool,
     quiet: bool,
     as_json: bool,
-    **settings: Any,
+    **asked: Any,
 ) -> None:
     """Bring the videos in METADATA (CSV, Parquet or Arrow; video_path, label) to one size.
 
     Example: vda fvc scale videos.csv --output-dir scaled --size 256 --modality both
     """
     from vda.cli.progress import Progress
-    from vda.fvc.rate import Rate
-    from vda.fvc.request import ScaleSettings
+    from vda.fvc.autoencoder import load_autoencoder
     from vda.fvc.scale import scale as run
-    from vda.fvc.selection import Selection, Shard
 
-    asked = ScaleSettings(
-        method="resize" if method == "resolution" else method, rate=Rate(fps, stride, max_frames), **settings
-    )
-    progress = Progress(quiet)
+    progress = Progress(quiet, unit="video")
     result = run(
         metadata,
         output_dir,
-        asked,
-        selection=Selection(start_idx, end_idx, Shard(*shard) if shard else None, order),
+        _settings(autoencoder=autoencoder, **asked),
+        selection=_selection(progress.say, **asked),
         root=root,
         delete_existing=not resume,
+        through=load_autoencoder(autoencoder, device) if autoencoder else None,
+        maker=_depth_maker(metadata, root, output_dir, Progress(quiet), asked) if make_depth else None,
         reporter=progress,
     )
     progress.close()
-    summary = f"{result.rows} videos in {output_dir}: {result.scaled} scaled now, {result.kept} kept"
-    click.echo(json.dumps(result.to_json()) if as_json else f"{summary}.")
+    summary = f"{result.rows} videos in {output_dir}: {result.scaled} scaled now, {result.kept} were there."
+    click.echo(json.dumps(result.to_json()) if as_json else summary)
     if result.failed:
         raise WorkError(
             f"{len(result.failed)} of {result.rows} videos could not be scaled.",
             f"The reasons are in {output_dir / 'scaled_log.csv'}; the others are done.",
         )
+
+
+def _settings(
+    *, method: Any, fps: float | None, stride: int, max_frames: int | None, **asked: Any
+) -> "ScaleSettings":
+    from vda.fvc.rate import Rate
+    from vda.fvc.request import ScaleSettings
+
+    names = {"size", "modality", "autoencoder", "chunk_size", "depth_format"}
+    return ScaleSettings(
+        method="resize" if method == "resolution" else method,
+        rate=Rate(fps, stride, max_frames),
+        **{name: value for name, value in asked.items() if name in names},
+    )
+
+
+def _selection(
+    say: Callable[[str], None],
+    *,
+    start_idx: int | None,
+    end_idx: int | None,
+    shard: tuple[int, int] | None,
+    order: Any,
+    **_others: Any,
+) -> "Selection":
+    """The rows asked for; where none are, those of this SLURM task."""
+    from vda.fvc.selection import Selection, Shard
+
+    if (start_idx, end_idx, shard) == (None, None, None):
+        task = Shard.of_slurm_task(os.environ)
+        if task is not None:
+            say(f"Shard {task.index} of {task.count}, as SLURM numbers this task; --shard 0/1 takes all rows.")
+        return Selection(shard=task, order=order)
+    return Selection(start_idx, end_idx, Shard(*shard) if shard else None, order)
+
+
+def _depth_maker(
+    metadata: Path, root: Path | None, output_dir: Path, progress: "Progress", asked: dict[str, Any]
+) -> "DepthMaker":
+    from vda.fvc.makedepth import DepthMaker
+    from vda.fvc.paths import Places
+
+    if asked["modality"] == "rgb":
+        raise UsageError("--make-depth is of no use without depth.", "Give --modality depth or both.")
+    return DepthMaker(output_dir / "scenes", Places(metadata, root), run_settings(**asked), progress)

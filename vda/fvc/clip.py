@@ -19,6 +19,7 @@ from vda.fvc.pictures import scale_codes, scale_picture
 from vda.fvc.rate import Timing, time_frames
 from vda.fvc.request import Item, ScaleSettings
 from vda.fvc.source import Depth, Source
+from vda.fvc.trackmap import write_scaled_tracks
 from vda.video import ClipWriter, read_frame_list
 
 Through = Callable[[Iterable[np.ndarray], int], Iterator[np.ndarray]]
@@ -62,6 +63,11 @@ class Scaling:
             self._write_colour(folder, made, rung, through if rung.method == "autoencoder" else None)
         if self.source.depth is not None:
             self._write_depth(folder, made, self.source.depth)
+        if self.source.tracks is not None:
+            name = self.item.tracks_name
+            write_scaled_tracks(self.source.tracks, folder / name, self.geometry, self.timing)
+            made.files.append(name)
+            made.columns["tracks_path"] = name
         return made
 
     def _columns(self, rung: Rung) -> dict[str, Any]:

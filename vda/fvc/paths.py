@@ -32,11 +32,16 @@ class Places:
                     return other
         raise self._absent("video", stated)
 
-    def other(self, kind: str, stated: str) -> Path:
-        """The file or folder of another ``kind`` (a scene, tracks) that a row names. Raises ``InputError``."""
+    def other(self, kind: str, stated: str, *, may_be_absent: bool = False) -> Path:
+        """The file or folder of another ``kind`` (a scene, tracks) that a row names.
+
+        What ``may_be_absent`` is to be made beside the metadata; for all else ``InputError`` is raised.
+        """
         for path in self._candidates(stated):
             if path.exists():
                 return path
+        if may_be_absent:
+            return next(self._candidates(stated))
         raise self._absent(kind, stated)
 
     def _candidates(self, stated: str) -> Iterator[Path]:

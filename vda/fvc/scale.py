@@ -5,7 +5,6 @@ Several processes work on one output directory without knowing of each other. Th
 nor how records are kept.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,14 +15,14 @@ from vda.fvc.clip import Made, Scaling, Through
 from vda.fvc.fallback import first_that_fits, rungs
 from vda.fvc.joined import LOG_NAME, LOGS_FOLDER, METADATA_NAME, write_log, write_metadata
 from vda.fvc.ledger import Ledger, Record
+from vda.fvc.makedepth import DepthMaker
 from vda.fvc.paths import Places
 from vda.fvc.request import Item, ScaleSettings, items_of
 from vda.fvc.schema import read_metadata
 from vda.fvc.selection import Selection
 from vda.fvc.source import open_source, scene_of
 from vda.pipeline import Reporter, Silence
-
-ScenePlace = Callable[[Item], Path | None]
+from vda.scene import Scene
 
 
 @dataclass(frozen=True)
@@ -57,14 +56,14 @@ def scale(
     root: Path | None = None,
     delete_existing: bool = False,
     through: Through | None = None,
-    made_scene: ScenePlace = lambda item: None,
+    maker: DepthMaker | None = None,
     reporter: Reporter | None = None,
 ) -> ScaleResult:
     """Scale the videos of the rows selected into ``folder``; those that are there and whole are kept.
 
-    ``through`` is the autoencoder, ``made_scene`` where depth was computed for a row that names no scene. Raises
-    ``InputError`` for metadata that cannot be used, ``UsageError`` where rows were scaled with other settings,
-    ``StorageError`` where the disk refuses.
+    ``through`` is the autoencoder, ``maker`` computes depth that is not there. Raises ``InputError`` for metadata
+    that cannot be used, ``UsageError`` where rows were scaled with other settings, ``StorageError`` where the disk
+    refuses.
     """
     selection, reporter = selection or Selection(), reporter or Silence()
     items = list(items_of(read_metadata(metadata)))
@@ -73,7 +72,7 @@ def scale(
         if delete_existing:
             ledger.forget({item.name for item in chosen})
         _refuse_other_settings(ledger, chosen, settings)
-        work = _Work(ledger, Places(metadata, root), settings, through, made_scene, reporter)
+        work = _Work(ledger, Places(metadata, root), settings, through, maker, reporter)
         work.do(chosen)
         rows = selection.rows(len(items))
         _finish(ledger, None if len(rows) == len(items) else rows)
@@ -119,12 +118,14 @@ class _Work:
     places: Places
     settings: ScaleSettings
     through: Through | None
-    made_scene: ScenePlace
+    maker: DepthMaker | None
     reporter: Reporter
     scaled: int = 0
 
     def do(self, items: list[Item]) -> None:
         """Scale what is not there yet; videos that another process has in hand are looked at again at the end."""
+        if self.maker is not None:
+            self.maker.make([item for item in items if self._is_to_do(item)])
         self.reporter.begin("scaling", len(items))
         busy: list[Item] = []
         done = 0
@@ -169,8 +170,7 @@ class _Work:
             notes.append(sentence)
             self.reporter.say(f"{item.video_path}: {sentence}")
 
-        scene = scene_of(item, self.places, self.made_scene(item))
-        source = open_source(item, self.places, scene, wants_depth=self.settings.wants_depth)
+        source = open_source(item, self.places, self._scene(item) if self.settings.wants_depth else None)
         scaling = Scaling.of(item, source, self.settings)
         ways = rungs(self.settings.method, self.settings.chunk_size)
         folder = self.ledger.folder
@@ -178,6 +178,9 @@ class _Work:
         if notes:
             made.columns["fallback"] = str(rung)
         return made
+
+    def _scene(self, item: Item) -> Scene:
+        return scene_of(item, self.places) if self.maker is None else Scene(self.maker.scene_root(item))
 
     def _made(self, item: Item, made: Made, said: list[str]) -> None:
         folder = self.ledger.folder

@@ -40,6 +40,7 @@ class Source:
     info: VideoInfo
     index: FrameIndex
     depth: Depth | None
+    tracks: Path | None
     notes: tuple[str, ...]
 
     @property
@@ -47,16 +48,18 @@ class Source:
         return self.info.width, self.info.height
 
 
-def open_source(item: Item, places: Places, scene: Scene | None, *, wants_depth: bool) -> Source:
-    """Open the video of ``item``. Raises ``VideoError`` for one that cannot be used.
+def open_source(item: Item, places: Places, scene: Scene | None) -> Source:
+    """Open the video of ``item``, and the depth of its ``scene`` where depth is wanted.
 
-    Raises ``SceneError`` for a ``scene`` of another video, ``InputError`` where depth is wanted and not there.
+    Raises ``VideoError`` for a video that cannot be used, ``SceneError`` for a scene of another one,
+    ``InputError`` where a file that the row names, or the scene's depth, is not there.
     """
     info = probe(places.video(item.video_path))
+    depth = None if scene is None else _depth_of(scene)
     planned = scene is not None and scene.video_path.is_file()
     index = _index_of(scene, info) if scene is not None and planned else index_frames(info)
-    depth = _depth_of(item, scene) if wants_depth else None
-    return Source(info, index, depth, (*_oddities(info), *index.notes))
+    tracks = None if item.tracks is None else places.other("track file", item.tracks)
+    return Source(info, index, depth, tracks, (*_oddities(info), *index.notes))
 
 
 def _index_of(scene: Scene, info: VideoInfo) -> FrameIndex:
@@ -69,12 +72,7 @@ def _index_of(scene: Scene, info: VideoInfo) -> FrameIndex:
     return FrameIndex.load(scene.index_path)
 
 
-def _depth_of(item: Item, scene: Scene | None) -> Depth:
-    if scene is None:
-        raise InputError(
-            f"Row {item.row} names no scene, so there is no depth.",
-            "Fill the column scene, or give --make-depth to have it computed.",
-        )
+def _depth_of(scene: Scene) -> Depth:
     if not scene.depth_record_path.is_file():
         raise InputError(
             f"{scene.root} has no merged depth.", f"Run 'vda merge {scene.root}' first, or give --make-depth."
@@ -93,8 +91,11 @@ def _oddities(info: VideoInfo) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def scene_of(item: Item, places: Places, made: Path | None) -> Scene | None:
-    """The scene that the row names, or the one ``made`` for it, if there is any. Raises ``InputError``."""
-    if item.scene is not None:
-        return Scene(places.other("scene", item.scene))
-    return Scene(made) if made is not None and made.is_dir() else None
+def scene_of(item: Item, places: Places) -> Scene:
+    """The scene that the row names. Raises ``InputError`` where it names none, or one that is not there."""
+    if item.scene is None:
+        raise InputError(
+            f"Row {item.row} names no scene, so there is no depth.",
+            "Fill the column scene, or give --make-depth to have it computed.",
+        )
+    return Scene(places.other("scene", item.scene))
