@@ -17,6 +17,7 @@ import torch
 from depth_runs import INPUT_SIZE, make_video, make_weights
 
 from vda import worker
+from vda.computing import Surroundings
 from vda.devices import Device
 from vda.errors import SceneError, StorageError, UsageError, WorkError
 from vda.files import exclusive_lock
@@ -91,6 +92,16 @@ def supervisor(
 
 def log(scene: Scene) -> str:
     return (scene.logs_dir / "supervisor.log").read_text()
+
+
+def test_who_waits_for_room_too_long_leaves_its_chunk() -> None:
+    answers = iter(["memory is full", "memory is full", "", ""])
+    phases: list[str] = []
+    patient = Surroundings(pause_reason=lambda: next(answers), phase=phases.append)
+    assert patient.may_go_on()
+    assert phases == ["paused", "computing"]
+    assert not Surroundings(pause_reason=lambda: "memory is full", patience_s=0).may_go_on()
+    assert not Surroundings(should_stop=lambda: True).may_go_on()
 
 
 class TestWorkers:

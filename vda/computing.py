@@ -39,22 +39,29 @@ Todo = list[tuple[WindowId, Window]]
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What computing a chunk asks and tells. ``pause_reason`` is empty where nothing stands in the way."""
+    """What computing a chunk asks and tells. ``pause_reason`` is empty where nothing stands in the way.
+
+    After ``patience_s`` of waiting a chunk is left where it is: what its worker holds may be the very memory that
+    everybody waits for.
+    """
 
     should_stop: Callable[[], bool] = lambda: False
     pause_reason: Callable[[], str] = lambda: ""
     log: Callable[[str], None] = lambda line: None
     phase: Callable[[Phase], None] = lambda phase: None
+    patience_s: float = 60.0
 
-    def wait_for_room(self) -> None:
-        """Return once nothing new has to wait any more, or work should stop."""
+    def may_go_on(self) -> bool:
+        """Whether the next window may be begun: at once, or when there is room again; not if work should stop."""
         if self.should_stop() or not (reason := self.pause_reason()):
-            return
+            return not self.should_stop()
         self.log(f"paused: {reason}")
         self.phase("paused")
-        while self.pause_reason() and not self.should_stop():
+        end = time.monotonic() + self.patience_s
+        while self.pause_reason() and not self.should_stop() and time.monotonic() < end:
             time.sleep(_ROOM_SECONDS)
         self.phase("computing")
+        return not self.pause_reason() and not self.should_stop()
 
 
 @dataclass
@@ -191,8 +198,7 @@ def _compute_windows(scene: Scene, chunk: int, todo: Todo, computer: Computer, a
     with ThreadPoolExecutor(1, "window-writer") as writer, closing(depths):
         written: Future[None] | None = None
         for key, window in todo:
-            around.wait_for_room()
-            if around.should_stop():
+            if not around.may_go_on():
                 break
             around.log(f"chunk {chunk}: window {key[0]}/{key[1]} begun")
             answer = next(depths)

@@ -48,8 +48,8 @@ def write_png8(path: Path, codes: npt.NDArray[np.uint8]) -> None:
 def encode_grey_png(codes: npt.NDArray[np.unsignedinteger]) -> bytes:
     """Return ``codes`` (uint8 or uint16 ``[height, width]``) as a greyscale PNG (RFC 2083).
 
-    ISA-L compresses as small as OpenCV's encoder does, at 3.7 times its speed, and only as a bare stream: hence the
-    few lines around it. Each sample is stored as its difference from the one to its left (filter 1).
+    ISA-L compresses as small as OpenCV's encoder does, at 3.7 times its speed, and only as a bare stream: hence
+    the few lines around it. Each sample is stored as its difference from the one to its left (filter 1).
     """
     height, width = codes.shape
     size = codes.dtype.itemsize

@@ -46,7 +46,7 @@ def decide(seen: Snapshot) -> list[Action]:
     reason = _pressure(seen, usable)
     changed: list[Action] = [Hold(reason)] if reason != seen.paused else []
     if reason:
-        return [*kills, *changed]
+        return [*kills, *changed, *_freeing(seen)]
     return [*kills, *changed, *_assign(seen, open_chunks), *_starts(seen, open_chunks, usable)]
 
 
@@ -87,6 +87,13 @@ def _pressure(seen: Snapshot, usable: list[DeviceView]) -> str:
     if not seen.workers and needed_bytes > host.memory_available_bytes:
         return f"memory is short: a worker needs {needed_bytes / 1e9:.1f} GB"
     return ""
+
+
+def _freeing(seen: Snapshot) -> list[Action]:
+    """Send idle workers home while memory is full: a loaded model may be what fills it."""
+    if seen.host.memory_used_fraction < RESUME_FRACTION:
+        return []
+    return [Quit(worker.name) for worker in seen.workers if worker.idle]
 
 
 def _memory_needed(device: DeviceView) -> float:
