@@ -24,7 +24,7 @@ LAYERS = [
     "precision",
     "computing trial",
     "camerachoice calibration calibrationchoice draw trackfigure joining synth",
-    "pieces chunkdepths scenedepth steadiness reportfigures outputs framewriting",
+    "pieces chunkdepths scenedepth steadiness seams reportfigures outputs framewriting",
     "split extract worker merge enrich export evaluate training",
     "launch",
     "supervisor monitor report doctor",

@@ -15,8 +15,9 @@ from depth_runs import check, make_video, make_weights, run_options, vda
 
 from vda.depthsource import open_depth
 from vda.merge import MergeSettings, merge
-from vda.report import seam_scores, write_report
+from vda.report import write_report
 from vda.scene import Scene
+from vda.seams import seam_scores
 from vda.split import split
 from vda.steadiness import flicker, usual_change
 
@@ -30,12 +31,12 @@ LOG = """\
 """
 
 
-def make_scene(root: Path, *, jump: float = 0.0) -> Scene:
+def make_scene(root: Path, *, jump: float = 0.0, overlap: int = 0) -> Scene:
     """A merged scene of two independent chunks whose depth drifts evenly; ``jump`` is added to the second's."""
     noise = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
     video = make_clip(root / "a <b>.mp4", range(FRAMES), draw=lambda number: np.roll(noise, number, 1))
     scene = Scene(root / "scene <1>")
-    plan = split(video, scene, chunks=2, chunking="independent", overlap=0)
+    plan = split(video, scene, chunks=2, chunking="independent", overlap=overlap)
     scene.depths_dir.mkdir()
     y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
     for chunk in plan.chunks:
@@ -59,7 +60,19 @@ def test_a_jump_between_chunks_is_scored_by_the_usual_change(scene: Scene) -> No
     (seam,) = seam_scores(scene, scene.plan(), open_depth(scene.merged_dir))
     assert seam.frame == 18
     assert seam.after == pytest.approx((0.05 + 0.45) / 0.05, rel=0.02)
-    assert seam.before is None
+    # Nothing overlaps, so nothing was fitted: the chunks jumped as much when they came.
+    assert seam.before == pytest.approx(seam.after, rel=0.02)
+
+
+def test_chunks_that_were_fitted_jumped_before(tmp_path: Path) -> None:
+    mended = make_scene(tmp_path, jump=0.45, overlap=8)
+    (seam,) = seam_scores(mended, mended.plan(), open_depth(mended.merged_dir))
+    assert seam.after == pytest.approx(1, rel=0.1)
+    assert seam.before == pytest.approx((0.05 + 0.45) / 0.05, rel=0.02)
+    for file in mended.depths_dir.iterdir():
+        file.unlink()
+    (gone,) = seam_scores(mended, mended.plan(), open_depth(mended.merged_dir))
+    assert gone.before is None
 
 
 def test_steady_depth_has_no_seam(tmp_path: Path) -> None:

@@ -22,18 +22,16 @@ from vda.depthsource import DepthSource, open_depth
 from vda.draw import Rgb, colorize, shown_range
 from vda.errors import SceneError, VdaError
 from vda.files import write_bytes
-from vda.rawwindows import open_raw_window
 from vda.reportfigures import Bar, Line, draw_lines, draw_timeline
 from vda.scene import Scene
 from vda.scenedepth import SceneDepth, depth_of_windows
-from vda.steadiness import DepthReader, Seam, change, flicker, raw_seam, usual_change
+from vda.seams import seam_scores, spread
+from vda.steadiness import flicker
 from vda.video import FrameIndex, VideoInfo, read_frame_list
 from vda.windows import Window
 
 _STRIP_FRAMES = 6
 _STRIP_WIDTH = 320
-_USUAL_FRAMES = 24
-_MOST_SEAMS = 60
 _FLOW_PAIRS = 8
 _LOG_LINE = re.compile(
     r"^(?P<time>[\d-]+ [\d:]+) (?P<device>\S+) pid (?P<pid>\d+): chunk \d+: "
@@ -108,7 +106,7 @@ def _in_order(scene: Scene, plan: Plan, record: DepthRecord) -> SceneDepth | Non
 
 
 def _filmstrip(work: _Work) -> str:
-    frames = _spread(work.depth.frames, _STRIP_FRAMES)
+    frames = spread(work.depth.frames, _STRIP_FRAMES)
     depths = [_reduced(work.depth.read(frame)) for frame in frames]
     kind = work.record.quantizer.kind
     shown = shown_range(np.concatenate([depth.ravel() for depth in depths]), kind) or (0.0, 1.0)
@@ -176,37 +174,8 @@ def _seams(work: _Work) -> str:
     return _section("Seams", _svg_image(draw_lines([lines], ["times usual"], "frame"), "seam scores"), note)
 
 
-def seam_scores(scene: Scene, plan: Plan, depth: DepthSource, read: DepthReader | None = None) -> Iterator[Seam]:
-    """Yield the seams between windows or chunks, at most 60 of them spread over the video.
-
-    ``read`` gives the frames of ``depth`` as another way of joining makes them.
-    """
-    read = read or depth.read
-    inner = [frame for frame in depth.frames if frame - 1 in depth]
-    usual = usual_change(read, _spread(inner, _USUAL_FRAMES)) if inner else 0.0
-    boundaries = [
-        (window.kept.start, chunk.sequence.index, window.k)
-        for chunk in plan.chunks
-        for window in chunk.windows()
-        if plan.chunking == "linked" and window.k
-    ]
-    if plan.chunking == "independent":
-        boundaries = [(chunk.keep_start, chunk.index, 0) for chunk in plan.chunks[1:]]
-    for frame, sequence, k in _spread(boundaries, _MOST_SEAMS):
-        after = change(read(frame - 1), read(frame)) if frame - 1 in depth else float("nan")
-        if usual > 0 and np.isfinite(after):
-            yield Seam(frame, after / usual, _raw_seam(scene, sequence, k))
-
-
-def _raw_seam(scene: Scene, sequence: int, k: int) -> float | None:
-    paths = [scene.window_path((sequence, k - 1)), scene.window_path((sequence, k))]
-    if not k or not all(path.is_file() for path in paths):
-        return None
-    return raw_seam(k, *(open_raw_window(path) for path in paths))
-
-
 def _flicker(work: _Work) -> str:
-    frames = _spread([frame for frame in work.depth.frames if frame + 1 in work.depth], _FLOW_PAIRS)
+    frames = spread([frame for frame in work.depth.frames if frame + 1 in work.depth], _FLOW_PAIRS)
     pictures = work.pictures([*frames, *(frame + 1 for frame in frames)])
     read = work.depth.read
     pairs = (
@@ -284,13 +253,6 @@ def _facts(work: _Work) -> str:
 
 def _section(title: str, body: str, note: str) -> str:
     return f"<section><h2>{title}</h2><p class='note'>{html.escape(note)}</p>{body}</section>"
-
-
-def _spread(items: Sequence[Any], count: int) -> list[Any]:
-    """At most ``count`` of ``items``, evenly, the first and the last with them."""
-    if len(items) <= count:
-        return list(items)
-    return [items[place] for place in np.linspace(0, len(items) - 1, count).round().astype(int)]
 
 
 def _reduced(image: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from vda.align import Float32Array
+from vda.pieces import FrameDepth
 from vda.rawwindows import RawWindow
 from vda.windows import WINDOW_STEP, kept_boundary
 
@@ -56,6 +57,20 @@ def raw_seam(window: int, before: RawWindow, after: RawWindow) -> float | None:
     inside = [change(old, before.slot(slot + WINDOW_STEP)), change(after.slot(slot - 1), after.slot(slot))]
     usual = float(np.mean(inside))
     return change(old, after.slot(slot)) / usual if usual > 0 else None
+
+
+def raw_chunk_seam(frame: int, before: FrameDepth, after: FrameDepth) -> float | None:
+    """How much the depth of two chunks, as it came, would jump if the second simply took over at ``frame``.
+
+    Over the mean change inside either chunk next to it; None where nothing changes or a frame is missing.
+    """
+    last, first = min(frame, before.stop - 1), max(frame, after.start + 1)
+    pairs = ((before, last - 1), (before, last), (after, first - 1), (after, first))
+    if last <= before.start or first >= after.stop or any(depth.is_missing(index) for depth, index in pairs):
+        return None
+    earlier, later = (change(depth.frame(a), depth.frame(b)) for (depth, a), (_, b) in (pairs[:2], pairs[2:]))
+    usual = (earlier + later) / 2
+    return change(before.frame(frame - 1), after.frame(frame)) / usual if usual > 0 else None
 
 
 def flicker(pairs: Iterable[tuple[np.ndarray, np.ndarray, Float32Array, Float32Array]]) -> Iterator[float]:
