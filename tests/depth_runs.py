@@ -35,7 +35,7 @@ def make_video(path: Path, frames: int) -> Path:
 def vda(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the program in a process of its own, on one thread."""
     return subprocess.run(
-        [sys.executable, "-c", "from vda.cli import main; main()", *map(str, arguments)],
+        [sys.executable, "-X", "faulthandler", "-c", "from vda.cli import main; main()", *map(str, arguments)],
         capture_output=True,
         text=True,
         cwd=cwd,
