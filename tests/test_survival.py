@@ -1,6 +1,7 @@
 """What a run survives: stopped and unkillable workers, memory that runs out, a stop; and who may hold it."""
 
 import os
+import platform
 import signal
 import subprocess
 import threading
@@ -317,6 +318,17 @@ class TestHolding:
             else:
                 hold([scene], locks, lambda folder: True)
         assert not is_on_network(scene.root)
+
+    @pytest.mark.parametrize("ended", [0.0, 1.0])
+    def test_a_request_to_stop_outlives_the_supervisor_that_died_before_it(
+        self, scene: Scene, ended: float
+    ) -> None:
+        files = RunFiles(scene.run_dir)
+        Holder(1, platform.node(), time.time(), str(scene.run_dir), ended=ended).write(files.holder_path)
+        files.stop_path.touch()
+        with ExitStack() as locks:
+            hold([scene], locks)
+        assert files.stop_path.exists() == (not ended)
 
     def test_what_was_set_aside_is_tried_again_by_the_next_command(
         self, files: tuple[Path, Path], scene: Scene, monkeypatch: pytest.MonkeyPatch, quiet: dict[str, np.ndarray]

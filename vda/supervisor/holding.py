@@ -75,8 +75,11 @@ def hold(scenes: list[Scene], locks: ExitStack, on_network: Callable[[Path], boo
         before = files.holder()
         if not had or (before and (on_network or is_on_network)(files.folder) and _is_leased(files, before)):
             raise _taken(scene, before)
-        is_new = is_new and (before is None or before.ended > 0)
-        files.stop_path.unlink(missing_ok=True)
+        ended = before is None or before.ended > 0
+        is_new = is_new and ended
+        # A supervisor that died before it could stop leaves the request to the one that replaces it.
+        if ended:
+            files.stop_path.unlink(missing_ok=True)
         holder.write(files.holder_path)
     held = Held(scenes, holder, is_new)
     locks.callback(held.end)
