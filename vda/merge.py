@@ -109,7 +109,7 @@ def merge(
         scene.merged_dir,
         depth.frames,
         depth.shape,
-        video.fps,
+        index.frame_rate(video.fps),
         index.time_base,
         lambda frame: int(index.pts[frame]),
         partial(_pictures, video, index, depth.frames),
