@@ -4,6 +4,8 @@ import threading
 import traceback
 from pathlib import Path
 
+import psutil
+
 from vda import worker
 
 
@@ -26,7 +28,14 @@ class InlineThread:
                 traceback.print_exc(file=log)
 
     def exit_code(self) -> int | None:
-        return None if self._thread.is_alive() else self._code
+        return None if self._thread.is_alive() or self._lingers() else self._code
+
+    def _lingers(self) -> bool:
+        """Whether the system still has the thread: PyTorch takes down its share of it after Python has let go.
+
+        A program that ends in between aborts (https://github.com/pytorch/pytorch/issues/117762).
+        """
+        return any(thread.id == self._thread.native_id for thread in psutil.Process().threads())
 
     def kill(self) -> None:
         """Do nothing: a thread ends by itself once nobody supervises it."""
