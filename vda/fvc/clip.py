@@ -27,9 +27,6 @@ Through = Callable[[Iterable[np.ndarray], int], Iterator[np.ndarray]]
 
 # Colours within 2 levels after H.264. With mbtree, x264 does not write the same bytes twice of small pictures.
 H264: Final = {"crf": "10", "preset": "veryfast", "mbtree": "0"}
-# More threads, each with pictures of its own, would need more than a picture's share of 2 GB.
-_LARGE_PIXELS: Final = 3840 * 2160
-_LARGE_THREADS: Final = 2
 
 
 @dataclass
@@ -111,11 +108,9 @@ class Scaling:
         made.columns["video_path"] = self.item.name
 
     def _colour_frames(self, made: Made) -> Iterator[np.ndarray]:
-        info = self.source.info
-        threads = _LARGE_THREADS if info.width * info.height > _LARGE_PIXELS else None
         absent = 0
-        wanted = np.unique(self.timing.indices)
-        for frame in read_frame_list(info, self.source.index, wanted.tolist(), threads=threads):
+        wanted = np.unique(self.timing.indices).tolist()
+        for frame in read_frame_list(self.source.info, self.source.index, wanted):
             absent += not frame.decoded
             yield frame.rgb
         if absent:

@@ -40,7 +40,6 @@ class Record:
     source: str
     state: State
     settings: dict[str, Any]
-    source_bytes: int | None = None
     files: dict[str, int] = field(default_factory=dict)
     columns: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

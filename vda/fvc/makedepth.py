@@ -59,15 +59,19 @@ class DepthMaker:
             scene = self._kept(item, partial(self._planned, item, devices, len(items)))
             if scene is not None:
                 planned[item.name] = (item, scene)
+        if planned:
+            self._run([scene for _, scene in planned.values()])
+        for item, scene in planned.values():
+            self._kept(item, partial(merge_scene, scene, MergeSettings(), reporter=self.reporter))
+
+    def _run(self, scenes: list[Scene]) -> None:
         try:
-            run([scene for _, scene in planned.values()], self.settings, self.reporter)
+            run(scenes, self.settings, self.reporter)
         except StorageError:
             raise
         except VdaError as error:
             # What is missing of each scene is said when it is merged; the others are whole.
             self.reporter.say(error.problem)
-        for item, scene in planned.values():
-            self._kept(item, partial(merge_scene, scene, MergeSettings(), reporter=self.reporter))
 
     def _planned(self, item: Item, devices: tuple[Device, ...], count: int) -> Scene:
         video = self.places.video(item.video_path)

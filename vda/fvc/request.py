@@ -54,7 +54,9 @@ class ScaleSettings:
         return Geometry.of(layout, source, self.size)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """What a record keeps; None for what made no difference."""
+        unused = {"chunk_size": self.autoencoder is None, "depth_format": not self.wants_depth}
+        return {name: None if unused.get(name) else value for name, value in asdict(self).items()}
 
     def differences(self, other: dict[str, Any]) -> list[str]:
         """Say, in words, what another run's settings (``to_json``) had that these do not."""

@@ -23,6 +23,8 @@ from vda.errors import VideoError
 # A cut-off file can raise once for every sample that is missing; damage in the middle is passed in fewer.
 _MAX_CONSECUTIVE_READ_ERRORS = 64
 _MAX_SANE_FPS = 480
+_LARGE_PIXELS = 4096 * 2304
+_LARGE_THREADS = 4
 _FALLBACK_FPS = Fraction(25)
 
 
@@ -70,10 +72,15 @@ class Source:
         try:
             self.stream = self._choose_stream(stream_index)
             self.stream.thread_type = "NONE" if threads == 1 else "AUTO"
-            self.stream.codec_context.thread_count = threads or 0
+            self.stream.codec_context.thread_count = threads or self._affordable_threads()
         except BaseException:
             self._container.close()
             raise
+
+    def _affordable_threads(self) -> int:
+        """0, which is FFmpeg's own choice, but for large pictures: every thread holds some of them."""
+        context = self.stream.codec_context
+        return _LARGE_THREADS if context.width * context.height > _LARGE_PIXELS else 0
 
     def _choose_stream(self, stream_index: int | None) -> VideoStream:
         streams = self._container.streams
