@@ -6,14 +6,12 @@ from pathlib import Path
 import clips
 import numpy as np
 import pytest
-from test_fvc_scale import log_of, own_cache, pictures, scaled, table
+from data_sets import log_of, pictures, scaled, table
 
 from vda.errors import UsageError, WeightsError
 from vda.fvc.autoencoder import load_autoencoder
 from vda.fvc.request import ScaleSettings
 from vda.fvc.scale import scale
-
-__all__ = ["own_cache"]
 
 diffusers = pytest.importorskip("diffusers")
 torch = pytest.importorskip("torch")

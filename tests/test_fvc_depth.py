@@ -7,7 +7,7 @@ import av
 import clips
 import numpy as np
 import pytest
-from test_fvc_scale import log_of, own_cache, pictures, scaled, table
+from data_sets import log_of, pictures, scaled, table
 
 from vda.camera import Intrinsics, project, unproject
 from vda.depthfiles import write_png16
@@ -21,8 +21,6 @@ from vda.fvc.scale import scale
 from vda.merge import MergeSettings
 from vda.pipeline import RunSettings, Silence, plan_scene
 from vda.pipeline import depth as compute
-
-__all__ = ["own_cache"]
 
 WIDTH, HEIGHT, FRAMES = 160, 90, 6
 BOTH = ScaleSettings(size=64, modality="both")
