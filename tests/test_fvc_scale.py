@@ -108,6 +108,19 @@ def test_what_is_there_and_whole_is_kept(tmp_path: Path) -> None:
     assert content(out) == first
 
 
+def test_a_row_that_changed_is_told_of_anew_and_a_video_that_changed_is_made_anew(tmp_path: Path) -> None:
+    metadata, out = data_set(tmp_path, 3), tmp_path / "out"
+    scale(metadata, out, SMALL)
+    metadata.write_text(metadata.read_text().replace("video1.mp4,fake", "video1.mp4,real"))
+    assert scale(metadata, out, SMALL).scaled == 0
+    assert [row["label"] for row in scaled(out)] == ["real", "real", "real"]
+    clips.make_clip(tmp_path / "other.mp4", range(3))
+    rows = [{"video_path": f"video{n}.mp4", "label": "real", "video_id": f"video{n}"} for n in range(3)]
+    table(metadata, [*rows[:2], {**rows[2], "video_path": "other.mp4"}])
+    assert scale(metadata, out, SMALL).scaled == 1
+    assert [row["frames"] for row in scaled(out)] == ["8", "8", "3"]
+
+
 def test_other_settings_need_another_folder_or_a_new_start(tmp_path: Path) -> None:
     metadata, out = data_set(tmp_path, 2), tmp_path / "out"
     scale(metadata, out, SMALL)

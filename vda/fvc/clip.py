@@ -68,25 +68,16 @@ class Scaling:
         return made
 
     def _columns(self, rung: Rung) -> dict[str, Any]:
-        item, (width, height) = self.item, self.source.size
         return {
-            "label": item.label,
-            "original_video": item.original_video or (item.video_path if item.is_original else None),
-            "augmentation_idx": item.augmentation_idx,
-            "is_original": item.is_original,
-            "original_width": width,
-            "original_height": height,
-            "video_id": item.video_id,
-            "dup_group": item.dup_group,
-            "platform": item.platform,
+            **self.item.columns,
+            "original_width": self.source.size[0],
+            "original_height": self.source.size[1],
             "width": self.geometry.canvas[0],
             "height": self.geometry.canvas[1],
             "frames": len(self.timing),
             "fps": round(float(self.timing.fps), 6),
             **{f"padding_{side}": pixels for side, pixels in self.geometry.padding.items()},
             "method": rung.method,
-            "source_path": item.video_path,
-            "metadata_row": item.row,
         }
 
     def _write_colour(self, folder: Path, made: Made, rung: Rung, through: Through | None) -> None:

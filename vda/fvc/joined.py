@@ -63,7 +63,7 @@ def write_metadata(folder: Path, records: Iterable[Record]) -> None:
 def write_log(path: Path, records: Iterable[Record]) -> None:
     """Write what there is to say of each video: ``note`` by note, then ``done``, or ``failed`` with the reason."""
     rows = [
-        (record.row, record.source, record.name, state, message)
+        (record.row, record.inputs["video_path"], record.name, state, message)
         for record in records
         for state, message in (*(("note", note) for note in record.notes), (record.state, record.reason))
     ]

@@ -11,6 +11,7 @@ video that of the later part counts. Nothing here depends on when or by whom: in
 several, it ends in the same bytes. This file does not know tables, nor how videos are scaled.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -30,14 +31,14 @@ _SETTLED = 0
 
 @dataclass(frozen=True)
 class Record:
-    """What came of one row. ``files`` are the bytes of each; ``reason`` says why there are none.
+    """What came of one row. ``inputs`` are the paths it states, ``files`` the bytes of each file made of them.
 
-    ``columns`` are what the joined table tells of the video, ``notes`` what the log does.
+    ``columns`` are what the joined table tells of the video, ``notes`` and ``reason`` what the log does.
     """
 
     name: str
     row: int
-    source: str
+    inputs: dict[str, str | None]
     state: State
     settings: dict[str, Any]
     files: dict[str, int] = field(default_factory=dict)
@@ -55,7 +56,7 @@ class Record:
             return cls(**{**values, "notes": tuple(values["notes"])})
         except (ValueError, TypeError, KeyError) as error:
             raise InputError(
-                f"{path} holds a line that is no record: {error}.", "Start over with --delete-existing."
+                f"{path} holds a line that is no record: {error}.", "Remove that file; its videos are made again."
             ) from error
 
     def is_whole_in(self, folder: Path) -> bool:
@@ -112,8 +113,10 @@ class Ledger:
 
     def note(self, record: Record) -> None:
         """Write down what came of a video."""
+        line = record.to_line()
         with storage_errors(self._path(self._number)):
-            self._part.write(record.to_line())
+            if self._part.write(line) < len(line):
+                raise OSError(errno.ENOSPC, "the disk is full")
         self._keep(self._number, record)
 
     def get(self, name: str) -> Record | None:

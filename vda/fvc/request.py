@@ -87,6 +87,26 @@ class Item:
         return scaled_name(self.video_id, self.augmentation_idx)
 
     @property
+    def inputs(self) -> dict[str, str | None]:
+        """What the scaled files are made of."""
+        return {"video_path": self.video_path, "scene": self.scene, "tracks": self.tracks}
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """What the row itself tells of its scaled video."""
+        return {
+            "label": self.label,
+            "original_video": self.original_video or (self.video_path if self.is_original else None),
+            "augmentation_idx": self.augmentation_idx,
+            "is_original": self.is_original,
+            "video_id": self.video_id,
+            "dup_group": self.dup_group,
+            "platform": self.platform,
+            "source_path": self.video_path,
+            "metadata_row": self.row,
+        }
+
+    @property
     def depth_name(self) -> str:
         return depth_name(self.video_id, self.augmentation_idx)
 

@@ -5,7 +5,7 @@ Several processes work on one output directory without knowing of each other. Th
 nor how records are kept.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,9 @@ def scale(
 def _refuse_other_settings(ledger: Ledger, items: list[Item], settings: ScaleSettings) -> None:
     for item in items:
         record = ledger.get(item.name)
-        if record is not None and (differences := settings.differences(record.settings)):
+        if record is None or record.state == "failed":
+            continue
+        if differences := settings.differences(record.settings):
             raise UsageError(
                 f"{ledger.folder / item.name} was made with other settings: {'; '.join(differences)}.",
                 "Give another --output-dir, or --delete-existing to start over.",
@@ -139,6 +141,8 @@ class _Work:
                     if self._is_to_do(item):
                         self._do(item)
                         cadence.maybe(self._join_now)
+                    else:
+                        self._keep(item)
                 done += 1
                 self.reporter.at(done)
 
@@ -148,7 +152,15 @@ class _Work:
 
     def _is_to_do(self, item: Item) -> bool:
         record = self.ledger.get(item.name)
-        return record is None or not record.is_whole_in(self.ledger.folder)
+        return record is None or record.inputs != item.inputs or not record.is_whole_in(self.ledger.folder)
+
+    def _keep(self, item: Item) -> None:
+        """Tell of a video that is there what its row says now: labels are corrected, and rows move."""
+        record = self.ledger.get(item.name)
+        assert record is not None
+        columns = {**record.columns, **item.columns}
+        if columns != record.columns:
+            self.ledger.note(replace(record, row=item.row, columns=columns))
 
     def _do(self, item: Item) -> None:
         notes: list[str] = []
@@ -198,5 +210,5 @@ class _Work:
         self._note(item, state="failed", notes=tuple(notes), reason=reason)
 
     def _note(self, item: Item, **values: Any) -> None:
-        record = Record(item.name, item.row, item.video_path, settings=self.settings.to_json(), **values)
+        record = Record(item.name, item.row, item.inputs, settings=self.settings.to_json(), **values)
         self.ledger.note(record)
