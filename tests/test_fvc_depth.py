@@ -207,7 +207,8 @@ def test_coco_tracks_are_mapped_from_the_corner_of_the_image(tmp_path: Path) -> 
     metadata = table(tmp_path / "videos.csv", [{"video_path": "a.mp4", "label": "real", "tracks": "coco.json"}])
     scale(metadata, tmp_path / "out", ScaleSettings(size=80))
     found = json.loads((tmp_path / "out" / "a_tracks.json").read_text())
-    # Half the size, 17 pixels further down (45 of 80 rows, rounded to 45, in the middle).
+    # Half the size, 17 pixels further down: 45 of 80 rows in the middle.
     assert found["annotations"][0]["bbox"] == [8, 22, 16, 10]
+    assert found["annotations"][0]["segmentation"] == [[0, 17, 80, 17, 80, 62]]
     assert found["images"][0]["width"] == found["images"][0]["height"] == 80
     assert found["info"]["scaled"]["padding"] == {"left": 0, "top": 17, "right": 0, "bottom": 18}

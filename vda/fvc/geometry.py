@@ -59,11 +59,6 @@ class Geometry:
     def shrinks(self) -> bool:
         return self.inner[0] * self.inner[1] < self.source[0] * self.source[1]
 
-    @property
-    def factors(self) -> tuple[float, float]:
-        """Scaled pixels to a source pixel, horizontally and vertically."""
-        return self.inner[0] / self.source[0], self.inner[1] / self.source[1]
-
     def points(self, xy: Points) -> Points:
         """Pixels [N, 2] of the source in the scaled picture, float64."""
         return resize_points(xy, self.source, self.inner) + np.array([self.left, self.top])

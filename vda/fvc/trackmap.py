@@ -45,6 +45,8 @@ class _Mapping:
 
     def __init__(self, tracks: Tracks, geometry: Geometry, timing: Timing) -> None:
         self._format = tracks.format
+        # COCO measures from the corner of the image: half a pixel off our Convention.
+        self._origin = 0.5 if tracks.format == "coco" else 0.0
         self._geometry = geometry
         self._about = {"scaled": self._described(timing)}
         self._told = False
@@ -83,7 +85,7 @@ class _Mapping:
         if not isinstance(value, dict):
             return value
         changes: dict[str, Callable[[Any], Any]] = {
-            "bbox": self._box if self._format == "classic" else self._corner_box,
+            "bbox": self._box,
             "contact_2d": self._points,
             "segmentation": self._outline,
         }
@@ -95,21 +97,21 @@ class _Mapping:
         numbers = numbers_of(values, len(values) // 2 * 2) if isinstance(values, list) else None
         if not numbers or not np.isfinite(numbers).all():
             return values
-        mapped = self._geometry.points(np.reshape(numbers, (-1, 2))).ravel()
-        return [*(round(float(number), _DIGITS) for number in mapped), *values[len(numbers) :]]
+        pixels = np.reshape(numbers, (-1, 2)) - self._origin
+        mapped = (self._geometry.points(pixels) + self._origin).ravel().tolist()
+        return [*(round(number, _DIGITS) for number in mapped), *values[len(mapped) :]]
 
     def _box(self, values: Any) -> Any:
-        return self._points(values[:4]) + values[4:] if isinstance(values, list) else values
-
-    def _corner_box(self, values: Any) -> Any:
-        """x, y, width, height from the image's corner, as COCO has it: half a pixel off our Convention."""
-        numbers = numbers_of(values, 4)
-        if numbers is None or not np.isfinite(numbers).all():
+        """Two corners, or (COCO) one and the size."""
+        if not isinstance(values, list) or len(values) < 4:
             return values
-        (across, down), geometry = self._geometry.factors, self._geometry
-        x, y, width, height = numbers
-        mapped = (x * across + geometry.left, y * down + geometry.top, width * across, height * down)
-        return [round(number, _DIGITS) for number in mapped]
+        if self._format == "classic":
+            return self._points(values[:4]) + values[4:]
+        x, y, width, height = (number_of(value) for value in values[:4])
+        if not np.isfinite([x, y, width, height]).all():
+            return values
+        left, top, right, bottom = self._points([x, y, x + width, y + height])
+        return [left, top, round(right - left, _DIGITS), round(bottom - top, _DIGITS)]
 
     def _outline(self, value: Any) -> Any:
         """Polygons are mapped; a mask as run lengths belongs to the original's pixels and is left out."""
