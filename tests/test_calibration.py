@@ -13,7 +13,6 @@ from vda.calibration import (
     Calibration,
     KnownDistance,
     from_known_distances,
-    from_known_size,
     from_reference,
     load_calibration,
     save_calibration,
@@ -111,48 +110,6 @@ def test_known_distances_are_read_from_text(text: str) -> None:
     assert KnownDistance.parse("12:640,360.5=4.25") == KnownDistance(12, 640.0, 360.5, 4.25)
     with pytest.raises(UsageError):
         KnownDistance.parse(text)
-
-
-def test_known_sizes_give_metres_through_the_lens(tmp_path: Path, relative: Path) -> None:
-    tracks = board_tracks(tmp_path)
-    found = from_known_size(BOARD_HEIGHT_M, None, tracks, open_depth(relative), "inverse_depth", CAMERA)
-    assert (found.scale, found.shift) == pytest.approx(TRUTH, rel=0.02)
-    assert found.samples == len(tracks)
-
-
-def test_boxes_cut_by_somebody_in_front_hardly_matter(tmp_path: Path, relative: Path) -> None:
-    """A quarter of the boxes show two thirds of their board only: by them it would be half as far again."""
-
-    def cut(record: dict[str, Any]) -> dict[str, Any]:
-        frame, box = int(record["frame"][-5:]), record["bbox"]
-        return record if frame % 4 else {**record, "bbox": [*box[:3], box[3] - (box[3] - box[1]) / 3]}
-
-    found = from_known_size(
-        BOARD_HEIGHT_M, None, board_tracks(tmp_path, cut), open_depth(relative), "inverse_depth", CAMERA
-    )
-    metres = found.metres(np.array([(1 / z - TRUTH[1]) / TRUTH[0] for z in (4.0, 9.0, 14.0)]))
-    assert metres == pytest.approx([4.0, 9.0, 14.0], rel=0.03)
-
-
-def test_a_known_size_is_of_one_class(tmp_path: Path, relative: Path) -> None:
-    def doors(record: dict[str, Any]) -> dict[str, Any]:
-        return {**record, "class": "door"} if record["track_id"] == 2 else record
-
-    tracks, depth = board_tracks(tmp_path, doors), open_depth(relative)
-    assert from_known_size(BOARD_HEIGHT_M, "board", tracks, depth, "inverse_depth", CAMERA).samples == 2 * FRAMES
-    with pytest.raises(InputError, match="class 'tree'") as caught:
-        from_known_size(BOARD_HEIGHT_M, "tree", tracks, depth, "inverse_depth", CAMERA)
-    assert "board" in caught.value.remedy
-
-
-def test_where_all_is_at_one_depth_the_shift_is_zero_and_that_is_said(tmp_path: Path) -> None:
-    boards = [Board(1, -1.0, 0.0, 6.0), Board(2, 1.0, 0.0, 6.0)]
-    depth = open_depth(write_depth(tmp_path / "flat", [depth_of(CAMERA, boards, 0)], (0.05, 0.0)))
-    path = tmp_path / "t.json"
-    path.write_text(json.dumps(tracks_of(CAMERA, boards, 1)))
-    found = from_known_size(BOARD_HEIGHT_M, None, read_tracks(path), depth, "inverse_depth", CAMERA)
-    assert (found.scale, found.shift) == (pytest.approx(0.05, rel=0.02), 0.0)
-    assert "shift cannot be told" in found.notes[0]
 
 
 def test_another_source_of_depth_gives_metres_whatever_its_size_and_its_holes(

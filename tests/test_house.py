@@ -23,7 +23,7 @@ LAYERS = [
     "ladder engine pace",
     "precision",
     "computing trial",
-    "camerachoice calibration calibrationchoice draw trackfigure joining synth",
+    "camerachoice calibration knownsize calibrationchoice draw trackfigure joining synth",
     "pieces chunkdepths scenedepth steadiness seams reportfigures outputs framewriting",
     "split extract worker merge enrich export evaluate training",
     "launch",

@@ -1,9 +1,9 @@
 """From relative inverse depth to metres: 1 / metres = scale * value + shift.
 
-In go known distances, known sizes, or another, metric source of depth; out comes a ``Calibration``, which is kept
-in the scene and read by everything that needs metres. Two numbers hold for a whole scene, because its depth is
-brought to one scale and shift; a scene of several shots is as metric as its shots are alike. This file does not
-know how depth was made.
+In go known distances, or another, metric source of depth (known sizes: ``knownsize``); out comes a
+``Calibration``, which is kept in the scene and read by everything that needs metres. Two numbers hold for a whole
+scene, because its depth is brought to one scale and shift; a scene of several shots is as metric as its shots are
+alike. This file does not know how depth was made.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from vda.camera import Intrinsics, normalise, pixel_grid, resize_points
+from vda.camera import pixel_grid, resize_points
 from vda.depthmap import DepthRecord
 from vda.errors import InputError, UsageError
 from vda.files import read_json, write_json
@@ -29,7 +29,6 @@ Values = NDArray[np.float64]
 INVERSE_DEPTH = "inverse_depth"
 _RELATIVE_ERROR = 0.05
 _LEAST_RANGE = 0.2
-_LEAST_BOX_PX = 10
 _REFERENCE_FRAMES = 40
 _REFERENCE_LATTICE = 64
 _DEPTH_BINS = 32
@@ -180,59 +179,6 @@ def _as_tracks(known: Sequence[KnownDistance]) -> Tracks:
     )
 
 
-def from_known_size(
-    height_m: float, category: str | None, tracks: Tracks, depth: DepthImages, kind: str, camera: Intrinsics
-) -> Calibration:
-    """From the height of upright things: the height of a box is ``height_m`` / distance, through the lens.
-
-    ``category`` restricts it to one class. Boxes that touch the border are left out, for they are cut. The fit is
-    of the relative error of the distance, with Cauchy's loss, so that boxes cut by somebody standing in front
-    count little. Where all boxes lie at about one depth the shift cannot be told and is 0, which ``notes`` say.
-    """
-    if not 0 < height_m < np.inf:
-        raise UsageError(f"A height of {height_m} m is not possible.", "Give --known-size in metres.")
-    size = (camera.width, camera.height)
-    chosen = _whole_boxes(tracks, size) & _of_category(tracks, category)
-    heights = _ray_heights(camera, tracks.box[chosen])
-    found = measure(_rows_of(tracks, chosen), depth, size, Region("box"), lambda v: inverse_depth(v, kind))
-    usable = (found.skip == Skip.NONE) & (heights > 0)
-    what = f"known height {height_m:g} m" + (f" of {category}" if category else "")
-    return fit_calibration(
-        found.value[usable], heights[usable] / height_m, kind, what, "boxes that are whole and have depth"
-    )
-
-
-def _whole_boxes(tracks: Tracks, size: tuple[int, int]) -> NDArray[np.bool_]:
-    box, width, height = tracks.box, *size
-    inside = (box[:, 0] > 0.5) & (box[:, 1] > 0.5) & (box[:, 2] < width - 1.5) & (box[:, 3] < height - 1.5)
-    return (tracks.skip == Skip.NONE) & inside & (box[:, 3] - box[:, 1] >= _LEAST_BOX_PX)
-
-
-def _of_category(tracks: Tracks, category: str | None) -> NDArray[np.bool_]:
-    if category is None:
-        return np.ones(len(tracks), bool)
-    codes = [code for code, name in enumerate(tracks.category_names) if str(name) == category]
-    if not codes:
-        known = ", ".join(map(str, tracks.category_names)) or "none"
-        raise InputError(f"No record is of the class {category!r}.", f"The classes in the file: {known}.")
-    return np.isin(tracks.category, codes)
-
-
-def _ray_heights(camera: Intrinsics, box: Values) -> Values:
-    """Heights of boxes on the plane z = 1, seen down their middles."""
-    middle = (box[:, 0] + box[:, 2]) / 2
-    top, bottom = (normalise(camera, np.stack([middle, box[:, i]], axis=1)) for i in (1, 3))
-    return bottom[:, 1] - top[:, 1]
-
-
-def _rows_of(tracks: Tracks, chosen: NDArray[np.bool_]) -> Tracks:
-    columns = {name: getattr(tracks, name)[chosen] for name in ("frame", "box", "track", "category", "skip")}
-    point = np.full((int(chosen.sum()), 2), np.nan)
-    return Tracks(
-        tracks.path, tracks.format, tracks.source, point=point, track_names=[], category_names=[], **columns
-    )
-
-
 def from_reference(
     depth: DepthImages, kind: str, reference: DepthImages, convert: Callable[[Values], Values]
 ) -> Calibration:
@@ -276,6 +222,17 @@ def _lattice_pairs(image: NDArray[np.floating], reference: NDArray[np.floating])
     return found[0], found[1]
 
 
+def robust_fit(design: Values) -> Values:
+    """The x [k] for which ``design`` [n, k] @ x is nearest to 1, where some rows are plainly wrong.
+
+    Soft L1 has one minimum whatever the start; from there Cauchy's loss lets go of what is far off.
+    """
+    solution = np.linalg.lstsq(design, np.ones(len(design)), rcond=None)[0]
+    for loss in ("soft_l1", "cauchy"):
+        solution = least_squares(lambda x: design @ x - 1, solution, loss=loss, f_scale=_RELATIVE_ERROR).x
+    return np.asarray(solution, np.float64)
+
+
 def fit_calibration(values: Values, inverse_metres: Values, kind: str, method: str, what: str) -> Calibration:
     """Scale and shift with the least relative error of the distance, robustly; shift 0 where it cannot be told.
 
@@ -288,10 +245,7 @@ def fit_calibration(values: Values, inverse_metres: Values, kind: str, method: s
     design = (
         np.stack([values, np.ones(len(values))], axis=1)[:, : 2 if tells_shift else 1] / inverse_metres[:, None]
     )
-    solution = np.linalg.lstsq(design, np.ones(len(values)), rcond=None)[0]
-    # Soft L1 has one minimum whatever the start; from there Cauchy's loss lets go of what is plainly wrong.
-    for loss in ("soft_l1", "cauchy"):
-        solution = least_squares(lambda x: design @ x - 1, solution, loss=loss, f_scale=_RELATIVE_ERROR).x
+    solution = robust_fit(design)
     scale, shift = float(solution[0]), float(solution[1]) if tells_shift else 0.0
     ratio = (scale * values + shift) / inverse_metres
     error = float(np.median(np.abs(1 / ratio[ratio > 0] - 1))) if (ratio > 0).any() else None

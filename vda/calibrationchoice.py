@@ -15,7 +15,6 @@ from vda.calibration import (
     Calibration,
     KnownDistance,
     from_known_distances,
-    from_known_size,
     from_reference,
     identity_of,
     load_calibration,
@@ -26,17 +25,22 @@ from vda.camerachoice import Say
 from vda.depthmap import Kind
 from vda.depthsource import DepthSource, open_depth
 from vda.errors import InputError, UsageError
+from vda.knownsize import from_known_size
 from vda.scene import Scene
 from vda.tracks import Tracks
 
 
 @dataclass(frozen=True)
 class CalibrationChoice:
-    """At most one way to metres: (scale, shift), known distances, a known height (and class), another depth."""
+    """At most one way to metres: (scale, shift), known distances, a known height (and class), another depth.
+
+    ``pitch_deg`` goes with the height: how far the camera looks down; None: find out.
+    """
 
     numbers: tuple[float, float] | None = None
     distances: tuple[KnownDistance, ...] = ()
     height: tuple[float, str | None] | None = None
+    pitch_deg: float | None = None
     reference: Path | None = None
     reference_scale: float | None = None
 
@@ -77,12 +81,14 @@ def _fresh_calibration(
     ways = (choice.numbers, choice.distances or None, choice.height, choice.reference)
     if sum(way is not None for way in ways) > 1:
         raise UsageError("The depth is calibrated in more than one way.", "Give one of them.")
+    if choice.pitch_deg is not None and choice.height is None:
+        raise UsageError("--pitch is of no use without --known-size.", "Give --known-size as well.")
     if choice.numbers is not None:
         return Calibration(*choice.numbers, kind)
     if choice.distances:
         return from_known_distances(choice.distances, depth, kind, (camera.width, camera.height))
     if choice.height is not None:
-        return from_known_size(*choice.height, tracks, depth, kind, camera)
+        return from_known_size(*choice.height, tracks, depth, kind, camera, choice.pitch_deg)
     if choice.reference is not None:
         return from_reference(depth, kind, *_open_reference(choice.reference, choice.reference_scale))
     return None

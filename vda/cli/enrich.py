@@ -81,6 +81,9 @@ calibration_options = together(
         "--known-distance", multiple=True, metavar="FRAME:X,Y=METRES", help="Two or more, along the axis."
     ),
     click.option("--known-size", metavar="HEIGHT_M[,CLASS]", help="How tall the tracked things are."),
+    click.option(
+        "--pitch", type=click.FloatRange(-75, 75), help="Degrees the camera looks down [default: by the boxes]."
+    ),
     click.option("--reference-depth", type=click.Path(path_type=Path), help="Depth in metres: a scene or images."),
     click.option("--reference-scale", type=float, help="Codes a metre of the reference's images."),
     click.option("--allow-relative", is_flag=True, help="Positions up to scale, as vda_position_relative."),
@@ -200,6 +203,7 @@ def _calibration(**options: Any) -> Any:
         numbers=None if scale is None else (scale, shift or 0.0),
         distances=tuple(KnownDistance.parse(text) for text in options["known_distance"]),
         height=_height(options["known_size"]),
+        pitch_deg=options["pitch"],
         reference=options["reference_depth"],
         reference_scale=options["reference_scale"],
     )
