@@ -134,6 +134,17 @@ def test_less_and_less_memory_is_tried_in_order(
     assert len(pictures(tmp_path / "out" / row["video_path"])) == 5
 
 
+def test_what_surely_does_not_fit_is_not_tried(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    autoencoder = load_autoencoder(str(models / "alone_float32"), "cpu")
+    # Room for three frames of 50x38, of which each needs 8 channels of 4 bytes, six times.
+    monkeypatch.setattr(type(autoencoder), "_memory_bytes", lambda self: 3 * 50 * 38 * 8 * 4 * 6)
+    scale(video(tmp_path), tmp_path / "out", AUTOENCODER, through=autoencoder)
+    (row,) = scaled(tmp_path / "out")
+    assert (row["method"], row["fallback"]) == ("autoencoder", "chunks of 2 frames")
+
+
 def test_a_video_that_nothing_fits_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_room(*_: object) -> np.ndarray:
         raise MemoryError("no room")

@@ -105,6 +105,15 @@ def test_rows_without_usable_depth_are_told_of(tmp_path: Path) -> None:
     assert "no merged depth" in reasons["d.mp4"]
 
 
+def test_a_video_whose_depth_ends_too_early_leaves_nothing_behind(tmp_path: Path) -> None:
+    root = with_depth(tmp_path)
+    (root / "vda_merged_depth" / "depth_000004.png").unlink()
+    result = scale(one_row(tmp_path), tmp_path / "out", BOTH)
+    assert "no depth of frame 4" in result.failed["a_scaled_original.mp4"]
+    left = {path.name for path in (tmp_path / "out").iterdir()}
+    assert left == {"scaled_log.csv", "scaled_metadata.csv", "scaled_state"}
+
+
 def test_depth_that_is_not_there_is_computed_for_all_videos_together(tmp_path: Path) -> None:
     for name in ("a", "b"):
         clips.make_clip(tmp_path / f"{name}.mp4", range(3))

@@ -6,7 +6,6 @@ videos, nor what happens when memory runs out.
 """
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -50,9 +49,14 @@ class Autoencoder:
 
         Raises ``MemoryError``, or what torch raises, where so many at once do not fit.
         """
-        remaining = iter(pictures)
-        while chunk := list(islice(remaining, chunk_size)):
-            self._require_room(len(chunk), chunk[0].shape)
+        chunk: list[np.ndarray] = []
+        for picture in pictures:
+            chunk.append(picture)
+            self._require_room(len(chunk), picture.shape)
+            if len(chunk) == chunk_size:
+                together, chunk = np.stack(chunk), []
+                yield from self.reconstruct(together)
+        if chunk:
             yield from self.reconstruct(np.stack(chunk))
 
     def _require_room(self, count: int, shape: tuple[int, ...]) -> None:

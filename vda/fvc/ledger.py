@@ -15,7 +15,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePath
@@ -153,14 +153,18 @@ class Ledger:
             for number, record in list(self._records.values()):
                 if number in left and record.name in names:
                     del self._records[record.name]
-                    for name in record.files:
-                        _remove(self.folder / PurePath(name).parts[0])
+                    self.remove(PurePath(name).parts[0] for name in record.files)
                 elif number in left:
                     kept.append(record.to_line())
             write_bytes(self._path(_SETTLED), b"".join(kept))
             for path in dead:
                 if _number(path) != _SETTLED:
                     path.unlink()
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files, or folders, of the output directory."""
+        for name in names:
+            _remove(self.folder / name)
 
     def read_parts(self) -> None:
         """Read what was written since, in any part. To be called ``frozen``."""

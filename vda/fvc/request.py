@@ -114,6 +114,12 @@ class Item:
     def tracks_name(self) -> str:
         return tracks_name(self.video_id, self.augmentation_idx)
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Everything that could be made of this row, with any settings."""
+        depth = self.depth_name.removesuffix(".mkv")
+        return (self.name, self.depth_name, f"{depth}.json", depth, self.tracks_name)
+
 
 def items_of(table: "pl.DataFrame") -> Iterator[Item]:
     """The rows of a table that ``schema.read_metadata`` checked."""

@@ -207,6 +207,8 @@ class _Work:
 
     def _failed(self, item: Item, reason: str, notes: list[str]) -> None:
         self.reporter.say(f"{item.video_path} is left out: {reason}")
+        # A picture without its depth would be a file without a row.
+        self.ledger.remove(item.outputs)
         self._note(item, state="failed", notes=tuple(notes), reason=reason)
 
     def _note(self, item: Item, **values: Any) -> None:
