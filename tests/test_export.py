@@ -159,7 +159,7 @@ def test_clouds_keep_to_their_range_and_steps(scene: Scene, tmp_path: Path) -> N
     calibrate(scene)
     choice = CameraChoice(numbers=(120.0, 121.0, 81.0, 58.0))
     report = run(scene, "ply", tmp_path / "c", camera=choice, every=2, stride=4, near=3.0, far=6.0)
-    names = sorted(path.name for path in (tmp_path / "c").iterdir())
+    names = sorted(path.name for path in (tmp_path / "c").glob("*.ply"))
     assert names == ["cloud_000000.ply", "cloud_000002.ply", "cloud_000004.ply"]
     data = plyfile.PlyData.read(tmp_path / "c" / names[0])
     assert not data.text
@@ -343,3 +343,50 @@ def test_the_command(scene: Scene, tmp_path: Path) -> None:
     assert json.loads(result.stdout)["frames"] == 2
     again = CliRunner().invoke(export_command, arguments)
     assert again.exit_code == 2 and "--overwrite" in again.stderr
+
+
+def files_in(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("target", ["ply", "nerfstudio", "gaussian-splatting", "tum"])
+def test_an_export_in_anothers_place_leaves_none_of_its_frames(scene: Scene, tmp_path: Path, target: str) -> None:
+    calibrate(scene)
+    poses, output = transforms(tmp_path), tmp_path / "out"
+    run(scene, target, tmp_path / "fresh", poses=poses, every=3)
+    run(scene, target, output, poses=poses)
+    (output / "images").mkdir(exist_ok=True)
+    for own in ("notes.txt", "images/frame_0001.png"):
+        (output / own).write_text("somebody's own")
+    assert len(files_in(output)) > len(files_in(tmp_path / "fresh")) + 2
+    run(scene, target, output, poses=poses, every=3, overwrite=True)
+    assert files_in(output) == files_in(tmp_path / "fresh") | {"notes.txt", "images/frame_0001.png"}
+
+
+def test_what_an_interrupted_export_left_goes_as_well(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calibrate(scene)
+    poses, output = transforms(tmp_path), tmp_path / "out"
+
+    def interrupted(frames: int) -> None:
+        if frames == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export(ExportSettings(scene.root, "nerfstudio", output, poses=poses), at=interrupted)
+    left = {name for name in files_in(output) if name.startswith("depth/")}
+    run(scene, "nerfstudio", output, poses=poses, every=4, overwrite=True)
+    kept = {name for name in files_in(output) if name.startswith("depth/")}
+    assert "depth/frame_000001.png" in left - kept
+    assert kept == {"depth/frame_000000.png", "depth/frame_000004.png"}
+
+
+def test_a_list_that_names_files_elsewhere_removes_none_of_them(scene: Scene, tmp_path: Path) -> None:
+    calibrate(scene)
+    output, own = tmp_path / "out", tmp_path / "own.txt"
+    output.mkdir()
+    own.write_text("somebody's own")
+    (output / "vda_export.txt").write_text(f"../own.txt\n{own}\n")
+    run(scene, "ply", output, poses=transforms(tmp_path), overwrite=True)
+    assert own.exists()

@@ -146,6 +146,12 @@ def test_a_finished_clip_is_kept_unless_told_otherwise(written: Path) -> None:
     assert runner.invoke(synth, [str(written), *size]).exit_code == 2
 
 
+def test_a_shorter_clip_in_anothers_place_leaves_none_of_its_depth(tmp_path: Path) -> None:
+    for frames in (3, 1):
+        write_clip(tmp_path, ClipSpec(4, frames, 32, 18), samples=1, overwrite=True)
+    assert [path.name for path in (tmp_path / "depth").glob("*.png")] == ["depth_000000.png"]
+
+
 def test_the_command_writes_a_clip_and_says_what_it_is(tmp_path: Path) -> None:
     arguments = [
         str(tmp_path / "c"),

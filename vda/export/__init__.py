@@ -2,6 +2,7 @@
 
     request     what is asked, and how the depth's values become somebody's unit of length
     frames      the frames of an export, one after another
+    written     the files of an export, so that none of an earlier one stays behind
     clouds      ply: coloured point clouds
     nerfstudio  a data set with transforms.json and millimetre depth
     splatting   inverse depth for the depth loss of Gaussian splatting

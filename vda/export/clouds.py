@@ -22,11 +22,12 @@ _VERTEX = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u
 
 def write(frames: Iterator[ExportFrame], target: Target, say: Say) -> list[Path]:
     """Write ``cloud_000000.ply`` … into the output folder."""
-    folder = target.settings.output
-    written = [_write_cloud(folder / f"cloud_{frame.index:06d}.ply", frame, target) for frame in frames]
+    written = [
+        _write_cloud(target.written.path(f"cloud_{frame.index:06d}.ply"), frame, target) for frame in frames
+    ]
     where = "the reconstruction's world" if target.settings.poses else "each frame's camera axes"
     say(f"{len(written)} clouds in {where}, in {target.metric.unit} units.")
-    return [folder]
+    return [target.settings.output]
 
 
 def points_of(frame: ExportFrame, stride: int) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:

@@ -26,7 +26,7 @@ _LENS_NAMES = {"opencv": ("k1", "k2", "p1", "p2", "k3", "k4"), "fisheye": ("k1",
 
 def write(frames: Iterator[ExportFrame], target: Target, say: Say) -> list[Path]:
     """Write ``images/``, ``depth/`` and, last of all, ``transforms.json`` into the output folder."""
-    folder, quantizer = target.settings.output, Quantizer.millimetres()
+    written, quantizer = target.written, Quantizer.millimetres()
     entries: list[dict[str, Any]] = []
     camera: Intrinsics | None = None
     too_far = 0
@@ -35,8 +35,8 @@ def write(frames: Iterator[ExportFrame], target: Target, say: Say) -> list[Path]
         name = f"frame_{frame.index:06d}"
         codes, left_out = quantizer.encode_counted(frame.depth.astype(np.float32))
         too_far += left_out.clipped
-        write_png16(folder / "depth" / f"{name}.png", codes)
-        write_bytes(folder / "images" / f"{name}.png", png_of(frame))
+        write_png16(written.path(f"depth/{name}.png"), codes)
+        write_bytes(written.path(f"images/{name}.png"), png_of(frame))
         if frame.view is not None:
             entries.append(
                 {
@@ -47,9 +47,10 @@ def write(frames: Iterator[ExportFrame], target: Target, say: Say) -> list[Path]
             )
     if too_far:
         say(f"{too_far} pixels are farther than 65.535 units, the most that 16 bits hold: they have no depth.")
+    path = written.path("transforms.json")
     if camera is not None:
-        write_json(folder / "transforms.json", {**camera_json(camera), "frames": entries})
-    return [folder / "transforms.json"]
+        write_json(path, {**camera_json(camera), "frames": entries})
+    return [path]
 
 
 def png_of(frame: ExportFrame) -> bytes:

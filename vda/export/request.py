@@ -9,6 +9,7 @@ from pathlib import Path
 from vda.calibration import Calibration
 from vda.camerachoice import CameraChoice
 from vda.depthsource import DepthSource
+from vda.export.written import Written
 
 
 @dataclass(frozen=True)
@@ -52,3 +53,4 @@ class Target:
     settings: ExportSettings
     metric: Metric
     depth: DepthSource
+    written: Written

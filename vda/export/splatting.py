@@ -27,7 +27,6 @@ _NEAREST = 0.1
 
 def write(frames: Iterator[ExportFrame], target: Target, say: Say) -> list[Path]:
     """Write ``depths/`` with the images' own names, and ``sparse/0/depth_params.json``, into the output folder."""
-    folder = target.settings.output
     record = target.depth.record
     inverse = record is not None and record.quantizer.kind == "inverse_depth"
     quantizer = record.quantizer if record is not None and inverse else Quantizer.for_range(0.0, 1 / _NEAREST)
@@ -46,12 +45,14 @@ def write(frames: Iterator[ExportFrame], target: Target, say: Say) -> list[Path]
         if (codes == INVALID_CODE).mean() > _MOST_HOLES:
             unreliable += 1
             scale = 0.0
-        write_png16(folder / "depths" / stem.with_suffix(".png"), without_holes(codes))
+        path = target.written.path(f"depths/{stem.with_suffix('.png').as_posix()}")
+        write_png16(path, without_holes(codes))
         params[str(stem)] = {"scale": scale, "offset": offset}
     if unreliable:
         say(f"{unreliable} images are mostly without depth; their scale of 0 has the loader leave them out.")
-    write_json(folder / "sparse" / "0" / "depth_params.json", params)
-    return [folder / "depths", folder / "sparse" / "0" / "depth_params.json"]
+    path = target.written.path("sparse/0/depth_params.json")
+    write_json(path, params)
+    return [target.settings.output / "depths", path]
 
 
 def without_holes(codes: Codes) -> Codes:

@@ -21,6 +21,7 @@ from vda.errors import InputError, UsageError
 from vda.export import clouds, nerfstudio, recording, splatting, tum
 from vda.export.frames import FrameSource
 from vda.export.request import ExportSettings, Metric, Target
+from vda.export.written import Written
 from vda.reconstruction import View, read_reconstruction
 from vda.scene import Scene
 from vda.video import FrameIndex, VideoInfo
@@ -105,8 +106,10 @@ def export(
     source = FrameSource(info, index, depth, camera, to_depth, views, settings.near, settings.far)
     wanted = [frame for frame in depth.frames if not views or frame in views][:: settings.every]
     begin(f"exporting to {settings.target}", len(wanted), 0)
-    target = Target(settings, metric, depth)
+    target = Target(settings, metric, depth, Written(settings.output))
     written = _WRITERS[settings.target](source.frames(wanted, at), target, tell)
+    if settings.output.is_dir():
+        target.written.remove_stale()
     return ExportReport(
         settings.target, len(wanted), metric.unit, metric.calibrations, tuple(written), tuple(said)
     )

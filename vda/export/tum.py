@@ -22,7 +22,7 @@ _CODES_PER_UNIT = 5000
 
 def write(frames: Iterator[ExportFrame], target: Target, say: Say) -> list[Path]:
     """Write the folder; ``associations.txt``, last of all, has a line ``time rgb time depth`` for each frame."""
-    folder, quantizer = target.settings.output, Quantizer.per_metre(_CODES_PER_UNIT)
+    written, quantizer = target.written, Quantizer.per_metre(_CODES_PER_UNIT)
     times: list[str] = []
     poses: list[str] = []
     too_far = 0
@@ -30,8 +30,8 @@ def write(frames: Iterator[ExportFrame], target: Target, say: Say) -> list[Path]
         time = f"{frame.time_s:.6f}"
         codes, left_out = quantizer.encode_counted(frame.depth.astype(np.float32))
         too_far += left_out.clipped
-        write_png16(folder / "depth" / f"{time}.png", codes)
-        write_bytes(folder / "rgb" / f"{time}.png", png_of(frame))
+        write_png16(written.path(f"depth/{time}.png"), codes)
+        write_bytes(written.path(f"rgb/{time}.png"), png_of(frame))
         times.append(time)
         if frame.view is not None:
             poses.append(_pose_line(time, frame.view.camera_to_world))
@@ -44,8 +44,8 @@ def write(frames: Iterator[ExportFrame], target: Target, say: Say) -> list[Path]
         "associations.txt": [f"{time} rgb/{time}.png {time} depth/{time}.png" for time in times],
     }
     for name, lines in lists.items():
-        write_bytes(folder / name, "".join(f"{line}\n" for line in lines).encode())
-    return [folder / "associations.txt"]
+        write_bytes(written.path(name), "".join(f"{line}\n" for line in lines).encode())
+    return [written.path("associations.txt")]
 
 
 def _pose_line(time: str, pose: np.ndarray) -> str:

@@ -116,6 +116,8 @@ def write_clip(
     with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         (out / "truth.json").unlink(missing_ok=True)
+        for image in (out / "depth").glob("depth_*.png"):
+            image.unlink()
     scene = spec.scene()
     intrinsics = scene.intrinsics(spec.width, spec.height)
     codes = CODES_PER_METRE_OUTDOORS if scene.outdoors else CODES_PER_METRE_INDOORS

@@ -1,0 +1,49 @@
+"""The files of an export, listed while they are written: another export in their place leaves none of them behind.
+
+The output folder may hold other things, often somebody's reconstruction, so nothing goes but what the list names.
+It is appended to before each file is written, so that what an interrupted export left is known as well.
+"""
+
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+from vda.files import storage_errors, write_bytes
+
+LIST_NAME = "vda_export.txt"
+
+
+class Written:
+    """What is written into ``folder``, and what earlier exports wrote there; names are relative to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._list = folder / LIST_NAME
+        self._earlier = _listed(self._list)
+        self._now: dict[str, None] = {}
+
+    def path(self, name: str) -> Path:
+        """Where to write the file ``name``."""
+        if name not in self._now and name not in self._earlier:
+            with storage_errors(self._list):
+                self._folder.mkdir(parents=True, exist_ok=True)
+                with self._list.open("a") as handle:
+                    handle.write(f"{name}\n")
+        self._now[name] = None
+        return self._folder / name
+
+    def remove_stale(self) -> None:
+        """Remove what an earlier export wrote and this one did not, with folders that are empty then."""
+        for name in self._earlier - self._now.keys():
+            path = self._folder / name
+            with storage_errors(path):
+                path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.parent.rmdir()
+        write_bytes(self._list, "".join(f"{name}\n" for name in self._now).encode())
+
+
+def _listed(path: Path) -> set[str]:
+    """Names that lead out of the folder are none of ours."""
+    lines = path.read_text().splitlines() if path.is_file() else []
+    names = {line: PurePosixPath(line) for line in lines if line}
+    return {line for line, name in names.items() if not name.is_absolute() and ".." not in name.parts}
