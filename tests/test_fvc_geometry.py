@@ -5,6 +5,7 @@ from pathlib import Path
 import av
 import clips
 import cv2
+import data_sets
 import numpy as np
 import pytest
 
@@ -13,7 +14,7 @@ from vda.errors import InputError, UsageError
 from vda.fvc.geometry import Geometry
 from vda.fvc.pictures import scale_codes, scale_picture
 from vda.fvc.request import ScaleSettings
-from vda.video import write_clip
+from vda.fvc.scale import scale
 
 
 @pytest.mark.parametrize(
@@ -123,16 +124,13 @@ def chart(seed: int) -> np.ndarray:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_colours_are_those_of_opencvs_own_resize(tmp_path: Path, seed: int) -> None:
-    from vda.fvc.clip import H264
-
     picture = chart(seed)
-    geometry = Geometry.letterbox((1024, 768), 256)
     expected = np.zeros((256, 256, 3), np.uint8)
     expected[32:224] = cv2.resize(picture, (256, 192), interpolation=cv2.INTER_AREA)
-    path = tmp_path / "chart.mp4"
-    scaled = scale_picture(geometry, picture)
-    assert (scaled == expected).all()
-    write_clip(path, [scaled] * 5, fps=clips.Fraction(25), options=H264, threads=1, jpeg_colour=True)
+    clips.make_clip(tmp_path / "chart.mkv", range(5), draw=lambda _: picture, codec="ffv1", pix_fmt="bgr0")
+    metadata = data_sets.table(tmp_path / "videos.csv", [{"video_path": "chart.mkv", "label": "real"}])
+    scale(metadata, tmp_path / "out", ScaleSettings(size=256))
+    path = tmp_path / "out" / "chart_scaled_original.mp4"
     with av.open(str(path)) as container:
         read = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
     video = cv2.VideoCapture(str(path))

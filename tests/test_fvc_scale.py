@@ -16,6 +16,7 @@ from vda.fvc.rate import Rate
 from vda.fvc.request import ScaleSettings
 from vda.fvc.scale import ScaleResult, scale
 from vda.fvc.selection import Selection, Shard
+from vda.pipeline import Silence
 
 SMALL = ScaleSettings(size=64)
 
@@ -119,6 +120,20 @@ def test_a_row_that_changed_is_told_of_anew_and_a_video_that_changed_is_made_ane
     table(metadata, [*rows[:2], {**rows[2], "video_path": "other.mp4"}])
     assert scale(metadata, out, SMALL).scaled == 1
     assert [row["frames"] for row in scaled(out)] == ["8", "8", "3"]
+
+
+def test_interrupted_the_tables_have_what_was_done(tmp_path: Path) -> None:
+    metadata, out = data_set(tmp_path, 4), tmp_path / "out"
+
+    class Interrupting(Silence):
+        def at(self, done: int) -> None:
+            if done == 3:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        scale(metadata, out, SMALL, reporter=Interrupting())
+    assert len(scaled(out)) == len(log_of(out)) == 3
+    assert scale(metadata, out, SMALL).kept == 3
 
 
 def test_other_settings_need_another_folder_or_a_new_start(tmp_path: Path) -> None:

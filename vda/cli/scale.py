@@ -43,7 +43,9 @@ method_options = together(
         help="Padded to a square; longer side SIZE (resolution is the same); or through an autoencoder.",
     ),
     click.option("--autoencoder", metavar="NAME_OR_DIR", help="A diffusers AutoencoderKL, or a model with vae/."),
-    click.option("--device", default="auto", show_default=True, help="Of the autoencoder: auto, cpu or cuda:0."),
+    click.option(
+        "--autoencoder-device", default="auto", show_default=True, help="Where it runs: auto, cpu or cuda:0."
+    ),
     click.option(
         "--chunk-size",
         type=click.IntRange(min=1),
@@ -106,7 +108,7 @@ def scale(
     output_dir: Path,
     root: Path | None,
     autoencoder: str | None,
-    device: str,
+    autoencoder_device: str,
     make_depth: bool,
     resume: bool,
     quiet: bool,
@@ -129,7 +131,7 @@ def scale(
         selection=_selection(progress.say, **asked),
         root=root,
         delete_existing=not resume,
-        through=load_autoencoder(autoencoder, device) if autoencoder else None,
+        through=load_autoencoder(autoencoder, autoencoder_device) if autoencoder else None,
         maker=_depth_maker(metadata, root, output_dir, Progress(quiet), asked) if make_depth else None,
         reporter=progress,
     )

@@ -26,7 +26,7 @@ Through = Callable[[Iterable[np.ndarray], int], Iterator[np.ndarray]]
 """RGB uint8 pictures, so many at once, to pictures of the same size: what an autoencoder makes of them."""
 
 # Colours within 2 levels after H.264. With mbtree, x264 does not write the same bytes twice of small pictures.
-H264: Final = {"crf": "10", "preset": "veryfast", "mbtree": "0"}
+_H264: Final = {"crf": "10", "preset": "veryfast", "mbtree": "0"}
 
 
 @dataclass
@@ -87,7 +87,7 @@ class Scaling:
             folder / self.item.name,
             fps=self.timing.fps,
             time_base=self.timing.time_base,
-            options=H264,
+            options=_H264,
             # What x264 writes depends on its threads, and machines have different numbers of cores.
             threads=1,
             jpeg_colour=True,

@@ -73,9 +73,12 @@ def scale(
             ledger.forget({item.name for item in chosen})
         _refuse_other_settings(ledger, chosen, settings)
         work = _Work(ledger, Places(metadata, root), settings, through, maker, reporter)
-        work.do(chosen)
         rows = selection.rows(len(items))
-        _finish(ledger, None if len(rows) == len(items) else rows)
+        try:
+            work.do(chosen)
+        finally:
+            # Interrupted, what was done is in the tables as well.
+            _finish(ledger, None if len(rows) == len(items) else rows)
         mine = [record for item in chosen if (record := ledger.get(item.name)) is not None]
     failed = {record.name: record.reason for record in mine if record.state == "failed"}
     return ScaleResult(folder, len(chosen), work.scaled, len(chosen) - work.scaled - len(failed), failed)
