@@ -99,6 +99,19 @@ def test_an_original_named_by_its_identifier_is_known_again(tmp_path: Path) -> N
     assert a == x != b
 
 
+def test_scaled_videos_hang_together_as_what_they_were_made_of(tmp_path: Path) -> None:
+    path = table_of(
+        tmp_path,
+        "a_scaled_original.mp4,fake,a.mp4,,a,a.mp4",
+        "a_scaled_aug0.mp4,fake,a.mp4,0,a,x.mp4",
+        "x_scaled_aug0.mp4,fake,x.mp4,0,x,y.mp4",
+        "b_scaled_original.mp4,fake,b.mp4,,b,b.mp4",
+        header="video_path,label,original_video,augmentation_idx,video_id,source_path",
+    )
+    a, x, y, b = groups_of(read_metadata(path))
+    assert a == x == y != b
+
+
 def test_rare_labels_and_platforms_are_dealt_out_without_a_warning(tmp_path: Path) -> None:
     rows = [
         f"{number}.mp4,{'odd' if number < 2 else 'fake' if number % 2 else 'real'},site{number}"

@@ -14,6 +14,8 @@ from vda.cli import main
 from vda.depthfiles import write_png16
 from vda.depthmap import DepthRecord, Quantizer
 from vda.errors import InputError, UsageError
+from vda.fvc.request import ScaleSettings
+from vda.fvc.scale import scale
 from vda.fvc.verify import verify
 
 SIDE, FRAMES = 32, 5
@@ -117,6 +119,17 @@ def test_each_damage_is_found_and_named(whole: tuple[Path, Path], damage: str) -
     name, harm, kind, expected = DAMAGE[damage]
     harm(whole[1] / name)
     assert found(*whole) == [(kind, expected)]
+
+
+def test_what_scale_makes_is_whole(tmp_path: Path) -> None:
+    metadata, folder = tmp_path / "videos.csv", tmp_path / "scaled"
+    for name in ("a", "b"):
+        make_clip(tmp_path / f"{name}.mp4", range(FRAMES))
+    metadata.write_text("video_path,label,original_video,augmentation_idx\na.mp4,fake,,\nb.mp4,fake,a,3\n")
+    scale(metadata, folder, ScaleSettings(size=32))
+    assert found(metadata, folder, 1) == []
+    (folder / "a_scaled_aug3.mp4").write_bytes((folder / "a_scaled_aug3.mp4").read_bytes()[:500])
+    assert found(metadata, folder, 1) == [(BROKEN, "a_scaled_aug3.mp4")]
 
 
 def test_without_decoding_only_absence_is_found(whole: tuple[Path, Path]) -> None:

@@ -9,9 +9,10 @@ import pytest
 from boards import BOARD_HEIGHT_M, Board, depth_of, tracks_of, write_depth
 
 from vda.calibration import Calibration
+from vda.calibrationchoice import CalibrationChoice, choose_calibration
 from vda.camera import Intrinsics, pixel_grid
 from vda.depthsource import open_depth
-from vda.errors import InputError
+from vda.errors import InputError, UsageError
 from vda.knownsize import from_known_size
 from vda.synth.clip import ClipSpec
 from vda.synth.render import render_frames
@@ -196,6 +197,20 @@ def test_bodies_that_the_depth_does_not_show_are_measured_at_their_feet(tmp_path
     depth = open_depth(write_depth(tmp_path / "depth", [np.where(np.isfinite(nobody), nobody, 200.0)], (0.2, 0.0)))
     found = from_known_size(TALL_M, None, people_before(tmp_path, boxes), depth, "inverse_depth", HIGH, 5.0)
     assert furthest_off(found, np.array([8.0, 11.0, 14.0])) < 0.06
+
+
+def test_a_pitch_without_a_size_is_refused(tmp_path: Path, relative: Path) -> None:
+    choice = CalibrationChoice(numbers=(1.0, 0.0), pitch_deg=20.0)
+    with pytest.raises(UsageError, match="--known-size"):
+        choose_calibration(
+            choice,
+            open_depth(relative),
+            "inverse_depth",
+            board_tracks(tmp_path),
+            CAMERA,
+            None,
+            lambda sentence: None,
+        )
 
 
 class Relative:

@@ -25,6 +25,8 @@ from vda.fvc.schema import read_metadata, read_table
 Rows = NDArray[np.int64]
 
 FOLD = "fold"
+# What a scaled video was made of, in the table of scaled videos.
+_SOURCE = "source_path"
 _UNEVEN_POINTS = 2.0
 _SWEEPS = 10
 _EVEN_SHARE = 0.002
@@ -140,7 +142,9 @@ def _keys(checked: pl.DataFrame) -> pl.DataFrame:
             value = value.map_elements(os.path.normpath, pl.String)
         return checked.select("row", key=pl.lit(f"{kind} ") + value).drop_nulls()
 
-    named = (("file", "video_path"), ("file", "original_video"), ("video", "video_id"), ("dup_group", "dup_group"))
+    named = [("file", "video_path"), ("file", "original_video"), ("video", "video_id"), ("dup_group", "dup_group")]
+    if _SOURCE in checked.columns:
+        named.append(("file", _SOURCE))
     return pl.concat([keyed(kind, column) for kind, column in named])
 
 
