@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from data_sets import log_of, pictures, scaled, table
 
-from vda.errors import UsageError, WeightsError
+from vda.errors import UsageError, VideoError, WeightsError
 from vda.fvc.autoencoder import load_autoencoder
 from vda.fvc.request import ScaleSettings
 from vda.fvc.scale import scale
@@ -103,7 +103,10 @@ class Greedy:
 
 
 AUTOENCODER = ScaleSettings(size=64, method="autoencoder", autoencoder="any", chunk_size=10)
+TRANSLATED = VideoError("The video could not be encoded.", "Choose another codec.")
+TRANSLATED.__cause__ = MemoryError("no room")
 OUT_OF_MEMORY = [
+    TRANSLATED,
     MemoryError("no room"),
     RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 byte."),
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),

@@ -79,18 +79,19 @@ class Ledger:
         self._state = folder / _FOLDER
         self._records: dict[str, tuple[int, Record]] = {}
         self._read: dict[tuple[str, int], int] = {}
-        self._stack = ExitStack()
         self._number = _SETTLED
+        self._stack: ExitStack
         self._part: IO[bytes]
 
     def __enter__(self) -> Self:
-        with self.frozen():
+        with self.frozen(), ExitStack() as opened:
             self._number = max((_number(path) for path in self._parts()), default=_SETTLED) + 1
             path = self._path(self._number)
-            self._stack.enter_context(exclusive_lock(path))
+            opened.enter_context(exclusive_lock(path))
             with storage_errors(path):
-                self._part = self._stack.enter_context(path.open("ab", buffering=0))
+                self._part = opened.enter_context(path.open("ab", buffering=0))
             self.read_parts()
+            self._stack = opened.pop_all()
         return self
 
     def __exit__(self, *_error: object) -> None:
