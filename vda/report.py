@@ -168,7 +168,7 @@ def _seams(work: _Work) -> str:
         for name, found in scores.items()
     )
     note = (
-        "The jump where a window or chunk takes over, against the usual change between frames (1: no seam). "
+        "The jump where a window or chunk takes over, against the change inside one at that place (1: no seam). "
         f"{medians[:1].upper()}{medians[1:]}."
     )
     return _section("Seams", _svg_image(draw_lines([lines], ["times usual"], "frame"), "seam scores"), note)

@@ -5,27 +5,37 @@ What is no longer on disk has no figure of how it came. This file does not know 
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from vda.chunkdepths import open_chunk_depths
 from vda.chunks import Plan
+from vda.depthmap import DepthRecord
 from vda.depthsource import DepthSource
 from vda.errors import VdaError
 from vda.pieces import BlendedPieces, Piece
 from vda.rawwindows import open_raw_window
 from vda.scene import Scene
 from vda.scenedepth import depth_of_windows
-from vda.steadiness import DepthReader, Seam, change, raw_chunk_seam, raw_seam, usual_change
+from vda.steadiness import DepthReader, RawSeam, Seam, change, raw_chunk_seam, raw_seam, usual_change
 
 MOST_SEAMS = 60
 _USUAL_FRAMES = 24
 
 T = TypeVar("T")
-RawJump = Callable[[], float | None]
+
+
+@dataclass(frozen=True)
+class _Boundary:
+    """Where a window or chunk begins; ``scales`` are those that the old and the new one's raw depth got."""
+
+    frame: int
+    raw: Callable[[], RawSeam | None]
+    scales: tuple[float, float] | None
 
 
 def seam_scores(scene: Scene, plan: Plan, depth: DepthSource, read: DepthReader | None = None) -> Iterator[Seam]:
@@ -33,11 +43,17 @@ def seam_scores(scene: Scene, plan: Plan, depth: DepthSource, read: DepthReader 
     read = read or depth.read
     inner = [frame for frame in depth.frames if frame - 1 in depth]
     usual = usual_change(read, spread(inner, _USUAL_FRAMES)) if inner else 0.0
-    boundaries = _between_windows(scene, plan) if plan.chunking == "linked" else _between_chunks(scene, plan)
-    for frame, raw_jump in spread(boundaries, MOST_SEAMS):
-        after = change(read(frame - 1), read(frame)) if frame - 1 in depth else float("nan")
-        if usual > 0 and np.isfinite(after):
-            yield Seam(frame, after / usual, raw_jump())
+    between = _between_windows if plan.chunking == "linked" else _between_chunks
+    for boundary in spread(list(between(scene, plan, depth.record)), MOST_SEAMS):
+        if boundary.frame - 1 not in depth:
+            continue
+        jump = change(read(boundary.frame - 1), read(boundary.frame))
+        raw = boundary.raw()
+        expected = usual
+        if raw is not None and boundary.scales is not None:
+            expected = float(np.dot(boundary.scales, (raw.inside_old, raw.inside_new))) / 2
+        if expected > 0 and np.isfinite(jump):
+            yield Seam(boundary.frame, jump / expected, raw.score if raw else None)
 
 
 def spread(items: Sequence[T], count: int) -> list[T]:
@@ -47,33 +63,41 @@ def spread(items: Sequence[T], count: int) -> list[T]:
     return [items[place] for place in np.linspace(0, len(items) - 1, count).round().astype(int)]
 
 
-def _between_windows(scene: Scene, plan: Plan) -> list[tuple[int, RawJump]]:
-    def raw_jump(sequence: int, k: int) -> float | None:
+def _between_windows(scene: Scene, plan: Plan, record: DepthRecord | None) -> Iterator[_Boundary]:
+    scales = [shot.get("scale", ()) for shot in _aligned(record)]
+
+    def raw(sequence: int, k: int) -> RawSeam | None:
         paths = [scene.window_path((sequence, k - 1)), scene.window_path((sequence, k))]
         if not all(path.is_file() for path in paths):
             return None
         return raw_seam(k, *(open_raw_window(path) for path in paths))
 
-    return [
-        (window.kept.start, partial(raw_jump, chunk.sequence.index, window.k))
-        for chunk in plan.chunks
-        for window in chunk.windows()
-        if window.k
-    ]
+    for chunk in plan.chunks:
+        sequence = chunk.sequence.index
+        for window in chunk.windows():
+            if window.k:
+                both = scales[sequence][window.k - 1 : window.k + 1] if scales else None
+                yield _Boundary(window.kept.start, partial(raw, sequence, window.k), both)
 
 
-def _between_chunks(scene: Scene, plan: Plan) -> list[tuple[int, RawJump]]:
+def _between_chunks(scene: Scene, plan: Plan, record: DepthRecord | None) -> Iterator[_Boundary]:
     pieces = {piece.start: piece.depth for piece in _chunks(scene, plan)}
+    scales = {chunk["start_frame"]: chunk["scale"] for shot in _aligned(record) for chunk in shot["chunks"]}
 
-    def raw_jump(before: int, after: int, frame: int) -> float | None:
-        if before not in pieces or after not in pieces:
+    def raw(old: int, new: int, frame: int) -> RawSeam | None:
+        if old not in pieces or new not in pieces:
             return None
-        return raw_chunk_seam(frame, pieces[before], pieces[after])
+        return raw_chunk_seam(frame, pieces[old], pieces[new])
 
-    return [
-        (after.keep_start, partial(raw_jump, before.start, after.start, after.keep_start))
-        for before, after in pairwise(plan.chunks)
-    ]
+    for old, new in pairwise(plan.chunks):
+        starts = old.start, new.start
+        both = (scales[starts[0]], scales[starts[1]]) if scales.keys() >= set(starts) else None
+        yield _Boundary(new.keep_start, partial(raw, *starts, new.keep_start), both)
+
+
+def _aligned(record: DepthRecord | None) -> list[dict[str, Any]]:
+    """The shots with their scales, where merged depth is raw depth scaled and shifted, not turned into metres."""
+    return record.shots if record is not None and record.quantizer.kind == "inverse_depth" else []
 
 
 def _chunks(scene: Scene, plan: Plan) -> tuple[Piece, ...]:

@@ -23,9 +23,10 @@ _CONSISTENT_PX = 1.0
 
 @dataclass(frozen=True)
 class Seam:
-    """The change from frame ``frame - 1`` to ``frame``, where a new window or chunk begins, over the usual change.
+    """The change from frame ``frame - 1`` to ``frame``, where a new window or chunk begins, over the usual one.
 
-    1 is no seam at all. ``before`` is that of the raw depth, None where it is not kept.
+    Usual is the change of the same two frames inside a window or chunk; where raw depth is not kept, that between
+    other frames. 1 is no seam at all. ``before`` is that of the raw depth, None where it is not kept.
     """
 
     frame: int
@@ -47,30 +48,39 @@ def usual_change(read: DepthReader, frames: Sequence[int]) -> float:
     return float(np.median(finite)) if finite else float("nan")
 
 
-def raw_seam(window: int, before: RawWindow, after: RawWindow) -> float | None:
-    """How much raw depth would jump if window ``window`` simply took over from the one before it.
+@dataclass(frozen=True)
+class RawSeam:
+    """Raw depth where a window or chunk begins: its change if that one simply took over, and inside either."""
 
-    Over the mean change inside either window at that place; None where nothing changes.
-    """
+    jump: float
+    inside_old: float
+    inside_new: float
+
+    @property
+    def score(self) -> float:
+        return 2 * self.jump / (self.inside_old + self.inside_new)
+
+
+def raw_seam(window: int, old: RawWindow, new: RawWindow) -> RawSeam | None:
+    """The seam where window ``window`` takes over from the one before it; None where nothing changes."""
     slot = kept_boundary(window) - WINDOW_STEP * window
-    old = before.slot(slot + WINDOW_STEP - 1)
-    inside = [change(old, before.slot(slot + WINDOW_STEP)), change(after.slot(slot - 1), after.slot(slot))]
-    usual = float(np.mean(inside))
-    return change(old, after.slot(slot)) / usual if usual > 0 else None
+    last, first = old.slot(slot + WINDOW_STEP - 1), new.slot(slot)
+    inside = change(last, old.slot(slot + WINDOW_STEP)), change(new.slot(slot - 1), first)
+    return RawSeam(change(last, first), *inside) if sum(inside) > 0 else None
 
 
-def raw_chunk_seam(frame: int, before: FrameDepth, after: FrameDepth) -> float | None:
-    """How much the depth of two chunks, as it came, would jump if the second simply took over at ``frame``.
+def raw_chunk_seam(frame: int, old: FrameDepth, new: FrameDepth) -> RawSeam | None:
+    """The seam where a chunk takes over at ``frame``; None where nothing changes or a frame is missing.
 
-    Over the mean change inside either chunk next to it; None where nothing changes or a frame is missing.
+    Inside chunks that do not overlap the frames next to it stand in for the same two.
     """
-    last, first = min(frame, before.stop - 1), max(frame, after.start + 1)
-    pairs = ((before, last - 1), (before, last), (after, first - 1), (after, first))
-    if last <= before.start or first >= after.stop or any(depth.is_missing(index) for depth, index in pairs):
+    last, first = min(frame, old.stop - 1), max(frame, new.start + 1)
+    pairs = ((old, last - 1), (old, last), (new, first - 1), (new, first))
+    if last <= old.start or first >= new.stop or any(depth.is_missing(index) for depth, index in pairs):
         return None
-    earlier, later = (change(depth.frame(a), depth.frame(b)) for (depth, a), (_, b) in (pairs[:2], pairs[2:]))
-    usual = (earlier + later) / 2
-    return change(before.frame(frame - 1), after.frame(frame)) / usual if usual > 0 else None
+    a, b, c, d = (depth.frame(index) for depth, index in pairs)
+    inside = change(a, b), change(c, d)
+    return RawSeam(change(old.frame(frame - 1), new.frame(frame)), *inside) if sum(inside) > 0 else None
 
 
 def flicker(pairs: Iterable[tuple[np.ndarray, np.ndarray, Float32Array, Float32Array]]) -> Iterator[float]:
