@@ -5,6 +5,7 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import clips
 import pytest
 from click.testing import CliRunner
@@ -76,6 +77,7 @@ def test_bad_videos_are_told_of_and_the_others_are_made(tmp_path: Path) -> None:
     reasons = {source: message for source, state, message in told if state == "failed"}
     assert reasons.keys() == {"cut.mp4", "empty.mp4", "absent.mp4", "sound.mp4"}
     assert all(reasons.values())
+    assert reasons["empty.mp4"].endswith("is empty.")
     notes = {source: message for source, state, message in told if state == "note"}
     assert "varies" in notes["uneven.mkv"] and "turned" in notes["turned.mp4"] and "81x49" in notes["odd.mkv"]
     assert {source for source, _, _ in told} == {name if "." in name else f"{name}.mp4" for name in names}
@@ -83,16 +85,20 @@ def test_bad_videos_are_told_of_and_the_others_are_made(tmp_path: Path) -> None:
     assert (turned["original_width"], turned["original_height"]) == ("48", "80")
 
 
-def test_frames_without_times_are_taken_at_thirty_a_second(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # A GIF-like still: one frame, whose container states no rate.
-    clips.make_clip(tmp_path / "still.mp4", [1])
-    monkeypatch.setattr("vda.fvc.rate.stated_rate", lambda info: None)
+def test_frames_without_times_are_taken_at_thirty_a_second(tmp_path: Path) -> None:
+    still = clips.make_clip(tmp_path / "still.mp4", range(9), options={"bf": "0"})
+    data = bytearray(still.read_bytes())
+    # The table of durations: one entry, whose frames all last for 0 ticks.
+    entry = data.index(b"stts") + 12
+    data[entry + 4 : entry + 8] = bytes(4)
+    still.write_bytes(data)
     metadata = table(tmp_path / "videos.csv", [{"video_path": "still.mp4", "label": "real"}])
     scale(metadata, tmp_path / "out", SMALL)
-    assert scaled(tmp_path / "out")[0]["fps"] == "30.0"
+    (row,) = scaled(tmp_path / "out")
+    assert (row["fps"], row["frames"]) == ("30.0", "9")
     assert any("30 a second" in message for _, _, message in log_of(tmp_path / "out"))
+    with av.open(str(tmp_path / "out" / row["video_path"])) as container:
+        assert container.streams.video[0].average_rate == 30
 
 
 def test_what_is_there_and_whole_is_kept(tmp_path: Path) -> None:

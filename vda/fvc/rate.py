@@ -74,8 +74,9 @@ def _clock(info: VideoInfo, index: FrameIndex) -> tuple[Fraction, np.ndarray | N
     """The rate, the times in seconds from 0 (None where the file has none that rise), and what is odd."""
     steps = np.diff(index.pts)
     if not (steps > 0).any():
-        stated = stated_rate(info)
-        note = () if stated else (f"The file states no frame rate: taken as {UNSTATED_FPS} a second.",)
+        # What a container computes of several frames that are shown at once is no rate.
+        stated = stated_rate(info) if len(index) == 1 else None
+        note = () if stated else (f"The file gives no frame rate: taken as {UNSTATED_FPS} a second.",)
         return stated or UNSTATED_FPS, None, note
     times_s = (index.pts - index.pts[0]) * float(index.time_base)
     return index.frame_rate(info.fps), np.maximum.accumulate(times_s), _unevenness(steps, index.time_base)
