@@ -86,6 +86,14 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-400])
 
 
+def zeroed(path: Path) -> None:
+    """A hole in the first picture's data: the decoder paints it over, and every frame is still there."""
+    data = bytearray(path.read_bytes())
+    start = data.index(b"mdat") + 700
+    data[start : start + 12] = bytes(12)
+    path.write_bytes(bytes(data))
+
+
 def shorter(path: Path) -> None:
     make_clip(path, range(FRAMES - 1), draw=lambda number: picture(number, SIDE, SIDE))
 
@@ -98,6 +106,7 @@ VIDEO, IMAGES, DEPTH = "000_scaled_aug0", "000_scaled_original_depth", "000_scal
 NO_FILE, BROKEN, NO_ROW = "row without file", "file not as promised", "file without row"
 DAMAGE: dict[str, tuple[str, Callable[[Path], object], str, str]] = {
     "cut": (f"{VIDEO}.mp4", cut, BROKEN, f"{VIDEO}.mp4"),
+    "zeroed": (f"{VIDEO}.mp4", zeroed, BROKEN, f"{VIDEO}.mp4"),
     "shorter": (f"{VIDEO}.mp4", shorter, BROKEN, f"{VIDEO}.mp4"),
     "smaller": (f"{VIDEO}.mp4", smaller, BROKEN, f"{VIDEO}.mp4"),
     "no video": (f"{VIDEO}.mp4", lambda path: path.write_text("no"), BROKEN, f"{VIDEO}.mp4"),
