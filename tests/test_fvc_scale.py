@@ -9,7 +9,7 @@ import av
 import clips
 import pytest
 from click.testing import CliRunner
-from data_sets import content, data_set, log_of, pictures, scaled, table
+from data_sets import content, data_set, log_of, pictures, rows_of, scaled, table
 
 from vda.cli import main
 from vda.errors import UsageError
@@ -160,6 +160,14 @@ def test_shards_give_what_one_run_gives(tmp_path: Path) -> None:
     logs = {name for name in three if name.startswith("scaled_logs/")}
     assert len(logs) == 3
     assert {name: data for name, data in three.items() if name not in logs} == one
+
+
+def test_a_shard_without_rows_does_nothing(tmp_path: Path) -> None:
+    metadata, out = data_set(tmp_path, 2), tmp_path / "out"
+    results = [scale(metadata, out, SMALL, selection=Selection(shard=Shard(index, 3))) for index in range(3)]
+    assert [result.rows for result in results] == [0, 1, 1]
+    logs = {path.name: len(rows_of(path)) for path in (out / "scaled_logs").iterdir()}
+    assert logs == {"scaled_log_000000_000000.csv": 1, "scaled_log_000001_000001.csv": 1}
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 10])

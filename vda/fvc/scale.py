@@ -97,13 +97,13 @@ def _refuse_other_settings(ledger: Ledger, items: list[Item], settings: ScaleSet
 
 
 def _finish(ledger: Ledger, rows: range | None) -> None:
-    """Join what all processes have made so far; ``rows`` of this shard get a log of their own."""
+    """Join what all processes have made so far; the ``rows`` of a shard, if it has any, get a log of their own."""
     with ledger.frozen():
         _join(ledger)
-        if rows is not None:
+        if rows:
             mine = [record for record in ledger.records() if record.row in rows]
-            last = max(rows.start, rows.stop - 1)
-            write_log(ledger.folder / LOGS_FOLDER / f"scaled_log_{rows.start:06d}_{last:06d}.csv", mine)
+            name = f"scaled_log_{rows.start:06d}_{rows.stop - 1:06d}.csv"
+            write_log(ledger.folder / LOGS_FOLDER / name, mine)
         ledger.settle()
 
 
