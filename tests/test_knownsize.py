@@ -199,6 +199,24 @@ def test_bodies_that_the_depth_does_not_show_are_measured_at_their_feet(tmp_path
     assert furthest_off(found, np.array([8.0, 11.0, 14.0])) < 0.06
 
 
+def test_of_an_endless_video_some_frames_are_looked_at(tmp_path: Path) -> None:
+    asked: set[int] = set()
+
+    class Same:
+        frames = range(5000)
+
+        def read(self, frame: int) -> np.ndarray:
+            asked.add(frame)
+            return np.full((24, 32), 6.0)
+
+    box = {"detected": True, "track_id": 1, "bbox": [100.0, 60.0, 130.0, 120.9]}
+    tracks = read(tmp_path, [{**box, "frame": f"frame_{frame:05d}"} for frame in range(5000)])
+    found = from_known_size(1.8, None, tracks, Same(), "depth", Intrinsics(320, 240, 203.0, 203.0, 160.0, 120.0))
+    assert {0, 4999} <= asked
+    assert len(asked) == 1000
+    assert found.scale == pytest.approx(1.0, rel=1e-3)
+
+
 def test_a_pitch_without_a_size_is_refused(tmp_path: Path, relative: Path) -> None:
     choice = CalibrationChoice(numbers=(1.0, 0.0), pitch_deg=20.0)
     with pytest.raises(UsageError, match="--known-size"):

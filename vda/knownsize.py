@@ -21,6 +21,7 @@ from vda.tracks import Skip, Tracks
 _LEAST_BOX_PX = 10
 _LOWER_SHARE = 0.05
 _WINDOW_PX = 7
+_MOST_FRAMES = 1000
 _DISTANCE_STEP = 1.12
 _PLACE_STEP = 0.1
 _SHIFT_SPREAD = 0.25
@@ -78,6 +79,7 @@ def from_known_size(
     feet_seen = bool(chosen.sum() > 1)
     if not feet_seen:
         chosen = whole & ~_hidden(tracks, (tracks.box[:, :2] + tracks.box[:, 2:]) / 2)
+    chosen = _thinned(tracks.frame, chosen)
     method = f"known height {height_m:g} m" + (f" of {category}" if category else "")
     boxes = _on_plane(camera, tracks, foot, chosen)
     down, about = _looking_down(boxes, pitch_deg)
@@ -130,6 +132,15 @@ def _hidden(tracks: Tracks, point: Values) -> NDArray[np.bool_]:
         covered = (left <= x) & (x <= right) & (top <= y) & (bottom > tracks.box[group, 3][:, None] + margin)
         hidden[group] = covered.any(axis=1)
     return hidden
+
+
+def _thinned(frame: NDArray[np.int64], chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """``chosen`` in no more than so many frames, evenly drawn: two numbers need no hours of depth images."""
+    frames = np.unique(frame[chosen])
+    if len(frames) <= _MOST_FRAMES:
+        return chosen
+    kept = frames[np.linspace(0, len(frames) - 1, _MOST_FRAMES).round().astype(np.intp)]
+    return chosen & np.isin(frame, kept)
 
 
 def _on_plane(camera: Intrinsics, tracks: Tracks, foot: Values, chosen: NDArray[np.bool_]) -> _Boxes:
