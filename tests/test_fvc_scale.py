@@ -207,6 +207,25 @@ def test_the_command_exits_with_1_where_a_video_failed(tmp_path: Path) -> None:
     assert "1 of 2 videos could not be scaled" in result.output
 
 
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--make-depth"], "of no use without depth"),
+        (["--method", "autoencoder"], "go together"),
+        (["--fps", "10", "--stride", "2"], "not by both"),
+        (["--shard", "3/3"], "no shard 3 of 3"),
+        (["--shard", "0/3", "--end-idx", "2"], "as a range or as a shard"),
+        (["--size", "255"], "even"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(tmp_path: Path, options: list[str], problem: str) -> None:
+    metadata = table(tmp_path / "videos.csv", [{"video_path": "a.mp4", "label": "real"}])
+    arguments = ["fvc", "scale", str(metadata), "--output-dir", str(tmp_path / "out"), *options]
+    result = CliRunner().invoke(main, arguments)
+    assert (result.exit_code, problem in result.output) == (2, True), result.output
+    assert not (tmp_path / "out").exists()
+
+
 def test_paths_are_looked_for_beside_the_metadata_under_the_root_and_with_other_endings(tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir(), there.mkdir()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vda.errors import StorageError, UsageError, VdaError
+from vda.fvc.autoencoder import load_autoencoder
 from vda.fvc.cadence import Cadence
 from vda.fvc.clip import Made, Scaling, Through
 from vda.fvc.fallback import first_that_fits, rungs
@@ -61,10 +62,12 @@ def scale(
 ) -> ScaleResult:
     """Scale the videos of the rows selected into ``folder``; those that are there and whole are kept.
 
-    ``through`` is the autoencoder, ``maker`` computes depth that is not there. Raises ``InputError`` for metadata
-    that cannot be used, ``UsageError`` where rows were scaled with other settings, ``StorageError`` where the disk
-    refuses.
+    ``through`` is the autoencoder, where it is loaded already; ``maker`` computes depth that is not there. Raises
+    ``InputError`` for metadata that cannot be used, ``UsageError`` where rows were scaled with other settings,
+    ``StorageError`` where the disk refuses.
     """
+    if settings.autoencoder is not None and through is None:
+        through = load_autoencoder(settings.autoencoder)
     selection, reporter = selection or Selection(), reporter or Silence()
     items = list(items_of(read_metadata(metadata)))
     chosen = [items[row] for row in selection.in_order(len(items))]
