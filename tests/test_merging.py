@@ -194,3 +194,26 @@ def test_results_are_not_overwritten_unasked(tmp_path: Path) -> None:
     with pytest.raises(SceneError, match="already holds"):
         chunks.merge()
     chunks.merge(overwrite=True)
+
+
+def test_what_others_keep_in_the_folder_stays(tmp_path: Path) -> None:
+    chunks = make_chunks(tmp_path, 20, 2, 4)
+    chunks.out.mkdir()
+    notes = chunks.out / "notes.txt"
+    notes.write_text("do not lose")
+    chunks.merge(formats=("png16", "png8"))
+    chunks.merge(overwrite=True)
+    assert notes.read_text() == "do not lose"
+    assert not list(chunks.out.glob("png8/*"))
+
+
+def test_depth_that_no_merge_wrote_is_not_taken_for_an_interrupted_one(tmp_path: Path) -> None:
+    chunks = make_chunks(tmp_path, 20, 2, 4)
+    chunks.out.mkdir()
+    foreign = chunks.out / "depth_000003.png"
+    foreign.write_bytes(b"of another program")
+    with pytest.raises(SceneError, match=foreign.name):
+        chunks.merge()
+    assert foreign.read_bytes() == b"of another program"
+    chunks.merge(overwrite=True)
+    assert np.abs(chunks.read(3) - scenery(3)).max() < 1

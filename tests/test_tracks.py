@@ -414,7 +414,9 @@ def test_label_files_get_columns(save: Callable[[str, Any], Path], tmp_path: Pat
     folder = save("labels/clip_1.txt", "0 0.5 0.5 0.25 0.5 3\n").parent
     save("labels/clip_2.txt", "0 0.5 0.5 0.25 0.5 3\n")
     tracks = read_tracks(folder, asked=Asked(size=(40, 20)))
+    stale, other = save("out/clip_9.txt", "0 0 0 0 0\n"), save("out/notes.md", "mine")
     written = write_tracks(tracks, found(tracks), tmp_path / "out")
+    assert not stale.exists() and other.read_text() == "mine"
     line = (tmp_path / "out" / "clip_2.txt").read_text().split()
     assert line[6 + json.loads(written[1].read_text())["columns_added"].index("vda_depth")] == "2"
 

@@ -26,7 +26,7 @@ from vda.scenedepth import SceneDepth
 T = TypeVar("T")
 R = TypeVar("R")
 
-_JOURNAL = "merge_journal.jsonl"
+JOURNAL = "merge_journal.jsonl"
 _AHEAD_PER_THREAD = 4
 
 
@@ -59,7 +59,7 @@ def write_frames(depth: SceneDepth, outputs: Outputs, at: Callable[[int], None])
     """Write every frame of ``depth`` to every output; ``at`` is told how many are done."""
     written = Written()
     with ExitStack() as stack:
-        finished, note = stack.enter_context(_journal(outputs.target.folder / _JOURNAL))
+        finished, note = stack.enter_context(_journal(outputs.target.folder / JOURNAL))
         streams = outputs.open_streams(stack)
         make = partial(_make, depth, outputs, finished)
         for done, made in enumerate(_in_order(make, depth.frames), start=1):
@@ -70,7 +70,7 @@ def write_frames(depth: SceneDepth, outputs: Outputs, at: Callable[[int], None])
                 note(line)
             written.add(line)
             at(done)
-    (outputs.target.folder / _JOURNAL).unlink(missing_ok=True)
+    (outputs.target.folder / JOURNAL).unlink(missing_ok=True)
     return written
 
 

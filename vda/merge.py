@@ -23,10 +23,10 @@ from vda.depthmap import DepthRecord, Quantizer
 from vda.draw import Rgb, shown_range
 from vda.errors import SceneError, UsageError, WorkError
 from vda.files import read_json, write_json
-from vda.framewriting import Written, write_frames
+from vda.framewriting import JOURNAL, Written, write_frames
 from vda.joining import Alignment
 from vda.joint import Kind
-from vda.outputs import Look, Outputs, Target
+from vda.outputs import Look, Outputs, Target, written_files
 from vda.scene import RunRecord, Scene
 from vda.scenedepth import SceneDepth, depth_of_chunks, depth_of_windows
 from vda.video import FrameIndex, VideoInfo, read_frames
@@ -262,11 +262,21 @@ def _look(depth: SceneDepth, settings: MergeSettings) -> Look:
 def _start_over_unless_same(
     folder: Path, quantizer: Quantizer, shots: list[dict[str, Any]], frames: range, settings: MergeSettings
 ) -> None:
-    """Keep the images of an interrupted merge only if they mean the same; ``merge.json`` says what they mean."""
+    """Keep the images of an interrupted merge only if they mean the same; ``merge.json`` says what they mean.
+
+    Raises ``SceneError`` where there is depth of which nothing says that a merge wrote it.
+    """
     path = folder / "merge.json"
+    there = written_files(folder)
+    if there and not path.is_file() and not settings.overwrite:
+        raise SceneError(
+            f"{folder} holds depth that no merge here has written, such as {there[0].name}.",
+            "Give another folder, or --overwrite to replace it.",
+        )
     meaning = {"quantizer": asdict(quantizer), "frames": [frames.start, frames.stop], "shots": shots}
     if settings.overwrite or not path.is_file() or read_json(path) != meaning:
-        shutil.rmtree(folder, ignore_errors=True)
+        for file in (*there, folder / JOURNAL):
+            file.unlink(missing_ok=True)
     write_json(path, meaning)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from vda.depthfiles import NpyWriter, NpzWriter, require_exr, write_exr, write_png8, write_png16
 from vda.depthmap import Codes, Float32Array, Levels, Quantizer
 from vda.draw import Rgb, beside, colorize_codes
+from vda.files import TEMPORARY_PREFIX
 from vda.video import ClipWriter
 
 Format = Literal["png16", "png8", "exr", "npz", "npy", "mkv", "hevc", "h264"]
@@ -32,6 +33,11 @@ _ENCODERS: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "hevc": ("libx265", {"crf": "14", "preset": "fast", "x265-params": "log-level=error"}),
     "h264": ("libx264", {"crf": "10", "preset": "veryfast"}),
 }
+_WRITTEN: Final = (
+    "depth_[0-9]*.png", "png8/depth_[0-9]*.png", "exr/depth_[0-9]*.exr", "depths.np[zy]", "depth.mkv",
+    "depth_hevc.mp4", "depth_h264.mp4", "depth_visualization.mp4", "depth.json",
+    *(f"{folder}{TEMPORARY_PREFIX}*" for folder in ("", "png8/", "exr/")),
+)  # fmt: skip
 # Closed groups of one frame and slices with checksums: each frame can be had alone, and damage is noticed.
 _FFV1_OPTIONS: Final = {"level": "3", "slicecrc": "1", "g": "1"}
 
@@ -160,6 +166,11 @@ class Outputs:
             clip.write(picture, self.target.time_of(made.index))
 
         return show
+
+
+def written_files(folder: Path) -> list[Path]:
+    """What merges, finished or not, have left in ``folder``; files that others keep there are none of it."""
+    return [path for pattern in _WRITTEN for path in folder.glob(pattern) if path.is_file()]
 
 
 def image_path(folder: Path, name: str, index: int) -> Path:

@@ -8,7 +8,6 @@ our Convention. Label files of poses look like those of polygons and are not mea
 """
 
 import math
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -203,8 +202,11 @@ def _write_labels(folder: Path, output: Path, enriched: Enriched) -> None:
         row += 1
         return " ".join([line, *(f"{float(column[row]):.7g}" for column in columns), str(int(enriched.skip[row]))])
 
+    files = [file for _, file in label_files(folder)]
     with storage_errors(output):
-        shutil.rmtree(output, ignore_errors=True)
-        output.mkdir(parents=True)
-    for _, file in label_files(folder):
+        output.mkdir(parents=True, exist_ok=True)
+        # Of other frames that an earlier run wrote; whatever else is kept there is none of ours.
+        for stale in {path.name for _, path in label_files(output)} - {file.name for file in files}:
+            (output / stale).unlink()
+    for file in files:
         rewrite_lines(file, output / file.name, change)
