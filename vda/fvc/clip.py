@@ -25,9 +25,8 @@ from vda.video import ClipWriter, read_frame_list
 Through = Callable[[Iterable[np.ndarray], int], Iterator[np.ndarray]]
 """RGB uint8 pictures, so many at once, to pictures of the same size: what an autoencoder makes of them."""
 
-# Colours within 2 levels after H.264. With mbtree, x264 does not write the same bytes twice of small pictures, and
-# what it writes depends on the processor's instructions unless it is told not to.
-_H264: Final = {"crf": "10", "preset": "veryfast", "x264-params": "mbtree=0:cpu-independent=1"}
+# Colours within 2 levels after H.264.
+_H264: Final = {"crf": "10", "preset": "veryfast"}
 
 
 @dataclass

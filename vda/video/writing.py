@@ -23,6 +23,9 @@ from vda.files import publish, storage_errors, temporary_beside
 from vda.video.colour import jpeg_planes
 
 _DEFAULT_OPTIONS: dict[str, dict[str, str]] = {"libx264": {"crf": "18", "preset": "veryfast"}}
+# With mbtree, x264 does not write the same bytes twice of small pictures, and what it writes depends on the
+# processor's instructions unless it is told not to.
+_SAME_BYTES: dict[str, dict[str, str]] = {"libx264": {"x264-params": "mbtree=0:cpu-independent=1"}}
 
 
 class ClipWriter:
@@ -30,7 +33,8 @@ class ClipWriter:
 
     Pictures are all of one size: RGB uint8 [height, width, 3], or grey [height, width] as uint8 or, for a grey
     ``pix_fmt`` of more than 8 bits, uint16. Pixel formats with halved chroma need even sizes: an odd picture gets
-    its last column or row twice. ``options`` are the encoder's (for H.264 crf 18, preset veryfast unless given),
+    its last column or row twice. ``options`` are the encoder's (for H.264 crf 18, preset veryfast unless given);
+    the same pictures give the same file, with the same number of threads.
     ``threads`` 0 is one a core; ``jpeg_colour``, for RGB in yuv420p, keeps colours as exactly as 8 bits can.
     Raises ``UsageError`` for pictures that do not fit, ``VideoError`` for what FFmpeg cannot encode,
     ``StorageError`` for a disk that is full.
@@ -55,7 +59,8 @@ class ClipWriter:
         self._step = max(1, round(1 / (self._fps * self._time_base)))
         self._codec = codec
         self._pix_fmt = pix_fmt
-        self._options = _DEFAULT_OPTIONS.get(codec, {}) if options is None else options
+        chosen = _DEFAULT_OPTIONS.get(codec, {}) if options is None else options
+        self._options = {**_SAME_BYTES.get(codec, {}), **chosen}
         self._threads = threads
         self._jpeg_colour = jpeg_colour
         self._shape: tuple[int, ...] | None = None
