@@ -27,7 +27,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 JOURNAL = "merge_journal.jsonl"
-_AHEAD_PER_THREAD = 4
+_AHEAD_PER_THREAD = 2
 
 
 @dataclass
@@ -117,7 +117,8 @@ def _in_order(make: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     """Make items in a pool of threads, a bounded number ahead, and yield them in order."""
     import torch
 
-    workers = os.cpu_count() or 1
+    # Twice as many as cores, for each waits for the disk as well: a file is whole only once it is there.
+    workers = 2 * (os.cpu_count() or 1)
     with ThreadPoolExecutor(workers, "merge", initializer=torch.set_num_threads, initargs=(1,)) as pool:
         ahead: deque[Future[R]] = deque()
         try:
