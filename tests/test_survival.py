@@ -371,6 +371,18 @@ def test_asked_to_stop_it_finishes_the_window_in_hand(
     assert_equal(windows(scene), quiet)
 
 
+def test_what_a_killed_writer_leaves_meanwhile_is_gone_at_the_end(files: tuple[Path, Path], scene: Scene) -> None:
+    left = scene.windows_dir / ".tmp-of-a-killed-writer"
+
+    def leave(progress: object) -> None:
+        left.parent.mkdir(exist_ok=True)
+        left.touch()
+
+    with ExitStack() as locks:
+        supervisor(scene, files, LocalLauncher(), locks, on_progress=leave).run()
+    assert windows(scene) and not left.exists()
+
+
 def test_redo_computes_one_chunk_and_no_other(
     files: tuple[Path, Path], scene: Scene, quiet: dict[str, np.ndarray]
 ) -> None:

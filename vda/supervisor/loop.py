@@ -102,6 +102,8 @@ class Supervisor:
         """
         self._begin()
         self._loop()
+        # At the beginning an adopted worker may have been writing, and then nothing was swept.
+        self.held.sweep()
         self._check_complete()
 
     def _begin(self) -> None:
