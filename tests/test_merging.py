@@ -217,3 +217,13 @@ def test_depth_that_no_merge_wrote_is_not_taken_for_an_interrupted_one(tmp_path:
     assert foreign.read_bytes() == b"of another program"
     chunks.merge(overwrite=True)
     assert np.abs(chunks.read(3) - scenery(3)).max() < 1
+
+
+def test_a_merge_killed_before_its_first_file_goes_on(tmp_path: Path) -> None:
+    chunks = make_chunks(tmp_path, 20, 2, 4)
+    chunks.out.mkdir()
+    left = chunks.out / ".tmp-0123-merge.json"
+    left.touch()
+    chunks.merge()
+    assert np.abs(chunks.read(3) - scenery(3)).max() < 1
+    assert not left.exists()

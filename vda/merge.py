@@ -22,7 +22,7 @@ from vda.chunks import Plan
 from vda.depthmap import DepthRecord, Quantizer
 from vda.draw import Rgb, shown_range
 from vda.errors import SceneError, UsageError, WorkError
-from vda.files import read_json, write_json
+from vda.files import TEMPORARY_PREFIX, read_json, write_json
 from vda.framewriting import JOURNAL, Written, write_frames
 from vda.joining import Alignment
 from vda.joint import Kind
@@ -268,9 +268,11 @@ def _start_over_unless_same(
     """
     path = folder / "merge.json"
     there = written_files(folder)
-    if there and not path.is_file() and not settings.overwrite:
+    # What a killed writer leaves is no depth: a merge may die before it has said what it means.
+    depth = [file for file in there if not file.name.startswith(TEMPORARY_PREFIX)]
+    if depth and not path.is_file() and not settings.overwrite:
         raise SceneError(
-            f"{folder} holds depth that no merge here has written, such as {there[0].name}.",
+            f"{folder} holds depth that no merge here has written, such as {depth[0].name}.",
             "Give another folder, or --overwrite to replace it.",
         )
     meaning = {"quantizer": asdict(quantizer), "frames": [frames.start, frames.stop], "shots": shots}
