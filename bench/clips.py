@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.figures import Figure
 from bench.material import make_video, settings
-from vda.merge import MergeSettings
+from vda.merging.stage import MergeSettings
 from vda.pipeline import depth
 
 FPS, CLIPS, SECONDS = 30, 100, 3

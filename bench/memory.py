@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 
 from bench.figures import Figure
-from vda.rawwindows import write_raw_window
+from vda.scene.rawwindows import write_raw_window
 from vda.video import write_clip
 
 SHORT, LONG = 200, 2000

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from bench.figures import Figure
-from vda.chunks import plan_independent
+from vda.scene.chunks import plan_independent
 
 SHORT, LONG = 1_000, 20_000
 FAST_FRAMES = 240
 _PEAK = (
-    "import resource, sys; from pathlib import Path; from vda.merge import *; a, b, c = map(Path, sys.argv[1:]); "
+    "import resource, sys; from pathlib import Path; from vda.merging.stage import *; "
+    "a, b, c = map(Path, sys.argv[1:]); "
     "merge_chunks(a, b, c, MergeSettings()); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
 )
 
@@ -55,7 +56,7 @@ def _peak_mb(root: Path, frames: int, width: int, height: int) -> float:
 
 def _rate(root: Path) -> float:
     """Frames a second of the second pass: after the fit, as far as the first frame that is written."""
-    from vda.merge import MergeSettings, merge_chunks
+    from vda.merging.stage import MergeSettings, merge_chunks
 
     _write_chunks(root, FAST_FRAMES, 848, 478)
     times: list[float] = []

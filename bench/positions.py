@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from bench.figures import Figure
-from vda.calibration import KnownDistance
-from vda.calibrationchoice import CalibrationChoice
-from vda.enrich import DepthChoice, EnrichSettings, enrich_file
+from vda.calibration.choice import CalibrationChoice
+from vda.calibration.fit import KnownDistance
+from vda.enriching.stage import DepthChoice, EnrichSettings, enrich_file
 from vda.errors import InputError
-from vda.merge import MergeSettings
+from vda.merging.stage import MergeSettings
 from vda.pipeline import depth
-from vda.resolve import RunSettings
+from vda.supervisor.resolve import RunSettings
 from vda.synth.clip import ClipSpec, write_clip
 
 CLIPS = (ClipSpec(0, 10, 640, 360, 10.0), ClipSpec(1, 10, 640, 360, 10.0))

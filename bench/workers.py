@@ -11,12 +11,12 @@ from pathlib import Path
 
 from bench.figures import Figure
 from bench.material import make_video, settings
-from vda.devices import cpu_device
 from vda.launch.local import LocalLauncher, LocalProcess
+from vda.machine.devices import cpu_device
 from vda.pipeline import plan_scene, run
-from vda.resolve import Resolver
-from vda.scene import Scene
+from vda.scene.scene import Scene
 from vda.supervisor import Crew, Supervisor, hold
+from vda.supervisor.resolve import Resolver
 
 FRAMES = 640
 SLOWER = 3
@@ -26,9 +26,9 @@ _LINE = re.compile(r"^(\S+ \S+) (\S+) pid \d+: chunk (\d+): window \S+ (begun|co
 _BARE = """
 import sys, time
 from pathlib import Path
-from vda.computing import compute_chunk, load_computer
-from vda.runstate import RunFiles
-from vda.scene import Scene
+from vda.compute.chunk import compute_chunk, load_computer
+from vda.scene.runstate import RunFiles
+from vda.scene.scene import Scene
 scene, share, shares = Scene(Path(sys.argv[1])), int(sys.argv[2]), int(sys.argv[3])
 computer = load_computer(scene.run_record(), RunFiles(scene.run_dir), "cpu", 1)
 print("ready", flush=True)

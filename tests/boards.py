@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from vda.camera import Intrinsics, normalise, pixel_grid, project
-from vda.depthfiles import write_png16
-from vda.depthmap import DepthRecord, Quantizer
-from vda.scene import Scene
+from vda.camera.intrinsics import Intrinsics, normalise, pixel_grid, project
+from vda.depthmaps.codes import DepthRecord, Quantizer
+from vda.depthmaps.files import write_png16
+from vda.scene.scene import Scene
 
 WALL_M = 64.0
 BOARD_HEIGHT_M = 1.8

@@ -26,12 +26,12 @@ import torch
 from depth_runs import INPUT_SIZE, depth_digest, make_video, make_weights
 
 import vda.launch.local
-from vda import worker
 from vda.cli.options import run_settings
-from vda.merge import MergeSettings, merge
+from vda.compute import worker
+from vda.merging.stage import MergeSettings, merge
 from vda.pipeline import plan_scene, run
-from vda.runstate import RunFiles
-from vda.scene import Scene
+from vda.scene.runstate import RunFiles
+from vda.scene.scene import Scene
 
 PR_SET_CHILD_SUBREAPER = 36
 FRAMES, CHUNKS = 256, 4

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vda.align import FitSums, ScaleShift, fit_scale_shift, overlap_weights
+from vda.joining.align import FitSums, ScaleShift, fit_scale_shift, overlap_weights
 
 
 def depth(seed: int, shape: tuple[int, ...] = (2, 48, 64)) -> np.ndarray:

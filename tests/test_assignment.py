@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from depth_runs import INPUT_SIZE, make_video, make_weights
 
-from vda import computing
+from vda.compute import chunk as computing
 from vda.pipeline import RunSettings, plan_scene, run
 from vda.split import default_chunks
 

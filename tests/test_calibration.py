@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from boards import BOARD_HEIGHT_M, Board, depth_of, tracks_of, write_depth, write_scene
 
-from vda.calibration import (
+from vda.calibration.choice import CalibrationChoice
+from vda.calibration.fit import (
     Calibration,
     KnownDistance,
     from_known_distances,
@@ -17,11 +18,10 @@ from vda.calibration import (
     load_calibration,
     save_calibration,
 )
-from vda.calibrationchoice import CalibrationChoice
-from vda.camera import Intrinsics
-from vda.camerachoice import CameraChoice
-from vda.depthsource import open_depth
-from vda.enrich import DepthChoice, EnrichSettings, Report, enrich_file
+from vda.camera.choice import CameraChoice
+from vda.camera.intrinsics import Intrinsics
+from vda.depthmaps.source import open_depth
+from vda.enriching.stage import DepthChoice, EnrichSettings, Report, enrich_file
 from vda.errors import InputError, UsageError
 from vda.tracks import Tracks, read_tracks
 

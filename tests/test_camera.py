@@ -7,9 +7,17 @@ import cv2
 import numpy as np
 import pytest
 
-from vda.camera import Intrinsics, normalise, pixel_grid, project, resize_points, unproject, unproject_image
-from vda.camerachoice import CameraSetting, fit_to_video
-from vda.camerafiles import read_camera
+from vda.camera.choice import CameraSetting, fit_to_video
+from vda.camera.files import read_camera
+from vda.camera.intrinsics import (
+    Intrinsics,
+    normalise,
+    pixel_grid,
+    project,
+    resize_points,
+    unproject,
+    unproject_image,
+)
 from vda.errors import InputError
 
 PINHOLE = Intrinsics(640, 480, 500.0, 510.0, 310.0, 250.0)

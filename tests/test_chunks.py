@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vda.chunks import Plan, plan_independent, plan_linked
 from vda.errors import InputError, SceneError, UsageError, VideoError
+from vda.scene.chunks import Plan, plan_independent, plan_linked
 
 VIDEO_INFO = {"input_path": "film.mp4", "fps": 30.0, "width": 848, "height": 478, "duration_seconds": 218.4}
 

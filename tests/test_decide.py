@@ -5,7 +5,7 @@ from signal import SIGKILL, SIGSEGV
 
 import pytest
 
-from vda.runstate import ChunkAttempts, WorkerState
+from vda.scene.runstate import ChunkAttempts, WorkerState
 from vda.supervisor.decide import decide
 from vda.supervisor.seen import (
     Action,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vda.depthmap import DepthRecord, LeftOut, Quantizer
+from vda.depthmaps.codes import DepthRecord, LeftOut, Quantizer
 from vda.errors import InputError
 
 numbers = st.builds(np.ldexp, st.floats(-1, 1, width=32, allow_subnormal=False), st.integers(-20, 20))

@@ -9,9 +9,9 @@ import numpy as np
 import OpenEXR
 import pytest
 
-from vda.depthfiles import NpzWriter, open_stack, read_png16, write_png16
-from vda.depthmap import DepthRecord, Quantizer
-from vda.depthsource import open_depth
+from vda.depthmaps.codes import DepthRecord, Quantizer
+from vda.depthmaps.files import NpzWriter, open_stack, read_png16, write_png16
+from vda.depthmaps.source import open_depth
 from vda.errors import InputError, StorageError, UsageError
 
 FRAMES = np.random.default_rng(0).uniform(0.5, 9, (4, 6, 8)).astype(np.float32)

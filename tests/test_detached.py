@@ -19,7 +19,7 @@ from vda.launch import detached
 from vda.launch.detached import detach
 from vda.launch.keeper import keep
 from vda.launch.units import Unit, UnitLauncher
-from vda.runstate import WorkerFiles
+from vda.scene.runstate import WorkerFiles
 
 RUNNER = Path(__file__).parents[1] / "runners" / "run_vda_standalone.sh"
 

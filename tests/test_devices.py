@@ -6,9 +6,9 @@ import pynvml
 import pytest
 from fake_nvml import GIB, MIB, Card, Error, FakeNvml, a100, a100_with_mig, gtx_1660_ti, process, rtx_2060
 
-from vda.choice import Choice, choose_devices
-from vda.devices import Device, Inventory, cpu_device
 from vda.errors import DeviceError, UsageError
+from vda.machine.choice import Choice, choose_devices
+from vda.machine.devices import Device, Inventory, cpu_device
 
 OWNERS = {100: "me", 200: "alice", 201: "alice", 300: "bob"}
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from vda.engine import Engine, Picture
-from vda.ladder import MemoryFit
+from vda.compute.engine import Engine, Picture
+from vda.compute.ladder import MemoryFit
 from vda.network.model import VideoDepthModel, build_model
-from vda.windows import sequence_windows
+from vda.scene.windows import sequence_windows
 
 FRAMES = 58
 HEIGHT, WIDTH = 32, 48

@@ -11,15 +11,15 @@ import pytest
 from boards import WALL_M, Board, boards_for, depth_of, record_of, tracks_of, write_depth, write_scene
 from click.testing import CliRunner
 
-from vda.camera import Intrinsics
-from vda.camerachoice import CameraChoice
+from vda.calibration.sampling import Region, mask_pixels, measure, quantile
+from vda.camera.choice import CameraChoice
+from vda.camera.intrinsics import Intrinsics
 from vda.cli.enrich import enrich as enrich_command
-from vda.depthmap import DepthRecord, Quantizer
-from vda.enrich import DepthChoice, EnrichSettings, Report, enrich_file
+from vda.depthmaps.codes import DepthRecord, Quantizer
+from vda.enriching.smoothing import Motion
+from vda.enriching.stage import DepthChoice, EnrichSettings, Report, enrich_file
 from vda.errors import InputError, UsageError
-from vda.sampling import Region, mask_pixels, measure, quantile
-from vda.scene import Scene
-from vda.smoothing import Motion
+from vda.scene.scene import Scene
 from vda.tracks import Asked, Skip, read_tracks
 from vda.video import ClipWriter, FrameIndex, index_frames, probe
 

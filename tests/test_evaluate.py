@@ -12,15 +12,15 @@ from click.testing import CliRunner
 from clips import make_clip
 from numpy.typing import NDArray
 
+from vda.camera.poses import read_cameras
 from vda.cli.evaluate import evaluate as command
-from vda.depthfiles import write_png16
-from vda.depthmap import DepthRecord, Quantizer
-from vda.draw import INVALID_RGB, colorize, colorize_codes
+from vda.depthmaps.codes import DepthRecord, Quantizer
+from vda.depthmaps.colours import INVALID_RGB, colorize, colorize_codes
+from vda.depthmaps.files import write_png16
 from vda.errors import InputError, UsageError
-from vda.evaluate import evaluate, match_frames
+from vda.evaluation.stage import evaluate, match_frames
 from vda.files import write_json
-from vda.poses import read_cameras
-from vda.scene import Scene
+from vda.scene.scene import Scene
 from vda.split import split
 
 Array = NDArray[np.float32]

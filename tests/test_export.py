@@ -15,15 +15,15 @@ from boards import Board, write_depth, write_scene
 from click.testing import CliRunner
 from scipy.spatial.transform import Rotation
 
-from vda.calibration import Calibration, save_calibration
-from vda.camera import Intrinsics, normalise, pixel_grid, project
-from vda.camerachoice import CameraChoice
+from vda.calibration.fit import Calibration, save_calibration
+from vda.camera.choice import CameraChoice
+from vda.camera.intrinsics import Intrinsics, normalise, pixel_grid, project
 from vda.cli.export import export as export_command
-from vda.depthmap import DepthRecord
+from vda.depthmaps.codes import DepthRecord
 from vda.errors import InputError, UsageError
-from vda.export import ExportReport, ExportSettings, export
-from vda.export.splatting import without_holes
-from vda.scene import Scene
+from vda.exporting import ExportReport, ExportSettings, export
+from vda.exporting.splatting import without_holes
+from vda.scene.scene import Scene
 from vda.video import ClipWriter, index_frames, probe
 
 CAMERA = Intrinsics(160, 120, 120.0, 121.0, 81.0, 58.0)

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from data_sets import log_of, pictures, scaled, table
 
-from vda.camera import Intrinsics, project, unproject
-from vda.depthfiles import write_png16
-from vda.depthmap import DepthRecord, Quantizer
-from vda.depthsource import open_depth
+from vda.camera.intrinsics import Intrinsics, project, unproject
+from vda.depthmaps.codes import DepthRecord, Quantizer
+from vda.depthmaps.files import write_png16
+from vda.depthmaps.source import open_depth
 from vda.fvc.makedepth import DepthMaker
 from vda.fvc.paths import Places
 from vda.fvc.rate import Rate
 from vda.fvc.request import ScaleSettings
 from vda.fvc.scale import scale
-from vda.merge import MergeSettings
+from vda.merging.stage import MergeSettings
 from vda.pipeline import RunSettings, Silence, plan_scene
 from vda.pipeline import depth as compute
 

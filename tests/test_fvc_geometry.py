@@ -9,7 +9,7 @@ import data_sets
 import numpy as np
 import pytest
 
-from vda.camera import Intrinsics, project
+from vda.camera.intrinsics import Intrinsics, project
 from vda.errors import InputError, UsageError
 from vda.fvc.geometry import Geometry
 from vda.fvc.pictures import scale_codes, scale_picture

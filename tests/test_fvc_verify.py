@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from clips import make_clip, picture
 
 from vda.cli import main
-from vda.depthfiles import write_png16
-from vda.depthmap import DepthRecord, Quantizer
+from vda.depthmaps.codes import DepthRecord, Quantizer
+from vda.depthmaps.files import write_png16
 from vda.errors import InputError, UsageError
 from vda.fvc.request import ScaleSettings
 from vda.fvc.scale import scale

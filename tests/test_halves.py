@@ -11,14 +11,14 @@ import torch
 from depth_runs import INPUT_SIZE, make_video
 from safetensors.torch import save_file
 
-from vda import precision
+from vda.compute import precision
+from vda.compute.precision import Verdict
 from vda.errors import DeviceError
 from vda.network.model import build_model
 from vda.pipeline import RunSettings, plan_scene, run
-from vda.precision import Verdict
-from vda.rawwindows import open_raw_window
-from vda.runstate import RunFiles
-from vda.scene import Scene
+from vda.scene.rawwindows import open_raw_window
+from vda.scene.runstate import RunFiles
+from vda.scene.scene import Scene
 from vda.status import scene_status
 
 

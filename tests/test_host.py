@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from vda.errors import StorageError
-from vda.host import HostMemory, disk_free_bytes, host_memory
+from vda.machine.host import HostMemory, disk_free_bytes, host_memory
 
 GIB = 1 << 30
 MACHINE = HostMemory(16 * GIB, 12 * GIB, 0.25)
@@ -101,6 +101,6 @@ def test_a_disk_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def refuse(path: Path) -> None:
         raise OSError(116, "Stale file handle")
 
-    monkeypatch.setattr("vda.host.shutil.disk_usage", refuse)
+    monkeypatch.setattr("vda.machine.host.shutil.disk_usage", refuse)
     with pytest.raises(StorageError, match="Stale file handle"):
         disk_free_bytes(tmp_path)

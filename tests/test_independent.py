@@ -11,8 +11,8 @@ import pytest
 from clips import number_in
 from depth_runs import check, depth_digest, make_video, make_weights, run_options, vda
 
-from vda.depthsource import open_depth
-from vda.scene import Scene
+from vda.depthmaps.source import open_depth
+from vda.scene.scene import Scene
 from vda.video import index_frames, probe, read_frames
 
 FRAMES = 60

@@ -12,13 +12,13 @@ import torch
 from seeded import seeded_model, slow_frame
 from torch.nn.functional import interpolate
 
-from vda.align import ScaleShift, fit_scale_shift
-from vda.engine import Engine, Picture
-from vda.joining import SequenceDepth, resize_depth
+from vda.compute.engine import Engine, Picture
+from vda.joining.align import ScaleShift, fit_scale_shift
+from vda.joining.sequence import SequenceDepth, resize_depth
 from vda.network.model import VideoDepthModel
 from vda.network.preprocess import net_size, to_network
-from vda.rawwindows import open_raw_window, write_raw_window
-from vda.windows import sequence_windows
+from vda.scene.rawwindows import open_raw_window, write_raw_window
+from vda.scene.windows import sequence_windows
 
 HEIGHT, WIDTH, INPUT_SIZE = 64, 96, 70
 REFERENCE = np.load(Path(__file__).with_name("reference_video.npz"))

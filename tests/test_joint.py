@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vda.align import ScaleShift
-from vda.joint import Kind, OverlapSample, OverlapSampler, opposed, solve_joint
+from vda.joining.align import ScaleShift
+from vda.joining.joint import Kind, OverlapSample, OverlapSampler, opposed, solve_joint
 
 HEIGHT, WIDTH = 90, 120
 

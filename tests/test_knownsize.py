@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from boards import BOARD_HEIGHT_M, Board, depth_of, tracks_of, write_depth
 
-from vda.calibration import Calibration
-from vda.calibrationchoice import CalibrationChoice, choose_calibration
-from vda.camera import Intrinsics, pixel_grid
-from vda.depthsource import open_depth
+from vda.calibration.choice import CalibrationChoice, choose_calibration
+from vda.calibration.fit import Calibration
+from vda.calibration.knownsize import from_known_size
+from vda.camera.intrinsics import Intrinsics, pixel_grid
+from vda.depthmaps.source import open_depth
 from vda.errors import InputError, UsageError
-from vda.knownsize import from_known_size
 from vda.synth.clip import ClipSpec
 from vda.synth.render import render_frames
 from vda.tracks import Tracks, read_tracks

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from vda.align import fit_scale_shift
-from vda.chunks import plan_independent
-from vda.depthsource import open_depth
+from vda.depthmaps.source import open_depth
 from vda.errors import InputError, SceneError
-from vda.merge import MergeSettings, merge_chunks
+from vda.joining.align import fit_scale_shift
+from vda.merging.stage import MergeSettings, merge_chunks
+from vda.scene.chunks import plan_independent
 
 WIDTH, HEIGHT = 40, 24
 

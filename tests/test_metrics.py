@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from vda.camera import Intrinsics
+from vda.camera.intrinsics import Intrinsics
 from vda.errors import InputError
-from vda.metrics import TemporalError, VideoMetrics, inside_border, measure, ramp, valid_truth, warp
+from vda.evaluation.metrics import TemporalError, VideoMetrics, inside_border, measure, ramp, valid_truth, warp
 
 Array = NDArray[np.float64]
 

@@ -17,14 +17,14 @@ import pynvml
 import pytest
 from fake_nvml import GIB, Card, Error, FakeNvml, a100, gtx_1660_ti, process, rtx_2060
 
-from vda.chunks import plan_linked
-from vda.devices import Device, DeviceReading, Inventory
 from vda.errors import SceneError
 from vda.files import exclusive_lock
-from vda.host import HostMemory
+from vda.machine.devices import Device, DeviceReading, Inventory
+from vda.machine.host import HostMemory
 from vda.monitor import DeviceView, Snapshot, observe, render
-from vda.runstate import Pause, RunFiles, WorkerState
-from vda.scene import Scene
+from vda.scene.chunks import plan_linked
+from vda.scene.runstate import Pause, RunFiles, WorkerState
+from vda.scene.scene import Scene
 
 MEMORY = HostMemory(24 * GIB, 18 * GIB, 0.25)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from vda.chunks import Plan, plan_linked
-from vda.scene import Scene
+from vda.scene.chunks import Plan, plan_linked
+from vda.scene.scene import Scene
 
 SCRIPT = Path(__file__).parents[1] / "runners" / "monitor_vda.sh"
 TOOLS = ("awk", "cut", "date", "find", "sed", "sh", "sleep", "stat", "tail", "timeout", "tput", "tr")

@@ -16,13 +16,13 @@ import OpenEXR
 import pytest
 from clips import make_clip
 
-import vda.framewriting
-from vda.chunks import plan_independent
-from vda.depthsource import open_depth
+import vda.merging.frames
+from vda.depthmaps.source import open_depth
 from vda.errors import InputError, UsageError
-from vda.merge import MergeSettings, merge
-from vda.outputs import FORMATS
-from vda.scene import Scene
+from vda.merging.outputs import FORMATS
+from vda.merging.stage import MergeSettings, merge
+from vda.scene.chunks import plan_independent
+from vda.scene.scene import Scene
 from vda.split import split
 from vda.video import index_frames, probe
 
@@ -264,9 +264,9 @@ def test_frames_that_are_there_are_not_made_again(
     with pytest.raises(Killed):
         merge(scene, MergeSettings(kind="depth", depth_scale=20000), at=killed_after(10))
     made: list[int] = []
-    write = vda.framewriting.Outputs.write_images
+    write = vda.merging.frames.Outputs.write_images
     monkeypatch.setattr(
-        vda.framewriting.Outputs,
+        vda.merging.frames.Outputs,
         "write_images",
         lambda self, frame: (made.append(frame.index), write(self, frame)),
     )

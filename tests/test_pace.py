@@ -6,8 +6,8 @@ import pytest
 import torch
 from depth_runs import make_video, make_weights, vda
 
+from vda.compute.pace import in_words, seconds_a_frame
 from vda.network.model import build_model
-from vda.pace import in_words, seconds_a_frame
 
 
 @pytest.mark.parametrize(

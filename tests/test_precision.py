@@ -9,9 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from vda.devices import Device
-from vda.errors import DeviceError
-from vda.precision import (
+from vda.compute.precision import (
     DTYPES,
     Compute,
     Precision,
@@ -26,6 +24,8 @@ from vda.precision import (
     prove,
     set_float32_means_float32,
 )
+from vda.errors import DeviceError
+from vda.machine.devices import Device
 
 Depth = NDArray[np.float32]
 CPU = Device("cpu", "cpu", "Some Processor")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vda.errors import StorageError
-from vda.rawwindows import open_raw_window, write_raw_window
+from vda.scene.rawwindows import open_raw_window, write_raw_window
 
 
 @settings(max_examples=30, deadline=None)

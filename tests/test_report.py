@@ -13,13 +13,13 @@ import pytest
 from clips import make_clip
 from depth_runs import check, make_video, make_weights, run_options, vda
 
-from vda.depthsource import open_depth
-from vda.merge import MergeSettings, merge
-from vda.report import write_report
-from vda.scene import Scene
-from vda.seams import seam_scores
+from vda.depthmaps.source import open_depth
+from vda.evaluation.report import write_report
+from vda.evaluation.seams import seam_scores
+from vda.evaluation.steadiness import flicker, usual_change
+from vda.merging.stage import MergeSettings, merge
+from vda.scene.scene import Scene
 from vda.split import split
-from vda.steadiness import flicker, usual_change
 
 FRAMES, WIDTH, HEIGHT = 36, 64, 48
 LOG = """\

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from vda.chunks import plan_linked
 from vda.cli import main
 from vda.files import exclusive_lock
-from vda.runstate import ChunkAttempts, RunFiles, WorkerState
-from vda.scene import Scene
+from vda.scene.chunks import plan_linked
+from vda.scene.runstate import ChunkAttempts, RunFiles, WorkerState
+from vda.scene.scene import Scene
 from vda.status import scene_status
 
 

@@ -17,22 +17,22 @@ import pytest
 import torch
 from depth_runs import INPUT_SIZE, make_video, make_weights
 
-from vda import worker
-from vda.computing import Surroundings
-from vda.devices import Device
+from vda.compute import worker
+from vda.compute.chunk import Surroundings
 from vda.errors import SceneError, StorageError, UsageError, WorkError
 from vda.files import exclusive_lock
 from vda.launch.inline import InlineLauncher
 from vda.launch.local import LocalLauncher
+from vda.machine.devices import Device
 from vda.network.model import VideoDepthModel
 from vda.pipeline import RunSettings, plan_scene, redo, run
-from vda.rawwindows import open_raw_window
-from vda.resolve import Resolver
-from vda.runstate import Holder, Order, Pause, RunFiles, WorkerSettings, WorkerState
-from vda.scene import Scene
+from vda.scene.rawwindows import open_raw_window
+from vda.scene.runstate import Holder, Order, Pause, RunFiles, WorkerSettings, WorkerState
+from vda.scene.scene import Scene
 from vda.supervisor import Crew, Supervisor, hold, make_free, require_disk, room
 from vda.supervisor.crew import Member
 from vda.supervisor.holding import is_on_network
+from vda.supervisor.resolve import Resolver
 from vda.supervisor.seen import HostView, Patience
 
 FRAMES = 92

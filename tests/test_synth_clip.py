@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from vda.camera import project
-from vda.camerafiles import read_camera
+from vda.camera.files import read_camera
+from vda.camera.intrinsics import project
+from vda.camera.poses import read_cameras
 from vda.cli.synth import synth
-from vda.depthsource import open_depth
+from vda.depthmaps.source import open_depth
 from vda.errors import UsageError
-from vda.poses import read_cameras
 from vda.synth.clip import ClipSpec, RenderedClip, render_clip, write_clip
 from vda.tracks import read_tracks
 from vda.video import index_frames, probe, read_frames

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from vda.camera import project, unproject_image
+from vda.camera.intrinsics import project, unproject_image
 from vda.errors import UsageError
 from vda.synth.raster import Parts, View, trace
 from vda.synth.render import render_frames
 from vda.synth.scenes import Scene, sample_scene
-from vda.synth.stage import gaps
+from vda.synth.setting import gaps
 
 WIDTH, HEIGHT = 96, 54
 DURATION_S = 2.0

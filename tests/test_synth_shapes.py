@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vda.camera import Intrinsics, pixel_grid
+from vda.camera.intrinsics import Intrinsics, pixel_grid
 from vda.synth.cameras import rotation
 from vda.synth.raster import Hits, Parts, View, trace
 from vda.synth.shapes import Shape, enter, normals

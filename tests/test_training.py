@@ -10,16 +10,16 @@ import pytest
 import torch
 
 from vda.errors import InputError
+from vda.scene.windows import WINDOW_SLOTS, Window
 from vda.training.average import Average, export, folded_mini
 from vda.training.batches import batch_at, slots
 from vda.training.cache import HELD_OUT_SEED, Clip, frame_type, listed, read, render
 from vda.training.curves import draw_curves
-from vda.training.joined import still_depth, video_depth
+from vda.training.inmemory import still_depth, video_depth
 from vda.training.judge import SYNTHETIC_CAP_M, as_markdown, loaded, predictors, synthetic, table
 from vda.training.loop import LOG_NAME, Run, load_checkpoint, trainable_mini
 from vda.training.losses import LossWeights, temporal_matching, total_loss
 from vda.training.recipe import Phase, Recipe
-from vda.windows import WINDOW_SLOTS, Window
 
 TINY_PHASES = (
     Phase("stills", 0.5, 2, 1, ((64, 96), (96, 64)), LossWeights()),

@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 from depth_runs import check, vda
 
-from vda.metrics import Figures, measure
-from vda.training.joined import video_depth
+from vda.evaluation.metrics import Figures, measure
+from vda.models.weights import find_weights
+from vda.training.inmemory import video_depth
 from vda.training.judge import loaded
 from vda.video import index_frames, probe, read_frames
-from vda.weights import find_weights
 
 FRAMES, INPUT_SIZE, CAP_M = 50, 64, 10.0
 STILL_BETTER = 1.02

@@ -22,9 +22,9 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import save_file
 
-from vda import checkpoints, hub, weights
 from vda.cli.weights import weights as command
 from vda.errors import UsageError, WeightsError
+from vda.models import checkpoints, hub, weights
 from vda.network.model import PRESETS, build_model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -253,7 +253,7 @@ def silence() -> Iterator[str]:
 SCRIPT = """
 import json, sys
 from vda.errors import VdaError
-from vda.weights import resolve_weights
+from vda.models.weights import resolve_weights
 try:
     file = resolve_weights(sys.argv[1], timeout_s=float(sys.argv[2]))
     print(json.dumps({"path": str(file.path), "sha256": file.sha256, "source": file.source}))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vda.windows import Window, blend_weights, sequence_windows, window_count
+from vda.scene.windows import Window, blend_weights, sequence_windows, window_count
 
 lengths = st.integers(1, 600)
 starts = st.integers(0, 10_000)

@@ -17,10 +17,10 @@ from vda.cli.options import Command
 @click.option("--overwrite", is_flag=True, help="Write clips again that are there.")
 def main(metadata: Path, output_dir: Path, overwrite: bool) -> None:
     """Write each chunk's frames as a clip of its own."""
-    from vda.chunks import Plan
     from vda.errors import InputError
     from vda.extract import extract_clips
     from vda.files import read_json
+    from vda.scene.chunks import Plan
     from vda.video import index_frames, probe
 
     facts = read_json(metadata)

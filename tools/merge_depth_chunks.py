@@ -25,7 +25,7 @@ from vda.cli.options import Command, merge_settings
 @other_depth_options
 def main(metadata: Path, depth_dir: Path, output_dir: Path, form: str, **settings: Any) -> None:
     """Bring the depth of all chunks to one scale and blend it where they overlap."""
-    from vda.merge import merge_chunks
+    from vda.merging.stage import merge_chunks
 
     result = merge_chunks(metadata, depth_dir, output_dir, merge_settings(formats=(form,), **settings))
     for remark in result.remarks:

@@ -18,8 +18,8 @@ from vda.cli.options import Command
 @click.option("--overlap", type=click.IntRange(min=0), default=32, show_default=True, help="Frames shared.")
 def main(video: Path, output_dir: Path, chunks: int, overlap: int) -> None:
     """Count the frames of a video exactly and write the plan of its chunks."""
-    from vda.chunks import plan_independent
     from vda.files import write_json
+    from vda.scene.chunks import plan_independent
     from vda.split import video_facts
     from vda.video import index_frames, probe
 

@@ -7,8 +7,8 @@ there is whole, and is kept. This file does not know who will read the clips.
 from collections.abc import Callable
 from pathlib import Path
 
-from vda.chunks import Chunk, Plan
 from vda.errors import UsageError
+from vda.scene.chunks import Chunk, Plan
 from vda.video import ClipWriter, FrameIndex, VideoInfo, read_frames
 
 # What a network sees should not depend on the coder: this is beyond what the eye can tell.

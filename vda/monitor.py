@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vda.devices import Device, DeviceReading, Inventory, cpu_device
-from vda.host import HostMemory, disk_free_bytes, host_memory
-from vda.scene import Scene
+from vda.machine.devices import Device, DeviceReading, Inventory, cpu_device
+from vda.machine.host import HostMemory, disk_free_bytes, host_memory
+from vda.scene.scene import Scene
 from vda.status import scene_status
 
 _GIB = 1 << 30

@@ -10,19 +10,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from vda.choice import Choice, choose_devices
-from vda.chunks import Chunking, Plan
-from vda.depthmap import DepthRecord
-from vda.devices import Device, Inventory
+from vda.depthmaps.codes import DepthRecord
 from vda.errors import SceneError, UsageError
+from vda.evaluation.report import write_report
 from vda.launch import Launcher
 from vda.launch.detached import UNITS_VARIABLE
-from vda.merge import MergeResult, MergeSettings, merge
-from vda.report import write_report
-from vda.resolve import Resolver, RunSettings
-from vda.scene import Scene
+from vda.machine.choice import Choice, choose_devices
+from vda.machine.devices import Device, Inventory
+from vda.merging.stage import MergeResult, MergeSettings, merge
+from vda.scene.chunks import Chunking, Plan
+from vda.scene.scene import Scene
 from vda.split import split
 from vda.supervisor import Crew, RunProgress, Supervisor, hold, make_free, require_disk, window_bytes
+from vda.supervisor.resolve import Resolver, RunSettings
 
 
 class Reporter(Protocol):

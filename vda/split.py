@@ -4,10 +4,10 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from vda.chunks import Chunking, Plan, plan_independent, plan_linked
 from vda.errors import SceneError, UsageError
 from vda.files import read_json
-from vda.scene import Scene
+from vda.scene.chunks import Chunking, Plan, plan_independent, plan_linked
+from vda.scene.scene import Scene
 from vda.video import FrameIndex, VideoInfo, index_frames, probe
 
 DEFAULT_OVERLAP = 32

@@ -11,9 +11,9 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from vda.chunks import Chunk, Plan
-from vda.runstate import ChunkAttempts, Pause, RunFiles, WorkerState
-from vda.scene import Scene, WindowId, chunk_windows
+from vda.scene.chunks import Chunk, Plan
+from vda.scene.runstate import ChunkAttempts, Pause, RunFiles, WorkerState
+from vda.scene.scene import Scene, WindowId, chunk_windows
 
 _RATE_WINDOWS = 20
 _PACE_WINDOWS = 6

@@ -14,8 +14,8 @@ def clean(scene: Path) -> None:
 
     Example: vda clean data/film
     """
-    from vda.merge import remove_intermediates
-    from vda.scene import Scene
+    from vda.merging.stage import remove_intermediates
+    from vda.scene.scene import Scene
 
     freed = remove_intermediates(Scene(scene).require())
     click.echo(f"{freed / 1e6:.1f} MB freed; the depth in {Scene(scene).merged_dir} stays.")

@@ -24,7 +24,7 @@ detach_options: Callable[[F], F] = together(
 def go_on_without_terminal(ctx: click.Context, roots: Sequence[Path], *, if_idle: bool) -> None:
     """Start the command of ``ctx`` detached, for the scenes in ``roots``, and say where to look."""
     from vda.launch.detached import detach
-    from vda.runstate import RunFiles
+    from vda.scene.runstate import RunFiles
 
     home = roots[0].resolve()
     name = f"vda-{re.sub('[^A-Za-z0-9]', '-', home.name)}-{hashlib.sha256(str(home).encode()).hexdigest()[:8]}"

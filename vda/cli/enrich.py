@@ -133,7 +133,7 @@ def enrich(scene: Path | None, tracks: Path, output: Path, quiet: bool, as_json:
     Example: vda enrich data/film --tracks tracks.json --output tracks_3d.json --camera camera.yaml
     """
     from vda.cli.progress import Progress
-    from vda.enrich import enrich_file
+    from vda.enriching.stage import enrich_file
 
     progress = Progress(quiet)
     settings = enrich_settings(scene, tracks, output, **options)
@@ -149,8 +149,8 @@ def enrich(scene: Path | None, tracks: Path, output: Path, quiet: bool, as_json:
 
 def enrich_settings(scene: Path | None, tracks: Path, output: Path, **options: Any) -> Any:
     """The library's settings from the command's options."""
-    from vda.enrich import DepthChoice, EnrichSettings
-    from vda.smoothing import Motion
+    from vda.enriching.smoothing import Motion
+    from vda.enriching.stage import DepthChoice, EnrichSettings
     from vda.tracks import Asked
 
     base = None if options["frame_base"] is None else int(options["frame_base"])
@@ -174,7 +174,7 @@ def enrich_settings(scene: Path | None, tracks: Path, output: Path, **options: A
 
 
 def camera_choice(**options: Any) -> Any:
-    from vda.camerachoice import CameraChoice, CameraSetting
+    from vda.camera.choice import CameraChoice, CameraSetting
 
     turn = options["camera_turn"]
     setting = CameraSetting(None if turn is None else int(turn) // 90, options["camera_crop"])
@@ -193,8 +193,8 @@ def camera_choice(**options: Any) -> Any:
 
 
 def _calibration(**options: Any) -> Any:
-    from vda.calibration import KnownDistance
-    from vda.calibrationchoice import CalibrationChoice
+    from vda.calibration.choice import CalibrationChoice
+    from vda.calibration.fit import KnownDistance
 
     scale, shift = options["scale"], options["shift"]
     if scale is None and shift is not None:
@@ -220,7 +220,7 @@ def _height(text: str | None) -> tuple[float, str | None] | None:
 
 
 def _region(**options: Any) -> Any:
-    from vda.sampling import Region
+    from vda.calibration.sampling import Region
 
     return Region(
         kind=options["at"],

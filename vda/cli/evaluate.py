@@ -9,8 +9,8 @@ import click
 from vda.cli.options import Command, json_option, quiet_option
 
 if TYPE_CHECKING:
-    from vda.evaluate import Evaluation
-    from vda.metrics import Figures
+    from vda.evaluation.metrics import Figures
+    from vda.evaluation.stage import Evaluation
 
 _PATH = click.Path(path_type=Path)
 _HEADER = f"{'':<10}{'AbsRel':>9}{'RMSE m':>9}{'delta1':>9}{'delta2':>9}{'delta3':>9}{'log10':>9}{'TAE':>9}"
@@ -49,7 +49,7 @@ def evaluate(
     Example: vda eval data/film truth/ --truth-scale 1000 --cap 10
     """
     from vda.cli.progress import Progress
-    from vda.evaluate import evaluate as run
+    from vda.evaluation.stage import evaluate as run
 
     progress = Progress(quiet)
 

@@ -42,8 +42,8 @@ def export(scene: Path, image_base: str | None, quiet: bool, as_json: bool, **op
     Example: vda export data/film --to gaussian-splatting --poses colmap/sparse/0 --output splat
     """
     from vda.cli.progress import Progress
-    from vda.export import ExportSettings
-    from vda.export import export as run
+    from vda.exporting import ExportSettings
+    from vda.exporting import export as run
 
     progress = Progress(quiet)
     own = {

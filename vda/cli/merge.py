@@ -43,7 +43,7 @@ def merge(scene: Path, discard_windows: bool, quiet: bool, as_json: bool, **sett
     """
     from vda.cli.progress import Progress
     from vda.pipeline import merge_scene
-    from vda.scene import Scene
+    from vda.scene.scene import Scene
 
     progress = Progress(quiet)
     result = merge_scene(

@@ -34,9 +34,9 @@ def monitor(ctx: click.Context, scene: Path | None, once: bool, interval: float,
 
     Example: vda monitor data/film
     """
-    from vda.devices import Inventory
+    from vda.machine.devices import Inventory
     from vda.monitor import observe, render
-    from vda.scene import Scene
+    from vda.scene.scene import Scene
 
     inventory = Inventory.of_this_machine()
     watched = Scene(scene) if scene else None

@@ -221,7 +221,7 @@ def merge_settings(**values: Any) -> Any:
     """Gather the values of ``merge_options`` (and ``--create-video``) from a command's keywords."""
     from dataclasses import fields
 
-    from vda.merge import MergeSettings
+    from vda.merging.stage import MergeSettings
 
     names = {field.name for field in fields(MergeSettings)}
     return MergeSettings(**{name: value for name, value in values.items() if name in names})

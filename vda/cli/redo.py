@@ -20,7 +20,7 @@ def redo(scene: Path, chunk: int, quiet: bool, **settings: Any) -> None:
     """
     from vda.cli.progress import Progress
     from vda.pipeline import redo as compute_again
-    from vda.scene import Scene
+    from vda.scene.scene import Scene
 
     progress = Progress(quiet)
     compute_again(Scene(scene), chunk, run_settings(**settings), progress)

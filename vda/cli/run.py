@@ -24,14 +24,14 @@ def run(
     Example: vda run data/film --devices 0,1,2,3,4
     """
     if detach:
-        from vda.scene import Scene
+        from vda.scene.scene import Scene
 
         for root in scenes:
             Scene(root).require()
         return go_on_without_terminal(ctx, scenes, if_idle=if_idle)
     from vda.cli.progress import Progress
     from vda.pipeline import run as compute
-    from vda.scene import Scene
+    from vda.scene.scene import Scene
 
     progress = Progress(quiet)
     compute([Scene(root) for root in scenes], run_settings(**settings), progress)

@@ -16,7 +16,7 @@ def status(scene: Path, as_json: bool) -> None:
 
     Example: vda status data/film --json
     """
-    from vda.scene import Scene
+    from vda.scene.scene import Scene
     from vda.status import scene_status
 
     state = scene_status(Scene(scene).require())

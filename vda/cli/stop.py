@@ -16,8 +16,8 @@ def stop(scene: Path, wait: bool) -> None:
 
     Example: vda stop data/film
     """
-    from vda.runstate import RunFiles
-    from vda.scene import Scene
+    from vda.scene.runstate import RunFiles
+    from vda.scene.scene import Scene
 
     files = RunFiles(Scene(scene).require().run_dir)
     if not files.is_supervised():

@@ -22,7 +22,7 @@ def list_command(as_json: bool) -> None:
 
     Example: vda weights list
     """
-    from vda.weights import CHECKPOINTS, find_weights
+    from vda.models.weights import CHECKPOINTS, find_weights
 
     rows: list[dict[str, Any]] = []
     for model, checkpoint in CHECKPOINTS.items():
@@ -48,7 +48,7 @@ def fetch_command(models: tuple[str, ...], timeout_s: float, as_json: bool) -> N
 
     Example: vda weights fetch vits
     """
-    from vda.weights import DEFAULT, resolve_weights
+    from vda.models.weights import DEFAULT, resolve_weights
 
     fetched = [resolve_weights(model, timeout_s=timeout_s) for model in models or (DEFAULT,)]
     if as_json:
@@ -70,7 +70,7 @@ def verify_command(file: Path, as_json: bool) -> None:
 
     Example: vda weights verify video_depth_anything_vits.pth
     """
-    from vda.weights import verify
+    from vda.models.weights import verify
 
     result = verify(file)
     if as_json:

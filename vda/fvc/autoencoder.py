@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from vda.errors import DeviceError, UsageError, VdaError, WeightsError, WorkError
-from vda.host import host_memory
-from vda.hub import cached, fetch
+from vda.machine.host import host_memory
+from vda.models.hub import cached, fetch
 
 if TYPE_CHECKING:
     import torch

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from vda.depthfiles import write_png16
-from vda.depthmap import Codes, DepthRecord
+from vda.depthmaps.codes import Codes, DepthRecord
+from vda.depthmaps.files import write_png16
 from vda.files import storage_errors, temporary_beside
 from vda.fvc.geometry import Size
 from vda.fvc.rate import Timing

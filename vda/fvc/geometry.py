@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from vda.camera import Intrinsics, Points, resize_points
+from vda.camera.intrinsics import Intrinsics, Points, resize_points
 from vda.errors import InputError, UsageError
 
 Layout = Literal["letterbox", "resize"]

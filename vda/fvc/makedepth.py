@@ -11,14 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from vda.devices import Device
 from vda.errors import StorageError, VdaError
 from vda.files import exclusive_lock
 from vda.fvc.paths import Places
 from vda.fvc.request import Item
-from vda.merge import MergeSettings
+from vda.machine.devices import Device
+from vda.merging.stage import MergeSettings
 from vda.pipeline import Reporter, RunSettings, find_devices, merge_scene, plan_scene, run
-from vda.scene import Scene
+from vda.scene.scene import Scene
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ valid. This file does not know videos, nor what codes mean.
 import cv2
 import numpy as np
 
-from vda.depthmap import INVALID_CODE, Codes
+from vda.depthmaps.codes import INVALID_CODE, Codes
 from vda.fvc.geometry import Geometry
 
 BLACK = 0

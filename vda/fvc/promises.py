@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vda.depthfiles import read_png16
-from vda.depthmap import DepthRecord
-from vda.depthsource import RECORD_NAME
+from vda.depthmaps.codes import DepthRecord
+from vda.depthmaps.files import read_png16
+from vda.depthmaps.source import RECORD_NAME
 from vda.errors import InputError
 from vda.files import read_json
 from vda.fvc.names import TRACKS_ENDING

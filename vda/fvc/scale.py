@@ -14,7 +14,6 @@ from vda.fvc.autoencoder import load_autoencoder
 from vda.fvc.cadence import Cadence
 from vda.fvc.clip import Made, Scaling, Through
 from vda.fvc.fallback import first_that_fits, rungs
-from vda.fvc.joined import LOG_NAME, LOGS_FOLDER, METADATA_NAME, write_log, write_metadata
 from vda.fvc.ledger import Ledger, Record
 from vda.fvc.makedepth import DepthMaker
 from vda.fvc.paths import Places
@@ -22,8 +21,9 @@ from vda.fvc.request import Item, ScaleSettings, items_of
 from vda.fvc.schema import read_metadata
 from vda.fvc.selection import Selection
 from vda.fvc.source import open_source, scene_of
+from vda.fvc.tables import LOG_NAME, LOGS_FOLDER, METADATA_NAME, write_log, write_metadata
 from vda.pipeline import Reporter, Silence
-from vda.scene import Scene
+from vda.scene.scene import Scene
 
 
 @dataclass(frozen=True)

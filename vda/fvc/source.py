@@ -7,13 +7,13 @@ it unusable is raised. This file does not know what is made of it.
 from dataclasses import dataclass
 from pathlib import Path
 
-from vda.depthmap import Codes, DepthRecord
-from vda.depthsource import DepthSource, open_depth
+from vda.depthmaps.codes import Codes, DepthRecord
+from vda.depthmaps.source import DepthSource, open_depth
 from vda.errors import InputError, SceneError
 from vda.fvc.geometry import Size
 from vda.fvc.paths import Places
 from vda.fvc.request import Item
-from vda.scene import Scene
+from vda.scene.scene import Scene
 from vda.video import FrameIndex, VideoInfo, index_frames, probe
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from vda.camera import Intrinsics
+from vda.camera.intrinsics import Intrinsics
 from vda.errors import InputError
 from vda.fvc.geometry import Geometry
 from vda.fvc.rate import Timing

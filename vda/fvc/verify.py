@@ -18,10 +18,10 @@ import polars as pl
 
 from vda.errors import UsageError
 from vda.files import TEMPORARY_PREFIX
-from vda.fvc.joined import LOG_NAME, METADATA_NAME
 from vda.fvc.names import scaled_name
 from vda.fvc.promises import Promise
 from vda.fvc.schema import read_metadata, read_table
+from vda.fvc.tables import LOG_NAME, METADATA_NAME
 
 Begin = Callable[[str, int | None, int], None]
 At = Callable[[int], None]

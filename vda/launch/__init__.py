@@ -1,4 +1,10 @@
-"""Where a worker runs: one file a place. A place starts ``vda.worker`` with two arguments and can end it again.
+"""Where a worker runs: one file per place. A place starts ``vda.compute.worker``, and can end it.
+
+    local     a process of its own on this machine
+    units     the same as a transient unit of systemd
+    inline    a thread of this process
+    detached  a command that goes on without its terminal
+    keeper    starts a detached command again when it is killed
 
 Nothing here knows what a worker does, nor why it is started.
 """

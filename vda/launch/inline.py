@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from vda import worker
+from vda.compute import worker
 
 
 class InlineThread:

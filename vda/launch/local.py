@@ -28,13 +28,13 @@ class LocalProcess:
 
 
 class LocalLauncher:
-    """Starts ``python -m vda.worker HOME NAME``; what it prints is appended to the log."""
+    """Starts ``python -m vda.compute.worker HOME NAME``; what it prints is appended to the log."""
 
     def start(self, home: Path, name: str, log: Path, environment: dict[str, str]) -> LocalProcess:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "vda.worker", str(home), name],
+                [sys.executable, "-m", "vda.compute.worker", str(home), name],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -12,7 +12,7 @@ from signal import SIGKILL
 
 from vda.launch.detached import run_quietly, unit_command
 from vda.launch.local import POLITE, LocalLauncher, LocalProcess
-from vda.runstate import WorkerFiles
+from vda.scene.runstate import WorkerFiles
 
 # The shell writes down how the worker ended; where the whole unit is killed there is no file, which tells as much.
 _SHELL = '"$@"; echo $? > "$0"'
@@ -50,7 +50,7 @@ class UnitLauncher:
         files = WorkerFiles(home, name)
         exit_path = files.folder.resolve() / "exit_code"
         unit = f"vda-worker-{name}"
-        worker = [sys.executable, "-m", "vda.worker", str(home.resolve()), name]
+        worker = [sys.executable, "-m", "vda.compute.worker", str(home.resolve()), name]
         command = ["/bin/sh", "-c", _SHELL, str(exit_path), *worker]
         refused = run_quietly(unit_command(unit, log, _environment(environment), {}, command))
         if refused is None:

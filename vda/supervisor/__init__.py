@@ -1,4 +1,18 @@
-"""The supervisor: every device busy, nothing lost. ``decide`` is pure, ``loop`` observes and acts."""
+"""The supervisor: every device busy, nothing lost.
+
+    resolve  what was asked for becomes what is used
+    seen     what a supervisor sees and can do: data only
+    decide   what to do next: a pure function
+    endings  what the end of a worker means: a pure function, part of ``decide``
+    jobs     the scenes of a run, and what of them is on disk
+    crew     the workers: started, found, looked at, ended
+    trials   half precision tried on devices
+    room     room on the disk for the work
+    holding  one supervisor per scene
+    loop     observe, decide, act
+
+Nothing here computes depth.
+"""
 
 from vda.supervisor.crew import Crew
 from vda.supervisor.holding import hold, make_free

@@ -13,11 +13,11 @@ from statistics import median
 
 import psutil
 
-from vda.devices import Device
 from vda.files import exclusive_lock
 from vda.launch import Launched, Launcher
-from vda.runstate import Order, RunFiles, WorkerFiles, WorkerSettings, WorkerState, device_slug
-from vda.scene import Scene
+from vda.machine.devices import Device
+from vda.scene.runstate import Order, RunFiles, WorkerFiles, WorkerSettings, WorkerState, device_slug
+from vda.scene.scene import Scene
 from vda.supervisor.seen import ChunkId, WorkerView
 
 _PACE_WINDOWS = 5

@@ -8,7 +8,7 @@ set aside; so is a device that fails whatever the chunk.
 from dataclasses import replace
 from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM
 
-from vda.runstate import ChunkAttempts
+from vda.scene.runstate import ChunkAttempts
 from vda.supervisor.seen import Bury, ChunkView, DeviceView, Snapshot, WorkerView
 
 WAIT_SECONDS = (0.0, 1.0, 5.0, 30.0, 120.0)

@@ -17,8 +17,8 @@ import psutil
 
 from vda.errors import SceneError
 from vda.files import TEMPORARY_PREFIX, exclusive_lock, storage_errors
-from vda.runstate import Holder, RunFiles
-from vda.scene import Scene
+from vda.scene.runstate import Holder, RunFiles
+from vda.scene.scene import Scene
 from vda.supervisor.crew import Member
 
 _RENEW_SECONDS = 10.0

@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from vda.runstate import ChunkAttempts, RunFiles
-from vda.scene import Scene, WindowId, chunk_windows
+from vda.scene.runstate import ChunkAttempts, RunFiles
+from vda.scene.scene import Scene, WindowId, chunk_windows
 from vda.supervisor.seen import ChunkId, ChunkView
 
 

@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
-from vda.devices import Device
 from vda.errors import StorageError, WorkError
 from vda.files import write_bytes
-from vda.host import disk_free_bytes, host_memory
-from vda.runstate import DeviceNotes, Order, Pause, RunFiles, device_slug, last_lines
-from vda.scene import Scene
+from vda.machine.devices import Device
+from vda.machine.host import disk_free_bytes, host_memory
+from vda.scene.runstate import DeviceNotes, Order, Pause, RunFiles, device_slug, last_lines
+from vda.scene.scene import Scene
 from vda.supervisor.crew import Crew, Member
 from vda.supervisor.decide import decide
 from vda.supervisor.holding import Held

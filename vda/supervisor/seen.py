@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from vda.runstate import ChunkAttempts, WorkerState
+from vda.scene.runstate import ChunkAttempts, WorkerState
 
 ChunkId = tuple[str, int]
 """A scene's directory and the index of a chunk in it."""

@@ -9,18 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vda.devices import Device
+from vda.compute.trial import TrialRequest
 from vda.errors import DeviceError
 from vda.files import read_json
 from vda.launch import Launched
-from vda.runstate import WorkerFiles, WorkerSettings
-from vda.scene import RunRecord, Scene
+from vda.machine.devices import Device
+from vda.scene.runstate import WorkerFiles, WorkerSettings
+from vda.scene.scene import RunRecord, Scene
 from vda.supervisor.crew import Crew
 from vda.supervisor.seen import Patience
-from vda.trial import TrialRequest
 
 if TYPE_CHECKING:
-    from vda.precision import Precision, Proof, Verdict
+    from vda.compute.precision import Precision, Proof, Verdict
 
 _POLL_SECONDS = 0.05
 
@@ -40,7 +40,7 @@ def prove_devices(
 
     ``asked`` is tried whatever the device. Raises ``DeviceError`` where a device is wrong even in float32.
     """
-    from vda.precision import Proof, policy
+    from vda.compute.precision import Proof, policy
 
     verdicts = {device.id: policy(device, asked) for device in devices}
     running = {
@@ -61,7 +61,7 @@ def _start(crew: Crew, scene: Scene, record: RunRecord, device: Device, verdict:
 
 
 def _await(trial: _Running) -> "Proof":
-    from vda.precision import Proof
+    from vda.compute.precision import Proof
 
     while (code := trial.launched.exit_code()) is None:
         if time.monotonic() - trial.began > Patience().first:
@@ -77,7 +77,7 @@ def _await(trial: _Running) -> "Proof":
 
 
 def _failed(verdict: "Verdict", reason: str) -> "Proof":
-    from vda.precision import Proof
+    from vda.compute.precision import Proof
 
     halves = [name for name in verdict.candidates if name != "fp32"]
     return Proof(verdict.device, {**verdict.refused, **dict.fromkeys(halves, reason)})

@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vda.camera import Intrinsics
-from vda.depthfiles import write_png16
-from vda.depthmap import DepthRecord, Quantizer
+from vda.camera.intrinsics import Intrinsics
+from vda.depthmaps.codes import DepthRecord, Quantizer
+from vda.depthmaps.files import write_png16
 from vda.errors import UsageError
 from vda.files import storage_errors, write_bytes, write_json
 from vda.synth.render import RenderedFrame, render_frames

@@ -5,8 +5,8 @@ import numpy as np
 from vda.synth import furniture as f
 from vda.synth import outdoors as o
 from vda.synth.cameras import rotation
+from vda.synth.setting import Setting, Stage, lamplight
 from vda.synth.shapes import Shape
-from vda.synth.stage import Setting, Stage, lamplight
 from vda.synth.things import Array, Thing, block
 
 _FLOORS = ("planks", "tiles", "carpet", "wood", "weave", "marble", "speckle", "checker", "cloudy", "stripes")

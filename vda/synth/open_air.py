@@ -7,8 +7,8 @@ import numpy as np
 from vda.synth import furniture as f
 from vda.synth import outdoors as o
 from vda.synth.cameras import rotation
+from vda.synth.setting import Setting, Stage, daylight
 from vda.synth.shapes import Shape
-from vda.synth.stage import Setting, Stage, daylight
 from vda.synth.things import Array, Motion, Thing, block
 
 _GROUNDS = ("grass", "cloudy", "speckle", "tiles", "bricks", "planks", "marble", "leaves")

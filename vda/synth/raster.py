@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vda.camera import Intrinsics
+from vda.camera.intrinsics import Intrinsics
 from vda.synth.shapes import Shape, enter
 from vda.synth.things import Array, Thing
 

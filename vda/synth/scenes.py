@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from numpy.random import Generator
 
-from vda.camera import Intrinsics
+from vda.camera.intrinsics import Intrinsics
 from vda.errors import UsageError
 from vda.synth import indoors, open_air
 from vda.synth.cameras import CameraPath, hand_shake, heading, steps, still
 from vda.synth.raster import Parts, View, trace
+from vda.synth.setting import Setting, Stage, gaps, without_collisions
 from vda.synth.shading import Light
 from vda.synth.sins import Sins, sample_sins
-from vda.synth.stage import Setting, Stage, gaps, without_collisions
 from vda.synth.textures import Pattern
 from vda.synth.things import Array, Palette, Thing
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vda.camera import Intrinsics
+from vda.camera.intrinsics import Intrinsics
 from vda.synth.cameras import heading, rotation
 from vda.synth.raster import Hits, Parts, View, normalised_axes, trace
 from vda.synth.shapes import normals

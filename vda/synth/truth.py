@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vda.camera import Intrinsics, unproject
+from vda.camera.intrinsics import Intrinsics, unproject
 from vda.synth.raster import Parts, View, rectangles, trace
 from vda.synth.render import RenderedFrame
 from vda.synth.scenes import Scene

@@ -2,7 +2,20 @@
 
 In goes the file or folder of a tracker, recognised by what is in it; out come columns (``Tracks``), and, with what
 enriching found (``Enriched``), the same file again with fields added. The file is read for the columns and again
-while it is written, so nothing of it but the columns is held. This package does not know what depth is.
+while it is written, so nothing of it but the columns is held.
+
+    records      what the formats read into: one row per record, in columns
+    textfiles    text files of records, line by line
+    jsonstream   JSON files of any size, one record at a time
+    classic      the classic file of ``tracks``
+    mot          MOTChallenge text
+    coco         COCO-style JSON
+    ultralytics  label folders and JSON of Ultralytics
+    flat         CSV and JSON lists of named fields
+    enriched     what enriching found, and how it is spelled
+    table        a flat table of all records
+
+Nothing here knows what depth is.
 """
 
 from pathlib import Path

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vda.camera import Intrinsics
+from vda.camera.intrinsics import Intrinsics
 from vda.errors import InputError
 
 NOWHERE = float("nan")

@@ -20,7 +20,7 @@ from vda.training.loop import LOG_NAME, Run, load_checkpoint
 from vda.training.recipe import Recipe
 
 LOG = logging.getLogger("vda.training")
-SHIPPED = Path(__file__).parents[1] / "mini" / "mini.safetensors"
+SHIPPED = Path(__file__).parents[1] / "models" / "mini" / "mini.safetensors"
 
 
 def main() -> None:

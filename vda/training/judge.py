@@ -1,7 +1,8 @@
 """How good the built-in model is: on synthetic clips it never saw, and on a folder of real RGB-D frames.
 
-In go weights and the clips to judge on; out come rows of figures by the field's protocol (``vda.metrics``), beside
-two that know nothing: a vertical ramp and a constant. This file does not know how the model was trained.
+In go weights and the clips to judge on; out come rows of figures by the field's protocol
+(``vda.evaluation.metrics``), beside two that know nothing: a vertical ramp and a constant. This file does not know
+how the model was trained.
 """
 
 from collections.abc import Callable
@@ -12,12 +13,12 @@ import cv2
 import numpy as np
 from safetensors.torch import load_file
 
-from vda.camera import Intrinsics
+from vda.camera.intrinsics import Intrinsics
 from vda.errors import InputError
-from vda.metrics import Figures, inside_border, measure, ramp
+from vda.evaluation.metrics import Figures, inside_border, measure, ramp
 from vda.network import VideoDepthModel, build_model
 from vda.training.cache import HELD_OUT_SEED, Clip, read, render
-from vda.training.joined import still_depth, video_depth
+from vda.training.inmemory import still_depth, video_depth
 from vda.training.scenes import clip_scene
 
 INDOOR_CAP_M = 10.0

@@ -1,0 +1,9 @@
+"""From relative inverse depth to metres.
+
+    sampling   depth at the records of a track file
+    fit        scale and shift from known distances or from metric depth
+    knownsize  scale and shift from how tall the tracked things are
+    choice     the calibration that was asked for, or kept in the scene
+
+Nothing here knows what metres are wanted for.
+"""

@@ -1,0 +1,284 @@
+"""Depth at the records of a track file: robust statistics of the pixels that belong to each.
+
+In go tracks, depth images by frame index and the rule what to look at; out come, for every record, the pixel its
+position is seen at, a value, its spread and the share of valid pixels. Each depth image is read once, in frame
+order, whatever the order of the records. This file does not know cameras, nor how values become metres: that is
+the function handed to it.
+"""
+
+import warnings
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vda.camera.intrinsics import resize_points
+from vda.errors import InputError, UsageError
+from vda.tracks import Skip, Tracks
+
+Values = NDArray[np.float64]
+Convert = Callable[[Values], Values]
+
+_LATTICE = 16
+_MASK_PIXELS = 4096
+_NEAREST_QUANTILE = 0.05
+_SURFACE_THICKNESS = 1.1
+_MAD_TO_STD = 1.4826
+
+
+class DepthImages(Protocol):
+    """Depth by frame index: float [height, width], NaN where invalid."""
+
+    @property
+    def frames(self) -> Collection[int]: ...
+    def read(self, frame: int) -> NDArray[np.floating]: ...
+
+
+@dataclass(frozen=True)
+class Region:
+    """Which pixels belong to a record, and what is made of them.
+
+    ``auto`` takes a window of ``window_px`` around a given point, and the inner part of the box (``inner`` of its
+    width and height) where only a box is given; the position is then seen at the box's ``box_point``.
+    ``statistic``: the median; a ``percentile`` (small is near); or the nearest surface, which is the median of the
+    pixels not more than a tenth behind the nearest ones. ``min_share`` of the pixels have to be valid.
+    """
+
+    kind: Literal["auto", "window", "box", "mask"] = "auto"
+    window_px: int = 7
+    inner: float = 0.5
+    box_point: Literal["center", "bottom"] = "center"
+    statistic: Literal["median", "nearest", "percentile"] = "median"
+    percentile: float = 20.0
+    min_share: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.window_px < 1 or not 0 < self.inner <= 1 or not 0 <= self.percentile <= 100:
+            raise UsageError(
+                f"A window of {self.window_px} pixels, an inner part of {self.inner} and a percentile of "
+                f"{self.percentile} do not go together.",
+                "Give a window of 1 or more, an inner part in (0, 1] and a percentile in [0, 100].",
+            )
+
+
+@dataclass
+class Measured:
+    """One row a record: ``pixel`` [N, 2] in the tracks' image; ``value``, ``spread``, ``share``, ``skip`` [N]."""
+
+    pixel: Values
+    value: Values
+    spread: Values
+    share: Values
+    skip: NDArray[np.uint8]
+    unreadable_frames: list[int]
+
+
+def measure(
+    tracks: Tracks,
+    depth: DepthImages,
+    size: tuple[int, int],
+    region: Region,
+    convert: Convert,
+    at: Callable[[int], None] = lambda frames: None,
+) -> Measured:
+    """Measure all records; ``size`` (width, height) is that of the image the tracks' pixels are for.
+
+    ``convert`` turns values as the depth images hold them into depth, +inf where that is beyond reach, keeping
+    NaN. ``at`` is told how many frames are done. Frames that cannot be read are listed and their records
+    skipped.
+    """
+    pixel, boxes = _places(tracks, size, region)
+    skip = tracks.skip.copy()
+    nothing = [np.full(len(tracks), np.nan) for _ in range(3)]
+    measured = Measured(pixel, nothing[0], nothing[1], nothing[2], skip, [])
+    outside = (np.abs(pixel + 0.5 - np.array(size) / 2) > np.array(size) / 2).any(axis=1)
+    skip[outside & (skip == Skip.NONE)] = Skip.OUTSIDE
+    there = frozenset(depth.frames)
+    for done, (frame, rows) in enumerate(_frames(tracks.frame, skip), start=1):
+        image = _read(depth, frame, measured) if frame in there else None
+        if image is None:
+            skip[rows] = Skip.NO_DEPTH
+        else:
+            _measure_frame(measured, tracks, image, rows, boxes, size, region, convert)
+        at(done)
+    return measured
+
+
+def _places(tracks: Tracks, size: tuple[int, int], region: Region) -> tuple[Values, Values]:
+    """Where each record is seen, and its box cut to the image; half a box outside still shows its other half."""
+    low, high = np.array([-0.5, -0.5]), np.array(size) - 0.5
+    near, far = np.clip(tracks.box[:, :2], low, high), np.clip(tracks.box[:, 2:], low, high)
+    centre = (near + far) / 2
+    if region.box_point == "bottom":
+        centre[:, 1] = far[:, 1]
+    empty = ((far <= near).any(axis=1) & ~(tracks.box[:, :2] == tracks.box[:, 2:]).all(axis=1))[:, None]
+    centre = np.where(empty, np.inf, centre)
+    given = ~np.isnan(tracks.point[:, :1])
+    return np.where(given, tracks.point, centre), np.concatenate([near, far], axis=1)
+
+
+def _frames(frame: NDArray[np.int64], skip: NDArray[np.uint8]) -> Iterator[tuple[int, NDArray[np.intp]]]:
+    """The frames in their order, each with the rows of its records."""
+    rows = np.flatnonzero(skip == Skip.NONE)
+    rows = rows[np.argsort(frame[rows], kind="stable")]
+    edges = np.flatnonzero(np.diff(frame[rows])) + 1
+    for group in np.split(rows, edges):
+        if len(group):
+            yield int(frame[group[0]]), group
+
+
+def _read(depth: DepthImages, frame: int, measured: Measured) -> NDArray[np.floating] | None:
+    try:
+        return depth.read(frame)
+    except InputError:
+        # One damaged image must not cost the other hundred thousand: it is counted and named in the report.
+        measured.unreadable_frames.append(frame)
+        return None
+
+
+def _measure_frame(
+    measured: Measured,
+    tracks: Tracks,
+    image: NDArray[np.floating],
+    rows: NDArray[np.intp],
+    boxes: Values,
+    size: tuple[int, int],
+    region: Region,
+    convert: Convert,
+) -> None:
+    image_size = (image.shape[1], image.shape[0])
+    if region.kind == "mask":
+        groups: list[tuple[NDArray[np.intp], Values]] = _masked(measured, tracks, rows, size)
+    else:
+        by_window = ~np.isnan(tracks.point[rows, 0]) if region.kind == "auto" else region.kind == "window"
+        chosen = np.broadcast_to(by_window, rows.shape)
+        windows, inner = rows[chosen], rows[~chosen]
+        groups = [(inner, _inner_lattice(boxes[inner], region.inner))] if len(inner) else []
+        if len(windows):
+            groups.append((windows, _window(measured.pixel[windows], size, image_size, region.window_px)))
+    for group, places in groups:
+        values, inside = _look_up(image, resize_points(places, size, image_size))
+        _summarise(measured, group, convert(values), inside, region)
+
+
+def _window(pixel: Values, size: tuple[int, int], image_size: tuple[int, int], width: int) -> Values:
+    """``width`` x ``width`` depth pixels around each pixel, [n, width * width, 2] in the tracks' image."""
+    steps = np.arange(width) - (width - 1) / 2
+    offsets = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+    return pixel[:, None, :] + offsets * (np.array(size) / np.array(image_size))
+
+
+def _inner_lattice(boxes: Values, inner: float) -> Values:
+    """A lattice over the middle of each box, [n, 256, 2]: enough for a median, whatever the size of the box."""
+    steps = ((np.arange(_LATTICE) + 0.5) / _LATTICE - 0.5) * inner
+    lattice = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+    centre, extent = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    return centre[:, None, :] + lattice * extent[:, None, :]
+
+
+def _masked(
+    measured: Measured, tracks: Tracks, rows: NDArray[np.intp], size: tuple[int, int]
+) -> list[tuple[NDArray[np.intp], Values]]:
+    """Each row with the pixels of its mask; rows without one are skipped, and that is said."""
+    groups = []
+    for row in rows:
+        places = mask_pixels(tracks.masks.get(int(row)), size)
+        if len(places):
+            groups.append((np.array([row]), places[None]))
+        else:
+            measured.skip[row] = Skip.NO_MASK
+    return groups
+
+
+def mask_pixels(mask: Any, size: tuple[int, int]) -> Values:
+    """The pixels [n, 2] of a COCO segmentation: polygons (corner-based), or run lengths, compressed or not.
+
+    At most 4,096 of them, evenly drawn; none for what cannot be read.
+    """
+    if isinstance(mask, dict) and mask.get("size") == [size[1], size[0]]:
+        image = _decoded_runs(mask)
+    elif isinstance(mask, list) and mask and all(isinstance(part, list) and len(part) >= 6 for part in mask):
+        image = np.zeros((size[1], size[0]), np.uint8)
+        parts = [np.array(part[: len(part) // 2 * 2], np.float64).reshape(-1, 2) - 0.5 for part in mask]
+        cv2.fillPoly(image, [np.rint(np.nan_to_num(part)).astype(np.int32) for part in parts], 1)
+    else:
+        return np.zeros((0, 2))
+    y, x = np.nonzero(image)
+    step = max(1, -(-len(x) // _MASK_PIXELS))
+    return np.stack([x, y], axis=1)[::step].astype(np.float64)
+
+
+def _decoded_runs(mask: dict[str, Any]) -> NDArray[np.uint8]:
+    """Run lengths, column by column, beginning with the background, as COCO defines them."""
+    counts, (height, width) = mask.get("counts"), mask["size"]
+    if isinstance(counts, str):
+        return _decoded_text(mask)
+    runs = counts if isinstance(counts, list) and all(isinstance(run, int) and run >= 0 for run in counts) else []
+    if sum(runs) != height * width:
+        return np.zeros((0, 0), np.uint8)
+    return np.repeat(np.arange(len(runs)) % 2, runs).astype(np.uint8).reshape(width, height).T
+
+
+def _decoded_text(mask: dict[str, Any]) -> NDArray[np.uint8]:
+    try:
+        from pycocotools import mask as coco_mask
+    except ImportError as error:
+        raise UsageError(
+            "Compressed COCO masks need pycocotools.", "Install it: pip install 'vda-toolkit[tracks]'."
+        ) from error
+    with warnings.catch_warnings():
+        # Its compiled code still calls NumPy the way version 1 wanted.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return np.asarray(coco_mask.decode(mask), np.uint8)
+
+
+def _look_up(image: NDArray[np.floating], places: Values) -> tuple[Values, NDArray[np.bool_]]:
+    """The values at the pixels nearest to ``places`` [n, k, 2], NaN outside the image, and which lie inside it.
+
+    Nothing is interpolated: between a person and the wall behind there is no third surface.
+    """
+    height, width = image.shape
+    x, y = np.rint(places[..., 0]), np.rint(places[..., 1])
+    inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
+    columns, lines = np.where(inside, x, 0).astype(np.intp), np.where(inside, y, 0).astype(np.intp)
+    return np.where(inside, image[lines, columns], np.nan).astype(np.float64), inside
+
+
+def _summarise(
+    measured: Measured, rows: NDArray[np.intp], values: Values, inside: NDArray[np.bool_], region: Region
+) -> None:
+    """Fill in ``rows`` from their ``values`` [n, k]; infinite ones are valid, and far."""
+    valid = ~np.isnan(values)
+    share = valid.sum(axis=1) / np.maximum(inside.sum(axis=1), 1)
+    if region.statistic == "nearest":
+        near = quantile(values, _NEAREST_QUANTILE)
+        values = np.where(values <= near[:, None] * _SURFACE_THICKNESS, values, np.nan)
+    value = quantile(values, region.percentile / 100 if region.statistic == "percentile" else 0.5)
+    finite = np.where(np.isfinite(values), values, np.nan)
+    with np.errstate(invalid="ignore"):
+        spread = _MAD_TO_STD * quantile(np.abs(finite - value[:, None]), 0.5)
+    good = share >= max(region.min_share, np.finfo(float).tiny)
+    measured.share[rows] = share
+    measured.value[rows] = np.where(good & np.isfinite(value), value, np.nan)
+    measured.spread[rows] = np.where(good & np.isfinite(value), spread, np.nan)
+    measured.skip[rows[~good]] = Skip.FEW_VALID
+    measured.skip[rows[good & np.isinf(value)]] = Skip.BEYOND_CALIBRATION
+
+
+def quantile(values: Values, fraction: float) -> Values:
+    """The quantile of each row of [n, k], NaN left out, with linear interpolation; NaN for rows without a number.
+
+    Unlike ``numpy.nanquantile`` it takes +inf as far away, and rows of NaN without a warning.
+    """
+    ordered = np.sort(values, axis=1)
+    count = (~np.isnan(ordered)).sum(axis=1)
+    place = fraction * np.maximum(count - 1, 0)
+    low = np.floor(place).astype(np.intp)
+    high = np.minimum(low + 1, np.maximum(count - 1, 0))
+    rows = np.arange(len(values))
+    below, above = ordered[rows, low], ordered[rows, high]
+    with np.errstate(invalid="ignore"):
+        return np.where(place == low, below, below + (above - below) * (place - low))

@@ -1,0 +1,10 @@
+"""Cameras: from a pixel and its depth to a point, and where the camera was.
+
+    intrinsics      focal length, principal point, lens: pixel and depth to a point, and back
+    files           cameras in other programs' files
+    choice          the camera that was asked for, fitted to the video
+    poses           rigid motions between frames, from the files of data sets
+    reconstruction  where somebody's images were taken, and what points they saw
+
+Nothing here knows how depth is stored.
+"""

@@ -1,0 +1,226 @@
+"""Reading cameras from the files people keep them in.
+
+In goes a file, recognised by what is in it: OpenCV calibration (YAML, JSON), ROS ``camera_info``, Open3D, COLMAP
+``cameras.txt``, nerfstudio and instant-ngp ``transforms.json``. Out come ``Intrinsics`` in the Convention of
+``camera``: where a format counts pixels from their corner, half a pixel is taken off its principal point. This
+file does not know for which video the camera is used: see ``camerachoice``.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import yaml
+
+from vda.camera.intrinsics import Intrinsics
+from vda.errors import InputError
+from vda.files import read_json
+
+_CORNER_TO_CENTRE = 0.5
+_MATRIX_NAMES = ("camera_matrix", "cameraMatrix", "CameraMatrix", "intrinsic_matrix", "K", "k")
+_LENS_NAMES = ("distortion_coefficients", "distCoeffs", "dist_coeffs", "distortion", "D", "d")
+
+# COLMAP's models: how the parameters begin (one focal length or two), which lens OpenCV has for the rest, and the
+# places its coefficients take there.
+_COLMAP: dict[str, tuple[int, str, tuple[int, ...]]] = {
+    "SIMPLE_PINHOLE": (1, "none", ()),
+    "PINHOLE": (2, "none", ()),
+    "SIMPLE_RADIAL": (1, "opencv", (0,)),
+    "RADIAL": (1, "opencv", (0, 1)),
+    "OPENCV": (2, "opencv", (0, 1, 2, 3)),
+    "FULL_OPENCV": (2, "opencv", (0, 1, 2, 3, 4, 5, 6, 7)),
+    "SIMPLE_RADIAL_FISHEYE": (1, "fisheye", (0,)),
+    "RADIAL_FISHEYE": (1, "fisheye", (0, 1)),
+    "OPENCV_FISHEYE": (2, "fisheye", (0, 1, 2, 3)),
+}
+_ROS_LENSES = {
+    "plumb_bob": "opencv",
+    "rational_polynomial": "opencv",
+    "equidistant": "fisheye",
+    "fisheye": "fisheye",
+}
+
+
+def read_camera(path: Path, camera_id: int | None = None) -> tuple[Intrinsics, str]:
+    """Read ``path`` and say which format it was in. Raises ``InputError`` where there is no camera in it.
+
+    ``camera_id`` picks one of several cameras of a COLMAP model.
+    """
+    try:
+        head = path.read_text(errors="replace")[:4096].lstrip("\ufeff \t\r\n")
+    except OSError as error:
+        raise InputError(
+            f"The camera file {path} could not be read: {error.strerror}.", "Check the path."
+        ) from error
+    try:
+        if head.startswith("%YAML") or '"opencv-matrix"' in head:
+            return _from_mapping(_opencv_storage(path), path), "OpenCV"
+        if head.startswith("{"):
+            return _from_json(read_json(path), path)
+        if path.suffix.lower() in {".yaml", ".yml"}:
+            return _from_mapping(_yaml(path), path), "ROS camera_info"
+        return _colmap(path, camera_id), "COLMAP"
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise _no_camera(path) from error
+
+
+def _no_camera(path: Path) -> InputError:
+    return InputError(
+        f"No camera was found in {path}.",
+        "Give OpenCV YAML or JSON, COLMAP cameras.txt, nerfstudio transforms.json, ROS camera_info or Open3D "
+        "JSON, or the numbers themselves: --fx --fy --cx --cy.",
+    )
+
+
+def _yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not YAML: {error}.", "Check the camera file.") from error
+
+
+def _opencv_storage(path: Path) -> dict[str, Any]:
+    """The top level of an OpenCV FileStorage: numbers, texts and matrices."""
+    try:
+        storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_READ)
+    except (cv2.error, SystemError) as error:
+        raise InputError(f"OpenCV cannot read {path}.", "Check that the calibration file is whole.") from error
+    root = storage.root()
+    return {name: _opencv_node(root.getNode(name)) for name in root.keys()}  # noqa: SIM118 (a FileNode, not a dict)
+
+
+def _opencv_node(node: Any) -> Any:
+    if node.isMap():
+        return node.mat()
+    if node.isSeq():
+        return [node.at(i).real() for i in range(node.size())]
+    return node.string() if node.isString() else node.real()
+
+
+def _from_json(value: dict[str, Any], path: Path) -> tuple[Intrinsics, str]:
+    if any(name in value for name in ("fl_x", "camera_angle_x", "frames")):
+        return _nerfstudio(value), "transforms.json"
+    if "intrinsic_matrix" in value:
+        return _open3d(value), "Open3D"
+    if "fx" in value:
+        return _plain(value, path), "intrinsics"
+    return _from_mapping(value, path), "OpenCV"
+
+
+def _plain(value: dict[str, Any], path: Path) -> Intrinsics:
+    if "width" not in value or "height" not in value:
+        raise InputError(
+            f"{path} has focal lengths but not the size of the image they are for.", "Add width and height to it."
+        )
+    model = str(value.get("distortion_model", "none"))
+    numbers = [float(value[name]) for name in ("fx", "fy", "cx", "cy")]
+    return _camera(value["width"], value["height"], numbers, model, value.get("distortion", ()))
+
+
+def _open3d(value: dict[str, Any]) -> Intrinsics:
+    # Open3D stores the matrix column by column.
+    k = np.array(value["intrinsic_matrix"], np.float64).reshape(3, 3).T
+    return _camera(value["width"], value["height"], [k[0, 0], k[1, 1], k[0, 2], k[1, 2]], "none", ())
+
+
+def _from_mapping(value: Any, path: Path) -> Intrinsics:
+    """An OpenCV calibration or a ROS camera_info: the same content under various names."""
+    matrix = _matrix(_first(value, _MATRIX_NAMES)).reshape(3, 3)
+    named = next((name for name in _LENS_NAMES if value.get(name) is not None), None)
+    lens = _matrix(value[named]).ravel() if named else np.zeros(0)
+    width, height = _size(value, path)
+    return _camera(
+        width, height, [matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]], _lens_model(value), lens
+    )
+
+
+def _lens_model(value: dict[str, Any]) -> str:
+    if value.get("fisheye_model"):
+        return "fisheye"
+    named = str(value.get("distortion_model") or "plumb_bob")
+    if named not in _ROS_LENSES:
+        raise InputError(
+            f"The distortion model {named!r} is not known.", f"Known models: {', '.join(sorted(_ROS_LENSES))}."
+        )
+    return _ROS_LENSES[named]
+
+
+def _size(value: dict[str, Any], path: Path) -> tuple[float, float]:
+    if "image_size" in value or "resolution" in value:
+        width, height = value.get("image_size") or value["resolution"]
+        return float(width), float(height)
+    for names in (("image_width", "image_height"), ("width", "height"), ("image_Width", "image_Height")):
+        if all(value.get(name) for name in names):
+            return float(value[names[0]]), float(value[names[1]])
+    raise InputError(
+        f"{path} does not say which image size it is for.", "Add image_width and image_height to the camera file."
+    )
+
+
+def _first(value: dict[str, Any], names: Sequence[str]) -> Any:
+    return value[next((name for name in names if value.get(name) is not None), names[0])]
+
+
+def _matrix(value: Any) -> Any:
+    return np.asarray(value["data"] if isinstance(value, dict) else value, np.float64)
+
+
+def _nerfstudio(value: dict[str, Any]) -> Intrinsics:
+    """Intrinsics at the top of the file, or the same ones in every frame."""
+    frames = value.get("frames") or [{}]
+    names = ("fl_x", "fl_y", "cx", "cy", "w", "h", "k1", "k2", "k3", "k4", "p1", "p2", "camera_angle_x")
+    own = [tuple(frame.get(name, value.get(name)) for name in names) for frame in frames]
+    if any(other != own[0] for other in own):
+        raise InputError(
+            "The frames of the transforms.json were taken with different intrinsics.",
+            "Give one camera: --fx --fy --cx --cy.",
+        )
+    known = {name: float(number) for name, number in zip(names, own[0], strict=True) if number is not None}
+    width, height = known["w"], known["h"]
+    fx = known.get("fl_x") or width / 2 / math.tan(known["camera_angle_x"] / 2)
+    centre = [known.get("cx", width / 2) - _CORNER_TO_CENTRE, known.get("cy", height / 2) - _CORNER_TO_CENTRE]
+    fisheye = value.get("camera_model") == "OPENCV_FISHEYE" or value.get("is_fisheye")
+    order = ("k1", "k2", "k3", "k4") if fisheye else ("k1", "k2", "p1", "p2", "k3")
+    lens = [known.get(name, 0.0) for name in order]
+    return _camera(width, height, [fx, known.get("fl_y", fx), *centre], "fisheye" if fisheye else "opencv", lens)
+
+
+def _colmap(path: Path, camera_id: int | None) -> Intrinsics:
+    lines = (line.split() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#"))
+    cameras = {int(words[0]): words[1:] for words in lines}
+    if camera_id is None and len(cameras) > 1:
+        raise InputError(
+            f"{path} has {len(cameras)} cameras.", f"Say which with --camera-id: {', '.join(map(str, cameras))}."
+        )
+    chosen = min(cameras) if camera_id is None else camera_id
+    model, width, height, *parameters = cameras[chosen]
+    return colmap_camera(model, float(width), float(height), [float(number) for number in parameters])
+
+
+def colmap_camera(model: str, width: float, height: float, numbers: Sequence[float]) -> Intrinsics:
+    """The camera of COLMAP's ``model`` and parameters; ``InputError`` for a lens that OpenCV does not have."""
+    if model not in _COLMAP:
+        raise InputError(
+            f"COLMAP's camera model {model} has no counterpart in OpenCV.",
+            "Undistort the images with COLMAP and use the PINHOLE camera it writes.",
+        )
+    focal_lengths, lens_model, places = _COLMAP[model]
+    focal, coefficients = numbers[:focal_lengths], numbers[focal_lengths + 2 :]
+    if len(numbers) < focal_lengths + 2 or len(coefficients) != len(places):
+        raise ValueError(f"{model} with {len(numbers)} parameters")
+    lens = np.zeros(8 if len(places) > 4 else 4)
+    lens[list(places)] = coefficients
+    centre = [number - _CORNER_TO_CENTRE for number in numbers[focal_lengths : focal_lengths + 2]]
+    return _camera(width, height, [focal[0], focal[-1], *centre], lens_model, lens)
+
+
+def _camera(width: float, height: float, numbers: Sequence[float], model: str, lens: Any) -> Intrinsics:
+    """A lens of zeros is no lens, except that a fisheye bends rays with zeros too."""
+    coefficients = tuple(float(number) for number in lens)
+    if model == "none" or (model == "opencv" and not any(coefficients)):
+        model, coefficients = "none", ()
+    fx, fy, cx, cy = (float(number) for number in numbers)
+    return Intrinsics(round(float(width)), round(float(height)), fx, fy, cx, cy, model, coefficients)

@@ -1,0 +1,84 @@
+"""Where the camera was at every frame, from the files that data sets keep it in.
+
+In goes a file or a folder; out come intrinsics and, by frame index, poses from camera to world coordinates in the
+Convention of ``camera``, in metres. This file does not know what the poses are wanted for.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vda.camera.files import read_camera
+from vda.camera.intrinsics import Intrinsics
+from vda.errors import InputError
+from vda.files import read_json
+
+_NUMBER = re.compile(r"\d+")
+# OpenGL's camera (nerfstudio, instant-ngp) looks along -z with y up; ours looks along z with y down.
+_FROM_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
+_FILES = ("cameras.json", "transforms.json")
+_REMEDY = f"Give {' or '.join(_FILES)}, or a folder with one *.pose.txt a frame and camera-intrinsics.txt."
+
+
+@dataclass(frozen=True)
+class Cameras:
+    """One camera's intrinsics, and its pose (camera to world, float64 [4, 4]) by frame index."""
+
+    intrinsics: Intrinsics
+    camera_to_world: dict[int, NDArray[np.float64]]
+
+
+def read_cameras(path: Path, size: tuple[int, int]) -> Cameras:
+    """Read the cameras at ``path``: a clip's own ``cameras.json``, nerfstudio's ``transforms.json``, a folder
+    with one of them, or a folder as 7-Scenes has them.
+
+    The last has a 4 x 4 text file ``frame-000000.pose.txt`` for each frame and the 3 x 3 matrix
+    ``camera-intrinsics.txt``, which says no size: ``size`` (width, height) is the images'. Raises ``InputError``.
+    """
+    if path.is_dir():
+        inside = next((path / name for name in _FILES if (path / name).is_file()), None)
+        return _from_folder(path, size) if inside is None else _from_json(inside)
+    return _from_json(path)
+
+
+def _from_json(path: Path) -> Cameras:
+    intrinsics, _ = read_camera(path)
+    value = read_json(path)
+    try:
+        if "poses" in value:
+            poses = {int(entry["frame"]): _pose(entry["camera_to_world"]) for entry in value["poses"]}
+        else:
+            poses = dict(_nerfstudio_pose(frame, place) for place, frame in enumerate(value["frames"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} has no pose for each frame: {type(error).__name__} {error}.", _REMEDY) from error
+    return Cameras(intrinsics, poses)
+
+
+def _nerfstudio_pose(frame: dict[str, Any], place: int) -> tuple[int, NDArray[np.float64]]:
+    numbers = _NUMBER.findall(Path(frame.get("file_path", "")).stem)
+    return int(numbers[-1]) if numbers else place, _pose(frame["transform_matrix"]) @ _FROM_OPENGL
+
+
+def _from_folder(folder: Path, size: tuple[int, int]) -> Cameras:
+    files = sorted(folder.glob("*.pose.txt"))
+    if not files:
+        raise InputError(f"{folder} holds no *.pose.txt.", _REMEDY)
+    matrix = _read_matrix(folder / "camera-intrinsics.txt", (3, 3))
+    fx, fy, cx, cy = (float(matrix[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2)))
+    poses = {int(_NUMBER.findall(path.name)[-1]): _read_matrix(path, (4, 4)) for path in files}
+    return Cameras(Intrinsics(*size, fx, fy, cx, cy), poses)
+
+
+def _read_matrix(path: Path, shape: tuple[int, int]) -> NDArray[np.float64]:
+    try:
+        return np.loadtxt(path, dtype=np.float64).reshape(shape)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is not a {shape[0]} x {shape[1]} matrix in text: {error}.", _REMEDY) from error
+
+
+def _pose(value: Any) -> NDArray[np.float64]:
+    return np.asarray(value, np.float64).reshape(4, 4)

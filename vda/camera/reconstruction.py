@@ -1,0 +1,170 @@
+"""Somebody's reconstruction of the scene: where its images were taken, and the points it saw in them.
+
+In goes a COLMAP sparse model, a nerfstudio ``transforms.json``, or a trajectory in TUM's format; out comes a
+``View`` for each image, in the Convention of ``camera`` and the reconstruction's own unit of length. This file
+does not know depth images.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from vda.camera.files import colmap_camera, read_camera
+from vda.camera.intrinsics import Intrinsics
+from vda.errors import InputError, UsageError
+from vda.files import read_json
+
+Floats = NDArray[np.float64]
+
+_NUMBERS = re.compile(r"\d+")
+_CORNER_TO_CENTRE = 0.5
+# OpenGL's camera (nerfstudio's) looks along -z with y up; ours looks along z with y down.
+_FROM_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
+_TUM_COLUMNS = 8
+
+
+@dataclass(frozen=True)
+class View:
+    """An image of the reconstruction: its name, the video's frame, its pose and camera (None: not said).
+
+    ``camera_to_world`` float64 [4, 4]; ``pixels`` [n, 2] and ``depth`` [n] are the points seen in it, if any.
+    """
+
+    name: str
+    frame: int
+    camera_to_world: Floats
+    camera: Intrinsics | None
+    pixels: Floats
+    depth: Floats
+
+
+def read_reconstruction(path: Path, times_s: Floats, image_base: int | None = None) -> list[View]:
+    """Read the views in order of their frames.
+
+    An image belongs to the frame whose number ends its name, counted from ``image_base``, which has to be given
+    unless a 0 occurs. A trajectory's times are matched to ``times_s`` [frames], the seconds at which frames are
+    shown. Raises ``InputError`` where there is nothing to read.
+    """
+    if path.is_dir():
+        views = _colmap(path)
+    elif path.suffix.lower() == ".json":
+        views = _transforms(path)
+    else:
+        return _trajectory(path, times_s)
+    return sorted(_counted_from_zero(path, views, image_base), key=lambda view: view.frame)
+
+
+def _counted_from_zero(path: Path, views: list[View], base: int | None) -> Iterable[View]:
+    if not views:
+        raise InputError(f"{path} has no images with a pose.", "Give a finished reconstruction.")
+    lowest = min(view.frame for view in views)
+    if base is None and lowest > 0:
+        raise InputError(
+            f"Nothing says whether the images of {path} count frames from 0 or from 1 (the lowest is {lowest}).",
+            "Say it with --image-base 0 or --image-base 1.",
+        )
+    if lowest < (base or 0):
+        raise InputError(f"{path} has an image {lowest}, below the first.", "Give --image-base 0.")
+    return (View(**{**vars(view), "frame": view.frame - (base or 0)}) for view in views)
+
+
+def _frame_number(name: str) -> int:
+    numbers = _NUMBERS.findall(Path(name).stem)
+    if not numbers:
+        raise InputError(
+            f"The image {name} has no number in its name, so its frame is not known.",
+            "Name images after the frames of the video, as frame_000012.png.",
+        )
+    return int(numbers[-1])
+
+
+def _transforms(path: Path) -> list[View]:
+    camera, _ = read_camera(path)
+    nothing = (np.zeros((0, 2)), np.zeros(0))
+    try:
+        return [
+            View(
+                str(frame["file_path"]),
+                _frame_number(str(frame["file_path"])),
+                np.array(frame["transform_matrix"], np.float64).reshape(4, 4) @ _FROM_OPENGL,
+                camera,
+                *nothing,
+            )
+            for frame in read_json(path)["frames"]
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} has no pose for each of its frames.", "Give a finished transforms.json."
+        ) from error
+
+
+def _colmap(folder: Path) -> list[View]:
+    """A sparse model, binary or text: ``sparse/0`` itself or a folder that has it."""
+    try:
+        import pycolmap
+    except ImportError as error:
+        raise UsageError(
+            "COLMAP models need pycolmap.", "Install it: pip install 'vda-toolkit[export]'."
+        ) from error
+    inside = next((place for place in (folder, folder / "sparse" / "0", folder / "0") if _is_model(place)), None)
+    if inside is None:
+        raise InputError(f"{folder} holds no COLMAP model.", "Give the folder with cameras, images and points3D.")
+    try:
+        model = pycolmap.Reconstruction(str(inside))
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f"The COLMAP model in {inside} cannot be read: {error}.", "Export it again.") from error
+    return [_colmap_view(model, image) for image in model.images.values() if image.has_pose]
+
+
+def _is_model(folder: Path) -> bool:
+    return any((folder / f"images{suffix}").is_file() for suffix in (".bin", ".txt"))
+
+
+def _colmap_view(model: Any, image: Any) -> View:
+    known = model.cameras[image.camera_id]
+    camera = colmap_camera(known.model_name, known.width, known.height, list(known.params))
+    camera_from_world = np.vstack([image.cam_from_world().matrix(), [0, 0, 0, 1]])
+    seen = [point for point in image.points2D if point.has_point3D()]
+    world = np.array([model.points3D[point.point3D_id].xyz for point in seen], np.float64).reshape(-1, 3)
+    depth = world @ camera_from_world[2, :3] + camera_from_world[2, 3]
+    pixels = np.array([point.xy for point in seen], np.float64).reshape(-1, 2) - _CORNER_TO_CENTRE
+    pose = np.linalg.inv(camera_from_world)
+    return View(image.name, _frame_number(image.name), pose, camera, pixels[depth > 0], depth[depth > 0])
+
+
+def _trajectory(path: Path, times_s: Floats) -> list[View]:
+    """TUM: ``time tx ty tz qx qy qz qw`` a line, camera to world; each line goes to the frame shown then."""
+    try:
+        lines = [line.split() for line in path.read_text().splitlines() if line.strip() and line[0] != "#"]
+        rows = np.array(lines, np.float64).reshape(len(lines), _TUM_COLUMNS)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path} cannot be read as a trajectory: {error}.", "Give TUM's: time tx ty tz qx qy qz qw a line."
+        ) from error
+    if not len(rows) or not len(times_s):
+        raise InputError(f"{path} has no poses, or the video no frames.", "Give a trajectory of this video.")
+    frames = np.abs(times_s[None, :] - rows[:, :1]).argmin(axis=1)
+    tolerance = np.median(np.diff(times_s)) / 2 if len(times_s) > 1 else np.inf
+    near = np.abs(times_s[frames] - rows[:, 0]) <= tolerance
+    if not near.any():
+        raise InputError(
+            f"No time in {path} is that of a frame of the video.",
+            "Give times on the video's own clock, in seconds.",
+        )
+    views = {
+        int(frame): _trajectory_view(int(frame), row) for frame, row in zip(frames[near], rows[near], strict=True)
+    }
+    return [views[frame] for frame in sorted(views)]
+
+
+def _trajectory_view(frame: int, row: Floats) -> View:
+    pose = np.eye(4)
+    pose[:3, :3] = Rotation.from_quat(row[4:]).as_matrix()
+    pose[:3, 3] = row[1:4]
+    return View(f"frame_{frame:06d}.png", frame, pose, None, np.zeros((0, 2)), np.zeros(0))

@@ -1,0 +1,306 @@
+"""A chunk's frames in, its raw windows on disk out: what a worker does with an order.
+
+It takes up where the windows on disk end, walks down the memory ladder where memory runs out, computes windows
+that are not to be trusted again in float32, and waits where there is no room. It does not know orders, heartbeats
+or other workers; it tells and asks its ``Surroundings``.
+"""
+
+import errno
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vda.compute.ladder import MemoryFit, first_fit, step_down
+from vda.errors import DeviceError, InputError, StorageError, WorkError
+from vda.files import exclusive_lock, read_json, write_json
+from vda.scene.rawwindows import write_raw_window
+from vda.scene.runstate import Outcome, Phase, RunFiles
+from vda.scene.scene import RunRecord, Scene, WindowId
+from vda.scene.windows import Window
+from vda.video import FrameIndex, VideoInfo, read_frames
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from vda.compute.engine import Engine, FrameSource, Picture, WindowDepth
+    from vda.network.model import VideoDepthModel
+
+_POLL_SECONDS = 0.05
+_ROOM_SECONDS = 1.0
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+Todo = list[tuple[WindowId, Window]]
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What computing a chunk asks and tells. ``pause_reason`` is empty where nothing stands in the way.
+
+    After ``patience_s`` of waiting a chunk is left where it is: what its worker holds may be the very memory that
+    everybody waits for.
+    """
+
+    should_stop: Callable[[], bool] = lambda: False
+    pause_reason: Callable[[], str] = lambda: ""
+    log: Callable[[str], None] = lambda line: None
+    phase: Callable[[Phase], None] = lambda phase: None
+    patience_s: float = 60.0
+
+    def may_go_on(self) -> bool:
+        """Whether the next window may be begun: at once, or when there is room again; not if work should stop."""
+        if self.should_stop() or not (reason := self.pause_reason()):
+            return not self.should_stop()
+        self.log(f"paused: {reason}")
+        self.phase("paused")
+        end = time.monotonic() + self.patience_s
+        while self.pause_reason() and not self.should_stop() and time.monotonic() < end:
+            time.sleep(_ROOM_SECONDS)
+        self.phase("computing")
+        return not self.pause_reason() and not self.should_stop()
+
+
+@dataclass
+class Computer:
+    """A device with the scene's model on it. ``threads`` are the CPU's; ``fits`` is where memory is remembered."""
+
+    engine: "Engine"
+    record: RunRecord
+    threads: int
+    fits: Path
+    _exact: "Engine | None" = field(default=None, init=False)
+
+    def exact(self) -> "Engine":
+        """The same model in float32, for windows that half precision spoils; counters go on in one place."""
+        from vda.compute.engine import Engine
+
+        if self._exact is None:
+            model = load_network(self.record).to(self.engine.device)
+            self._exact = Engine(model, self.engine.device, self.engine.fit, self.engine.progress)
+        return self._exact
+
+    def use(self, fit: MemoryFit) -> None:
+        """Use memory as ``fit`` says from now on, and remember it for this device and scene."""
+        self.engine.release()
+        self.engine.fit = fit
+        if self._exact is not None:
+            self._exact.fit = fit
+        write_json(self.fits, asdict(fit), durable=False)
+
+
+def load_computer(record: RunRecord, run: RunFiles, device_id: str, threads: int, batch_size: int = 0) -> Computer:
+    """Build the scene's model on a device, in the precision fixed for the scene.
+
+    Memory is used as was found to fit before, else from ``batch_size`` or from what is free.
+    """
+    import torch
+
+    from vda.compute.engine import Engine
+    from vda.compute.precision import DTYPES, set_float32_means_float32
+
+    torch.set_num_threads(threads)
+    set_float32_means_float32()
+    device = torch_device(device_id)
+    dtype = DTYPES[record.precision]  # type: ignore[index]
+    engine = Engine(load_network(record).set_precision(dtype).to(device), device)
+    fits = run.fits_path(device_id)
+    known = _remembered(fits)
+    engine.fit = known or first_fit(batch_size, engine.free_bytes(), record.net_width, record.net_height)
+    return Computer(engine, record, threads, fits)
+
+
+def torch_device(device_id: str) -> "torch.device":
+    """The device by PyTorch's name: a worker sees its own GPU and no other."""
+    import torch
+
+    return torch.device("cpu" if device_id.startswith("cpu") else "cuda:0")
+
+
+def load_network(record: RunRecord) -> "VideoDepthModel":
+    """The scene's model in float32 on the CPU; ``WorkError`` where its weights are not what they were."""
+    from vda.models.weights import load_model, resolve_weights
+
+    weights = resolve_weights(record.model, Path(record.weights_path), fetch=False)
+    if weights.sha256 != record.weights_sha256:
+        raise WorkError(
+            f"The weights in {record.weights_path} are not those the scene was begun with.",
+            "Put the file back, or give --restart to compute the scene with the new ones.",
+        )
+    return load_model(record.model, weights)
+
+
+def _remembered(path: Path) -> MemoryFit | None:
+    try:
+        return MemoryFit(**read_json(path))
+    except (InputError, TypeError):
+        return None
+
+
+def frame_source(info: VideoInfo, index: FrameIndex, record: RunRecord, threads: int) -> "FrameSource":
+    """Return what the engine draws its pictures from: frames of the video at the network's size."""
+    from vda.compute.engine import Picture
+    from vda.network.preprocess import to_network
+
+    def source(order: Sequence[int]) -> "Iterator[Picture]":
+        for start, stop in _runs(order):
+            for frame in read_frames(info, index, start, stop, threads=threads):
+                pixels = to_network(frame.rgb, record.net_width, record.net_height)
+                yield Picture(frame.index, pixels, frame.decoded)
+
+    return source
+
+
+def scene_source(scene: Scene, record: RunRecord, threads: int) -> "FrameSource":
+    """``frame_source`` of a scene's video."""
+    return frame_source(
+        VideoInfo.from_json(scene.read_video()), FrameIndex.load(scene.index_path), record, threads
+    )
+
+
+def _runs(order: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Split ``order`` into half-open runs of consecutive frames."""
+    start = 0
+    for place in range(1, len(order) + 1):
+        if place == len(order) or order[place] != order[place - 1] + 1:
+            yield order[start], order[place - 1] + 1
+            start = place
+
+
+def compute_chunk(
+    scene: Scene, chunk: int, computer: Computer, around: Surroundings = Surroundings(), *, lock: int = 0
+) -> Outcome:
+    """Compute the windows of ``chunk`` that are not on disk yet; return ``done`` or ``stopped``.
+
+    Windows are written in a thread while the next one is computed, so a kill costs at most two: the one in hand
+    and the one being written. ``should_stop`` is asked after each window. Where another process still computes
+    the chunk, its end is awaited. Raises ``DeviceError`` where memory does not suffice for anything, ``WorkError``
+    where a window is not finite even in float32.
+    """
+    around.phase("waiting")
+    with _waiting_lock(RunFiles(scene.run_dir).chunk_lock(chunk, lock), around.should_stop) as ours:
+        if not ours:
+            return "stopped"
+        todo = scene.missing_windows(chunk)
+        around.phase("computing")
+        around.log(f"chunk {chunk}: {len(todo)} windows to compute, {computer.engine.fit}")
+        _compute_windows(scene, chunk, todo, computer, around)
+        return "stopped" if scene.missing_windows(chunk) else "done"
+
+
+def _compute_windows(scene: Scene, chunk: int, todo: Todo, computer: Computer, around: Surroundings) -> None:
+    source = scene_source(scene, computer.record, computer.threads)
+    slots = [window.frame_indices for _, window in todo]
+    depths = answers(slots, source, computer.engine, computer, around)
+    with ThreadPoolExecutor(1, "window-writer") as writer, closing(depths):
+        written: Future[None] | None = None
+        for key, window in todo:
+            if not around.may_go_on():
+                break
+            around.log(f"chunk {chunk}: window {key[0]}/{key[1]} begun")
+            answer = next(depths)
+            depth = _trusted(scene, key, window, answer, source, computer, around)
+            if written is not None:
+                written.result()
+            kept = window.kept
+            around.log(f"chunk {chunk}: window {key[0]}/{key[1]} computed, frames {kept.start}:{kept.stop}")
+            written = writer.submit(_write, scene.window_path(key), depth, answer.missing, around)
+        if written is not None:
+            written.result()
+
+
+def answers(
+    windows: Sequence[tuple[int, ...]],
+    source: "FrameSource",
+    engine: "Engine",
+    computer: Computer,
+    around: Surroundings = Surroundings(),
+) -> Generator["WindowDepth", None, None]:
+    """Compute windows on ``engine``, one step further down the memory ladder each time that memory runs out."""
+    from vda.compute.engine import is_out_of_memory
+
+    done = 0
+    while done < len(windows):
+        try:
+            with closing(engine.compute(windows[done:], source)) as depths:
+                for answer in depths:
+                    done += 1
+                    yield answer
+            return
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            problem = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # Out of the handler, whose traceback would keep what was being computed in memory.
+        _step_down(computer, problem, around)
+
+
+def _step_down(computer: Computer, problem: str, around: Surroundings) -> None:
+    lower = step_down(computer.engine.fit)
+    if lower is None:
+        raise DeviceError(
+            f"The device's memory does not suffice even for one frame at a time ({problem}).",
+            "Leave the device out of --devices, or start over with --restart and a smaller --input-size.",
+        )
+    around.log(f"out of memory with {computer.engine.fit}: going on with {lower}")
+    computer.use(lower)
+
+
+def _trusted(
+    scene: Scene,
+    key: WindowId,
+    window: Window,
+    answer: "WindowDepth",
+    source: "FrameSource",
+    computer: Computer,
+    around: Surroundings,
+) -> "np.ndarray":
+    """Return the window's depth; computed again in float32, and listed, where it is not finite or is constant.
+
+    A constant window in float32 is what it is: a video may begin in black.
+    """
+    from vda.compute.precision import check_window
+
+    problem = check_window(answer.depth)
+    if problem is None or (computer.record.precision == "fp32" and "finite" not in problem):
+        return answer.depth
+    around.log(f"window {key[0]}/{key[1]} is computed again in float32: {problem}")
+    (again,) = answers([window.frame_indices], source, computer.exact(), computer, around)
+    still = check_window(again.depth)
+    if still is not None and "finite" in still:
+        raise WorkError(
+            f"Window {key[0]}/{key[1]} cannot be computed, even in float32: {still}.",
+            "Run the same command again; if it stays so, check the weights with 'vda weights verify'.",
+        )
+    RunFiles(scene.run_dir).note_recomputed({"window": key, "problem": problem, "instead": "fp32"})
+    return again.depth
+
+
+def _write(path: Path, depth: "np.ndarray", missing: tuple[int, ...], around: Surroundings) -> None:
+    """Write a raw window; where the disk is full, wait until there is room."""
+    while True:
+        try:
+            return write_raw_window(path, depth, missing)
+        except StorageError as error:
+            cause = error.__cause__
+            if not (isinstance(cause, OSError) and cause.errno in _FULL) or around.should_stop():
+                raise
+            around.log(f"paused: {error.problem}")
+        around.phase("paused")
+        time.sleep(_ROOM_SECONDS)
+        around.phase("computing")
+
+
+@contextmanager
+def _waiting_lock(path: Path, should_stop: Callable[[], bool]) -> Iterator[bool]:
+    """Take the lock ``path`` as soon as it is free; yield False where ``should_stop`` came first."""
+    while not should_stop():
+        with exclusive_lock(path) as ours:
+            if ours:
+                yield True
+                return
+        time.sleep(_POLL_SECONDS)
+    yield False

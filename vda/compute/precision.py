@@ -1,0 +1,251 @@
+"""Which precision a device can be trusted with, and the proof: one window computed both ways.
+
+In: what a device is (``policy``) and what it computes (``prove``). Out: the one precision of a scene (``agree``)
+with the reason in words, and the figures it rests on. This file does not know what network computes the window,
+nor where the record is kept.
+
+Half precision fails by what a device is, or by what it does. Capability does not tell: the GTX 16xx cards have 7.5
+like the RTX 20xx, but no tensor cores, and give NaN in the temporal attention.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from vda.errors import DeviceError
+from vda.joining.align import FitSums
+from vda.machine.devices import Device
+
+Precision = Literal["fp16", "bf16", "fp32"]
+Depth = npt.NDArray[np.float32]
+Compute = Callable[[torch.dtype], tuple[Depth, float]]
+
+BEST_FIRST: Final[tuple[Precision, ...]] = ("fp16", "bf16", "fp32")
+"""float16 before bfloat16: the same speed with a mantissa of 10 bits instead of 7."""
+
+DTYPES: Final[Mapping[Precision, torch.dtype]] = {
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+    "fp32": torch.float32,
+}
+WORDS: Final[Mapping[Precision, str]] = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32"}
+
+MEAN_LIMIT: Final = 0.01
+P99_LIMIT: Final = 0.05
+
+# The small Turing chips (TU116, TU117) by the names they are sold under. "T4" is another chip, with tensor cores.
+_NO_TENSOR_CORES = re.compile(r"\b(GTX 16\d\d|T(400|500|550|600|1000|1200|2000)|MX[45]\d\d)(?!\d)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What of half precision is worth trying on ``device`` (a label). ``refused``: the reason for all else."""
+
+    device: str
+    candidates: tuple[Precision, ...]
+    refused: Mapping[Precision, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PrecisionFigures:
+    """A half-precision window against float32's, after a fit of scale and shift.
+
+    Differences are fractions of the range of float32's window; None where there is nothing to compare.
+    """
+
+    is_finite: bool
+    is_constant: bool
+    mean_difference: float | None
+    p99_difference: float | None
+    scale: float
+    shift: float
+    seconds: float
+    fp32_seconds: float
+
+    def problem(self) -> str | None:
+        """Why this precision is not to be trusted, as the end of a sentence; None where it passes."""
+        if not self.is_finite:
+            return "its values are not finite"
+        if self.is_constant:
+            return "its values are all the same"
+        if self.mean_difference is None or self.p99_difference is None:
+            return "float32's window is constant, so there is nothing to compare"
+        if self.mean_difference > MEAN_LIMIT:
+            return f"it differs from float32 by {self.mean_difference:.1%} on average (limit {MEAN_LIMIT:.0%})"
+        if self.p99_difference > P99_LIMIT:
+            return f"1 % of its values differ by over {self.p99_difference:.1%} (limit {P99_LIMIT:.0%})"
+        if self.seconds >= self.fp32_seconds:
+            return f"it is no faster than float32 ({self.seconds:.2f} s against {self.fp32_seconds:.2f} s)"
+        return None
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a device passes. ``failed``: why, for each precision that it fails; ``figures``: what was tried."""
+
+    device: str
+    failed: Mapping[Precision, str] = field(default_factory=dict)
+    figures: Mapping[Precision, PrecisionFigures] = field(default_factory=dict)
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the proof as a JSON value."""
+        return asdict(self)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Proof":
+        figures = {name: PrecisionFigures(**values) for name, values in record["figures"].items()}
+        return cls(record["device"], record["failed"], figures)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """The one precision of a scene, and why, in whole sentences."""
+
+    precision: Precision
+    reason: str
+
+
+def policy(device: Device, asked: Precision | None = None) -> Verdict:
+    """Say what of half precision a device may try, by what it is.
+
+    ``asked`` overrides that: it is tried, whatever the device, and float32 beside it.
+    """
+    if asked is not None:
+        candidates: tuple[Precision, ...] = ("fp32",) if asked == "fp32" else (asked, "fp32")
+        return Verdict(device.label, candidates)
+    refused = _refused_by_kind(device)
+    return Verdict(device.label, tuple(name for name in BEST_FIRST if name not in refused), refused)
+
+
+def _refused_by_kind(device: Device) -> dict[Precision, str]:
+    if device.kind == "cpu":
+        return dict.fromkeys(("fp16", "bf16"), "a CPU computes in float32 unless told otherwise")
+    if _NO_TENSOR_CORES.search(device.name):
+        return dict.fromkeys(("fp16", "bf16"), "it has no tensor cores")
+    if device.capability is None:
+        return dict.fromkeys(("fp16", "bf16"), "it does not tell its compute capability")
+    have = "it has compute capability {}.{}".format(*device.capability)
+    if device.capability < (7, 0):
+        return dict.fromkeys(("fp16", "bf16"), f"{have}, which is below 7.0")
+    if device.capability < (8, 0):
+        return {"bf16": f"{have}, which is below 8.0"}
+    return {}
+
+
+def compare(half: Depth, full: Depth, seconds: float, fp32_seconds: float) -> PrecisionFigures:
+    """Hold a half-precision window against float32's, both ``[32, h, w]`` of the same frames.
+
+    One scale and one shift for the whole window are fitted first: joining windows does that anyway.
+    """
+    is_finite = _is_finite(half)
+    span = float(full.max()) - float(full.min())
+    fit = FitSums()
+    if is_finite:
+        for frame, reference in zip(half, full, strict=True):
+            fit.add(frame, reference)
+    fitted = fit.solve()
+    mean = p99 = None
+    if is_finite and span > 0:
+        # Not ScaleShift.apply: clipping at 0 is for joined windows, and would hide differences here.
+        difference = np.abs(half * np.float32(fitted.scale) + np.float32(fitted.shift) - full)
+        mean = float(difference.mean(dtype=np.float64)) / span
+        p99 = float(np.percentile(difference, 99)) / span
+    is_constant = bool(half.min() == half.max())
+    return PrecisionFigures(is_finite, is_constant, mean, p99, fitted.scale, fitted.shift, seconds, fp32_seconds)
+
+
+def prove(compute: Compute, verdict: Verdict) -> Proof:
+    """Compute one window in every candidate precision of ``verdict`` and judge each against float32.
+
+    ``compute`` takes a dtype and returns the window (float32 ``[32, h, w]``) with the seconds it took once warm;
+    what it raises is not caught here, unless PyTorch merely lacks that precision there. With float32 the only
+    candidate nothing is computed: there is nothing to choose. Raises ``DeviceError`` where float32 is not finite.
+    """
+    halves = [name for name in verdict.candidates if name != "fp32"]
+    if not halves:
+        return Proof(verdict.device, verdict.refused)
+    full, fp32_seconds = compute(torch.float32)
+    # A constant window passes here: a video that begins in black gives one, and that is no device's fault.
+    if not _is_finite(full):
+        raise DeviceError(
+            f"{verdict.device} gives values that are not finite, even in float32.",
+            "Leave that device out of --devices, and check the weights with 'vda weights verify'.",
+        )
+    failed = dict(verdict.refused)
+    figures: dict[Precision, PrecisionFigures] = {}
+    for name in halves:
+        try:
+            half, seconds = compute(DTYPES[name])
+        except NotImplementedError as error:
+            failed[name] = f"PyTorch cannot compute it there ({error})"
+            continue
+        figures[name] = compare(half, full, seconds, fp32_seconds)
+        if reason := figures[name].problem():
+            failed[name] = reason
+    return Proof(verdict.device, failed, figures)
+
+
+def agree(proofs: Sequence[Proof], asked: Precision | None = None) -> Agreement:
+    """Choose the best precision that every device passes; ``asked`` overrides, and what fails it is said.
+
+    With no proofs (the devices are elsewhere) it is float32.
+    """
+    if asked is not None:
+        return Agreement(asked, f"{WORDS[asked]}, because it was asked for.{_failing_sentence(proofs, asked)}")
+    if not proofs:
+        return Agreement("fp32", "float32, because no device could be tried before the start.")
+    passed = next(name for name in BEST_FIRST if not any(name in proof.failed for proof in proofs))
+    better = BEST_FIRST[: BEST_FIRST.index(passed)]
+    return Agreement(
+        passed,
+        f"{WORDS[passed]}, the best that every device passes.{_figures_sentence(proofs, passed)}"
+        + "".join(_failing_sentence(proofs, name) for name in better),
+    )
+
+
+def check_joining(proof: Proof, precision: Precision) -> None:
+    """Raise ``DeviceError`` where a device that joins a begun scene fails the scene's precision."""
+    if reason := proof.failed.get(precision):
+        raise DeviceError(
+            f"The scene was begun in {WORDS[precision]}, which {proof.device} fails: {reason}.",
+            "Leave that device out of --devices, or start over with --restart --precision fp32.",
+        )
+
+
+def check_window(depth: Depth) -> str | None:
+    """Say what is wrong with a raw window, as the end of a sentence; None where it is finite and not constant."""
+    if not _is_finite(depth):
+        return "its values are not finite"
+    return "its values are all the same" if depth.min() == depth.max() else None
+
+
+def set_float32_means_float32() -> None:
+    """Switch TF32 off: from Ampere on PyTorch lets convolutions use it by default, with a mantissa of 10 bits."""
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")
+
+
+def _is_finite(depth: Depth) -> bool:
+    # Minimum and maximum carry NaN and infinity along, and need no copy of the window.
+    return bool(np.isfinite(depth.min()) and np.isfinite(depth.max()))
+
+
+def _failing_sentence(proofs: Sequence[Proof], precision: Precision) -> str:
+    failing = [(proof.device, proof.failed[precision]) for proof in proofs if precision in proof.failed]
+    if not failing:
+        return ""
+    device, reason = failing[0]
+    others = f" (and {len(failing) - 1} more)" if len(failing) > 1 else ""
+    return f" {WORDS[precision]} fails on {device}{others}: {reason}."
+
+
+def _figures_sentence(proofs: Sequence[Proof], precision: Precision) -> str:
+    means = [proof.figures[precision].mean_difference for proof in proofs if precision in proof.figures]
+    known = [mean for mean in means if mean is not None]
+    return f" It differs from float32 by {max(known):.3%} of the range on average." if known else ""

@@ -1,0 +1,96 @@
+"""A device's trial: the first window of a video computed in every precision worth trying, before the scene begins.
+
+In: a request (a scene, what it would be computed with, what is worth trying) in a worker's folder. Out: the proof
+beside it, or the sentences of an error. It runs in a process of its own, for what it tries may take the process
+down. This file does not know what is concluded from the proof.
+"""
+
+import copy
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vda.compute.chunk import Computer, answers, load_network, scene_source, torch_device
+from vda.compute.ladder import first_fit
+from vda.errors import VdaError
+from vda.files import read_json, write_json
+from vda.scene.runstate import WorkerFiles, WorkerSettings
+from vda.scene.scene import RunRecord, Scene
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from vda.compute.engine import FrameSource, Picture
+    from vda.compute.precision import Verdict
+
+
+@dataclass(frozen=True)
+class TrialRequest:
+    """What to try: the first window of the scene in ``root``, computed as ``record`` says, in other precisions."""
+
+    root: str
+    record: RunRecord
+    verdict: "Verdict"
+
+    def write(self, path: Path) -> None:
+        write_json(path, asdict(self))
+
+    @classmethod
+    def read(cls, path: Path) -> "TrialRequest":
+        from vda.compute.precision import Verdict
+
+        values: dict[str, Any] = read_json(path)
+        return cls(values["root"], RunRecord(**values["record"]), Verdict(**values["verdict"]))
+
+
+def run_trial(files: WorkerFiles, settings: WorkerSettings) -> int:
+    """Do what the request in the worker's folder asks for and leave the proof; return the exit code."""
+    from vda.compute.precision import prove
+
+    request = TrialRequest.read(files.trial_path)
+    try:
+        trial = _Trial(request, settings, files.folder / "fits.json")
+        write_json(files.proof_path, {"proof": prove(trial.compute, request.verdict).to_record()})
+    except VdaError as error:
+        write_json(files.proof_path, {"problem": error.problem, "remedy": error.remedy})
+    return 0
+
+
+class _Trial:
+    """Computes the first window in one precision after the other, each on a fresh copy of the model."""
+
+    def __init__(self, request: TrialRequest, settings: WorkerSettings, fits: Path) -> None:
+        import torch
+
+        from vda.compute.precision import set_float32_means_float32
+
+        torch.set_num_threads(settings.threads)
+        set_float32_means_float32()
+        scene = Scene(Path(request.root))
+        first = next(scene.plan().windows())
+        self._window = first.frame_indices
+        self._source = _kept(scene_source(scene, request.record, settings.threads), self._window)
+        self._network = load_network(request.record)
+        self._record, self._settings, self._fits = request.record, settings, fits
+
+    def compute(self, dtype: "torch.dtype") -> "tuple[np.ndarray, float]":
+        """Return the window in ``dtype`` and the seconds of its second time, when everything is warm."""
+        from vda.compute.engine import Engine
+
+        device = torch_device(self._settings.device)
+        engine = Engine(copy.deepcopy(self._network).set_precision(dtype).to(device), device)
+        size = (self._record.net_width, self._record.net_height)
+        engine.fit = first_fit(self._settings.batch_size, engine.free_bytes(), *size)
+        computer = Computer(engine, self._record, self._settings.threads, self._fits)
+        list(answers([self._window], self._source, engine, computer))
+        began = time.perf_counter()
+        (answer,) = answers([self._window], self._source, engine, computer)
+        return answer.depth, time.perf_counter() - began
+
+
+def _kept(source: "FrameSource", window: tuple[int, ...]) -> "FrameSource":
+    """The pictures of one window, decoded once: what is timed is the device."""
+    pictures: dict[int, Picture] = {picture.index: picture for picture in source(sorted(set(window)))}
+    return lambda order: (pictures[index] for index in order)

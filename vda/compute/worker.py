@@ -1,0 +1,185 @@
+"""A worker: one process on one device that computes the chunks it is ordered to.
+
+In: orders. Out: a heartbeat with counters of progress, a log; the raw windows are ``computing``'s. It loads the
+model once and ends by itself once no supervisor holds the run any more. It does not know which other workers there
+are, nor how chunks are shared out; the same functions serve a run inside the calling process.
+"""
+
+import os
+import resource
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from vda.compute.chunk import Computer, Surroundings, compute_chunk, load_computer
+from vda.errors import StorageError, VdaError
+from vda.files import exclusive_lock
+from vda.scene.runstate import Order, Outcome, Pause, Phase, RunFiles, WorkerFiles, WorkerSettings, WorkerState
+from vda.scene.scene import Scene
+
+if TYPE_CHECKING:
+    from vda.compute.engine import Engine
+
+_HEARTBEAT_SECONDS = 1.0
+_POLL_SECONDS = 0.05
+_FIRST_ORDER_SECONDS = 30.0
+EXIT_FAILED = 1
+
+
+@dataclass
+class Heartbeat:
+    """Writes the worker's state, with the engine's counters, every second and whenever it changes."""
+
+    files: WorkerFiles
+    state: WorkerState
+    engine: "Engine | None" = None
+    _changing: threading.Lock = field(default_factory=threading.Lock)
+    _ended: threading.Event = field(default_factory=threading.Event)
+
+    def set(self, **changes: object) -> None:
+        """Change the state and write it at once."""
+        with self._changing:
+            self.state = replace(self.state, **changes)  # type: ignore[arg-type]
+            self._write()
+
+    def beat(self) -> None:
+        while not self._ended.wait(_HEARTBEAT_SECONDS):
+            with self._changing:
+                self._write()
+
+    def end(self) -> None:
+        self._ended.set()
+
+    def _write(self) -> None:
+        if self.engine is not None:
+            self.state = replace(self.state, **vars(self.engine.progress))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        self.state = replace(self.state, peak_memory_bytes=peak, time=time.time())
+        try:
+            self.state.write(self.files.state_path)
+        except StorageError as error:
+            # A full disk is no reason to stop computing; the next beat may find room. The log has it.
+            sys.stderr.write(f"no heartbeat: {error.problem}\n")
+
+
+def serve(files: WorkerFiles, is_supervised: Callable[[], bool]) -> int:
+    """Take orders until told to quit or until nobody supervises; return the process's exit code."""
+    with exclusive_lock(files.alive_lock) as ours:
+        settings = WorkerSettings.read(files.settings_path)
+        # Without settings: a new supervisor came while this process was on its way, and expects it no more.
+        if not ours or settings is None:
+            return EXIT_FAILED
+        if settings.trial:
+            from vda.compute.trial import run_trial
+
+            return run_trial(files, settings)
+        started = psutil.Process().create_time()
+        heart = Heartbeat(files, WorkerState(files.name, settings.device, os.getpid(), started))
+        heart.set()
+        beating = threading.Thread(target=heart.beat, name="heartbeat", daemon=True)
+        beating.start()
+        try:
+            return _Orders(files, settings, heart, is_supervised).follow()
+        finally:
+            heart.set(phase="ended")
+            heart.end()
+            beating.join()
+
+
+@dataclass
+class _Orders:
+    """Follows orders one by one; a failed one ends the process, for a device's state is then unknown."""
+
+    files: WorkerFiles
+    settings: WorkerSettings
+    heart: Heartbeat
+    is_supervised: Callable[[], bool]
+    _computer: Computer | None = None
+
+    def follow(self) -> int:
+        came = time.monotonic()
+        while self.is_supervised():
+            order = Order.read(self.files.order_path)
+            if order is None or order.number <= self.heart.state.order:
+                # The first order is there before the process is; without one, its supervisor died meanwhile.
+                if order is None and time.monotonic() - came > _FIRST_ORDER_SECONDS:
+                    break
+                time.sleep(_POLL_SECONDS)
+                continue
+            if order.is_quit:
+                break
+            self._obey(order)
+        return 0
+
+    def _obey(self, order: Order) -> None:
+        scene = Scene(Path(order.scene))
+        # A last word of an order before this one must not be taken for this one's.
+        self.heart.set(
+            phase="starting", order=order.number, outcome="", problem="", scene=order.scene, chunk=order.chunk
+        )
+        try:
+            outcome = self._compute(scene, order)
+        except VdaError as error:
+            self.heart.set(outcome="failed", problem=error.problem, remedy=error.remedy)
+            raise
+        except Exception as error:
+            self.heart.set(outcome="failed", problem=f"{type(error).__name__}: {error}", remedy="")
+            raise
+        self.heart.set(phase="idle", outcome=outcome)
+
+    def _compute(self, scene: Scene, order: Order) -> Outcome:
+        computer = self._load(scene)
+        run, home = RunFiles(scene.run_dir), RunFiles(self.files.home)
+        path = scene.chunk_log_path(order.chunk)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", buffering=1) as file:
+
+            def log(line: str) -> None:
+                when = time.strftime("%Y-%m-%d %H:%M:%S")
+                # On a full disk a line is lost; that must not end the work, which waits for room.
+                with suppress(OSError):
+                    file.write(f"{when} {self.settings.device} pid {os.getpid()}: {line}\n")
+
+            def phase(name: Phase) -> None:
+                self.heart.set(phase=name)
+
+            def pause_reason() -> str:
+                pause = Pause.read(home.pause_path)
+                return pause.reason if pause else ""
+
+            def should_stop() -> bool:
+                return run.stop_path.exists() or home.stop_path.exists() or not self.is_supervised()
+
+            around = Surroundings(should_stop, pause_reason, log, phase)
+            return compute_chunk(scene, order.chunk, computer, around, lock=order.lock)
+
+    def _load(self, scene: Scene) -> Computer:
+        """The model of ``scene`` on the device; the one at hand if it is the same."""
+        record = scene.run_record()
+        assert record is not None, "a run is written before its first chunk is ordered"
+        if self._computer is None or self._computer.record.network != record.network:
+            self._computer = None
+            settings = self.settings
+            self._computer = load_computer(
+                record, RunFiles(scene.run_dir), settings.device, settings.threads, settings.batch_size
+            )
+            self.heart.engine = self._computer.engine
+        self._computer.record = record
+        return self._computer
+
+
+def main(arguments: list[str]) -> int:
+    """``python -m vda.compute.worker HOME NAME``: serve from the run's folder HOME under the name NAME."""
+    home = Path(arguments[0])
+    return serve(RunFiles(home).worker(arguments[1]), RunFiles(home).is_supervised)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

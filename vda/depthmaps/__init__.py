@@ -1,0 +1,9 @@
+"""Depth as values, as 16-bit codes, as files and as colours.
+
+    codes    float depth and 16-bit codes, with the record that says how
+    files    depth in PNG, EXR and NumPy files, frame by frame
+    source   depth read back from whatever holds it
+    colours  depth as a picture
+
+Nothing here knows where depth came from.
+"""

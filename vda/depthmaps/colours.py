@@ -1,0 +1,139 @@
+"""Everything that makes a picture: depth in colours, and figures of several pictures.
+
+In go arrays; out come uint8 RGB arrays or image files. Depth becomes colour here and nowhere else, so that it
+looks the same everywhere: bright is near. Figures are drawn by Matplotlib's Agg, which needs no display. This
+file does not know scenes or videos.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vda.depthmaps.codes import INVALID_CODE, MAX_CODE, Codes, Quantizer
+from vda.errors import UsageError
+from vda.files import atomic_path
+
+Rgb = NDArray[np.uint8]
+Image = NDArray[np.floating]
+
+COLORMAP = "inferno"
+NEAREST_M, FARTHEST_M = 0.3, 80.0
+# Not a colour of the usual maps, so that it is not taken for far away.
+INVALID_RGB = (96, 96, 96)
+
+
+@cache
+def colour_table(colormap: str = COLORMAP) -> Rgb:
+    """Return the 256 colours of a Matplotlib map, uint8 ``[256, 3]``; ``UsageError`` for an unknown name."""
+    import matplotlib
+
+    if colormap not in matplotlib.colormaps:
+        raise UsageError(
+            f"There is no colour map called {colormap}.", "Use one of Matplotlib's, such as inferno or turbo."
+        )
+    table: Rgb = matplotlib.colormaps[colormap](np.linspace(0, 1, 256), bytes=True)[:, :3].copy()
+    table.setflags(write=False)
+    return table
+
+
+def colorize(
+    values: Image, low: float, high: float, colormap: str = COLORMAP, invalid: tuple[int, int, int] = INVALID_RGB
+) -> Rgb:
+    """Return ``values`` as colours, uint8 ``[..., 3]``: ``low`` is dark, ``high`` bright, NaN ``invalid``.
+
+    For inverse depth ``low`` is the farthest; for depth in metres pass the farthest as ``low`` too, although it is
+    the larger number: the map then runs the other way, and bright is near again.
+    """
+    step = 255 / (high - low) if high != low else 0.0
+    valid = np.isfinite(values)
+    places = np.where(valid, values, low) - low
+    colours = colour_table(colormap)[np.rint(np.clip(places * step, 0, 255)).astype(np.uint8)]
+    colours[~valid] = invalid
+    return colours
+
+
+def colorize_codes(
+    codes: Codes, quantizer: Quantizer, colormap: str = COLORMAP, shown: tuple[float, float] | None = None
+) -> Rgb:
+    """Return 16-bit depth codes as colours, uint8 ``[..., 3]``: near is bright, code 0 is ``INVALID_RGB``.
+
+    The range is the same for every frame: ``shown``, from the farthest to the nearest inverse depth that has a
+    colour of its own (``shown_range``). Without it all codes of inverse depth, and 0.3 m to 80 m on a logarithmic
+    scale for metric depth, whose codes say nothing of how far a video goes.
+    """
+    return _code_table(quantizer, colormap, shown)[codes]
+
+
+@cache
+def _code_table(quantizer: Quantizer, colormap: str, shown: tuple[float, float] | None) -> Rgb:
+    codes = np.arange(MAX_CODE + 1, dtype=np.uint16)
+    values = quantizer.decode(codes)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        if shown is not None:
+            return colorize(1 / values if quantizer.kind == "depth" else values, *shown, colormap)
+        if quantizer.kind == "depth":
+            return colorize(np.log(values), math.log(FARTHEST_M), math.log(NEAREST_M), colormap)
+    return colorize(values, float(values[INVALID_CODE + 1]), float(values[MAX_CODE]), colormap)
+
+
+def shown_range(values: Image, kind: str) -> tuple[float, float] | None:
+    """Return the inverse depth of the farthest and nearest 2 % of ``values``; None where there are none.
+
+    A few pixels next to the lens, or a window's worst guess, would otherwise leave all the rest in one colour.
+    """
+    finite = values[np.isfinite(values)]
+    inverse = 1 / finite[finite > 0] if kind == "depth" else finite
+    if not inverse.size:
+        return None
+    low, high = np.percentile(inverse, (2, 98))
+    return float(low), float(high)
+
+
+def beside(left: Rgb, right: Rgb) -> Rgb:
+    """Return two pictures of one height side by side, uint8 ``[height, width, 3]``."""
+    return np.concatenate([left, right], axis=1)
+
+
+@dataclass(frozen=True)
+class ComparedFrame:
+    """A row of an evaluation's figure: depth and truth in metres (NaN: none), and the frame itself if known."""
+
+    frame: int
+    depth: Image
+    truth: Image
+    rgb: Rgb | None = None
+
+
+def draw_evaluation(path: Path, rows: Sequence[ComparedFrame], cap_m: float) -> None:
+    """Write a picture with a row for each frame: the frame if known, depth, truth, and the relative error in %.
+
+    Depth and truth share one range of inverse depth, from the cap to the nearest hundredth of the truth.
+    """
+    from matplotlib.figure import Figure
+
+    with_frame = any(row.rgb is not None for row in rows)
+    inverse = np.concatenate([1 / row.truth[np.isfinite(row.truth)] for row in rows])
+    nearest = float(np.percentile(inverse, 99)) if inverse.size else 1.0
+    columns = ["frame"] * with_frame + ["depth", "truth", "error (0 to 50 %)"]
+    height, width = rows[0].truth.shape
+    figure = Figure(figsize=(3.2 * len(columns), (3.2 * height / width + 0.3) * len(rows)), layout="constrained")
+    for axes_row, row in zip(figure.subplots(len(rows), len(columns), squeeze=False), rows, strict=True):
+        pictures = {
+            "frame": row.rgb,
+            "depth": colorize(1 / row.depth, 1 / cap_m, nearest),
+            "truth": colorize(1 / row.truth, 1 / cap_m, nearest),
+            "error (0 to 50 %)": colorize(np.abs(row.depth - row.truth) / row.truth, 0, 0.5, "viridis"),
+        }
+        for axes, name in zip(axes_row, columns, strict=True):
+            picture = pictures[name]
+            if picture is not None:
+                axes.imshow(picture)
+            axes.set_title(f"{name}, {row.frame}" if name == columns[0] else name, fontsize=9)
+            axes.set_axis_off()
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=100)

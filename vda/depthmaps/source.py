@@ -1,0 +1,213 @@
+"""Reading depth back, as floats frame by frame, from whatever holds it.
+
+In: the path of a merged folder, of a stack (``.npz``, ``.npy``), of a video of depth, or of a folder with one file
+a frame. Out: a ``DepthSource``. No more than a frame is in memory. This file does not know what it is wanted for.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from vda.depthmaps.codes import MAX_CODE, DepthRecord, Float32Array
+from vda.depthmaps.files import open_stack, read_image, read_png16, require_exr
+from vda.errors import InputError, UsageError
+from vda.video.grey import GreyFrames
+
+RECORD_NAME: Final = "depth.json"
+_STACK_SUFFIXES: Final = (".npz", ".npy")
+_VIDEOS: Final = {"depth.mkv": "mkv", "depth_hevc.mp4": "hevc", "depth_h264.mp4": "h264"}
+_FRAME_SUFFIXES: Final = (".png", ".npy", ".npz", ".exr", ".tif", ".tiff")
+_NUMBER: Final = re.compile(r"\d+")
+
+
+@dataclass(frozen=True)
+class DepthSource:
+    """The depth of the frames ``frames`` (indices, in order); ``record`` is the ``depth.json`` beside it, if any.
+
+    ``read_place`` gives the depth at a place in ``frames``.
+    """
+
+    frames: Sequence[int]
+    read_place: Callable[[int], Float32Array]
+    record: DepthRecord | None = None
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __contains__(self, frame: int) -> bool:
+        return frame in self._places
+
+    def read(self, frame: int) -> Float32Array:
+        """Return the depth of frame index ``frame``, float32 ``[height, width]``, NaN where there is none.
+
+        Raises ``InputError`` where there is no such frame, or its file cannot be read.
+        """
+        if frame not in self._places:
+            raise InputError(
+                f"There is no depth of frame {frame}: the frames are {self.frames[0]} to {self.frames[-1]}.",
+                "Check that the depth belongs to this video.",
+            )
+        return self.read_place(self._places[frame])
+
+    @cached_property
+    def _places(self) -> dict[int, int]:
+        return {frame: place for place, frame in enumerate(self.frames)}
+
+
+def open_depth(path: Path, *, scale: float | None = None) -> DepthSource:
+    """Open the depth at ``path``: a merged folder, a stack, or a folder with one file a frame.
+
+    Files other than a merged folder's hold depth times ``scale``: 1000 for a sensor's millimetres. Images of whole
+    numbers need it, and their codes 0 and 65535 are no depth (nothing seen, and out of reach). The frame index of
+    a file is the number in its name, where that is unique, and else its place in the order of names.
+    Raises ``InputError`` where there is no depth, ``UsageError`` where ``scale`` is missing or not positive.
+    """
+    if scale is not None and not scale > 0:
+        raise UsageError(f"A depth scale of {scale} is not possible.", "Give the codes to a metre, such as 1000.")
+    if path.is_dir():
+        return _open_folder(path, scale)
+    if not path.is_file():
+        raise InputError(f"{path} does not exist.", "Check the path.")
+    if path.suffix.lower() in _STACK_SUFFIXES:
+        record_path = path.with_name(RECORD_NAME)
+        return _open_stack(path, DepthRecord.read(record_path) if record_path.is_file() else None, scale)
+    if path.name in _VIDEOS:
+        return _open_video(path, DepthRecord.read(path.with_name(RECORD_NAME)))
+    return _open_files([path], scale)
+
+
+def _open_folder(folder: Path, scale: float | None) -> DepthSource:
+    record_path = folder / RECORD_NAME
+    record = DepthRecord.read(record_path) if record_path.is_file() else None
+    if record is None and folder.name in ("png8", "exr") and (folder.parent / RECORD_NAME).is_file():
+        return _open_other_images(folder, DepthRecord.read(folder.parent / RECORD_NAME))
+    if record is None:
+        files = _frame_files(folder)
+        if len(files) == 1 and files[0].suffix.lower() in _STACK_SUFFIXES:
+            return _open_stack(files[0], None, scale)
+        return _open_files(files, scale)
+    images = sorted(folder.glob("depth_[0-9]*.png"))
+    if images:
+        frames, decode = _frame_numbers(images), record.quantizer.decode
+        return DepthSource(frames, lambda place: decode(read_png16(images[place])), record)
+    return _open_other_output(folder, record)
+
+
+def _open_other_output(folder: Path, record: DepthRecord) -> DepthSource:
+    """The most exact of what a merge wrote that was not asked for 16-bit images."""
+    for suffix in _STACK_SUFFIXES:
+        if (stack := folder / f"depths{suffix}").is_file():
+            return _open_stack(stack, record, None)
+    if (folder / "exr").is_dir():
+        return _open_other_images(folder / "exr", record)
+    for name in _VIDEOS:
+        if (folder / name).is_file():
+            return _open_video(folder / name, record)
+    if (folder / "png8").is_dir():
+        return _open_other_images(folder / "png8", record)
+    raise InputError(f"{folder} has a {RECORD_NAME} but no depth.", "Merge the scene again with --overwrite.")
+
+
+def _open_other_images(folder: Path, record: DepthRecord) -> DepthSource:
+    files = _frame_files(folder)
+    if folder.name == "exr":
+        return DepthSource(_frame_numbers(files), lambda place: _read_exr_depth(files[place], None), record)
+    levels = record.levels_of("png8")
+    return DepthSource(_frame_numbers(files), lambda place: levels.decode(read_image(files[place])), record)
+
+
+def _open_video(path: Path, record: DepthRecord) -> DepthSource:
+    codes, form = GreyFrames(path), _VIDEOS[path.name]
+    decode = record.quantizer.decode if form == "mkv" else record.levels_of(form).decode
+    first = record.settings.get("frame_range", [0])[0]
+    return DepthSource(range(first, first + record.frames), lambda place: decode(codes.frame(place)), record)
+
+
+def _open_stack(path: Path, record: DepthRecord | None, scale: float | None) -> DepthSource:
+    stack = open_stack(path)
+    first = record.settings.get("frame_range", [0])[0] if record else 0
+    frames = range(first, first + stack.shape[0])
+    return DepthSource(frames, lambda place: _scaled(stack.frame(place), scale), record)
+
+
+def _open_files(files: list[Path], scale: float | None) -> DepthSource:
+    """One file a frame, of any kind a reader is known for."""
+    reader = _READERS.get(files[0].suffix.lower())
+    if reader is None:
+        raise InputError(f"{files[0]} is not depth.", f"Give a stack or images: {', '.join(_FRAME_SUFFIXES)}.")
+    read = partial(reader, scale=scale)
+    return DepthSource(_frame_numbers(files), lambda place: read(files[place]))
+
+
+def _frame_files(folder: Path) -> list[Path]:
+    """Return the folder's files of the first suffix that there are any of, by name."""
+    for suffix in _FRAME_SUFFIXES:
+        files = sorted(path for path in folder.iterdir() if path.suffix.lower() == suffix and path.name[0] != ".")
+        if files:
+            return files
+    raise InputError(f"{folder} holds no depth.", f"Give a folder with files {', '.join(_FRAME_SUFFIXES)}.")
+
+
+def _frame_numbers(files: Iterable[Path]) -> list[int]:
+    found = [_NUMBER.findall(path.stem) for path in files]
+    numbers = [int(runs[0]) for runs in found if len(runs) == 1]
+    # Times and the like have several numbers in a name, and none of them is the frame's index.
+    return numbers if len(set(numbers)) == len(found) else list(range(len(found)))
+
+
+def _scaled(values: np.ndarray, scale: float | None) -> Float32Array:
+    depth = np.array(values, np.float32)
+    if scale is not None:
+        depth /= np.float32(scale)
+    depth[~np.isfinite(depth)] = np.nan
+    return depth
+
+
+def _read_image_depth(path: Path, scale: float | None) -> Float32Array:
+    image = read_image(path)
+    if not np.issubdtype(image.dtype, np.integer):
+        return _scaled(image, scale)
+    if scale is None:
+        raise UsageError(
+            f"{path} holds whole numbers, and nothing says how many are a metre.",
+            "Give the scale: --truth-scale 1000 for millimetres.",
+        )
+    depth = _scaled(image, scale)
+    depth[(image == 0) | (image == MAX_CODE)] = np.nan
+    return depth
+
+
+def _read_stack_depth(path: Path, scale: float | None) -> Float32Array:
+    stack = open_stack(path)
+    if stack.shape[0] != 1:
+        raise InputError(
+            f"{path} holds {stack.shape[0]} frames, not one.", "Give that file alone, not its folder."
+        )
+    return _scaled(stack.frame(0), scale)
+
+
+def _read_exr_depth(path: Path, scale: float | None) -> Float32Array:
+    exr = require_exr()
+    try:
+        with exr.File(str(path), separate_channels=True) as file:
+            depth = file.channels()["Z"].pixels
+    except (RuntimeError, OSError, ValueError) as error:
+        raise InputError(f"{path} could not be read as EXR: {error}.", "Make it again.") from error
+    except KeyError as error:
+        raise InputError(f"{path} has no channel Z.", "Depth in EXR is in channel Z.") from error
+    return _scaled(depth, scale)
+
+
+_READERS: Final[dict[str, Any]] = {
+    ".png": _read_image_depth,
+    ".tif": _read_image_depth,
+    ".tiff": _read_image_depth,
+    ".npy": _read_stack_depth,
+    ".npz": _read_stack_depth,
+    ".exr": _read_exr_depth,
+}

@@ -1,0 +1,295 @@
+"""The stage that puts tracks into space: a tracker's file and depth images in, the file with 3D positions out.
+
+Where a record is in space is the ray of its pixel times the depth measured there. Depth without a unit has no
+metres, and none are made up: it needs a calibration, or the user has to ask for positions up to scale. What was
+found and what was not is counted by reason. This file does not know track formats, nor how depth was computed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vda.calibration.choice import CalibrationChoice, choose_calibration
+from vda.calibration.fit import Calibration
+from vda.calibration.sampling import DepthImages, Region, measure
+from vda.camera.choice import CameraChoice, Say, choose_camera
+from vda.camera.intrinsics import Intrinsics, unproject
+from vda.depthmaps.codes import Kind
+from vda.depthmaps.source import DepthSource, open_depth
+from vda.enriching.figure import require_figure_name, write_track_figure
+from vda.enriching.smoothing import Motion, smooth
+from vda.errors import InputError, UsageError
+from vda.scene.scene import Scene
+from vda.tracks import Asked, Enriched, Skip, Tracks, read_tracks, write_table, write_tracks
+from vda.video import FrameIndex, VideoInfo
+
+_ANYWHERE = Region()
+_SHAPE_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class DepthChoice:
+    """Where depth is: the ``scene``'s own, or ``folder``; ``scale`` codes are a metre where no record says so."""
+
+    scene: Path | None = None
+    folder: Path | None = None
+    scale: float | None = None
+    kind: Kind = "depth"
+
+
+@dataclass(frozen=True)
+class EnrichSettings:
+    """What ``vda enrich`` is asked. ``times_fps`` gives times to frames where no scene knows them."""
+
+    tracks: Path
+    output: Path
+    depth: DepthChoice
+    track_format: str | None = None
+    asked: Asked = field(default_factory=Asked)
+    camera: CameraChoice = field(default_factory=CameraChoice)
+    calibration: CalibrationChoice = field(default_factory=CalibrationChoice)
+    region: Region = _ANYWHERE
+    allow_relative: bool = False
+    motion: Motion | None = None
+    times_fps: float | None = None
+    also: tuple[str, ...] = ()
+    figure: Path | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of it; ``said`` are the sentences that the user has been told."""
+
+    records: int
+    skipped: dict[str, int]
+    relative: bool
+    camera: Intrinsics
+    calibration: Calibration | None
+    written: tuple[Path, ...]
+    said: tuple[str, ...]
+
+    @property
+    def enriched(self) -> int:
+        return self.records - sum(self.skipped.values())
+
+    def to_json(self) -> dict[str, Any]:
+        names = ("width", "height", "fx", "fy", "cx", "cy", "distortion_model", "distortion")
+        told = ("scale", "shift", "kind", "method", "samples", "error")
+        return {
+            "records": self.records,
+            "enriched": self.enriched,
+            "skipped": sum(self.skipped.values()),
+            "skipped_reasons": self.skipped,
+            "relative": self.relative,
+            "camera": {name: getattr(self.camera, name) for name in names},
+            "calibration": self.calibration and {name: getattr(self.calibration, name) for name in told},
+            "written": [str(path) for path in self.written],
+            "said": list(self.said),
+        }
+
+
+def enrich(
+    tracks: Tracks,
+    depth: DepthImages,
+    camera: Intrinsics,
+    convert: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    *,
+    relative: bool = False,
+    region: Region = _ANYWHERE,
+    at: Callable[[int], None] = lambda frames: None,
+    say: Say = lambda sentence: None,
+) -> Enriched:
+    """Find every record's position in camera coordinates; ``camera`` is for the image the tracks' pixels are for.
+
+    ``convert`` turns what the depth images hold into depth: metres, or something proportional (``relative``).
+    """
+    found = measure(tracks, depth, (camera.width, camera.height), region, convert, at)
+    enriched = Enriched.empty(found.skip, relative)
+    rows = np.flatnonzero(found.skip == Skip.NONE)
+    positions = unproject(camera, found.pixel[rows], found.value[rows])
+    seen = ~np.isnan(positions).any(axis=1)
+    enriched.skip[rows[~seen]] = Skip.NO_RAY
+    kept = rows[seen]
+    enriched.position[kept] = positions[seen]
+    enriched.share[:] = found.share
+    for mine, measured in ((enriched.depth, found.value), (enriched.spread, found.spread)):
+        mine[kept] = measured[kept]
+    if found.unreadable_frames:
+        first = found.unreadable_frames[0]
+        say(f"{len(found.unreadable_frames)} depth images cannot be read; the first is that of frame {first}.")
+    return enriched
+
+
+def enrich_file(
+    settings: EnrichSettings,
+    *,
+    say: Say = lambda sentence: None,
+    begin: Callable[[str, int | None, int], None] = lambda stage, total, done: None,
+    at: Callable[[int], None] = lambda done: None,
+) -> Report:
+    """Enrich a track file as ``settings`` ask and write it; ``say`` is told all that the user should know.
+
+    Raises ``InputError`` or ``UsageError`` before anything is written: for files that cannot be used, a camera
+    that is not known, and relative depth without a calibration.
+    """
+    said: list[str] = []
+
+    def tell(sentence: str) -> None:
+        said.append(sentence)
+        say(sentence)
+
+    _refuse_existing(settings)
+    depth = _open_depth(settings.depth)
+    _require_figure(settings.figure, depth.scene)
+    size = _video_size(settings, depth)
+    begin("reading tracks", None, 0)
+    tracks = read_tracks(settings.tracks, settings.track_format, replace(settings.asked, size=size))
+    if not len(tracks):
+        tell(f"{settings.tracks} holds no records.")
+    size = _tracks_size(settings, tracks, size)
+    camera = choose_camera(tracks.intrinsics(*size), _turned_like(settings.camera, depth.scene), size, tell)
+    home = depth.scene if depth.is_scenes_own else None
+    calibration = choose_calibration(settings.calibration, depth.source, depth.kind, tracks, camera, home, tell)
+    relative = calibration is None and depth.kind == "inverse_depth"
+    _refuse_relative(relative, settings.allow_relative)
+    begin("enriching", len(np.unique(tracks.frame[tracks.skip == Skip.NONE])), 0)
+    convert = (calibration or Calibration(1.0, 0.0, depth.kind)).metres
+    enriched = enrich(
+        tracks, depth.source, camera, convert, relative=relative, region=settings.region, at=at, say=tell
+    )
+    if settings.motion is not None:
+        times = _times(settings, depth.scene, tracks)
+        for sentence in smooth(tracks, enriched, times, (camera.fx + camera.fy) / 2, settings.motion):
+            tell(sentence)
+    enriched.about = _about(camera, calibration, settings.region)
+    written = _write(tracks, enriched, settings)
+    if settings.figure is not None and depth.scene is not None:
+        begin("drawing", None, 0)
+        info, index = VideoInfo.from_json(depth.scene.read_video()), FrameIndex.load(depth.scene.index_path)
+        write_track_figure(settings.figure, info, index, tracks, enriched, size, at)
+        written.append(settings.figure)
+    return Report(len(tracks), enriched.skipped(), relative, camera, calibration, tuple(written), tuple(said))
+
+
+def _require_figure(path: Path | None, scene: Scene | None) -> None:
+    if path is not None:
+        require_figure_name(path)
+        if scene is None:
+            raise UsageError("A figure needs the video, which only a scene knows.", "Name the scene.")
+
+
+def _refuse_existing(settings: EnrichSettings) -> None:
+    if settings.output.resolve() == settings.tracks.resolve():
+        raise UsageError("The output is the track file itself.", "Give --output another name.")
+    for path in (settings.output, settings.figure):
+        if path is not None and path.exists() and not settings.overwrite:
+            raise UsageError(f"{path} is there already.", "Give --overwrite, or another name.")
+
+
+@dataclass(frozen=True)
+class _Depth:
+    source: DepthSource
+    kind: Kind
+    scene: Scene | None
+    is_scenes_own: bool
+
+
+def _open_depth(choice: DepthChoice) -> _Depth:
+    """The depth, and the scene it belongs to: the one named, or the one the folder lies in."""
+    root = choice.scene or (choice.folder.resolve().parent if choice.folder else None)
+    scene = Scene(root) if root is not None and (choice.scene or Scene(root).video_path.is_file()) else None
+    folder = choice.folder
+    if folder is None:
+        if scene is None:
+            raise UsageError("Nothing says where the depth is.", "Name the scene, or give --depth-dir DIR.")
+        folder = scene.merged_dir
+        if not folder.is_dir():
+            raise InputError(f"{scene.root} has no merged depth.", f"Run 'vda merge {scene.root}' first.")
+    depth = open_depth(folder, scale=choice.scale)
+    if depth.record is None and choice.scale is None:
+        raise UsageError(
+            f"The depth in {folder} does not say what its numbers are.",
+            "Give --depth-scale 1000 for a sensor's millimetres, or the folder that vda merge wrote.",
+        )
+    kind = depth.record.quantizer.kind if depth.record else choice.kind
+    own = scene is not None and folder.resolve() == scene.merged_dir.resolve()
+    return _Depth(depth, kind, scene, own)
+
+
+def _video_size(settings: EnrichSettings, depth: _Depth) -> tuple[int, int]:
+    """The size of the upright video (width, height): as asked, the scene's, or that of the depth."""
+    if settings.asked.size is not None:
+        return settings.asked.size
+    if depth.scene is not None:
+        video = depth.scene.read_video()
+        return int(video["width"]), int(video["height"])
+    if depth.source.record is not None:
+        return depth.source.record.width, depth.source.record.height
+    height, width = depth.source.read(depth.source.frames[0]).shape
+    return width, height
+
+
+def _tracks_size(settings: EnrichSettings, tracks: Tracks, video: tuple[int, int]) -> tuple[int, int]:
+    """The size of the image that the tracks' pixels are for: as asked, as their file says, or the video's."""
+    size = settings.asked.size or tracks.source.size or video
+    if abs(size[0] * video[1] / (size[1] * video[0]) - 1) > _SHAPE_TOLERANCE:
+        raise InputError(
+            f"The tracks are for images of {size[0]}x{size[1]}, the video is {video[0]}x{video[1]}: "
+            "they are not the same picture.",
+            "Check that the tracks belong to this video, or give the size they are for: --track-size WxH.",
+        )
+    return size
+
+
+def _turned_like(choice: CameraChoice, scene: Scene | None) -> CameraChoice:
+    if scene is None:
+        return choice
+    rotation = int(scene.read_video().get("rotation_deg", 0))
+    return replace(choice, setting=replace(choice.setting, rotation_deg=rotation))
+
+
+def _refuse_relative(relative: bool, allowed: bool) -> None:
+    if relative and not allowed:
+        raise InputError(
+            "This depth is relative: it has no metres, and none can be made up.",
+            "Calibrate it with --known-distance, --known-size, --reference-depth or --scale and --shift, or take "
+            "positions up to scale with --allow-relative.",
+        )
+
+
+def _times(settings: EnrichSettings, scene: Scene | None, tracks: Tracks) -> NDArray[np.float64]:
+    """When each frame is shown, in seconds: by the video's own clock, or by a rate."""
+    if settings.times_fps is None and scene is not None and scene.index_path.is_file():
+        return np.asarray(FrameIndex.load(scene.index_path).times_s, np.float64)
+    rate = settings.times_fps or tracks.source.fps
+    if rate is None:
+        raise UsageError(
+            "Nothing says when the frames were shown, so there is no velocity.", "Give --fps, or name the scene."
+        )
+    return np.arange(int(tracks.frame.max(initial=-1)) + 1) / rate
+
+
+def _about(camera: Intrinsics, calibration: Calibration | None, region: Region) -> dict[str, Any]:
+    """How the numbers came about, for the file's own metadata."""
+    about: dict[str, Any] = {
+        "camera": {name: getattr(camera, name) for name in ("width", "height", "fx", "fy", "cx", "cy")},
+        "statistic": region.statistic,
+    }
+    if calibration is not None:
+        about["calibration"] = {name: getattr(calibration, name) for name in ("scale", "shift", "method")}
+    return about
+
+
+def _write(tracks: Tracks, enriched: Enriched, settings: EnrichSettings) -> list[Path]:
+    """Write the track file again, and the tables that are wanted beside it."""
+    written = write_tracks(tracks, enriched, settings.output)
+    for suffix in settings.also:
+        table = settings.output.with_name(f"{settings.output.stem}_table.{suffix}")
+        write_table(tracks, enriched, table)
+        written.append(table)
+    return written

@@ -1,0 +1,11 @@
+"""How good depth is: against truth, and without any.
+
+    metrics     AbsRel, delta1, RMSE, temporal alignment error
+    steadiness  jumps between windows and flicker, without truth
+    seams       where windows and chunks meet, and the jumps there
+    figures     plots and pictures of an evaluation and of the report
+    report      one page to judge a scene's depth by
+    stage       the evaluation against truth itself
+
+Nothing here changes depth.
+"""

@@ -1,0 +1,270 @@
+"""``report.html``: one file, readable anywhere, by which a person can judge a scene's depth.
+
+In: a merged scene. Out: the file, with every picture inside it and nothing from the network. What is no longer on
+disk (raw windows, the video) is left out, and the page says so. This file does not know how depth was made.
+"""
+
+import base64
+import html
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from vda.depthmaps.codes import DepthRecord
+from vda.depthmaps.colours import Rgb, colorize, shown_range
+from vda.depthmaps.source import DepthSource, open_depth
+from vda.errors import SceneError, VdaError
+from vda.evaluation.figures import Bar, Line, draw_lines, draw_timeline
+from vda.evaluation.seams import seam_scores, spread
+from vda.evaluation.steadiness import flicker
+from vda.files import write_bytes
+from vda.joining.scenedepth import SceneDepth, depth_of_windows
+from vda.scene.chunks import Plan
+from vda.scene.scene import Scene
+from vda.scene.windows import Window
+from vda.video import FrameIndex, VideoInfo, read_frame_list
+
+_STRIP_FRAMES = 6
+_STRIP_WIDTH = 320
+_FLOW_PAIRS = 8
+_LOG_LINE = re.compile(
+    r"^(?P<time>[\d-]+ [\d:]+) (?P<device>\S+) pid (?P<pid>\d+): chunk \d+: "
+    r"(?:\d+ windows to compute|window \S+ computed, frames (?P<start>\d+):(?P<stop>\d+))",
+    re.MULTILINE,
+)
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1c2126; --paper: #ffffff; --faint: #66707a; --line: #d8dde2; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e4e8ec; --paper: #14181c; --faint: #98a2ac; --line: #333a42; }
+}
+body { margin: 0 auto; max-width: 60rem; padding: 1rem; background: var(--paper); color: var(--ink);
+  font: 1rem/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.4rem; overflow-wrap: anywhere; } h2 { font-size: 1.1rem; margin-top: 2rem; }
+p.note { color: var(--faint); }
+img { max-width: 100%; height: auto; display: block; }
+.strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: .5rem; }
+.strip img { width: 100%; } figure { margin: 0; } figcaption { color: var(--faint); font-size: .85rem; }
+table { border-collapse: collapse; width: 100%; } td { border-top: 1px solid var(--line); padding: .25rem .5rem;
+  vertical-align: top; overflow-wrap: anywhere; } td:first-child { color: var(--faint); width: 12rem; }
+@media (max-width: 30rem) { td:first-child { width: 7rem; } }
+"""
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a report is made of: the scene, its plan, its depth, and its video where that can be read."""
+
+    scene: Scene
+    plan: Plan
+    record: DepthRecord
+    depth: DepthSource
+    in_order: SceneDepth | None = None
+    """The same windows aligned one after the other, where the merge solved them jointly and they are there."""
+
+    def pictures(self, frames: Sequence[int]) -> dict[int, Rgb]:
+        """The video's frames, by index; none where the video is no longer there."""
+        try:
+            info, index = VideoInfo.from_json(self.scene.read_video()), FrameIndex.load(self.scene.index_path)
+            return {frame.index: frame.rgb for frame in read_frame_list(info, index, sorted(set(frames)))}
+        except (VdaError, OSError):
+            return {}
+
+
+def write_report(scene: Scene) -> Path:
+    """Write ``report.html`` of a merged scene and return its path; ``SceneError`` where it is not merged."""
+    if not scene.depth_record_path.is_file():
+        raise SceneError(f"{scene.root} is not merged yet.", f"Run 'vda merge {scene.root}' first.")
+    record = DepthRecord.read(scene.depth_record_path)
+    plan = scene.plan()
+    work = _Work(scene, plan, record, open_depth(scene.merged_dir), _in_order(scene, plan, record))
+    parts = [_filmstrip(work), _alignment(work), _seams(work), _flicker(work), _timeline(work), _facts(work)]
+    name = html.escape(scene.root.resolve().name)
+    page = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>Depth of {name}</title><style>{_STYLE}</style></head><body><h1>Depth of {name}</h1>"
+        f"{''.join(parts)}</body></html>\n"
+    )
+    write_bytes(scene.report_path, page.encode())
+    return scene.report_path
+
+
+def _in_order(scene: Scene, plan: Plan, record: DepthRecord) -> SceneDepth | None:
+    run = scene.run_record()
+    if record.settings.get("align") != "joint" or plan.chunking != "linked" or run is None or run.metric:
+        return None
+    if any(scene.missing_windows(chunk.index) for chunk in plan.chunks):
+        return None
+    return depth_of_windows(scene, plan, run, "sequential")
+
+
+def _filmstrip(work: _Work) -> str:
+    frames = spread(work.depth.frames, _STRIP_FRAMES)
+    depths = [_reduced(work.depth.read(frame)) for frame in frames]
+    kind = work.record.quantizer.kind
+    shown = shown_range(np.concatenate([depth.ravel() for depth in depths]), kind) or (0.0, 1.0)
+    pictures = work.pictures(frames)
+    cells = []
+    for frame, depth in zip(frames, depths, strict=True):
+        with np.errstate(divide="ignore"):
+            colours = colorize(1 / depth if kind == "depth" else depth, *shown)
+        both = [_reduced(pictures[frame])] if frame in pictures else []
+        images = "".join(_jpeg(picture) for picture in (*both, colours))
+        cells.append(f"<figure>{images}<figcaption>frame {frame}</figcaption></figure>")
+    note = "Bright is near; one range of colours for the whole scene."
+    return _section("Frames and depth", f'<div class="strip">{"".join(cells)}</div>', note)
+
+
+def _alignment(work: _Work) -> str:
+    """Scale and shift over time: of windows, or of chunks; both ways of aligning where both are known."""
+    rows = [("joint" if work.in_order else "", work.record.shots)]
+    if work.in_order:
+        rows.append(("sequential", [part.to_json() for part in work.in_order.parts]))
+    fits = [(name, list(_fits(shots))) for name, shots in rows]
+    if not fits[0][1]:
+        return ""
+    panels = [
+        [Line(name, [fit[0] for fit in found], [fit[column] for fit in found]) for name, found in fits]
+        for column in (1, 2)
+    ]
+    what = "chunk" if work.plan.chunking == "independent" else "window"
+    note = (
+        f"What each {what}'s raw depth was multiplied by and raised by. A steady drift means that scale wanders."
+    )
+    if work.in_order:
+        note += " The merge solved all windows jointly; one after the other, the default, is shown beside it."
+    return _section("Scale and shift", _svg_image(draw_lines(panels, ["scale", "shift"], "frame"), "fits"), note)
+
+
+def _fits(shots: list[dict[str, Any]]) -> Iterator[tuple[float, float, float]]:
+    """First frame, scale and shift of every chunk or window."""
+    for shot in shots:
+        for chunk in shot.get("chunks", ()):
+            yield chunk["start_frame"], float(chunk["scale"]), float(chunk["shift"])
+        for k, (scale, shift) in enumerate(zip(shot.get("scale", ()), shot.get("shift", ()), strict=False)):
+            yield Window(shot["start_frame"], shot["end_frame"], k).kept.start, scale, shift
+
+
+def _seams(work: _Work) -> str:
+    seams = list(seam_scores(work.scene, work.plan, work.depth))
+    if not seams:
+        return _section("Seams", "", "The depth was made in one piece: there are no seams.")
+    scores = {"merged": {seam.frame: seam.after for seam in seams}}
+    if work.in_order:
+        other = seam_scores(work.scene, work.plan, work.depth, work.in_order.frame)
+        scores = {"joint": scores["merged"], "sequential": {seam.frame: seam.after for seam in other}}
+    if raw := {seam.frame: seam.before for seam in seams if seam.before is not None}:
+        scores["raw"] = raw
+    lines = [Line(name, list(found), list(found.values())) for name, found in scores.items()]
+    medians = "; ".join(
+        f"{name}: median {np.median(list(found.values())):.2f}, largest {max(found.values()):.2f}"
+        for name, found in scores.items()
+    )
+    note = (
+        "The jump where a window or chunk takes over, against the change inside one at that place (1: no seam). "
+        f"{medians[:1].upper()}{medians[1:]}."
+    )
+    return _section("Seams", _svg_image(draw_lines([lines], ["times usual"], "frame"), "seam scores"), note)
+
+
+def _flicker(work: _Work) -> str:
+    frames = spread([frame for frame in work.depth.frames if frame + 1 in work.depth], _FLOW_PAIRS)
+    pictures = work.pictures([*frames, *(frame + 1 for frame in frames)])
+    read = work.depth.read
+    pairs = (
+        (pictures[frame], pictures[frame + 1], read(frame), read(frame + 1))
+        for frame in frames
+        if frame in pictures and frame + 1 in pictures
+    )
+    values = list(flicker(pairs))
+    if not values:
+        return _section("Flicker", "", "The video cannot be read any more, so flicker was not measured.")
+    note = (
+        f"{100 * float(np.median(values)):.2f} % of the range of depth is the median change along the motion of "
+        f"the picture (optical flow), over {len(values)} pairs of frames; the largest {100 * max(values):.2f} %."
+    )
+    return _section("Flicker", "", note)
+
+
+def _timeline(work: _Work) -> str:
+    """Who computed which chunk, when: from the chunks' logs, a bar for each time that a worker took a chunk up."""
+    bars, frames = [], 0
+    for chunk in work.plan.chunks:
+        path = work.scene.chunk_log_path(chunk.index)
+        spans, computed = _spans(path.read_text(errors="replace") if path.is_file() else "")
+        frames += computed
+        for turn, (device, start, stop) in enumerate(spans, start=1):
+            bars.append((f"chunk {chunk.index}", start, stop, device, f"turn {turn}" if len(spans) > 1 else ""))
+    if not bars:
+        return _section("Timeline", "", "There are no logs of how this depth was computed.")
+    begin, end = min(bar[1] for bar in bars), max(bar[2] for bar in bars)
+    drawn = [Bar(row, (a - begin) / 60, (b - begin) / 60, device, word) for row, a, b, device, word in bars]
+    pace = f" {frames / (end - begin):.2f} frames a second, pauses included." if end > begin else ""
+    note = f"Each time a worker took a chunk up, until its last finished window.{pace}"
+    return _section("Timeline", _svg_image(draw_timeline(drawn), "timeline of the chunks"), note)
+
+
+def _spans(log: str) -> tuple[list[tuple[str, float, float]], int]:
+    """Return device, begin and end (seconds) of each turn in a chunk's log, and the frames that were computed."""
+    spans: dict[tuple[str, str], tuple[float, float]] = {}
+    frames = 0
+    for line in _LOG_LINE.finditer(log):
+        moment = datetime.fromisoformat(line["time"]).timestamp()
+        worker = line["device"], line["pid"]
+        spans[worker] = (spans.get(worker, (moment, moment))[0], moment)
+        frames += int(line["stop"]) - int(line["start"]) if line["stop"] else 0
+    return [(device, *span) for (device, _), span in spans.items()], frames
+
+
+def _facts(work: _Work) -> str:
+    record, settings = work.record, work.record.settings
+    run = work.scene.run_record()
+    pixels = record.frames * record.width * record.height or 1
+    rows: list[tuple[str, Any]] = [
+        ("video", work.scene.read_video().get("path", "")),
+        ("frames", f"{record.frames} of {record.width} x {record.height}"),
+        ("chunks", f"{len(work.plan.chunks)}, {work.plan.chunking}"),
+        ("kind of depth", f"{record.quantizer.kind.replace('_', ' ')}, {record.quantizer.unit}"),
+        ("value of a code", f"{record.quantizer.offset:.6g} + {record.quantizer.scale:.6g} * code"),
+        ("out of range", f"{record.clipped} pixels ({record.clipped / pixels:.2%})"),
+        ("invalid", f"{record.invalid_pixels} pixels, and {len(record.missing_frames)} whole frames"),
+        ("formats", ", ".join(record.formats)),
+    ]
+    if run is not None:
+        rows += [
+            ("model", f"{run.model} (asked for: {run.asked_model}), licence {run.licence}"),
+            ("weights", f"{run.weights_sha256}, {run.weights_source}"),
+            ("input size", f"{run.input_size}: the network sees {run.net_width} x {run.net_height}"),
+            ("precision", f"{run.precision}: {run.precision_reason}"),
+            ("version", run.version),
+        ]
+    else:
+        rows.append(("made by", f"{record.model}, {settings.get('depth_dir', '')}"))
+    cells = (f"<tr><td>{html.escape(name)}</td><td>{html.escape(str(value))}</td></tr>" for name, value in rows)
+    return _section("What was asked and used", f"<table>{''.join(cells)}</table>", "")
+
+
+def _section(title: str, body: str, note: str) -> str:
+    return f"<section><h2>{title}</h2><p class='note'>{html.escape(note)}</p>{body}</section>"
+
+
+def _reduced(image: np.ndarray) -> np.ndarray:
+    step = -(-image.shape[1] // _STRIP_WIDTH)
+    return image[::step, ::step]
+
+
+def _jpeg(picture: Rgb) -> str:
+    _, data = cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 80])
+    return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}">'
+
+
+def _svg_image(svg: str, alt: str) -> str:
+    # As an image, names inside one drawing cannot be taken for those of another.
+    return f'<img alt="{alt}" src="data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}">'

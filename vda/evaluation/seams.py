@@ -1,0 +1,114 @@
+"""Where a scene's windows or chunks meet, and how much its depth jumps there, merged and as it came.
+
+In: a scene, its plan, its merged depth. Out: ``Seam`` by ``Seam``, at most ``MOST_SEAMS`` spread over the video.
+What is no longer on disk has no figure of how it came. This file does not know how a seam is shown.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Any, TypeVar
+
+import numpy as np
+
+from vda.depthmaps.codes import DepthRecord
+from vda.depthmaps.source import DepthSource
+from vda.errors import VdaError
+from vda.evaluation.steadiness import DepthReader, RawSeam, Seam, change, raw_chunk_seam, raw_seam, usual_change
+from vda.joining.chunkdepths import open_chunk_depths
+from vda.joining.pieces import BlendedPieces, Piece
+from vda.joining.scenedepth import depth_of_windows
+from vda.scene.chunks import Plan
+from vda.scene.rawwindows import open_raw_window
+from vda.scene.scene import Scene
+
+MOST_SEAMS = 60
+_USUAL_FRAMES = 24
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Boundary:
+    """Where a window or chunk begins; ``scales`` are those that the old and the new one's raw depth got."""
+
+    frame: int
+    raw: Callable[[], RawSeam | None]
+    scales: tuple[float, float] | None
+
+
+def seam_scores(scene: Scene, plan: Plan, depth: DepthSource, read: DepthReader | None = None) -> Iterator[Seam]:
+    """Yield the seams of ``depth``; ``read`` gives its frames as another way of joining makes them."""
+    read = read or depth.read
+    inner = [frame for frame in depth.frames if frame - 1 in depth]
+    usual = usual_change(read, spread(inner, _USUAL_FRAMES)) if inner else 0.0
+    between = _between_windows if plan.chunking == "linked" else _between_chunks
+    for boundary in spread(list(between(scene, plan, depth.record)), MOST_SEAMS):
+        if boundary.frame - 1 not in depth:
+            continue
+        jump = change(read(boundary.frame - 1), read(boundary.frame))
+        raw = boundary.raw()
+        expected = usual
+        if raw is not None and boundary.scales is not None:
+            expected = float(np.dot(boundary.scales, (raw.inside_old, raw.inside_new))) / 2
+        if expected > 0 and np.isfinite(jump):
+            yield Seam(boundary.frame, jump / expected, raw.score if raw else None)
+
+
+def spread(items: Sequence[T], count: int) -> list[T]:
+    """At most ``count`` of ``items``, evenly, the first and the last with them."""
+    if len(items) <= count:
+        return list(items)
+    return [items[place] for place in np.linspace(0, len(items) - 1, count).round().astype(int)]
+
+
+def _between_windows(scene: Scene, plan: Plan, record: DepthRecord | None) -> Iterator[_Boundary]:
+    scales = [shot.get("scale", ()) for shot in _aligned(record)]
+
+    def raw(sequence: int, k: int) -> RawSeam | None:
+        paths = [scene.window_path((sequence, k - 1)), scene.window_path((sequence, k))]
+        if not all(path.is_file() for path in paths):
+            return None
+        return raw_seam(k, *(open_raw_window(path) for path in paths))
+
+    for chunk in plan.chunks:
+        sequence = chunk.sequence.index
+        for window in chunk.windows():
+            if window.k:
+                both = scales[sequence][window.k - 1 : window.k + 1] if scales else None
+                yield _Boundary(window.kept.start, partial(raw, sequence, window.k), both)
+
+
+def _between_chunks(scene: Scene, plan: Plan, record: DepthRecord | None) -> Iterator[_Boundary]:
+    pieces = {piece.start: piece.depth for piece in _chunks(scene, plan)}
+    scales = {chunk["start_frame"]: chunk["scale"] for shot in _aligned(record) for chunk in shot["chunks"]}
+
+    def raw(old: int, new: int, frame: int) -> RawSeam | None:
+        if old not in pieces or new not in pieces:
+            return None
+        return raw_chunk_seam(frame, pieces[old], pieces[new])
+
+    for old, new in pairwise(plan.chunks):
+        starts = old.start, new.start
+        both = (scales[starts[0]], scales[starts[1]]) if scales.keys() >= set(starts) else None
+        yield _Boundary(new.keep_start, partial(raw, *starts, new.keep_start), both)
+
+
+def _aligned(record: DepthRecord | None) -> list[dict[str, Any]]:
+    """The shots with their scales, where merged depth is raw depth scaled and shifted, not turned into metres."""
+    return record.shots if record is not None and record.quantizer.kind == "inverse_depth" else []
+
+
+def _chunks(scene: Scene, plan: Plan) -> tuple[Piece, ...]:
+    """The chunks' depth before they were brought to one scale; none where it cannot be read any more."""
+    run = scene.run_record()
+    try:
+        if run is None:
+            return open_chunk_depths(scene.depths_dir, plan, None, kind="inverse_depth", allow_gaps=True)
+        if any(scene.missing_windows(chunk.index) for chunk in plan.chunks):
+            return ()
+        (blended,) = depth_of_windows(scene, plan, run, "sequential").parts
+        return blended.pieces if isinstance(blended, BlendedPieces) else ()
+    except VdaError:
+        return ()

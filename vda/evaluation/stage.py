@@ -1,0 +1,241 @@
+"""Depth against ground truth, from files.
+
+In go two places where depth is kept, and perhaps the cameras; out comes an ``Evaluation``: the figures of the
+depth and, by the very same protocol, those of a vertical ramp and of a constant, which any model must beat. The
+protocol is that of ``metrics``. One frame is in memory at a time. This file does not know models.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vda.camera.poses import Cameras, read_cameras
+from vda.depthmaps.colours import ComparedFrame, draw_evaluation
+from vda.depthmaps.source import DepthSource, open_depth
+from vda.errors import InputError, UsageError
+from vda.evaluation.metrics import Figures, Kind, Pose, VideoMetrics, inside_border, ramp
+from vda.scene.scene import Scene
+from vda.video import FrameIndex, VideoInfo, read_frame_list
+
+Float32Image = NDArray[np.float32]
+Progress = Callable[[int, int], None]
+
+_ASPECT_TOLERANCE = 0.02
+_FIGURE_ROWS = 4
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The figures of the depth, those of the two ``baselines``, and what they were taken over.
+
+    ``matched_by`` says whether frames of depth and truth were paired by their index or by their order.
+    """
+
+    depth: Figures
+    baselines: dict[str, Figures]
+    kind: Kind
+    cap_m: float
+    border: int
+    matched_by: Literal["index", "order"]
+    width: int
+    height: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def evaluate(
+    depth: Path,
+    truth: Path,
+    *,
+    truth_scale: float | None = None,
+    depth_scale: float | None = None,
+    cap_m: float = 80.0,
+    border: int = 0,
+    cameras: Path | None = None,
+    figure: Path | None = None,
+    overwrite: bool = False,
+    progress: Progress = lambda done, total: None,
+) -> Evaluation:
+    """Measure ``depth`` (a scene, or anything ``open_depth`` takes) against ``truth``, and draw ``figure``.
+
+    Depth without a ``depth.json`` is inverse depth, or metric if ``depth_scale`` (its numbers to the metre) is
+    given; ``truth_scale`` is the truth's, needed for images of whole numbers. Pixels within ``border`` of the edge
+    are left out, at the truth's size; depth of another size is brought to it, bilinearly. ``progress`` is told the
+    frames done and their total, of both passes. Raises ``InputError`` where the two do not belong together.
+    """
+    if figure is not None and figure.exists() and not overwrite:
+        raise UsageError(f"{figure} exists.", "Give another name, or --overwrite.")
+    pairs = _Pairs.open(depth, truth, depth_scale, truth_scale, cameras)
+    contenders = _contenders(pairs, cap_m, border)
+    _see_all(pairs, list(contenders.values()), progress)
+    figures = {name: contender.metrics.figures() for name, contender in contenders.items()}
+    measured = figures.pop("depth")
+    if not measured.pixels:
+        raise InputError(
+            f"No pixel of {truth} below {cap_m:g} m has depth in {depth}.",
+            "Check --truth-scale, --cap and --border.",
+        )
+    if figure is not None:
+        _draw(figure, pairs, contenders["depth"].metrics, cap_m, depth)
+    height, width = pairs.shape
+    return Evaluation(measured, figures, pairs.kind, cap_m, border, pairs.matched_by, width, height)
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """A frame of both at the truth's size; the truth in metres, NaN where there is none."""
+
+    index: int
+    prediction: Float32Image
+    truth: Float32Image
+    camera_to_world: Pose | None
+
+
+@dataclass(frozen=True)
+class _Contender:
+    """Something that is measured: what it predicts for a frame, and its figures so far."""
+
+    metrics: VideoMetrics
+    mask: NDArray[np.bool_]
+    predict: Callable[[_Frame], Float32Image]
+
+    def fit(self, frame: _Frame) -> None:
+        self.metrics.fit(self.predict(frame), frame.truth, self.mask)
+
+    def add(self, frame: _Frame) -> None:
+        prediction = self.predict(frame)
+        self.metrics.add(prediction, frame.truth, self.mask, camera_to_world=frame.camera_to_world)
+
+
+def _contenders(pairs: "_Pairs", cap_m: float, border: int) -> dict[str, _Contender]:
+    intrinsics = None if pairs.cameras is None else pairs.cameras.intrinsics
+    mask = inside_border(pairs.shape, border)
+    rising, level = ramp(*pairs.shape), np.ones(pairs.shape, np.float32)
+    predictors: dict[str, tuple[Kind, Callable[[_Frame], Float32Image]]] = {
+        "depth": (pairs.kind, lambda frame: frame.prediction),
+        "ramp": ("inverse_depth", lambda frame: rising),
+        "constant": ("inverse_depth", lambda frame: level),
+    }
+    return {
+        name: _Contender(VideoMetrics(kind, cap_m=cap_m, intrinsics=intrinsics), mask, predict)
+        for name, (kind, predict) in predictors.items()
+    }
+
+
+def _see_all(pairs: "_Pairs", contenders: Sequence[_Contender], progress: Progress) -> None:
+    """Show all frames to the contenders twice: for the alignment, then for the errors."""
+    total = 2 * len(pairs)
+    progress(0, total)
+    for done, frame in enumerate(pairs.frames(), 1):
+        for contender in contenders:
+            contender.fit(frame)
+        progress(done, total)
+    for done, frame in enumerate(pairs.frames(), len(pairs) + 1):
+        for contender in contenders:
+            contender.add(frame)
+        progress(done, total)
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Depth and truth frame by frame; ``places`` are the frame indices in either that belong together."""
+
+    depth: DepthSource
+    truth: DepthSource
+    places: tuple[tuple[int, int], ...]
+    matched_by: Literal["index", "order"]
+    shape: tuple[int, int]
+    kind: Kind
+    cameras: Cameras | None
+
+    @classmethod
+    def open(
+        cls, depth: Path, truth: Path, depth_scale: float | None, truth_scale: float | None, cameras: Path | None
+    ) -> "_Pairs":
+        merged = Scene(depth).merged_dir
+        predicted = open_depth(merged if merged.is_dir() else depth, scale=depth_scale or 1)
+        true = open_depth(truth, scale=truth_scale)
+        if true.record is not None and true.record.quantizer.kind != "depth":
+            raise InputError(
+                f"{truth} is inverse depth, not truth in metres.", "Give depth in metres as the truth."
+            )
+        kind: Kind = "depth" if depth_scale else "inverse_depth"
+        if predicted.record is not None:
+            kind = predicted.record.quantizer.kind
+        places, matched_by = match_frames(predicted.frames, true.frames)
+        height, width = true.read(places[0][1]).shape
+        poses = None if cameras is None else read_cameras(cameras, (width, height))
+        return cls(predicted, true, places, matched_by, (height, width), kind, poses)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def frames(self) -> Iterator[_Frame]:
+        return (self.frame(*place) for place in self.places)
+
+    def frame(self, depth_index: int, truth_index: int) -> _Frame:
+        # Poses are the data set's, as the truth is, and so are counted like it.
+        pose = None if self.cameras is None else self.cameras.camera_to_world.get(truth_index)
+        truth = self.truth.read(truth_index)
+        truth = np.where(truth > 0, truth, np.float32(np.nan))
+        return _Frame(depth_index, _resized(self.depth.read(depth_index), truth.shape), truth, pose)
+
+
+def match_frames(
+    depth: Sequence[int], truth: Sequence[int]
+) -> tuple[tuple[tuple[int, int], ...], Literal["index", "order"]]:
+    """Pair the frame indices of depth and truth: by index where one has all of the other's, else by order.
+
+    By order are paired data sets that number from 1, or by time. Raises ``InputError`` where neither is possible.
+    """
+    common = sorted(set(depth) & set(truth))
+    if common and len(common) == min(len(depth), len(truth)):
+        return tuple((index, index) for index in common), "index"
+    if len(depth) == len(truth):
+        return tuple(zip(depth, truth, strict=True)), "order"
+    raise InputError(
+        f"There are {len(depth)} frames of depth and {len(truth)} of truth, and only {len(common)} have an index "
+        "in common.",
+        "Give depth and truth of the same video.",
+    )
+
+
+def _resized(prediction: Float32Image, shape: tuple[int, ...]) -> Float32Image:
+    """Bring a prediction to the truth's size, bilinearly; what touches an invalid pixel becomes invalid."""
+    if prediction.shape == shape:
+        return prediction
+    (height, width), (to_height, to_width) = prediction.shape, shape
+    if abs(width * to_height / (height * to_width) - 1) > _ASPECT_TOLERANCE:
+        raise InputError(
+            f"Depth of {width} x {height} and truth of {to_width} x {to_height} are not of the same picture.",
+            "Crop or turn one of them to the other first.",
+        )
+    return np.asarray(cv2.resize(prediction, (to_width, to_height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _draw(path: Path, pairs: _Pairs, metrics: VideoMetrics, cap_m: float, depth: Path) -> None:
+    chosen = sorted({round(place) for place in np.linspace(0, len(pairs) - 1, _FIGURE_ROWS)})
+    frames = [pairs.frame(*pairs.places[place]) for place in chosen]
+    pictures = _pictures(Scene(depth), [frame.index for frame in frames])
+    rows = [
+        ComparedFrame(frame.index, metrics.depth(frame.prediction), frame.truth, pictures.get(frame.index))
+        for frame in frames
+    ]
+    draw_evaluation(path, rows, cap_m)
+
+
+def _pictures(scene: Scene, indices: Sequence[int]) -> dict[int, NDArray[np.uint8]]:
+    """Read the video's own frames, where the depth is a scene's and its video is still there."""
+    if not scene.video_path.is_file():
+        return {}
+    info = VideoInfo.from_json(scene.read_video())
+    if not info.path.is_file():
+        return {}
+    index = FrameIndex.load(scene.index_path)
+    return {frame.index: frame.rgb for frame in read_frame_list(info, index, indices)}

@@ -1,0 +1,63 @@
+"""The frames of an export: picture, depth, camera and pose of each, one after another, in constant memory.
+
+In go the video, its depth and what turns values into depth; out come ``ExportFrame``s. This file does not know the
+files they are written to.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vda.camera.intrinsics import Intrinsics
+from vda.camera.reconstruction import View
+from vda.depthmaps.source import DepthSource
+from vda.video import FrameIndex, VideoInfo, read_frame_list
+
+Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False)
+class ExportFrame:
+    """A frame: ``rgb`` uint8 [H, W, 3] at the depth's size, ``values`` as the depth source has them and ``depth``
+    (NaN: none), both [H, W], and the ``view`` of a reconstruction, if it has one.
+    """
+
+    index: int
+    time_s: float
+    rgb: NDArray[np.uint8]
+    values: Floats
+    depth: Floats
+    camera: Intrinsics
+    view: View | None
+
+
+@dataclass(frozen=True)
+class FrameSource:
+    """Where the frames come from; ``camera`` is for the video's size, ``to_depth`` gives depth by frame index."""
+
+    info: VideoInfo
+    index: FrameIndex
+    depth: DepthSource
+    camera: Intrinsics
+    to_depth: Callable[[int, Floats], Floats]
+    views: Mapping[int, View]
+    near: float
+    far: float
+
+    def frames(self, wanted: Sequence[int], at: Callable[[int], None]) -> Iterator[ExportFrame]:
+        """Yield the frames ``wanted``, which have depth; ``at`` is told how many are done."""
+        for done, picture in enumerate(read_frame_list(self.info, self.index, wanted), start=1):
+            values = self.depth.read(picture.index)
+            height, width = values.shape
+            depth = self.to_depth(picture.index, values).astype(np.float64)
+            depth[~np.isfinite(depth) | (depth < self.near) | (depth > self.far)] = np.nan
+            rgb = picture.rgb
+            if rgb.shape[:2] != (height, width):
+                rgb = np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+            camera = self.camera.scaled(width, height)
+            view = self.views.get(picture.index)
+            yield ExportFrame(picture.index, picture.time_s, rgb, values, depth, camera, view)
+            at(done)

@@ -1,0 +1,74 @@
+"""A nerfstudio data set: pictures, millimetre depth and ``transforms.json`` with ``depth_file_path``.
+
+nerfstudio multiplies depth by 0.001 (``depth_unit_scale_factor``) and takes it in the unit of the poses; 0 is no
+depth. Its cameras look along -z with y up, and count pixels from the corner.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from vda.camera.choice import Say
+from vda.camera.intrinsics import Intrinsics
+from vda.depthmaps.codes import Quantizer
+from vda.depthmaps.files import write_png16
+from vda.exporting.frames import ExportFrame
+from vda.exporting.request import Target
+from vda.files import write_bytes, write_json
+
+_TO_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
+_CENTRE_TO_CORNER = 0.5
+_LENS_NAMES = {"opencv": ("k1", "k2", "p1", "p2", "k3", "k4"), "fisheye": ("k1", "k2", "k3", "k4")}
+
+
+def write(frames: Iterator[ExportFrame], target: Target, say: Say) -> list[Path]:
+    """Write ``images/``, ``depth/`` and, last of all, ``transforms.json`` into the output folder."""
+    written, quantizer = target.written, Quantizer.millimetres()
+    entries: list[dict[str, Any]] = []
+    camera: Intrinsics | None = None
+    too_far = 0
+    for frame in frames:
+        camera = frame.camera
+        name = f"frame_{frame.index:06d}"
+        codes, left_out = quantizer.encode_counted(frame.depth.astype(np.float32))
+        too_far += left_out.clipped
+        write_png16(written.path(f"depth/{name}.png"), codes)
+        write_bytes(written.path(f"images/{name}.png"), png_of(frame))
+        if frame.view is not None:
+            entries.append(
+                {
+                    "file_path": f"images/{name}.png",
+                    "depth_file_path": f"depth/{name}.png",
+                    "transform_matrix": (frame.view.camera_to_world @ _TO_OPENGL).tolist(),
+                }
+            )
+    if too_far:
+        say(f"{too_far} pixels are farther than 65.535 units, the most that 16 bits hold: they have no depth.")
+    path = written.path("transforms.json")
+    if camera is not None:
+        write_json(path, {**camera_json(camera), "frames": entries})
+    return [path]
+
+
+def png_of(frame: ExportFrame) -> bytes:
+    """The picture as a PNG file."""
+    return bytes(cv2.imencode(".png", cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR))[1])
+
+
+def camera_json(camera: Intrinsics) -> dict[str, Any]:
+    """The camera as nerfstudio names it."""
+    model = "OPENCV_FISHEYE" if camera.distortion_model == "fisheye" else "OPENCV"
+    lens = dict(zip(_LENS_NAMES.get(camera.distortion_model, ()), camera.distortion, strict=False))
+    return {
+        "camera_model": model,
+        "w": camera.width,
+        "h": camera.height,
+        "fl_x": camera.fx,
+        "fl_y": camera.fy,
+        "cx": camera.cx + _CENTRE_TO_CORNER,
+        "cy": camera.cy + _CENTRE_TO_CORNER,
+        **lens,
+    }

@@ -1,0 +1,56 @@
+"""What is exported and how: the user's wishes, and how the depth's values become lengths.
+
+This file does not know the formats.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vda.calibration.fit import Calibration
+from vda.camera.choice import CameraChoice
+from vda.depthmaps.source import DepthSource
+from vda.exporting.written import Written
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """What ``vda export`` is asked. ``near`` and ``far`` limit depth, in its unit; ``every`` is a step of frames,
+    ``stride`` one of the pixels of a cloud.
+    """
+
+    scene: Path
+    target: str
+    output: Path
+    poses: Path | None = None
+    image_base: int | None = None
+    camera: CameraChoice = field(default_factory=CameraChoice)
+    every: int = 1
+    stride: int = 2
+    near: float = 0.0
+    far: float = float("inf")
+    allow_relative: bool = False
+    tracks: Path | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How values become depth: a calibration for each shot (half-open range of frames), and the unit they give."""
+
+    shots: tuple[tuple[int, int], ...]
+    calibrations: tuple[Calibration, ...]
+    unit: str
+
+    def of(self, frame: int) -> Calibration:
+        place = next((i for i, (start, stop) in enumerate(self.shots) if start <= frame < stop), 0)
+        return self.calibrations[place]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a writer knows besides the frames."""
+
+    settings: ExportSettings
+    metric: Metric
+    depth: DepthSource
+    written: Written

@@ -1,0 +1,188 @@
+"""The stage: what every target needs is made ready, and the target's writer is called.
+
+A scene and the user's wishes go in; files for another program and a report come out. Three of the targets live in
+somebody's reconstruction: their depth is brought to its unit of length by a fit to its points, shot by shot; where
+it has no points, the depth has to be in metres already, and the reconstruction too.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vda.calibration.fit import Calibration, fit_calibration, identity_of, inverse_depth, load_calibration
+from vda.camera.choice import Say, choose_camera
+from vda.camera.intrinsics import resize_points
+from vda.camera.reconstruction import View, read_reconstruction
+from vda.depthmaps.source import DepthSource, open_depth
+from vda.errors import InputError, UsageError
+from vda.exporting import clouds, nerfstudio, recording, splatting, tum
+from vda.exporting.frames import FrameSource
+from vda.exporting.request import ExportSettings, Metric, Target
+from vda.exporting.written import Written
+from vda.scene.scene import Scene
+from vda.video import FrameIndex, VideoInfo
+
+Values = NDArray[np.float64]
+
+_WRITERS: Mapping[str, Callable[..., list[Path]]] = {
+    "ply": clouds.write,
+    "nerfstudio": nerfstudio.write,
+    "gaussian-splatting": splatting.write,
+    "tum": tum.write,
+    "rerun": recording.write,
+}
+TARGETS = tuple(_WRITERS)
+_NEED_POSES = ("nerfstudio", "gaussian-splatting", "tum")
+_LEAST_POINTS = 10
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """``unit`` is metre, reconstruction or relative; ``fits`` are scale, shift and error for each shot fitted."""
+
+    target: str
+    frames: int
+    unit: str
+    fits: tuple[Calibration, ...]
+    written: tuple[Path, ...]
+    said: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        fits = [
+            {"scale": fit.scale, "shift": fit.shift, "points": fit.samples, "error": fit.error}
+            for fit in self.fits
+        ]
+        return {
+            "target": self.target,
+            "frames": self.frames,
+            "unit": self.unit,
+            "fits": fits,
+            "written": [str(path) for path in self.written],
+            "said": list(self.said),
+        }
+
+
+def export(
+    settings: ExportSettings,
+    *,
+    say: Say = lambda sentence: None,
+    begin: Callable[[str, int | None, int], None] = lambda stage, total, done: None,
+    at: Callable[[int], None] = lambda done: None,
+) -> ExportReport:
+    """Write the depth of a scene for another program; ``say`` is told what was fitted and how well.
+
+    Raises ``UsageError`` without poses where they are needed, ``InputError`` for depth without a unit where one
+    is needed.
+    """
+    said: list[str] = []
+
+    def tell(sentence: str) -> None:
+        said.append(sentence)
+        say(sentence)
+
+    if settings.target in _NEED_POSES and settings.poses is None:
+        raise UsageError(
+            f"{settings.target} lives in a reconstruction, and none is given.",
+            "Give --poses: a transforms.json, a COLMAP sparse model or a TUM trajectory.",
+        )
+    if settings.output.exists() and not settings.overwrite:
+        raise UsageError(f"{settings.output} is there already.", "Give --overwrite, or another --output.")
+    scene = Scene(settings.scene)
+    info, index = VideoInfo.from_json(scene.read_video()), FrameIndex.load(scene.index_path)
+    depth = open_depth(scene.merged_dir)
+    views = _views(settings, index, depth, tell)
+    size = (info.width, info.height)
+    own = next((view.camera for view in views.values() if view.camera is not None), None)
+    camera = choose_camera(own and own.scaled(*size), settings.camera, size, tell)
+    metric = _metric(settings, scene, depth, views, tell)
+
+    def to_depth(frame: int, values: NDArray[np.floating]) -> Values:
+        return metric.of(frame).metres(values)
+
+    source = FrameSource(info, index, depth, camera, to_depth, views, settings.near, settings.far)
+    wanted = [frame for frame in depth.frames if not views or frame in views][:: settings.every]
+    begin(f"exporting to {settings.target}", len(wanted), 0)
+    target = Target(settings, metric, depth, Written(settings.output))
+    written = _WRITERS[settings.target](source.frames(wanted, at), target, tell)
+    if settings.output.is_dir():
+        target.written.remove_stale()
+    return ExportReport(
+        settings.target, len(wanted), metric.unit, metric.calibrations, tuple(written), tuple(said)
+    )
+
+
+def _views(settings: ExportSettings, index: FrameIndex, depth: DepthSource, say: Say) -> dict[int, View]:
+    """The reconstruction's views by frame, of those frames that have depth."""
+    if settings.poses is None:
+        return {}
+    views = read_reconstruction(settings.poses, np.asarray(index.times_s, np.float64), settings.image_base)
+    kept = {view.frame: view for view in views if view.frame in depth}
+    if not kept:
+        raise InputError(
+            "No image of the reconstruction is of a frame that has depth.", "Check the frame numbers."
+        )
+    if len(kept) < len(views):
+        say(f"{len(views) - len(kept)} images of the reconstruction are left out: their frames have no depth.")
+    return kept
+
+
+def _metric(
+    settings: ExportSettings, scene: Scene, depth: DepthSource, views: Mapping[int, View], say: Say
+) -> Metric:
+    """A fit to the reconstruction's points where it has them; else metres; else, if wanted, no unit."""
+    record = depth.record
+    if record is None:
+        raise InputError(f"{scene.merged_dir} has no depth.json.", "Merge the scene again.")
+    kind = record.quantizer.kind
+    shots = tuple((shot["start_frame"], shot["end_frame"]) for shot in record.shots) or ((0, 1 << 62),)
+    if any(len(view.depth) for view in views.values()):
+        return Metric(shots, tuple(_fit_shot(shot, depth, kind, views, say) for shot in shots), "reconstruction")
+    kept = load_calibration(scene.calibration_path)
+    if kept is not None and kept.kind == kind and kept.made_for in (None, identity_of(record)):
+        return Metric(shots, (kept,) * len(shots), "metre")
+    plain = Metric(shots, (Calibration(1.0, 0.0, kind),) * len(shots), "metre" if kind == "depth" else "relative")
+    if plain.unit == "metre":
+        return plain
+    if settings.target in _NEED_POSES or not settings.allow_relative:
+        raise InputError(
+            "This depth is relative: it has no metres, and there are no points of a reconstruction to fit it to.",
+            "Calibrate it with vda enrich, or give --poses with points (a COLMAP sparse model)"
+            + ("." if settings.target in _NEED_POSES else ", or --allow-relative."),
+        )
+    return plain
+
+
+def _fit_shot(
+    shot: tuple[int, int], depth: DepthSource, kind: str, views: Mapping[int, View], say: Say
+) -> Calibration:
+    """One scale and shift for a shot, from the points seen in its images."""
+    values, inverse = [], []
+    for frame, view in views.items():
+        if shot[0] <= frame < shot[1] and len(view.depth) and view.camera is not None:
+            image = depth.read(frame)
+            size, own = (image.shape[1], image.shape[0]), (view.camera.width, view.camera.height)
+            places = np.rint(resize_points(view.pixels, own, size)).astype(np.intp)
+            inside = ((places >= 0) & (places < np.array(size))).all(axis=1)
+            values.append(inverse_depth(image[places[inside, 1], places[inside, 0]], kind))
+            inverse.append(1 / view.depth[inside])
+    found = np.concatenate([*values, np.zeros(0)])
+    usable = np.isfinite(found)
+    name = f"the reconstruction's points in frames {shot[0]} to {shot[1]}"
+    if usable.sum() < _LEAST_POINTS:
+        raise InputError(
+            f"{name[0].upper()}{name[1:]} are too few: {int(usable.sum())} have depth.",
+            "Give a reconstruction with points in every shot.",
+        )
+    fit = fit_calibration(found[usable], np.concatenate(inverse)[usable], kind, name, "points")
+    error = 0.0 if fit.error is None else fit.error
+    say(
+        f"Fitted to {name}: 1/depth = {fit.scale:.6g} * value + {fit.shift:.6g}, "
+        f"{fit.samples} points, median residual {100 * error:.2f} % of the distance."
+    )
+    for note in fit.notes:
+        say(note)
+    return fit

@@ -1,0 +1,11 @@
+"""Windows and chunks to one depth.
+
+    align        scale and shift of a window on the ones before, and blend weights
+    joint        scale and shift of all pieces together
+    sequence     raw windows of one sequence to its depth, frame by frame
+    pieces       independent chunks to one depth: fitted together, blended
+    chunkdepths  depth of chunks that other programs made
+    scenedepth   a whole scene's depth, frame by frame
+
+Nothing here knows what depth is written as.
+"""

@@ -1,0 +1,8 @@
+"""What this machine has to compute on.
+
+    devices  what GPUs there are and how they are; the CPU as a device
+    choice   which of them ``--devices`` means
+    host     memory and disk, as far as this process may use them
+
+Nothing here knows what is computed.
+"""

@@ -1,0 +1,133 @@
+"""Frames made by a pool of threads and written in order: the second pass of a merge, which can be interrupted.
+
+In: a scene's depth and its outputs. Out: the outputs' files, and what had to be left out. Images appear whole, and
+a journal has a line for each frame whose images are there: frames in it are not made again unless an output that
+takes them in order needs them. This file does not know what the outputs are.
+"""
+
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from vda.depthmaps.files import read_png16
+from vda.files import storage_errors
+from vda.joining.scenedepth import SceneDepth
+from vda.merging.outputs import Made, Outputs
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+JOURNAL = "merge_journal.jsonl"
+_AHEAD_PER_THREAD = 2
+
+
+@dataclass
+class Written:
+    """``missing`` frames have no depth; ``invalid`` and ``clipped`` count other pixels that have no value."""
+
+    missing: list[int] = field(default_factory=list)
+    invalid: int = 0
+    clipped: int = 0
+
+    def add(self, line: "_Line") -> None:
+        if line.missing:
+            self.missing.append(line.index)
+        self.invalid += line.invalid
+        self.clipped += line.clipped
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A frame in the journal: what it counts for, without its pixels."""
+
+    index: int
+    missing: bool
+    invalid: int
+    clipped: int
+
+
+def write_frames(depth: SceneDepth, outputs: Outputs, at: Callable[[int], None]) -> Written:
+    """Write every frame of ``depth`` to every output; ``at`` is told how many are done."""
+    written = Written()
+    with ExitStack() as stack:
+        finished, note = stack.enter_context(_journal(outputs.target.folder / JOURNAL))
+        streams = outputs.open_streams(stack)
+        make = partial(_make, depth, outputs, finished)
+        for done, made in enumerate(_in_order(make, depth.frames), start=1):
+            line = _Line(made.index, made.missing, made.invalid, made.clipped)
+            for stream in streams:
+                stream(made)
+            if made.index not in finished:
+                note(line)
+            written.add(line)
+            at(done)
+    (outputs.target.folder / JOURNAL).unlink(missing_ok=True)
+    return written
+
+
+def _make(depth: SceneDepth, outputs: Outputs, finished: dict[int, _Line], index: int) -> Made:
+    line = finished.get(index)
+    images = outputs.image_paths(index)
+    if line is not None and not outputs.want_depth and all(path.exists() for path in images.values()):
+        if not outputs.want_codes:
+            return Made(**asdict(line))
+        if "png16" in images:
+            return Made(codes=read_png16(images["png16"]), **asdict(line))
+    values = depth.frame(index)
+    missing = depth.is_missing(index)
+    codes, left_out = outputs.quantizer.encode_counted(values)
+    too_far = int(np.count_nonzero(np.isposinf(values)))
+    invalid = 0 if missing else left_out.invalid - too_far
+    made = Made(index, values, codes, missing, invalid, left_out.clipped + too_far)
+    outputs.write_images(made)
+    return made
+
+
+@contextmanager
+def _journal(path: Path) -> Iterator[tuple[dict[int, _Line], Callable[[_Line], None]]]:
+    """Yield the frames an earlier merge finished, and what notes another one; a line torn by a kill is none."""
+    finished = {}
+    for text in path.read_text().splitlines(keepends=True) if path.is_file() else ():
+        if text.endswith("\n"):
+            line = _Line(**json.loads(text))
+            finished[line.index] = line
+    with storage_errors(path):
+        handle = path.open("w", buffering=1)
+    with handle:
+
+        def note(line: _Line) -> None:
+            with storage_errors(path):
+                handle.write(json.dumps(asdict(line)) + "\n")
+
+        for line in finished.values():
+            note(line)
+        yield finished, note
+
+
+def _in_order(make: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """Make items in a pool of threads, a bounded number ahead, and yield them in order."""
+    import torch
+
+    # Twice as many as cores, for each waits for the disk as well: a file is whole only once it is there.
+    workers = 2 * (os.cpu_count() or 1)
+    with ThreadPoolExecutor(workers, "merge", initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        ahead: deque[Future[R]] = deque()
+        try:
+            for item in items:
+                ahead.append(pool.submit(make, item))
+                if len(ahead) > workers * _AHEAD_PER_THREAD:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for future in ahead:
+                future.cancel()

@@ -1,0 +1,184 @@
+"""Everything that merged depth is written as: images, one a frame, and streams that take all frames in order.
+
+In: a frame's floats and 16-bit codes. Out: files below one folder, each whole or absent. What is where, and which
+reader is for it, is in ``depthsource``. This file does not know where depth comes from, nor how a merge resumes.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+import numpy as np
+
+from vda.depthmaps.codes import Codes, Float32Array, Levels, Quantizer
+from vda.depthmaps.colours import Rgb, beside, colorize_codes
+from vda.depthmaps.files import NpyWriter, NpzWriter, require_exr, write_exr, write_png8, write_png16
+from vda.files import TEMPORARY_PREFIX
+from vda.video import ClipWriter
+
+Format = Literal["png16", "png8", "exr", "npz", "npy", "mkv", "hevc", "h264"]
+FORMATS: Final[tuple[Format, ...]] = get_args(Format)
+IMAGE_FORMATS: Final[tuple[Format, ...]] = ("png16", "png8", "exr")
+
+_LEVELS: Final[dict[str, tuple[int, int]]] = {
+    "png8": (1, 255),
+    # 64 levels between "no depth" and the farthest: a lossy encoder does not blur one into the other.
+    "hevc": (64, 1023),
+    "h264": (64, 1023),
+}
+_ENCODERS: Final[dict[str, tuple[str, dict[str, str]]]] = {
+    "hevc": ("libx265", {"crf": "14", "preset": "fast", "x265-params": "log-level=error"}),
+    "h264": ("libx264", {"crf": "10", "preset": "veryfast"}),
+}
+_WRITTEN: Final = (
+    "depth_[0-9]*.png", "png8/depth_[0-9]*.png", "exr/depth_[0-9]*.exr", "depths.np[zy]", "depth.mkv",
+    "depth_hevc.mp4", "depth_h264.mp4", "depth_visualization.mp4", "depth.json",
+    *(f"{folder}{TEMPORARY_PREFIX}*" for folder in ("", "png8/", "exr/")),
+)  # fmt: skip
+# Closed groups of one frame and slices with checksums: each frame can be had alone, and damage is noticed.
+_FFV1_OPTIONS: Final = {"level": "3", "slicecrc": "1", "g": "1"}
+
+
+@dataclass(frozen=True)
+class Made:
+    """One frame: its depth and codes (None where nobody wants them), and how many pixels have no value."""
+
+    index: int
+    depth: Float32Array | None = None
+    codes: Codes | None = None
+    missing: bool = False
+    invalid: int = 0
+    clipped: int = 0
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where outputs go, and what they need to know of the video.
+
+    ``shape`` is (height, width); ``time_of`` gives a frame's time in units of ``time_base`` (None: a constant
+    rate). ``pictures`` yields the video's frames, RGB, for a picture beside the depth.
+    """
+
+    folder: Path
+    frames: range
+    shape: tuple[int, int]
+    fps: Fraction
+    time_base: Fraction | None = None
+    time_of: Callable[[int], int | None] = lambda index: None
+    pictures: Callable[[], Iterator[Rgb]] | None = None
+
+
+@dataclass(frozen=True)
+class Look:
+    """How depth is shown in colours: ``shown`` is the range of inverse depth (None: all of the codes')."""
+
+    colormap: str
+    shown: tuple[float, float] | None = None
+    side_by_side: bool = False
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The ``formats`` of one merge, and ``look`` where a visualization is wanted."""
+
+    target: Target
+    quantizer: Quantizer
+    value_range: tuple[float, float]
+    formats: tuple[str, ...]
+    look: Look | None = None
+    levels: dict[str, Levels] = field(init=False)
+
+    def __post_init__(self) -> None:
+        levels = {
+            name: Levels.for_range(*self.value_range, *_LEVELS[name]) for name in self.formats if name in _LEVELS
+        }
+        object.__setattr__(self, "levels", levels)
+        if "exr" in self.formats:
+            require_exr()
+
+    def levels_json(self) -> dict[str, dict[str, float]]:
+        return {name: asdict(levels) for name, levels in self.levels.items()}
+
+    @property
+    def want_depth(self) -> bool:
+        """Whether a stream needs a frame's floats, be its images there or not."""
+        return any(name in ("npz", "npy", "hevc", "h264") for name in self.formats)
+
+    @property
+    def want_codes(self) -> bool:
+        return "mkv" in self.formats or self.look is not None
+
+    def image_paths(self, index: int) -> dict[str, Path]:
+        """The images of a frame, by format."""
+        return {
+            name: image_path(self.target.folder, name, index) for name in self.formats if name in IMAGE_FORMATS
+        }
+
+    def write_images(self, made: Made) -> None:
+        """Write the images of a frame that are not there yet; called by many threads at once."""
+        assert made.depth is not None and made.codes is not None
+        for name, path in self.image_paths(made.index).items():
+            if path.exists():
+                continue
+            if name == "png16":
+                write_png16(path, made.codes)
+            elif name == "png8":
+                write_png8(path, self.levels[name].encode(made.depth).astype(np.uint8))
+            else:
+                write_exr(path, made.depth)
+
+    def open_streams(self, stack: ExitStack) -> list[Callable[[Made], None]]:
+        """Open every output that takes frames in order; each appears when ``stack`` is left without an error."""
+        streams = [self._stream(name, stack) for name in self.formats if name not in IMAGE_FORMATS]
+        if self.look is not None:
+            streams.append(self._visualization(self.look, stack))
+        return streams
+
+    def _stream(self, name: str, stack: ExitStack) -> Callable[[Made], None]:
+        if name in ("npz", "npy"):
+            writer = NpzWriter if name == "npz" else NpyWriter
+            shape = (len(self.target.frames), *self.target.shape)
+            array = stack.enter_context(writer(self.target.folder / f"depths.{name}", shape))
+            return lambda made: array.write(_given(made.depth))
+        if name == "mkv":
+            clip = self._clip("depth.mkv", stack, codec="ffv1", pix_fmt="gray16le", options=_FFV1_OPTIONS)
+            return lambda made: clip.write(_given(made.codes), self.target.time_of(made.index))
+        codec, options = _ENCODERS[name]
+        small = self._clip(f"depth_{name}.mp4", stack, codec=codec, pix_fmt="gray10le", options=options)
+        levels = self.levels[name]
+        return lambda made: small.write(levels.encode(_given(made.depth)), self.target.time_of(made.index))
+
+    def _clip(self, name: str, stack: ExitStack, **settings: object) -> ClipWriter:
+        target = self.target
+        writer = ClipWriter(target.folder / name, fps=target.fps, time_base=target.time_base, **settings)  # type: ignore[arg-type]
+        return stack.enter_context(writer)
+
+    def _visualization(self, look: Look, stack: ExitStack) -> Callable[[Made], None]:
+        clip = self._clip("depth_visualization.mp4", stack)
+        pictures = self.target.pictures() if look.side_by_side and self.target.pictures else None
+
+        def show(made: Made) -> None:
+            colours = colorize_codes(_given(made.codes), self.quantizer, look.colormap, look.shown)
+            picture = colours if pictures is None else beside(next(pictures), colours)
+            clip.write(picture, self.target.time_of(made.index))
+
+        return show
+
+
+def written_files(folder: Path) -> list[Path]:
+    """What merges, finished or not, have left in ``folder``; files that others keep there are none of it."""
+    return [path for pattern in _WRITTEN for path in folder.glob(pattern) if path.is_file()]
+
+
+def image_path(folder: Path, name: str, index: int) -> Path:
+    """Where a frame's image is: the 16-bit ones in ``folder`` itself, other formats in a folder of their own."""
+    suffix = "exr" if name == "exr" else "png"
+    return (folder if name == "png16" else folder / name) / f"depth_{index:06d}.{suffix}"
+
+
+def _given(array: np.ndarray | None) -> np.ndarray:
+    assert array is not None
+    return array

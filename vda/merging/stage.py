@@ -1,0 +1,331 @@
+"""The last stage of depth: raw windows in, one depth image a frame out, with the record that says what codes mean.
+
+Two passes, both in constant memory: the first finds scales, shifts and one range for the whole scene, the second
+makes the frames in a pool of threads. Frames are independent of each other, so an interrupted merge keeps the
+images it has. What other programs made of independent chunks is merged in the same way. This file does not know
+how depth was computed or is joined, nor what the outputs' files are like.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vda.calibration.fit import Calibration, identity_of, load_calibration
+from vda.depthmaps.codes import DepthRecord, Quantizer
+from vda.depthmaps.colours import Rgb, shown_range
+from vda.errors import SceneError, UsageError, WorkError
+from vda.files import TEMPORARY_PREFIX, read_json, write_json
+from vda.joining.align import Float32Array
+from vda.joining.joint import Kind
+from vda.joining.scenedepth import SceneDepth, depth_of_chunks, depth_of_windows
+from vda.joining.sequence import Alignment
+from vda.merging.frames import JOURNAL, Written, write_frames
+from vda.merging.outputs import Look, Outputs, Target, written_files
+from vda.scene.chunks import Plan
+from vda.scene.scene import RunRecord, Scene
+from vda.video import FrameIndex, VideoInfo, read_frames
+
+Begin = Callable[[str, int | None, int], None]
+At = Callable[[int], None]
+
+_SHOWN_FRAMES = 16
+_SHOWN_LATTICE = 96
+
+
+def _tell_nobody(stage: str, total: int | None, done: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class MergeSettings:
+    """What to write, and of what. ``keep_finished``: a finished merge is left as it is, not refused.
+
+    ``depth_scale`` are codes to the metre; relative depth then needs ``metres`` (scale and shift of inverse depth)
+    or the scene's calibration. ``kind``, ``input_scale`` and ``allow_gaps`` are of depth that other programs made.
+    """
+
+    formats: tuple[str, ...] = ("png16",)
+    overwrite: bool = False
+    create_video: bool = False
+    colormap: str = "inferno"
+    keep_finished: bool = False
+    side_by_side: bool = False
+    align: Alignment = "sequential"
+    depth_scale: float | None = None
+    metres: tuple[float, float] | None = None
+    kind: Kind = "inverse_depth"
+    input_scale: float | None = None
+    allow_gaps: bool = False
+
+
+@dataclass(frozen=True)
+class MergeResult:
+    """``remarks`` are sentences worth telling: frames without a picture, values out of range."""
+
+    folder: Path
+    frames: int
+    remarks: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {"folder": str(self.folder), "frames": self.frames, "remarks": list(self.remarks)}
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """What depth was made with: for the record, and for calibrations to know it again."""
+
+    model: str
+    settings: dict[str, Any]
+
+
+def merge(
+    scene: Scene,
+    settings: MergeSettings,
+    *,
+    begin: Begin = _tell_nobody,
+    at: At = lambda done: None,
+) -> MergeResult:
+    """Join the raw windows of ``scene``, or blend the chunks in its ``vda_depth_final``, and write every frame.
+
+    Raises ``WorkError`` naming the chunks of which windows are missing, ``InputError`` naming those of which other
+    programs' depth is, ``SceneError`` where results are there and ``overwrite`` is not given.
+    """
+    existing = _existing(scene.merged_dir, settings)
+    if existing is not None:
+        return existing
+    plan, record = scene.plan(), scene.run_record()
+    video, index = VideoInfo.from_json(scene.read_video()), FrameIndex.load(scene.index_path)
+    begin("aligning", None, 0)
+    if record is None and scene.depths_dir.is_dir():
+        depth, origin = _other_depth(scene.depths_dir, plan, (video.width, video.height), settings)
+    else:
+        depth, origin = _own_depth(scene, plan, record, settings)
+    target = Target(
+        scene.merged_dir,
+        depth.frames,
+        depth.shape,
+        index.frame_rate(video.fps),
+        index.time_base,
+        lambda frame: int(index.pts[frame]),
+        partial(_pictures, video, index, depth.frames),
+    )
+    calibration = load_calibration(scene.calibration_path)
+    return _write(target, depth, origin, settings, calibration, begin, at)
+
+
+def merge_chunks(
+    metadata: Path,
+    depth_dir: Path,
+    output_dir: Path,
+    settings: MergeSettings,
+    *,
+    begin: Begin = _tell_nobody,
+    at: At = lambda done: None,
+) -> MergeResult:
+    """Blend depth that another program made of the chunks in ``metadata`` and write it into ``output_dir``.
+
+    ``metadata`` is a ``chunks_metadata.json``, the classic one too. Raises ``InputError`` naming the chunks that
+    are missing or short, ``SceneError`` where results are there and ``overwrite`` is not given.
+    """
+    existing = _existing(output_dir, settings)
+    if existing is not None:
+        return existing
+    facts = read_json(metadata)
+    plan = Plan.from_metadata(facts)
+    video = facts["video_info"]
+    size = (int(video["width"]), int(video["height"])) if video.get("width") and video.get("height") else None
+    begin("aligning", None, 0)
+    depth, origin = _other_depth(depth_dir, plan, size, settings)
+    fps = Fraction(float(video.get("fps") or 25)).limit_denominator(1001)
+    return _write(Target(output_dir, depth.frames, depth.shape, fps), depth, origin, settings, None, begin, at)
+
+
+def _own_depth(
+    scene: Scene, plan: Plan, record: RunRecord | None, settings: MergeSettings
+) -> tuple[SceneDepth, _Origin]:
+    _require_windows(scene, plan)
+    assert record is not None
+    facts = {**asdict(record), "chunking": plan.chunking, "align": settings.align}
+    return depth_of_windows(scene, plan, record, settings.align), _Origin(record.model, facts)
+
+
+def _other_depth(
+    folder: Path, plan: Plan, size: tuple[int, int] | None, settings: MergeSettings
+) -> tuple[SceneDepth, _Origin]:
+    depth = depth_of_chunks(
+        folder, plan, size, kind=settings.kind, scale=settings.input_scale, allow_gaps=settings.allow_gaps
+    )
+    return depth, _Origin("another program's", {"chunking": plan.chunking, "depth_dir": str(folder)})
+
+
+def _existing(folder: Path, settings: MergeSettings) -> MergeResult | None:
+    """A finished merge that is to be kept as it is, or None."""
+    path = folder / "depth.json"
+    if not path.is_file():
+        return None
+    record = read_json(path)
+    if settings.keep_finished and not settings.overwrite and set(settings.formats) <= set(record["formats"]):
+        return MergeResult(folder, record["frames"], ("The depth was already merged.",))
+    if not settings.overwrite:
+        raise SceneError(f"{folder} already holds the merged depth.", "Give --overwrite to write it again.")
+    return None
+
+
+def _require_windows(scene: Scene, plan: Plan) -> None:
+    missing = {
+        chunk.index: len(windows) for chunk in plan.chunks if (windows := scene.missing_windows(chunk.index))
+    }
+    if missing:
+        names = ", ".join(f"chunk {index} ({count} windows)" for index, count in missing.items())
+        raise WorkError(
+            f"The depth of {scene.root} is not computed yet; missing: {names}.",
+            f"Run 'vda run {scene.root}' first.",
+        )
+
+
+def _pictures(video: VideoInfo, index: FrameIndex, frames: range) -> Iterator[Rgb]:
+    for frame in read_frames(video, index, frames.start, frames.stop):
+        yield frame.rgb
+
+
+def _write(
+    target: Target,
+    depth: SceneDepth,
+    origin: _Origin,
+    settings: MergeSettings,
+    calibration: Calibration | None,
+    begin: Begin,
+    at: At,
+) -> MergeResult:
+    """Write all outputs of ``depth``, and ``depth.json`` last: where it is, the merge is finished."""
+    depth = _in_metres(depth, origin, settings, calibration)
+    low, high = depth.value_range()
+    quantizer = (
+        Quantizer.per_metre(settings.depth_scale or 1000)
+        if depth.kind == "depth"
+        else Quantizer.for_range(low, high)
+    )
+    look = _look(depth, settings) if settings.create_video else None
+    outputs = Outputs(target, quantizer, (low, high), settings.formats, look)
+    shots = [part.to_json() for part in depth.parts]
+    _start_over_unless_same(target.folder, quantizer, shots, depth.frames, settings)
+    begin("writing depth", len(depth.frames), 0)
+    written = write_frames(depth, outputs, at)
+    _record(outputs, depth, origin, settings, shots, written).write(target.folder / "depth.json")
+    remarks = (*depth.remarks(), *_remarks(written))
+    return MergeResult(target.folder, len(depth.frames), remarks)
+
+
+def _in_metres(
+    depth: SceneDepth, origin: _Origin, settings: MergeSettings, calibration: Calibration | None
+) -> SceneDepth:
+    """``depth`` as it is, or relative depth in metres where a depth scale is asked for.
+
+    Raises ``UsageError`` where nothing says what a metre is, or it was found for other depth.
+    """
+    if settings.depth_scale is None or depth.kind == "depth":
+        return depth
+    if settings.metres is not None:
+        calibration = Calibration(*settings.metres)
+    if calibration is None:
+        raise UsageError(
+            "The depth is relative: it has no metres that --depth-scale could count.",
+            "Give --metres SCALE,SHIFT (see 'vda merge --help'), or calibrate the scene with 'vda enrich'.",
+        )
+    shots = [part.to_json() for part in depth.parts]
+    relative = DepthRecord(Quantizer.for_range(0, 1), 0, 0, 0, origin.model, shots=shots)
+    if calibration.made_for not in (None, identity_of(relative)):
+        raise UsageError(
+            "The scene's calibration was made for other depth than this.", "Calibrate again with 'vda enrich'."
+        )
+    found = calibration
+
+    def to_metres(values: Float32Array) -> Float32Array:
+        return found.metres(values).astype(np.float32)
+
+    return SceneDepth(depth.frames, depth.shape, depth.parts, "depth", to_metres)
+
+
+def _look(depth: SceneDepth, settings: MergeSettings) -> Look:
+    """How the depth is shown: one range for the scene, from some of its frames."""
+    frames = depth.frames[:: -(-len(depth.frames) // _SHOWN_FRAMES)]
+    row, column = (-(-side // _SHOWN_LATTICE) for side in depth.shape)
+    values = np.concatenate([depth.frame(index)[::row, ::column].ravel() for index in frames])
+    return Look(settings.colormap, shown_range(values, depth.kind), settings.side_by_side)
+
+
+def _start_over_unless_same(
+    folder: Path, quantizer: Quantizer, shots: list[dict[str, Any]], frames: range, settings: MergeSettings
+) -> None:
+    """Keep the images of an interrupted merge only if they mean the same; ``merge.json`` says what they mean.
+
+    Raises ``SceneError`` where there is depth of which nothing says that a merge wrote it.
+    """
+    path = folder / "merge.json"
+    there = written_files(folder)
+    # What a killed writer leaves is no depth: a merge may die before it has said what it means.
+    depth = [file for file in there if not file.name.startswith(TEMPORARY_PREFIX)]
+    if depth and not path.is_file() and not settings.overwrite:
+        raise SceneError(
+            f"{folder} holds depth that no merge here has written, such as {depth[0].name}.",
+            "Give another folder, or --overwrite to replace it.",
+        )
+    meaning = {"quantizer": asdict(quantizer), "frames": [frames.start, frames.stop], "shots": shots}
+    if settings.overwrite or not path.is_file() or read_json(path) != meaning:
+        for file in (*there, folder / JOURNAL):
+            file.unlink(missing_ok=True)
+    write_json(path, meaning)
+
+
+def _record(
+    outputs: Outputs,
+    depth: SceneDepth,
+    origin: _Origin,
+    settings: MergeSettings,
+    shots: list[dict[str, Any]],
+    written: Written,
+) -> DepthRecord:
+    storing = max(part.quantisation_error() for part in depth.parts) / outputs.quantizer.scale
+    frames = [depth.frames.start, depth.frames.stop]
+    return DepthRecord(
+        quantizer=outputs.quantizer,
+        frames=len(depth.frames),
+        width=depth.shape[1],
+        height=depth.shape[0],
+        model=origin.model,
+        settings={**origin.settings, "colormap": settings.colormap, "frame_range": frames},
+        shots=shots,
+        missing_frames=written.missing,
+        clipped=written.clipped,
+        invalid_pixels=written.invalid,
+        formats=list(settings.formats),
+        raw_window_error_steps=0.0 if depth.to_metres else storing,
+        levels=outputs.levels_json(),
+    )
+
+
+def _remarks(written: Written) -> Iterator[str]:
+    if written.missing:
+        some = ", ".join(str(index) for index in written.missing[:10]) + (" ..." if written.missing[10:] else "")
+        yield f"{len(written.missing)} frames have no picture or no depth and are marked invalid: {some}."
+    if written.clipped:
+        yield f"{written.clipped} values were out of range and are marked invalid."
+
+
+def remove_intermediates(scene: Scene) -> int:
+    """Remove what the merged result of ``scene`` no longer needs; return the bytes freed.
+
+    Raises ``SceneError`` where there is no merged result.
+    """
+    if not scene.depth_record_path.is_file():
+        raise SceneError(f"{scene.root} is not merged yet.", f"Run 'vda merge {scene.root}' first.")
+    folders = (scene.windows_dir, scene.run_dir)
+    freed = sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    return freed

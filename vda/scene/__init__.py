@@ -1,0 +1,10 @@
+"""One video's work directory: all state on disk.
+
+    windows     slots, anchors, blend weights: arithmetic only
+    chunks      shots, windows, chunks: the plan
+    scene       every path and every record
+    runstate    the files of a run: orders, heartbeats, attempts
+    rawwindows  raw windows on disk: the checkpoint
+
+Nothing here decodes, computes or merges.
+"""

@@ -1,0 +1,365 @@
+"""The plan: a video's frames shared out as shots, sequences, chunks and windows.
+
+In: the number of frames, the cuts, how many chunks are wanted. Out: an immutable ``Plan`` whose kept ranges tile
+the video exactly once, and its form in ``chunks_metadata.json``. This file knows neither the video's pixels nor
+where the plan is stored, and does not decide how many chunks are good for whom.
+
+All ranges are half-open and in the video's frame indices.
+
+``linked`` chunks share the anchor of their shot, so the depth is the same for any number of them. ``independent``
+chunks are sequences of their own; neighbours share frames, over which a merger fits and blends them.
+"""
+
+import heapq
+from collections import abc
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal, get_args
+
+from vda.errors import InputError, SceneError, UsageError, VideoError
+from vda.scene.windows import REFERENCE_SLOT, WINDOW_SLOTS, WINDOW_STEP, Window, kept_boundary, window_count
+
+Chunking = Literal["linked", "independent"]
+FrameRange = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """Frames that share one anchor, the first of them: a whole shot (linked) or one chunk (independent)."""
+
+    index: int
+    shot: int
+    start: int
+    stop: int
+
+    @property
+    def window_count(self) -> int:
+        return window_count(self.stop - self.start)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Windows ``window_start`` .. ``window_stop`` of one sequence: what is handed to one device.
+
+    ``start`` .. ``stop`` are the frames it reads, apart from the sequence's first frame, which every window of the
+    sequence reads too. ``keep_start`` .. ``keep_stop`` are the frames that are its own in the merged video.
+    """
+
+    index: int
+    sequence: Sequence
+    window_start: int
+    window_stop: int
+    start: int
+    stop: int
+    keep_start: int
+    keep_stop: int
+
+    def windows(self) -> Iterator[Window]:
+        """Yield the chunk's windows in the order of joining."""
+        for k in range(self.window_start, self.window_stop):
+            yield Window(self.sequence.start, self.sequence.stop, k)
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """The frames that two neighbouring independent chunks of one shot share."""
+
+    before: Chunk
+    after: Chunk
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Who computes what. ``overlap`` is what independent neighbours share where their shot has room for it."""
+
+    chunking: Chunking
+    total_frames: int
+    frame_range: FrameRange
+    overlap: int
+    sequences: tuple[Sequence, ...]
+    chunks: tuple[Chunk, ...]
+
+    def windows(self) -> Iterator[Window]:
+        """Yield every window of the plan, sequence by sequence, in the order of joining."""
+        for chunk in self.chunks:
+            yield from chunk.windows()
+
+    @property
+    def shots(self) -> tuple[FrameRange, ...]:
+        """The frames between cuts, as far as they are in ``frame_range``."""
+        starts = {seq.shot: seq.start for seq in reversed(self.sequences)}
+        stops = {seq.shot: seq.stop for seq in self.sequences}
+        return tuple((starts[shot], stops[shot]) for shot in sorted(starts))
+
+    def overlaps(self) -> tuple[Overlap, ...]:
+        """Return where independent neighbours meet; a hard cut between them (overlap 0) is not listed."""
+        if self.chunking == "linked":
+            return ()
+        return tuple(
+            Overlap(before, after, after.start, before.stop)
+            for before, after in pairwise(self.chunks)
+            if before.sequence.shot == after.sequence.shot and after.start < before.stop
+        )
+
+    def to_metadata(self, video_info: Mapping[str, Any], devices: abc.Sequence[str | int] = ()) -> dict[str, Any]:
+        """Return the JSON value of ``chunks_metadata.json``.
+
+        ``gpu_assignment`` is a suggestion: ``devices`` in turn, or the chunk's index where none are named.
+        """
+        return {
+            "video_info": {**video_info, "total_frames": self.total_frames},
+            "num_chunks": len(self.chunks),
+            "overlap_frames": self.overlap,
+            "chunking": self.chunking,
+            "frame_range": list(self.frame_range),
+            "sequences": [
+                {"index": seq.index, "shot": seq.shot, "start_frame": seq.start, "end_frame": seq.stop}
+                for seq in self.sequences
+            ],
+            "chunks": [
+                _chunk_metadata(chunk, devices[chunk.index % len(devices)] if devices else chunk.index)
+                for chunk in self.chunks
+            ],
+        }
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, Any]) -> "Plan":
+        """Read ``chunks_metadata.json``.
+
+        A file without ``chunking`` is of the classic kind, where chunks were independent and the kept ranges did
+        not tile the video; they are put in the middle of the overlaps.
+        Raises ``InputError`` where something is missing or of the wrong type, ``SceneError`` where the ranges
+        contradict each other.
+        """
+        try:
+            plan = _read_plan(metadata) if "chunking" in metadata else _read_classic(metadata)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise InputError(
+                f"The plan of the chunks cannot be read ({type(error).__name__}: {error}).", _REMEDY
+            ) from error
+        _check(plan)
+        return plan
+
+
+_REMEDY = "Plan the video again with `vda split`."
+
+
+def plan_linked(
+    total_frames: int,
+    chunks: int,
+    *,
+    frame_range: FrameRange | None = None,
+    shots: abc.Sequence[FrameRange] | None = None,
+) -> Plan:
+    """Plan ``chunks`` chunks of whole windows that share the anchors of their shot.
+
+    There are never fewer chunks than shots nor more than windows. ``shots`` are ranges of the whole video
+    (default: one), cut to ``frame_range``. Raises ``UsageError`` for numbers and ranges that make no sense.
+    """
+    frames, sequences = _shot_sequences(total_frames, chunks, frame_range, shots)
+    shares = _share_out(chunks, [seq.window_count for seq in sequences])
+    bounds = [
+        (seq, seq.window_count * i // share, seq.window_count * (i + 1) // share)
+        for seq, share in zip(sequences, shares, strict=True)
+        for i in range(share)
+    ]
+    planned = tuple(_linked_chunk(index, *bound) for index, bound in enumerate(bounds))
+    return Plan("linked", total_frames, frames, 0, sequences, planned)
+
+
+def plan_independent(
+    total_frames: int,
+    chunks: int,
+    overlap: int,
+    *,
+    frame_range: FrameRange | None = None,
+    shots: abc.Sequence[FrameRange] | None = None,
+) -> Plan:
+    """Plan ``chunks`` chunks of even length of which neighbours share ``overlap`` frames.
+
+    In a shot too short for that the overlap shrinks, so that no frame belongs to three chunks. It does not shrink
+    to 0 unless 0 was asked for, which makes hard cuts: there are fewer chunks instead. Never fewer chunks than
+    shots. Raises ``UsageError`` for numbers and ranges that make no sense.
+    """
+    if overlap < 0:
+        raise UsageError(f"An overlap of {overlap} frames is not possible.", "Give --overlap 0 or more.")
+    frames, shot_sequences = _shot_sequences(total_frames, chunks, frame_range, shots)
+    lengths = [seq.stop - seq.start for seq in shot_sequences]
+    shares = _share_out(chunks, [max(1, length - 1) if overlap else length for length in lengths])
+    widths = [min(overlap, length // (share + 1)) for length, share in zip(lengths, shares, strict=True)]
+    ranges = [
+        (seq.shot, start, stop)
+        for seq, share, width in zip(shot_sequences, shares, widths, strict=True)
+        for start, stop in _even_ranges(seq.start, seq.stop, share, width)
+    ]
+    sequences = tuple(Sequence(index, *shot_range) for index, shot_range in enumerate(ranges))
+    return Plan("independent", total_frames, frames, max(widths), sequences, _independent_chunks(sequences))
+
+
+def _shot_sequences(
+    total_frames: int, chunks: int, frame_range: FrameRange | None, shots: abc.Sequence[FrameRange] | None
+) -> tuple[FrameRange, tuple[Sequence, ...]]:
+    """Check what was asked; return the frames to work on and one sequence a shot in them."""
+    if total_frames < 1:
+        raise VideoError("The video has no frames.", "Check that the file is a video that plays.")
+    if chunks < 1:
+        raise UsageError(f"{chunks} chunks are not possible.", "Give --chunks 1 or more.")
+    first, stop = frame_range or (0, total_frames)
+    if not 0 <= first < stop <= total_frames:
+        raise UsageError(
+            f"The frames {first}:{stop} are not in the video, which has {total_frames} frames.",
+            f"Give --frames A:B with 0 <= A < B <= {total_frames}.",
+        )
+    clipped = [(max(a, first), min(b, stop)) for a, b in shots or [(0, total_frames)] if a < stop and b > first]
+    edges = [first, *(b for _, b in clipped)]
+    if edges[-1] != stop or clipped != list(pairwise(edges)) or sorted(set(edges)) != edges:
+        raise UsageError(
+            f"The shots do not follow each other from frame {first} to frame {stop}.",
+            "List each shot once, in order, from the first frame to the last.",
+        )
+    return (first, stop), tuple(Sequence(i, i, a, b) for i, (a, b) in enumerate(clipped))
+
+
+def _share_out(chunks: int, capacities: abc.Sequence[int]) -> list[int]:
+    """Give every shot one chunk, and each further one to the shot whose chunks are longest, up to its capacity."""
+    shares = [1] * len(capacities)
+    heap = [(-float(capacity), shot) for shot, capacity in enumerate(capacities) if capacity > 1]
+    heapq.heapify(heap)
+    for _ in range(min(chunks, sum(capacities)) - len(capacities)):
+        _, shot = heapq.heappop(heap)
+        shares[shot] += 1
+        if shares[shot] < capacities[shot]:
+            heapq.heappush(heap, (-capacities[shot] / shares[shot], shot))
+    return shares
+
+
+def _even_ranges(start: int, stop: int, chunks: int, overlap: int) -> Iterator[FrameRange]:
+    # Laid end to end the chunks are as long as the shot plus one overlap a joint; that length is divided evenly.
+    laid_out = stop - start + (chunks - 1) * overlap
+    for i in range(chunks):
+        shift = start - i * overlap
+        yield laid_out * i // chunks + shift, laid_out * (i + 1) // chunks + shift
+
+
+def _linked_chunk(index: int, sequence: Sequence, window_start: int, window_stop: int) -> Chunk:
+    # Slot 1 of the first window is the earliest frame read, besides the sequence's own first.
+    before = WINDOW_STEP * (window_start - 1) + REFERENCE_SLOT if window_start else 0
+    after = WINDOW_STEP * (window_stop - 1) + WINDOW_SLOTS
+    is_last = window_stop == sequence.window_count
+    return Chunk(
+        index,
+        sequence,
+        window_start,
+        window_stop,
+        start=sequence.start + before,
+        stop=min(sequence.start + after, sequence.stop),
+        keep_start=sequence.start + kept_boundary(window_start),
+        keep_stop=sequence.stop if is_last else sequence.start + kept_boundary(window_stop),
+    )
+
+
+def _independent_chunks(sequences: tuple[Sequence, ...]) -> tuple[Chunk, ...]:
+    """One chunk a sequence; neighbours of one shot part in the middle of the frames they share."""
+    middles = [(before.stop + after.start) // 2 for before, after in pairwise(sequences)]
+    edges = [sequences[0].start, *middles, sequences[-1].stop]
+    return tuple(
+        Chunk(seq.index, seq, 0, seq.window_count, seq.start, seq.stop, keep_start, keep_stop)
+        for seq, (keep_start, keep_stop) in zip(sequences, pairwise(edges), strict=True)
+    )
+
+
+def _chunk_metadata(chunk: Chunk, device: str | int) -> dict[str, Any]:
+    return {
+        "chunk_id": chunk.index,
+        "global_start_frame": chunk.start,
+        "global_end_frame": chunk.stop,
+        "num_frames": chunk.stop - chunk.start,
+        "keep_start_local": chunk.keep_start - chunk.start,
+        "keep_end_local": chunk.keep_stop - chunk.start,
+        "gpu_assignment": device,
+        "sequence": chunk.sequence.index,
+        "window_start": chunk.window_start,
+        "window_stop": chunk.window_stop,
+    }
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{value!r} is not a whole number")
+    return value
+
+
+def _read_plan(metadata: Mapping[str, Any]) -> Plan:
+    if metadata["chunking"] not in get_args(Chunking):
+        raise ValueError(f"chunking {metadata['chunking']!r}")
+    sequences = tuple(
+        Sequence(*(_integer(entry[key]) for key in ("index", "shot", "start_frame", "end_frame")))
+        for entry in metadata["sequences"]
+    )
+    first, stop = metadata["frame_range"]
+    return Plan(
+        metadata["chunking"],
+        _integer(metadata["video_info"]["total_frames"]),
+        (_integer(first), _integer(stop)),
+        _integer(metadata["overlap_frames"]),
+        sequences,
+        tuple(_read_chunk(entry, sequences) for entry in metadata["chunks"]),
+    )
+
+
+def _read_chunk(entry: Mapping[str, Any], sequences: tuple[Sequence, ...]) -> Chunk:
+    start = _integer(entry["global_start_frame"])
+    return Chunk(
+        _integer(entry["chunk_id"]),
+        sequences[_integer(entry["sequence"])],
+        _integer(entry["window_start"]),
+        _integer(entry["window_stop"]),
+        start,
+        _integer(entry["global_end_frame"]),
+        start + _integer(entry["keep_start_local"]),
+        start + _integer(entry["keep_end_local"]),
+    )
+
+
+def _read_classic(metadata: Mapping[str, Any]) -> Plan:
+    total = _integer(metadata["video_info"]["total_frames"])
+    sequences = tuple(
+        Sequence(index, 0, _integer(entry["global_start_frame"]), _integer(entry["global_end_frame"]))
+        for index, entry in enumerate(metadata["chunks"])
+    )
+    overlap = max((before.stop - after.start for before, after in pairwise(sequences)), default=0)
+    frames = (sequences[0].start, sequences[-1].stop)
+    return Plan("independent", total, frames, max(overlap, 0), sequences, _independent_chunks(sequences))
+
+
+def _check(plan: Plan) -> None:
+    """Raise ``SceneError`` unless the plan is what its own chunks, made anew, would be."""
+    kept = [plan.frame_range[0], *(chunk.keep_stop for chunk in plan.chunks)]
+    sound = (
+        0 <= plan.frame_range[0] < plan.frame_range[1] <= plan.total_frames
+        and [seq.index for seq in plan.sequences] == list(range(len(plan.sequences)))
+        and [chunk.index for chunk in plan.chunks] == list(range(len(plan.chunks)))
+        and [chunk.keep_start for chunk in plan.chunks] == kept[:-1]
+        and kept[-1] == plan.frame_range[1]
+        and all(_is_sound(chunk, plan.chunking) for chunk in plan.chunks)
+    )
+    if not sound:
+        raise SceneError("The chunks of the plan do not cover each frame exactly once.", _REMEDY)
+
+
+def _is_sound(chunk: Chunk, chunking: Chunking) -> bool:
+    seq = chunk.sequence
+    if not 0 <= chunk.window_start < chunk.window_stop <= seq.window_count:
+        return False
+    if chunking == "linked":
+        return chunk == _linked_chunk(chunk.index, seq, chunk.window_start, chunk.window_stop)
+    whole = (chunk.window_start, chunk.window_stop, chunk.start, chunk.stop) == (
+        0,
+        seq.window_count,
+        seq.start,
+        seq.stop,
+    )
+    return whole and chunk.start <= chunk.keep_start < chunk.keep_stop <= chunk.stop

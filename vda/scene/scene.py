@@ -1,0 +1,226 @@
+"""A scene: one video's work directory. Every path and every record of the state on disk is here.
+
+    data/<scene>/
+      scene.json                        the video: identity, size, rotation, rate, number of frames
+      frame_index.npz                   the exact times of its frames
+      vda_chunks/chunks_metadata.json   the plan; never changed after it is made
+      vda_windows/run.json              what was asked and resolved: model, weights, input size, precision
+      vda_windows/window_SSS_KKKKK.npz  raw window K of sequence S: the checkpoint
+      vda_run/                          the run itself (``runstate``)
+      vda_logs/                         supervisor.log, chunk_00.log, ...
+      vda_merged_depth/                 depth_000000.png, ..., depth.json, depth_visualization.mp4
+
+State is a function of the files: nothing is cached, so a restarted process is the same as a fresh one. This file
+does not know how to decode, compute or merge.
+"""
+
+import re
+import shutil
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from vda.errors import SceneError
+from vda.files import read_json, write_json
+from vda.scene.chunks import Chunk, Plan
+from vda.scene.windows import Window
+
+_WINDOW_NAME = re.compile(r"window_(\d{3,})_(\d{5,})\.npz")
+
+WindowId = tuple[int, int]
+"""A sequence's index and a window's number in it."""
+
+
+def chunk_windows(chunk: Chunk) -> list[tuple[WindowId, Window]]:
+    """The windows of ``chunk`` with the names they have on disk, in the order of joining."""
+    return [((chunk.sequence.index, window.k), window) for window in chunk.windows()]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What the whole scene is computed with; fixed before its first window, whatever devices it runs on.
+
+    ``proofs`` are the devices' trials of half precision, with their figures (``precision.Proof`` as records).
+    """
+
+    model: str
+    asked_model: str
+    licence: str
+    weights_sha256: str
+    weights_path: str
+    weights_source: str
+    metric: bool
+    input_size: int
+    net_width: int
+    net_height: int
+    precision: str
+    precision_reason: str
+    version: str
+    proofs: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def network(self) -> tuple[str, str, str]:
+        """What a loaded model depends on, whatever the size of the video."""
+        return self.model, self.weights_sha256, self.precision
+
+    def differences(self, other: "RunRecord") -> list[str]:
+        """Say, in words, what of ``other`` would give other numbers than this."""
+        names = ("model", "weights_sha256", "input_size", "net_width", "net_height", "precision")
+        return [
+            f"{name.replace('_', ' ')} {getattr(self, name)} became {getattr(other, name)}"
+            for name in names
+            if getattr(self, name) != getattr(other, name)
+        ]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The directory ``root`` and what is in it."""
+
+    root: Path
+
+    @property
+    def video_path(self) -> Path:
+        return self.root / "scene.json"
+
+    @property
+    def index_path(self) -> Path:
+        return self.root / "frame_index.npz"
+
+    @property
+    def plan_path(self) -> Path:
+        return self.root / "vda_chunks" / "chunks_metadata.json"
+
+    @property
+    def clips_dir(self) -> Path:
+        return self.root / "vda_video_chunks"
+
+    @property
+    def windows_dir(self) -> Path:
+        return self.root / "vda_windows"
+
+    @property
+    def run_path(self) -> Path:
+        return self.windows_dir / "run.json"
+
+    @property
+    def run_dir(self) -> Path:
+        return self.root / "vda_run"
+
+    @property
+    def logs_dir(self) -> Path:
+        return self.root / "vda_logs"
+
+    @property
+    def depths_dir(self) -> Path:
+        return self.root / "vda_depth_final"
+
+    @property
+    def merged_dir(self) -> Path:
+        return self.root / "vda_merged_depth"
+
+    @property
+    def depth_record_path(self) -> Path:
+        return self.merged_dir / "depth.json"
+
+    @property
+    def calibration_path(self) -> Path:
+        return self.root / "calibration.json"
+
+    @property
+    def report_path(self) -> Path:
+        return self.root / "report.html"
+
+    def device_log_path(self, device: str) -> Path:
+        return self.logs_dir / f"device_{device}.log"
+
+    def chunk_log_path(self, chunk: int) -> Path:
+        return self.logs_dir / f"chunk_{chunk:02d}.log"
+
+    def depth_path(self, frame: int) -> Path:
+        return self.merged_dir / f"depth_{frame:06d}.png"
+
+    def window_path(self, window: WindowId) -> Path:
+        sequence, k = window
+        return self.windows_dir / f"window_{sequence:03d}_{k:05d}.npz"
+
+    def finished_windows(self) -> set[WindowId]:
+        """The raw windows that are there: whole, for they appear by being renamed."""
+        if not self.windows_dir.is_dir():
+            return set()
+        matches = (_WINDOW_NAME.fullmatch(path.name) for path in self.windows_dir.iterdir())
+        return {(int(match[1]), int(match[2])) for match in matches if match}
+
+    def missing_windows(self, chunk: int) -> list[tuple[WindowId, Window]]:
+        """The windows of a chunk that are still to be computed, in order."""
+        finished = self.finished_windows()
+        return [(key, window) for key, window in chunk_windows(self.plan().chunks[chunk]) if key not in finished]
+
+    @property
+    def key(self) -> str:
+        """The scene's one name among processes, however each was told the way to it."""
+        return str(self.root.resolve())
+
+    def discard_windows(self) -> None:
+        """Remove the raw windows; ``run.json`` stays, for it says what the result was made with."""
+        for window in self.finished_windows():
+            self.window_path(window).unlink(missing_ok=True)
+
+    def discard_chunk(self, chunk: int) -> None:
+        """Remove the raw windows of one chunk."""
+        for window, _ in chunk_windows(self.plan().chunks[chunk]):
+            self.window_path(window).unlink(missing_ok=True)
+
+    def require(self) -> "Scene":
+        """Return self, or raise ``SceneError`` where there is no planned scene."""
+        if not (self.video_path.is_file() and self.plan_path.is_file()):
+            raise SceneError(
+                f"{self.root} is not a scene: it has no plan.",
+                "Run 'vda split VIDEO --scene DIR' first, or check the path.",
+            )
+        return self
+
+    def write_video(self, video: dict[str, Any]) -> None:
+        write_json(self.video_path, video)
+
+    def read_video(self) -> dict[str, Any]:
+        """The record of the video, as ``video.VideoInfo`` wrote it."""
+        record: dict[str, Any] = read_json(self.require().video_path)
+        return record
+
+    def write_plan(self, plan: Plan, video: dict[str, Any], devices: tuple[str, ...] = ()) -> None:
+        write_json(self.plan_path, plan.to_metadata(video, devices))
+
+    def plan(self) -> Plan:
+        return Plan.from_metadata(read_json(self.require().plan_path))
+
+    def write_run(self, record: RunRecord) -> None:
+        """Fix what the scene is computed with; raise ``SceneError`` if windows of something else are there."""
+        existing = self.run_record()
+        if existing is not None and (differences := existing.differences(record)):
+            raise SceneError(
+                f"{self.root} was begun with other settings: {'; '.join(differences)}.",
+                "Leave those options out to continue it, or give --restart to throw away what was computed.",
+            )
+        # Devices that join later add their proofs; all else stays as it was written first.
+        if existing is None or len(record.proofs) > len(existing.proofs):
+            kept = record if existing is None else replace(existing, proofs=record.proofs)
+            write_json(self.run_path, asdict(kept))
+
+    def run_record(self) -> RunRecord | None:
+        """What the scene is computed with; None before its first run."""
+        if not self.run_path.is_file():
+            return None
+        values = read_json(self.run_path)
+        return RunRecord(**{field.name: values[field.name] for field in fields(RunRecord) if field.name in values})
+
+    def discard_computed(self) -> None:
+        """Remove raw windows, the run's state and what was merged from them; the plan stays."""
+        for folder in (self.windows_dir, self.logs_dir, self.merged_dir):
+            shutil.rmtree(folder, ignore_errors=True)
+        # A lock lives as long as its file; whoever holds the scene while it starts over keeps holding it.
+        for path in self.run_dir.iterdir() if self.run_dir.is_dir() else ():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.suffix != ".lock":
+                path.unlink(missing_ok=True)

@@ -1,0 +1,176 @@
+"""What was asked for becomes what is used: the model, its weights, the network's size, the precision.
+
+In: settings as somebody typed them, and devices. Out: each scene's ``run.json``, fixed before its first window. A
+scene that was begun goes on with what it has, or is refused. This file does not know how anything is computed.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from vda import __version__
+from vda.errors import UsageError
+from vda.machine.devices import Device
+from vda.models.weights import MINI, ModelChoice, choose_model, load_model
+from vda.scene.scene import RunRecord, Scene
+from vda.supervisor import Crew, prove_devices
+
+if TYPE_CHECKING:
+    from vda.compute.precision import Precision, Proof
+
+Place = Literal["local", "inline"]
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What a run is asked for; None and ``auto`` are resolved here and written down in the scene."""
+
+    model: str = "auto"
+    weights: Path | None = None
+    input_size: int | None = None
+    precision: str = "auto"
+    devices: str = "auto"
+    batch_size: int = 0
+    threads: int | None = None
+    on: Place = "local"
+    retries: int = 3
+    restart: bool = False
+
+
+@dataclass
+class Resolver:
+    """Fixes what scenes of one run are computed with. Models and proofs are looked into once for all of them."""
+
+    settings: RunSettings
+    devices: Sequence[Device]
+    crew: Crew
+    say: Callable[[str], None]
+    _models: dict[tuple[str, Path | None], ModelChoice] = field(default_factory=dict, init=False)
+    _proofs: dict[tuple[object, ...], "dict[str, Proof]"] = field(default_factory=dict, init=False)
+
+    def fix(self, scene: Scene) -> None:
+        """Write down what ``scene`` is computed with; one that was begun goes on with what it has.
+
+        May fetch weights and try devices; says what a user must know. Raises ``SceneError`` where the scene was
+        begun with something else, ``DeviceError`` where a device fails the precision it was begun in.
+        """
+        begun = scene.run_record()
+        if begun is None:
+            draft = self._draft(scene, self.settings)
+            self._say_how_long(scene, draft)
+            scene.write_run(self._with_precision(scene, draft))
+            return
+        asked = replace(
+            self.settings,
+            model=begun.model if self.settings.model in ("auto", begun.asked_model) else self.settings.model,
+            input_size=begun.input_size if self.settings.input_size is None else self.settings.input_size,
+            weights=self.settings.weights or _same_weights(begun, self.settings.model),
+        )
+        precision = begun.precision if asked.precision == "auto" else asked.precision
+        draft = replace(self._draft(scene, asked), precision=precision, asked_model=begun.asked_model)
+        scene.write_run(replace(draft, proofs=begun.proofs))
+        if precision != "fp32":
+            scene.write_run(replace(draft, proofs=(*begun.proofs, *self._joining(scene, begun))))
+
+    def _draft(self, scene: Scene, settings: RunSettings) -> RunRecord:
+        """All but the precision, which is float32 for now."""
+        from vda.network.model import PRESETS
+        from vda.network.preprocess import net_size
+
+        choice = self._choose(settings, is_new=scene.run_record() is None)
+        preset = PRESETS[choice.model]
+        size = preset.input_size if settings.input_size is None else settings.input_size
+        if size < 1:
+            raise UsageError(f"An input size of {size} is not possible.", f"Give at least {preset.patch}.")
+        video = scene.read_video()
+        width, height = net_size(video["width"], video["height"], size, preset.patch)
+        return RunRecord(
+            model=choice.model,
+            asked_model=settings.model,
+            licence=choice.weights.licence,
+            weights_sha256=choice.weights.sha256,
+            weights_path=str(choice.weights.path.resolve()),
+            weights_source=choice.weights.source,
+            metric=preset.metric,
+            input_size=size,
+            net_width=width,
+            net_height=height,
+            precision="fp32",
+            precision_reason="",
+            version=__version__,
+        )
+
+    def _choose(self, settings: RunSettings, *, is_new: bool) -> ModelChoice:
+        key = (settings.model, settings.weights)
+        if key not in self._models:
+            has_gpu = any(device.kind == "cuda" for device in self.devices)
+            choice = choose_model(settings.model, settings.weights, has_gpu=has_gpu)
+            for notice in choice.notices:
+                self.say(notice)
+            if is_new:
+                # Before any worker: a checkpoint that does not fit is an input error, not a failed chunk.
+                load_model(choice.model, choice.weights)
+            self._models[key] = choice
+        return self._models[key]
+
+    def _say_how_long(self, scene: Scene, draft: RunRecord) -> None:
+        """Without a GPU the big models take hours: say how many before they begin."""
+        from vda.compute.pace import in_words, seconds_a_frame
+
+        if draft.model == MINI or any(device.kind != "cpu" for device in self.devices):
+            return
+        choice = self._choose(self.settings, is_new=False)
+        model = load_model(choice.model, choice.weights)
+        pace = seconds_a_frame(model, draft.net_width, draft.net_height, os.cpu_count() or 1)
+        start, stop = scene.plan().frame_range
+        self.say(
+            f"On this CPU {draft.model} takes about {pace:.2f} seconds a frame: "
+            f"{in_words(pace * (stop - start))} for {stop - start} frames."
+        )
+
+    def _with_precision(self, scene: Scene, draft: RunRecord) -> RunRecord:
+        """Choose the best precision that every device passes, or the one asked for, with the reason in words."""
+        from vda.compute.precision import agree
+
+        asked = _asked(self.settings.precision)
+        proofs = self._prove(scene, draft, self.devices, asked)
+        agreement = agree(list(proofs.values()), asked)
+        if agreement.precision != "fp32" or asked is not None:
+            self.say(f"Precision: {agreement.reason}")
+        return replace(
+            draft, precision=agreement.precision, precision_reason=agreement.reason, proofs=_records(proofs)
+        )
+
+    def _joining(self, scene: Scene, begun: RunRecord) -> tuple[dict[str, Any], ...]:
+        """Try devices that the scene has not seen; one that fails its precision is refused, unless asked for."""
+        from vda.compute.precision import check_joining
+
+        known = {proof["id"] for proof in begun.proofs}
+        joining = [device for device in self.devices if device.id not in known]
+        asked = _asked(self.settings.precision)
+        proofs = self._prove(scene, begun, joining, asked)
+        for proof in proofs.values() if asked is None else ():
+            check_joining(proof, begun.precision)  # type: ignore[arg-type]
+        return _records(proofs)
+
+    def _prove(
+        self, scene: Scene, record: RunRecord, devices: Sequence[Device], asked: "Precision | None"
+    ) -> "dict[str, Proof]":
+        key = (record.model, record.weights_sha256, record.input_size, tuple(device.id for device in devices))
+        if key not in self._proofs:
+            self._proofs[key] = prove_devices(self.crew, scene, record, devices, asked)
+        return self._proofs[key]
+
+
+def _asked(precision: str) -> "Precision | None":
+    return None if precision == "auto" else precision  # type: ignore[return-value]
+
+
+def _records(proofs: "dict[str, Proof]") -> tuple[dict[str, Any], ...]:
+    return tuple({"id": device, **proof.to_record()} for device, proof in proofs.items())
+
+
+def _same_weights(begun: RunRecord, model: str) -> Path | None:
+    return Path(begun.weights_path) if model in ("auto", begun.asked_model, begun.model) else None
