@@ -9,7 +9,7 @@ import pytest
 
 import vda.fvc
 from vda.errors import InputError, UsageError
-from vda.fvc.names import depth_name, scaled_name, tracks_name, video_id
+from vda.fvc.paths import depth_name, scaled_name, tracks_name, video_id
 from vda.fvc.schema import read_metadata
 
 OPTIONAL = {"original_video", "augmentation_idx", "is_original", "dup_group", "platform", "scene", "tracks"}

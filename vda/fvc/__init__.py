@@ -4,13 +4,12 @@ In goes a table of videos (``schema``), out come files of one size beside a tabl
 on comes with the ``fvc`` extra; a part of the package that is imported without it says so.
 
     schema       the table of videos, checked where it enters
-    paths        where the files that a table names are
+    paths        where the files that a table names are, and which files a video becomes
     selection    which rows this process scales
     request      what is asked of scaling
-    rate         which frames of a video are taken, and when each is shown
+    rate         which frames are taken and when each is shown; how often costly work is worth doing
     geometry     where the pixels of a video are in its scaled video
     pictures     pictures through a geometry
-    names        which files a video becomes
     source       one row's files, opened
     trackmap     tracks through a geometry
     depthclip    scaled depth as files
@@ -18,12 +17,10 @@ on comes with the ``fvc`` extra; a part of the package that is imported without 
     fallback     less memory for the same video
     clip         one video scaled
     makedepth    depth for the rows that have none
-    cadence      how often costly work is worth doing
     ledger       what is done, for several processes at once
     tables       the tables that others read
     scale        the stage that scales a data set
-    promises     whether files hold what their row says
-    verify       whether the data set is whole
+    verify       whether the data set is whole, and its files what their rows say
     folds        folds that never part what belongs together
 """
 

@@ -1,9 +1,12 @@
 """Which frames of a video make its scaled video, and when each is shown: by time, not by counting.
 
 In: a video's frame index and what was asked. Out: indices, times, and what is odd about the times, in sentences.
-This file does not know pictures.
+A rate of another kind is here too: how often costly work is worth doing (``Cadence``). This file does not know
+pictures.
 """
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -14,6 +17,8 @@ from vda.video import FrameIndex, VideoInfo, stated_rate
 
 UNSTATED_FPS = Fraction(30)
 _VARIES = 0.02
+# The part of the time that work may take whose cost grows with all that was done before.
+_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -105,3 +110,19 @@ def _nearest(times_s: np.ndarray, fps: Fraction) -> np.ndarray:
         return np.zeros(len(ticks), np.int64)
     later = times_s[after] - ticks < (ticks - times_s[before]) * (1 - 1e-6)
     return np.where(later, after, before).astype(np.int64)
+
+
+@dataclass
+class Cadence:
+    """Does a thing at once, and again when it has cost no more than a twentieth of the time since."""
+
+    _ended_s: float = float("-inf")
+    _cost_s: float = 0.0
+
+    def maybe(self, do: Callable[[], None]) -> None:
+        began = time.monotonic()
+        if began - self._ended_s < self._cost_s / _SHARE:
+            return
+        do()
+        self._ended_s = time.monotonic()
+        self._cost_s = self._ended_s - began

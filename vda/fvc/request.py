@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from vda.errors import UsageError
 from vda.fvc.geometry import Geometry, Layout, Size, require_size
-from vda.fvc.names import depth_name, scaled_name, tracks_name
+from vda.fvc.paths import depth_name, scaled_name, tracks_name
 from vda.fvc.rate import Rate
 
 if TYPE_CHECKING:

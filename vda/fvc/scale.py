@@ -11,12 +11,12 @@ from typing import Any
 
 from vda.errors import StorageError, UsageError, VdaError
 from vda.fvc.autoencoder import load_autoencoder
-from vda.fvc.cadence import Cadence
 from vda.fvc.clip import Made, Scaling, Through
 from vda.fvc.fallback import first_that_fits, rungs
 from vda.fvc.ledger import Ledger, Record
 from vda.fvc.makedepth import DepthMaker
 from vda.fvc.paths import Places
+from vda.fvc.rate import Cadence
 from vda.fvc.request import Item, ScaleSettings, items_of
 from vda.fvc.schema import read_metadata
 from vda.fvc.selection import Selection

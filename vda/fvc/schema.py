@@ -11,7 +11,7 @@ import pandera.polars as pa
 import polars as pl
 
 from vda.errors import InputError
-from vda.fvc.names import scaled_name, tracks_name, video_id
+from vda.fvc.paths import scaled_name, tracks_name, video_id
 
 REQUIRED = ("video_path", "label")
 OPTIONAL = (

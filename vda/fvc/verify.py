@@ -1,7 +1,8 @@
 """Is the data set whole? What is missing, incomplete, broken or left over, from files alone.
 
 In go the metadata that was asked for, the output directory, or both; out come findings. This file does not know
-how videos are scaled, and believes nothing that a process said of its work but the joined table.
+how videos are scaled, and believes nothing that a process said of its work but the joined table. Everything is
+decoded; nothing is believed that a container says of itself.
 """
 
 import os
@@ -16,15 +17,19 @@ from typing import Any
 
 import polars as pl
 
-from vda.errors import UsageError
-from vda.files import TEMPORARY_PREFIX
-from vda.fvc.names import scaled_name
-from vda.fvc.promises import Promise
+from vda.depthmaps.codes import DepthRecord
+from vda.depthmaps.files import read_png16
+from vda.depthmaps.source import RECORD_NAME
+from vda.errors import InputError, UsageError
+from vda.files import TEMPORARY_PREFIX, read_json
+from vda.fvc.paths import TRACKS_ENDING, scaled_name
 from vda.fvc.schema import read_metadata, read_table
 from vda.fvc.tables import LOG_NAME, METADATA_NAME
+from vda.video.decoding import Source
 
 Begin = Callable[[str, int | None, int], None]
 At = Callable[[int], None]
+Size = tuple[int, int]
 
 MISSING = "video missing"
 INCOMPLETE = "augmentations incomplete"
@@ -34,6 +39,7 @@ BROKEN = "file not as promised"
 NO_ROW = "file without row"
 KINDS = (MISSING, INCOMPLETE, NO_ORIGINAL, NO_FILE, BROKEN, NO_ROW)
 
+_PATHS = ("video_path", "depth_path", "tracks_path")
 _OURS = re.compile(r"_scaled_(original|aug\d+)([._]|$)|_tracks\.json$")
 
 
@@ -69,6 +75,73 @@ class Verified:
             "counts": self.counts(),
             "findings": [vars(finding) for finding in self.findings],
         }
+
+
+@dataclass(frozen=True)
+class Promise:
+    """Paths of a row's files, relative to the folder; ``size`` (width, height) and ``frames`` None: unknown."""
+
+    paths: tuple[str, ...]
+    size: Size | None
+    frames: int | None
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> "Promise":
+        """Read a row of text. A table without figures promises no more than that its files decode."""
+        paths = tuple(dict.fromkeys(row[name] for name in _PATHS if row.get(name)))
+        width, height, frames = (
+            int(row[name]) if row.get(name) else None for name in ("width", "height", "frames")
+        )
+        return cls(paths, (width, height) if width and height else None, frames)
+
+    def files(self) -> Iterator[str]:
+        """All names that this row accounts for, the records beside depth too."""
+        for path in self.paths:
+            yield path
+            if path.endswith(".mkv"):
+                yield str(Path(path).with_suffix(".json"))
+
+    def broken(self, folder: Path) -> Iterator[tuple[str, str]]:
+        """Yield (file, complaint) for every file that is there and is not what was promised."""
+        for path in self.paths:
+            try:
+                complaint = self._complaint(folder / path)
+            except InputError as error:
+                complaint = error.problem
+            if complaint:
+                yield path, complaint
+
+    def _complaint(self, path: Path) -> str:
+        if not path.exists():
+            return ""
+        if path.name.endswith(TRACKS_ENDING):
+            read_json(path)
+            return ""
+        if path.is_dir():
+            return self._of_sizes(_image_sizes(path)) or self._of_record(path / RECORD_NAME)
+        complaint = self._of_video(path)
+        return complaint or (self._of_record(path.with_suffix(".json")) if path.suffix == ".mkv" else "")
+
+    def _of_video(self, path: Path) -> str:
+        # One thread a video: many videos are looked at side by side, and what damage looks like stays the same.
+        with Source(path, threads=1) as source:
+            complaint = self._of_sizes([(frame.width, frame.height) for frame in source.frames()])
+            return complaint or ("is damaged" if source.damaged else "")
+
+    def _of_record(self, path: Path) -> str:
+        if not path.exists():
+            return ""
+        record = DepthRecord.read(path)
+        return self._of_sizes([(record.width, record.height)] * record.frames)
+
+    def _of_sizes(self, sizes: list[Size]) -> str:
+        if not sizes:
+            return "has not one frame"
+        if self.frames is not None and len(sizes) != self.frames:
+            return f"has {len(sizes)} frames, not {self.frames}"
+        promised = self.size or sizes[0]
+        other = next((size for size in sizes if size != promised), None)
+        return "" if other is None else f"has pictures of {other[0]}x{other[1]}, not {promised[0]}x{promised[1]}"
 
 
 def verify(
@@ -168,3 +241,7 @@ def _broken(folder: Path, promises: list[Promise], begin: Begin, at: At) -> Iter
 
 def _broken_promises(folder: Path, promise: Promise) -> list[tuple[str, str]]:
     return list(promise.broken(folder))
+
+
+def _image_sizes(folder: Path) -> list[Size]:
+    return [read_png16(path).shape[::-1] for path in sorted(folder.glob("depth_*.png"))]
