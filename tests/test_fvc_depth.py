@@ -19,8 +19,9 @@ from vda.fvc.rate import Rate
 from vda.fvc.request import ScaleSettings
 from vda.fvc.scale import scale
 from vda.merging.stage import MergeSettings
-from vda.pipeline import RunSettings, Silence, plan_scene
+from vda.pipeline import RunSettings, plan_scene
 from vda.pipeline import depth as compute
+from vda.reporter import Silence
 
 WIDTH, HEIGHT, FRAMES = 160, 90, 6
 BOTH = ScaleSettings(size=64, modality="both")

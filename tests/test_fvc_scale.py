@@ -17,7 +17,7 @@ from vda.fvc.rate import Rate
 from vda.fvc.request import ScaleSettings
 from vda.fvc.scale import ScaleResult, scale
 from vda.fvc.selection import Selection, Shard
-from vda.pipeline import Silence
+from vda.reporter import Silence
 
 SMALL = ScaleSettings(size=64)
 

@@ -8,7 +8,6 @@ import os
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 from vda.depthmaps.codes import DepthRecord
 from vda.errors import SceneError, UsageError
@@ -18,31 +17,12 @@ from vda.launch.detached import UNITS_VARIABLE
 from vda.machine.choice import Choice, choose_devices
 from vda.machine.devices import Device, Inventory
 from vda.merging.stage import MergeResult, MergeSettings, merge
+from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Chunking, Plan
 from vda.scene.scene import Scene
 from vda.split import split
 from vda.supervisor import Crew, RunProgress, Supervisor, hold, make_free, require_disk, window_bytes
 from vda.supervisor.resolve import Resolver, RunSettings
-
-
-class Reporter(Protocol):
-    """Told how the work goes: ``begin`` a stage of ``total`` steps (None: unknown), be ``at`` one, ``say`` it."""
-
-    def begin(self, stage: str, total: int | None, done: int = 0) -> None: ...
-
-    def at(self, done: int) -> None: ...
-
-    def say(self, sentence: str) -> None: ...
-
-
-class Silence:
-    """A reporter for programs that do not want to be told."""
-
-    def begin(self, stage: str, total: int | None, done: int = 0) -> None: ...
-
-    def at(self, done: int) -> None: ...
-
-    def say(self, sentence: str) -> None: ...
 
 
 def plan_scene(

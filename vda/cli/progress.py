@@ -10,7 +10,7 @@ _LINE_SECONDS = 5.0
 
 
 class Progress:
-    """A ``pipeline.Reporter``. Rates and time left count only what was done since the stage began."""
+    """A ``Reporter``. Rates and time left count only what was done since the stage began."""
 
     def __init__(self, quiet: bool = False, unit: str = "frame") -> None:
         self._quiet = quiet

@@ -17,7 +17,8 @@ from vda.fvc.paths import Places
 from vda.fvc.request import Item
 from vda.machine.devices import Device
 from vda.merging.stage import MergeSettings
-from vda.pipeline import Reporter, RunSettings, find_devices, merge_scene, plan_scene, run
+from vda.pipeline import RunSettings, find_devices, merge_scene, plan_scene, run
+from vda.reporter import Reporter
 from vda.scene.scene import Scene
 
 T = TypeVar("T")

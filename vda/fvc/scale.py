@@ -22,7 +22,7 @@ from vda.fvc.schema import read_metadata
 from vda.fvc.selection import Selection
 from vda.fvc.source import open_source, scene_of
 from vda.fvc.tables import LOG_NAME, LOGS_FOLDER, METADATA_NAME, write_log, write_metadata
-from vda.pipeline import Reporter, Silence
+from vda.reporter import Reporter, Silence
 from vda.scene.scene import Scene
 
 
