@@ -9,7 +9,7 @@
     indoors    styles with walls and a ceiling
     open_air   styles under the sky
     cameras    how a camera moves
-    scenes     the styles by name, and the sampling of one scene
+    worlds     the styles by name, and the sampling of one scene
     raster     which part a pixel sees, and at what depth: the exact truth
     shading    light, shadow, haze and sky: the colours
     render     a scene's frames, one after another

@@ -27,7 +27,7 @@ from vda.depthmaps.files import write_png16
 from vda.errors import UsageError
 from vda.files import storage_errors, write_bytes, write_json
 from vda.synth.render import RenderedFrame, render_frames
-from vda.synth.scenes import Scene, sample_scene
+from vda.synth.worlds import Scene, sample_scene
 from vda.synth.things import Array
 from vda.synth.truth import Tracker
 from vda.video import ClipWriter

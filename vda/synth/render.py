@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vda.errors import DeviceError
 from vda.synth.raster import Hits, Parts, Placed, View, trace
-from vda.synth.scenes import Scene
+from vda.synth.worlds import Scene
 from vda.synth.shading import Shader
 from vda.synth.sins import develop
 from vda.synth.textures import Atlas

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vda.camera.intrinsics import Intrinsics, unproject
 from vda.synth.raster import Parts, View, rectangles, trace
 from vda.synth.render import RenderedFrame
-from vda.synth.scenes import Scene
+from vda.synth.worlds import Scene
 from vda.synth.things import Array
 
 _MOST_THINGS = 12

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from vda.files import atomic_path, storage_errors
-from vda.training.scenes import render_clip
+from vda.training.clips import render_clip
 
 # Seeds from here on are the judge's: training refuses them.
 HELD_OUT_SEED = 900_000

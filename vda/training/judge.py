@@ -19,7 +19,7 @@ from vda.evaluation.metrics import Figures, inside_border, measure, ramp
 from vda.network import VideoDepthModel, build_model
 from vda.training.cache import HELD_OUT_SEED, Clip, read, render
 from vda.training.inmemory import still_depth, video_depth
-from vda.training.scenes import clip_scene
+from vda.training.clips import clip_scene
 
 INDOOR_CAP_M = 10.0
 SYNTHETIC_CAP_M = 80.0

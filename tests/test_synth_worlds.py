@@ -10,7 +10,7 @@ from vda.camera.intrinsics import project, unproject_image
 from vda.errors import UsageError
 from vda.synth.raster import Parts, View, trace
 from vda.synth.render import render_frames
-from vda.synth.scenes import Scene, sample_scene
+from vda.synth.worlds import Scene, sample_scene
 from vda.synth.setting import gaps
 
 WIDTH, HEIGHT = 96, 54

@@ -6,7 +6,7 @@ A seed, a length and a size go in; pictures and inverse depth come out. This fil
 import numpy as np
 
 from vda.synth.render import render_frames
-from vda.synth.scenes import Scene, sample_scene
+from vda.synth.worlds import Scene, sample_scene
 
 FPS = 25.0
 # Short clips are for stills: frames this far apart show the scene from places that differ.
