@@ -229,7 +229,7 @@ def test_judging_puts_every_predictor_in_the_table(tmp_path: Path) -> None:
 
 
 def test_the_shipped_weights_are_trained(tmp_path: Path) -> None:
-    weights = Path(__file__).parents[1] / "vda" / "mini" / "mini.safetensors"
+    weights = Path(__file__).parents[1] / "vda" / "models" / "mini" / "mini.safetensors"
     assert weights.stat().st_size <= 16_000_000
     samples = [synthetic(tmp_path, Clip(HELD_OUT_SEED + seed, 3, 112, 208)) for seed in range(600, 604)]
     rows = table(samples, predictors(loaded(weights), 112, stills=False))
