@@ -244,8 +244,8 @@ class Relative:
 
 def test_the_samples_people_give_the_right_metres() -> None:
     """The clip of data/README.md: its true depth made relative, and only the height of its people known."""
-    scene = ClipSpec(220, 250, 640, 360, 25.0, "yard", "truck").scene()
-    frames = render_frames(scene, range(0, 250, 25), 320, 180, fps=25.0, samples=1)
+    world = ClipSpec(220, 250, 640, 360, 25.0, "yard", "truck").world()
+    frames = render_frames(world, range(0, 250, 25), 320, 180, fps=25.0, samples=1)
     depth = Relative({frame.index: frame.depth_m for frame in frames}, 0.8, 0.004)
     sample = Path(__file__).parents[1] / "data" / "sample_tracks.json"
     camera = json.loads(sample.read_text())["intrinsics"]

@@ -32,7 +32,7 @@ def spec() -> ClipSpec:
 
 @pytest.fixture(scope="module")
 def rendered(spec: ClipSpec) -> list[RenderedFrame]:
-    return list(render_frames(spec.scene(), FRAMES, spec.width, spec.height, fps=spec.fps, samples=2, batch=1))
+    return list(render_frames(spec.world(), FRAMES, spec.width, spec.height, fps=spec.fps, samples=2, batch=1))
 
 
 def test_the_sample_is_a_small_video_of_a_few_hundred_frames_with_its_licence(spec: ClipSpec) -> None:
@@ -51,9 +51,9 @@ def test_the_command_makes_the_pictures_of_the_sample_again(rendered: list[Rende
 
 
 def test_the_command_makes_the_tracks_of_the_sample_again(spec: ClipSpec, rendered: list[RenderedFrame]) -> None:
-    scene = spec.scene()
+    world = spec.world()
     times = [index / spec.fps for index in range(spec.frames)]
-    tracker = Tracker(scene, scene.intrinsics(spec.width, spec.height), times)
+    tracker = Tracker(world, world.intrinsics(spec.width, spec.height), times)
     kept = json.loads((DATA / "sample_tracks.json").read_text())
     for old, new in zip(kept["metadata"]["objects"], tracker.objects(), strict=True):
         assert old == new | {"height_m": pytest.approx(new["height_m"])}
@@ -78,5 +78,5 @@ def test_people_in_the_sample_are_as_tall_as_its_page_says() -> None:
 
 def test_the_tracks_are_read_with_their_own_camera(spec: ClipSpec) -> None:
     tracks = read_tracks(DATA / "sample_tracks.json")
-    assert tracks.intrinsics(640, 360) == spec.scene().intrinsics(640, 360)
+    assert tracks.intrinsics(640, 360) == spec.world().intrinsics(640, 360)
     assert 0 == tracks.frame.min() < tracks.frame.max() == 249

@@ -116,7 +116,7 @@ def test_boxes_hold_the_thing_and_its_base_lies_below(
         assert y == y2 - 0.5
         base = np.array([record["base_3d"][axis] for axis in "xyz"])
         world = rendered.camera_to_world[0]
-        thing = rendered.scene.things[record["track_id"]]
+        thing = rendered.world.things[record["track_id"]]
         if thing.motion is None and record["frame"] == "frame_00000":
             np.testing.assert_allclose(world[:3, :3] @ base + world[:3, 3], thing.place, atol=1e-5)
 

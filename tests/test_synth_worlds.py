@@ -1,4 +1,4 @@
-"""Whole scenes: the same from the same seed, sound to look at, and true from frame to frame."""
+"""Whole worlds: the same from the same seed, sound to look at, and true from frame to frame."""
 
 from dataclasses import replace
 
@@ -10,8 +10,8 @@ from vda.camera.intrinsics import project, unproject_image
 from vda.errors import UsageError
 from vda.synth.raster import Parts, View, trace
 from vda.synth.render import render_frames
-from vda.synth.worlds import Scene, sample_scene
 from vda.synth.setting import gaps
+from vda.synth.worlds import World, sample_world
 
 WIDTH, HEIGHT = 96, 54
 DURATION_S = 2.0
@@ -19,22 +19,22 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def scenes() -> list[Scene]:
-    return [sample_scene(seed, DURATION_S) for seed in range(100, 124)]
+def worlds() -> list[World]:
+    return [sample_world(seed, DURATION_S) for seed in range(100, 124)]
 
 
-def depth_at(scene: Scene, time_s: float, width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:
-    view = View(scene.camera_to_world(time_s), scene.intrinsics(width, height))
-    return trace([Parts(scene.things).at(time_s)], [view], CPU).depth[0].numpy()
+def depth_at(world: World, time_s: float, width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:
+    view = View(world.camera_to_world(time_s), world.intrinsics(width, height))
+    return trace([Parts(world.things).at(time_s)], [view], CPU).depth[0].numpy()
 
 
 @pytest.mark.parametrize("style", ["table", "street"])
 def test_the_same_seed_gives_the_same_bytes_in_any_order_and_batch(style: str) -> None:
     indices = [0, 7, 3, 12, 5]
     first = {
-        f.index: f for f in render_frames(sample_scene(11, DURATION_S, style), indices, WIDTH, HEIGHT, batch=1)
+        f.index: f for f in render_frames(sample_world(11, DURATION_S, style), indices, WIDTH, HEIGHT, batch=1)
     }
-    again = list(render_frames(sample_scene(11, DURATION_S, style), sorted(indices), WIDTH, HEIGHT, batch=3))
+    again = list(render_frames(sample_world(11, DURATION_S, style), sorted(indices), WIDTH, HEIGHT, batch=3))
     for frame in again:
         assert frame.depth_m.tobytes() == first[frame.index].depth_m.tobytes()
         assert frame.camera_to_world.tobytes() == first[frame.index].camera_to_world.tobytes()
@@ -44,13 +44,13 @@ def test_the_same_seed_gives_the_same_bytes_in_any_order_and_batch(style: str) -
 
 
 def test_another_seed_gives_another_scene() -> None:
-    depths = [depth_at(sample_scene(seed, DURATION_S), 0.0).tobytes() for seed in range(4)]
+    depths = [depth_at(sample_world(seed, DURATION_S), 0.0).tobytes() for seed in range(4)]
     assert len(set(depths)) == 4
 
 
 def test_pictures_show_texture_light_and_no_nonsense() -> None:
     for style in ("room", "street", "field", "abstract"):
-        frame = next(iter(render_frames(sample_scene(3, DURATION_S, style), [2], WIDTH, HEIGHT)))
+        frame = next(iter(render_frames(sample_world(3, DURATION_S, style), [2], WIDTH, HEIGHT)))
         assert frame.rgb.shape == (HEIGHT, WIDTH, 3)
         assert frame.rgb.dtype == np.uint8
         assert frame.depth_m.dtype == np.float32
@@ -61,10 +61,10 @@ def test_pictures_show_texture_light_and_no_nonsense() -> None:
 
 @pytest.mark.parametrize(("style", "seed"), [("room", 2), ("hall", 6), ("street", 1), ("field", 4)])
 def test_depth_and_pose_of_one_frame_foretell_another_of_a_static_scene(style: str, seed: int) -> None:
-    scene = sample_scene(seed, DURATION_S, style, "truck")
-    scene = replace(scene, things=tuple(thing for thing in scene.things if thing.motion is None))
-    camera, (one, other) = scene.intrinsics(WIDTH, HEIGHT), (scene.camera_to_world(t) for t in (0.0, 0.6))
-    depth = depth_at(scene, 0.0)
+    world = sample_world(seed, DURATION_S, style, "truck")
+    world = replace(world, things=tuple(thing for thing in world.things if thing.motion is None))
+    camera, (one, other) = world.intrinsics(WIDTH, HEIGHT), (world.camera_to_world(t) for t in (0.0, 0.6))
+    depth = depth_at(world, 0.0)
     points = unproject_image(camera, np.where(depth < 100, depth, np.nan)).reshape(-1, 3)
     seen = (points @ one[:3, :3].T + one[:3, 3] - other[:3, 3]) @ other[:3, :3]
     xy = project(camera, seen)
@@ -72,7 +72,7 @@ def test_depth_and_pose_of_one_frame_foretell_another_of_a_static_scene(style: s
     # A view of one pixel, centred on the foretold place, leaves no interpolation to blame.
     rng = np.random.default_rng(0)
     chosen = rng.choice(np.flatnonzero(inside), 150, replace=False)
-    placed = Parts(scene.things).at(0.6)
+    placed = Parts(world.things).at(0.6)
     away = np.array([np.linalg.norm(one[:3, 3] - other[:3, 3])])
     errors = []
     for x, y, z in np.column_stack([xy[chosen], seen[chosen, 2]]):
@@ -85,20 +85,20 @@ def test_depth_and_pose_of_one_frame_foretell_another_of_a_static_scene(style: s
     assert np.mean(np.array(errors) > 1e-3) < 0.02
 
 
-def test_the_camera_is_never_in_or_at_anything(scenes: list[Scene]) -> None:
-    for scene in scenes:
-        parts = Parts(scene.things)
+def test_the_camera_is_never_in_or_at_anything(worlds: list[World]) -> None:
+    for world in worlds:
+        parts = Parts(world.things)
         for time_s in np.arange(0, DURATION_S, 0.1):
-            place = scene.camera_to_world(float(time_s))[:3, 3]
-            assert gaps(parts.at(float(time_s)), place[None]).min() > 0.05, (scene.seed, time_s)
+            place = world.camera_to_world(float(time_s))[:3, 3]
+            assert gaps(parts.at(float(time_s)), place[None]).min() > 0.05, (world.seed, time_s)
 
 
 def test_things_that_move_do_not_run_into_things_that_stand() -> None:
     walkers = 0
     for seed in range(5):
-        scene = sample_scene(seed, DURATION_S, "hall")
-        standing = Parts([t for t in scene.things if t.motion is None and t.role != "ground"]).at(0.0)
-        for thing in (thing for thing in scene.things if thing.motion is not None):
+        world = sample_world(seed, DURATION_S, "hall")
+        standing = Parts([t for t in world.things if t.motion is None and t.role != "ground"]).at(0.0)
+        for thing in (thing for thing in world.things if thing.motion is not None):
             walkers += 1
             for time_s in np.arange(0, DURATION_S, 0.2):
                 middle = thing.pose(float(time_s))[1] - [0, thing.height / 2, 0]
@@ -106,32 +106,32 @@ def test_things_that_move_do_not_run_into_things_that_stand() -> None:
     assert walkers > 2
 
 
-def test_depth_does_not_follow_from_the_height_in_the_picture(scenes: list[Scene]) -> None:
+def test_depth_does_not_follow_from_the_height_in_the_picture(worlds: list[World]) -> None:
     explained, rows = [], np.repeat(np.arange(18.0), 32)
-    for scene in scenes:
-        depth = depth_at(scene, 0.0, 32, 18).ravel().astype(float)
+    for world in worlds:
+        depth = depth_at(world, 0.0, 32, 18).ravel().astype(float)
         explained.append(np.corrcoef(rows, 1 / depth)[0, 1] ** 2)
     assert np.median(explained) < 0.6
     assert np.mean(np.array(explained) < 0.3) > 0.2
 
 
-def test_lenses_distances_and_motions_vary(scenes: list[Scene]) -> None:
-    fov = [scene.horizontal_fov_deg for scene in scenes]
-    depths = [depth_at(scene, 0.0, 32, 18) for scene in scenes]
+def test_lenses_distances_and_motions_vary(worlds: list[World]) -> None:
+    fov = [world.horizontal_fov_deg for world in worlds]
+    depths = [depth_at(world, 0.0, 32, 18) for world in worlds]
     medians = [np.median(depth[np.isfinite(depth)]) for depth in depths]
-    pitch = [np.degrees(np.arcsin(-scene.camera_to_world(0.0)[1, 2])) for scene in scenes]
+    pitch = [np.degrees(np.arcsin(-world.camera_to_world(0.0)[1, 2])) for world in worlds]
     assert min(fov) < 40
     assert max(fov) > 80
     assert np.percentile(medians, 90) / np.percentile(medians, 10) > 5
     assert min(pitch) < -30
     assert max(pitch) > 0
-    assert len({scene.motion for scene in scenes}) >= 5
-    assert len({scene.style for scene in scenes}) >= 6
+    assert len({world.motion for world in worlds}) >= 5
+    assert len({world.style for world in worlds}) >= 6
 
 
 def test_sins_change_the_picture_and_never_the_truth() -> None:
     clean, poor = (
-        next(iter(render_frames(sample_scene(21, DURATION_S, "yard", sins=sins), [4], WIDTH, HEIGHT)))
+        next(iter(render_frames(sample_world(21, DURATION_S, "yard", sins=sins), [4], WIDTH, HEIGHT)))
         for sins in (False, True)
     )
     assert (clean.depth_m == poor.depth_m).all()
@@ -140,6 +140,6 @@ def test_sins_change_the_picture_and_never_the_truth() -> None:
 
 def test_an_unknown_style_or_motion_is_refused() -> None:
     with pytest.raises(UsageError, match="moon"):
-        sample_scene(0, style="moon")
+        sample_world(0, style="moon")
     with pytest.raises(UsageError, match="hover"):
-        sample_scene(0, motion="hover")
+        sample_world(0, motion="hover")

@@ -27,7 +27,7 @@ class Size(click.ParamType):
 @click.command(cls=Command)
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another seed, another scene."
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another seed, another world."
 )
 @click.option("--frames", type=click.IntRange(min=1), default=100, show_default=True, help="How many.")
 @click.option("--size", type=Size(), default="640x360", show_default=True, help="Of the pictures.")

@@ -88,7 +88,7 @@ class CameraPath:
     def camera_to_world(self, time_s: float) -> Array:
         """Pose, float64 [4, 4]: camera coordinates (x right, y down, z forward) to world coordinates."""
         place, sway = self.position(time_s), self.sway(time_s)[3:]
-        # Pans swing back and forth, so that a long clip does not end up looking out of its scene.
+        # Pans swing back and forth, so that a long clip does not end up looking out of its world.
         angles = self.angles + self.pan_limit * np.sin(self.rates * time_s / self.pan_limit)
         if self.follow:
             yaw, pitch = heading(self.target - place)

@@ -27,9 +27,9 @@ from vda.depthmaps.files import write_png16
 from vda.errors import UsageError
 from vda.files import storage_errors, write_bytes, write_json
 from vda.synth.render import RenderedFrame, render_frames
-from vda.synth.worlds import Scene, sample_scene
 from vda.synth.things import Array
 from vda.synth.truth import Tracker
+from vda.synth.worlds import World, sample_world
 from vda.video import ClipWriter
 
 # Rooms fit into 65 m, so millimetres do; outdoors 256 codes a metre reach 256 m, as KITTI's do.
@@ -61,9 +61,9 @@ class ClipSpec:
                 "Give numbers above zero, and a seed of zero or more.",
             )
 
-    def scene(self) -> Scene:
-        """The scene, sampled anew."""
-        return sample_scene(self.seed, self.frames / self.fps, self.style, self.motion, self.sins)
+    def world(self) -> World:
+        """The world, sampled anew."""
+        return sample_world(self.seed, self.frames / self.fps, self.style, self.motion, self.sins)
 
 
 @dataclass(frozen=True)
@@ -75,25 +75,25 @@ class RenderedClip:
     depth_m: NDArray[np.float32]
     camera_to_world: Array
     intrinsics: Intrinsics
-    scene: Scene
+    world: World
 
 
 def render_clip(spec: ClipSpec, device: str | torch.device = "cpu", samples: int = 1) -> RenderedClip:
     """Render all frames of a clip into memory."""
-    scene = spec.scene()
-    frames = list(_frames(spec, scene, device, samples))
+    world = spec.world()
+    frames = list(_frames(spec, world, device, samples))
     return RenderedClip(
         np.stack([frame.rgb for frame in frames]),
         np.stack([frame.depth_m for frame in frames]),
         np.stack([frame.camera_to_world for frame in frames]),
-        scene.intrinsics(spec.width, spec.height),
-        scene,
+        world.intrinsics(spec.width, spec.height),
+        world,
     )
 
 
-def _frames(spec: ClipSpec, scene: Scene, device: str | torch.device, samples: int) -> Iterable[RenderedFrame]:
+def _frames(spec: ClipSpec, world: World, device: str | torch.device, samples: int) -> Iterable[RenderedFrame]:
     indices = range(spec.frames)
-    return render_frames(scene, indices, spec.width, spec.height, fps=spec.fps, device=device, samples=samples)
+    return render_frames(world, indices, spec.width, spec.height, fps=spec.fps, device=device, samples=samples)
 
 
 def write_clip(
@@ -118,16 +118,16 @@ def write_clip(
         (out / "truth.json").unlink(missing_ok=True)
         for image in (out / "depth").glob("depth_*.png"):
             image.unlink()
-    scene = spec.scene()
-    intrinsics = scene.intrinsics(spec.width, spec.height)
-    codes = CODES_PER_METRE_OUTDOORS if scene.outdoors else CODES_PER_METRE_INDOORS
+    world = spec.world()
+    intrinsics = world.intrinsics(spec.width, spec.height)
+    codes = CODES_PER_METRE_OUTDOORS if world.outdoors else CODES_PER_METRE_INDOORS
     quantizer = Quantizer.per_metre(codes)
-    tracker = Tracker(scene, intrinsics, [index / spec.fps for index in range(spec.frames)])
+    tracker = Tracker(world, intrinsics, [index / spec.fps for index in range(spec.frames)])
     poses: list[Array] = []
     tracks: list[dict[str, Any]] = []
     options = {"crf": str(crf), "preset": "slow"}
     with ClipWriter(out / "video.mp4", fps=Fraction(spec.fps), options=options) as writer:
-        for frame in _frames(spec, scene, device, samples):
+        for frame in _frames(spec, world, device, samples):
             writer.write(frame.rgb)
             write_png16(out / "depth" / f"depth_{frame.index:06d}.png", quantizer.encode(frame.depth_m))
             poses.append(frame.camera_to_world)
@@ -140,10 +140,10 @@ def write_clip(
     content = json.dumps(track_file(spec, intrinsics, tracker, tracks), separators=(",", ":"), allow_nan=False)
     write_bytes(out / "tracks.json", content.encode())  # one line: indented, it would be larger than the video
     truth = asdict(spec) | {
-        "style": scene.style,
-        "motion": scene.motion,
+        "style": world.style,
+        "motion": world.motion,
         "codes_per_metre": codes,
-        "horizontal_fov_deg": scene.horizontal_fov_deg,
+        "horizontal_fov_deg": world.horizontal_fov_deg,
         "objects": tracker.objects(),
     }
     write_json(out / "truth.json", truth)

@@ -37,7 +37,7 @@ class View:
 
 @dataclass(frozen=True)
 class Placed:
-    """All parts of a scene at one moment, in world coordinates: P parts, float64."""
+    """All parts of a world at one moment, in world coordinates: P parts, float64."""
 
     shapes: NDArray[np.int64]  # [P]
     centres: Array  # [P, 3]

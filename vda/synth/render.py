@@ -1,4 +1,4 @@
-"""A scene's frames: pictures with their exact depth and pose, in any order and in batches."""
+"""A world's frames: pictures with their exact depth and pose, in any order and in batches."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from torch import Tensor
 
 from vda.errors import DeviceError
 from vda.synth.raster import Hits, Parts, Placed, View, trace
-from vda.synth.worlds import Scene
 from vda.synth.shading import Shader
 from vda.synth.sins import develop
 from vda.synth.textures import Atlas
 from vda.synth.things import Array
+from vda.synth.worlds import World
 
 TEXTURE_SIZE = 256
 _BAND_PIXELS = 1 << 16
@@ -24,7 +24,7 @@ _BAND_PIXELS = 1 << 16
 @dataclass(frozen=True)
 class RenderedFrame:
     """One frame: ``rgb`` uint8 [H, W, 3]; ``depth_m`` float32 [H, W], metres along the optical axis at pixel
-    centres, infinity where there is sky; ``thing`` int32 [H, W], index into the scene's things, -1 for sky;
+    centres, infinity where there is sky; ``thing`` int32 [H, W], index into the world's things, -1 for sky;
     ``camera_to_world`` float64 [4, 4]."""
 
     index: int
@@ -36,7 +36,7 @@ class RenderedFrame:
 
 
 def render_frames(
-    scene: Scene,
+    world: World,
     frame_indices: Iterable[int],
     width: int,
     height: int,
@@ -52,7 +52,7 @@ def render_frames(
     ``samples`` squared rays a pixel make the colours smoother; the truth is that of the pixel's centre. Raises
     ``DeviceError`` for a device that is not there.
     """
-    session = _Session(scene, width, height, fps, _usable(device), samples)
+    session = _Session(world, width, height, fps, _usable(device), samples)
     pending = iter(frame_indices)
     while indices := list(islice(pending, batch)):
         yield from session.render(indices)
@@ -68,28 +68,28 @@ def _usable(device: str | torch.device) -> torch.device:
 
 
 class _Session:
-    """What the frames of a scene share: patterns, still shadows, and where what stands still is."""
+    """What the frames of a world share: patterns, still shadows, and where what stands still is."""
 
     def __init__(
-        self, scene: Scene, width: int, height: int, fps: float, device: torch.device, samples: int
+        self, world: World, width: int, height: int, fps: float, device: torch.device, samples: int
     ) -> None:
-        self._scene, self._fps, self._device, self._samples = scene, fps, device, samples
-        self._camera = scene.intrinsics(width, height)
-        self._parts = Parts(scene.things)
-        atlas = Atlas(list(scene.patterns), TEXTURE_SIZE, device)
-        self._shader = Shader(scene.things, scene.light, atlas, device)
+        self._world, self._fps, self._device, self._samples = world, fps, device, samples
+        self._camera = world.intrinsics(width, height)
+        self._parts = Parts(world.things)
+        atlas = Atlas(list(world.patterns), TEXTURE_SIZE, device)
+        self._shader = Shader(world.things, world.light, atlas, device)
 
     def render(self, indices: list[int]) -> Iterator[RenderedFrame]:
-        scene, times = self._scene, [index / self._fps for index in indices]
+        world, times = self._world, [index / self._fps for index in indices]
         placed = [self._parts.at(time) for time in times]
-        views = [View(scene.camera_to_world(time), self._camera) for time in times]
+        views = [View(world.camera_to_world(time), self._camera) for time in times]
         hits = trace(placed, views, self._device)
         linear = self._light(placed, views, times, hits).cpu().numpy()
         depth = hits.depth.cpu().numpy()
         owners = np.append(self._parts.owners, -1).astype(np.int32)  # the last for part -1, which is the sky
         thing = owners[hits.part.cpu().numpy()]
         for row, (index, time) in enumerate(zip(indices, times, strict=True)):
-            rgb = develop(linear[row], scene.sins, scene.seed, index, time, _flow(scene, time, self._camera.fx))
+            rgb = develop(linear[row], world.sins, world.seed, index, time, _flow(world, time, self._camera.fx))
             yield RenderedFrame(index, time, rgb, depth[row], thing[row], views[row].camera_to_world)
 
     def _light(self, placed: list[Placed], views: list[View], times: list[float], hits: Hits) -> Tensor:
@@ -124,9 +124,9 @@ def _normal_turns(placed: Placed) -> NDArray[np.float32]:
     return (placed.turns / placed.halves[:, None, :]).reshape(-1, 9).astype(np.float32)
 
 
-def _flow(scene: Scene, time_s: float, focal_px: float) -> tuple[float, float]:
+def _flow(world: World, time_s: float, focal_px: float) -> tuple[float, float]:
     """How fast the picture moves as the camera turns, in pixels per second to the right and down."""
     step = 1e-3
-    now, later = scene.camera_to_world(time_s)[:3, :3], scene.camera_to_world(time_s + step)[:3, :3]
+    now, later = world.camera_to_world(time_s)[:3, :3], world.camera_to_world(time_s + step)[:3, :3]
     ahead = later.T @ now[:, 2]
     return float(ahead[0] * focal_px / step), float(ahead[1] * focal_px / step)

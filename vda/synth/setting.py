@@ -1,4 +1,4 @@
-"""A stage to set: things are put on it without standing in one another, and then it says what it became.
+"""A set to fill: things are put on it without standing in one another. What a style makes of it is a site.
 
 This file does not know what any style looks like.
 """
@@ -20,8 +20,8 @@ Area = tuple[float, float, float, float]  # low x, high x, low z, high z
 
 
 @dataclass(frozen=True)
-class Setting:
-    """A style's outcome: things, light, and where a camera makes sense.
+class Site:
+    """What a style makes of its setting: things, light, and where a camera makes sense.
 
     ``eyes`` are places to stand, ``targets`` places worth looking at (both world coordinates [3]); ``free_m`` is
     how far a camera may move, ``pitch_deg`` and ``fov_deg`` ranges; ``near_m`` is closer than any sight should be.
@@ -39,10 +39,10 @@ class Setting:
 
 
 @dataclass
-class Stage:
+class Setting:
     """Things so far, the circles they take on the ground, and the palette they are painted from.
 
-    All people of a scene are ``person_m`` tall, so that one known size holds for all of them.
+    All people of a world are ``person_m`` tall, so that one known size holds for all of them.
     """
 
     rng: Generator
@@ -141,7 +141,7 @@ def without_collisions(things: list[Thing], duration_s: float) -> tuple[Thing, .
 
 
 def daylight(palette: Palette, focus: Array, extent_m: float) -> Light:
-    """Sun or overcast sky with haze, for a scene of ``extent_m`` around ``focus``."""
+    """Sun or overcast sky with haze, for a world of ``extent_m`` around ``focus``."""
     rng = palette.rng
     azimuth, height = rng.uniform(-np.pi, np.pi), rng.uniform(0.2, 1.4)
     away = np.array([np.cos(height) * np.sin(azimuth), -np.sin(height), np.cos(height) * np.cos(azimuth)])

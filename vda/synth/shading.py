@@ -52,7 +52,7 @@ class Sky:
 
 @dataclass(frozen=True)
 class Light:
-    """All that lights a scene. ``haze_m`` is the distance at which haze has swallowed all but 1/e (infinity:
+    """All that lights a world. ``haze_m`` is the distance at which haze has swallowed all but 1/e (infinity:
     none); ``room`` (low and high corner) darkens the corners of a room."""
 
     key: Lamp
@@ -113,7 +113,7 @@ class Surface:
 
 
 class Shader:
-    """Colours the pixels of one scene. What stands still is lit once; only moving things are lit every frame."""
+    """Colours the pixels of one world. What stands still is lit once; only moving things are lit every frame."""
 
     def __init__(self, things: tuple[Thing, ...], light: Light, atlas: Atlas, device: torch.device) -> None:
         self._light, self._atlas, self._device = light, atlas, device

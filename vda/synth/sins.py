@@ -1,7 +1,7 @@
 """What a real camera does to a picture: blur, vignetting, wrong exposure and colours, noise, compression.
 
 A linear-light image goes in, an 8-bit sRGB-like one comes out. All randomness comes from a seed and the frame
-index. This file does not know the scene.
+index. This file does not know the world.
 """
 
 from dataclasses import dataclass

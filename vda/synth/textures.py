@@ -350,7 +350,7 @@ class Atlas:
 
 @lru_cache(maxsize=512)
 def _levels(pattern: Pattern, size: int) -> NDArray[np.uint8]:
-    """All mip levels of one tile, finest first, uint8 [texels, 4]; kept, for scenes share patterns."""
+    """All mip levels of one tile, finest first, uint8 [texels, 4]; kept, for worlds share patterns."""
     rng = np.random.default_rng(pattern.seed)
     weights = [np.clip(field, 0, 1) for field in KINDS[pattern.kind](rng, size)]
     tile = np.stack([*weights, np.zeros_like(weights[0])], axis=2).astype(np.float32)

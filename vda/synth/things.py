@@ -1,4 +1,4 @@
-"""Parts and what is composed of them: the vocabulary in which scenes are written.
+"""Parts and what is composed of them: the vocabulary in which worlds are written.
 
 A part is one stretched unit shape with a material; a thing is a rigid group of parts with a name, a place and
 perhaps a motion. This file does not know styles, cameras or light.
@@ -65,7 +65,7 @@ class Motion:
 class Thing:
     """A rigid group of parts. Its origin is where it touches what it stands on, y = 0 there, up is negative y.
 
-    ``number`` is its own on its stage, ``support`` the number of the thing it stands on (-1: the ground).
+    ``number`` is its own on its setting, ``support`` the number of the thing it stands on (-1: the ground).
     """
 
     name: str
@@ -151,7 +151,7 @@ def beam(start: Sequence[float], end: Sequence[float], width: float, material: M
 
 
 class Palette:
-    """Chooses a scene's materials: it owns the patterns used so far, and the random numbers."""
+    """Chooses a world's materials: it owns the patterns used so far, and the random numbers."""
 
     def __init__(self, rng: Generator) -> None:
         self.rng = rng
@@ -160,7 +160,7 @@ class Palette:
         self._saturation = rng.uniform(0.4, 1.1)
 
     def pattern(self, kinds: Sequence[str]) -> int:
-        """Slot of a pattern of one of these kinds: mostly one the scene has already."""
+        """Slot of a pattern of one of these kinds: mostly one the world has already."""
         kind = str(self.rng.choice(list(kinds)))
         known = [slot for slot, pattern in enumerate(self.patterns) if slot > 1 and pattern.kind == kind]
         if known and (self.rng.random() < 0.5 or len(self.patterns) >= _MOST_PATTERNS):

@@ -1,6 +1,6 @@
 """What a perfect tracker would say: boxes, contact points, 3D positions and visibility of the things in a clip.
 
-A scene and its rendered frames go in, records in the classic track format come out. Every tracked thing is traced
+A world and its rendered frames go in, records in the classic track format come out. Every tracked thing is traced
 once more by itself, so that its box and contact point are known where something stands before it. This file does
 not know files.
 """
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from vda.camera.intrinsics import Intrinsics, unproject
 from vda.synth.raster import Parts, View, rectangles, trace
 from vda.synth.render import RenderedFrame
-from vda.synth.worlds import Scene
 from vda.synth.things import Array
+from vda.synth.worlds import World
 
 _MOST_THINGS = 12
 _PROBES = 5
@@ -57,16 +57,16 @@ class Sighting:
 
 
 class Tracker:
-    """Makes the records of the chosen things of a scene, frame by frame. Truth is computed on the CPU."""
+    """Makes the records of the chosen things of a world, frame by frame. Truth is computed on the CPU."""
 
-    def __init__(self, scene: Scene, intrinsics: Intrinsics, times_s: Sequence[float]) -> None:
-        self._scene, self._intrinsics = scene, intrinsics
-        self.things = _choose(scene, intrinsics, times_s)
-        self._parts = {index: Parts([scene.things[index]]) for index in self.things}
+    def __init__(self, world: World, intrinsics: Intrinsics, times_s: Sequence[float]) -> None:
+        self._world, self._intrinsics = world, intrinsics
+        self.things = _choose(world, intrinsics, times_s)
+        self._parts = {index: Parts([world.things[index]]) for index in self.things}
 
     def objects(self) -> list[dict[str, Any]]:
         """What each track is: its number, class, true height in metres, and whether it moves."""
-        things = [(index, self._scene.things[index]) for index in self.things]
+        things = [(index, self._world.things[index]) for index in self.things]
         return [
             {"track_id": index, "class": thing.name, "height_m": thing.height, "moving": thing.motion is not None}
             for index, thing in things
@@ -80,7 +80,7 @@ class Tracker:
         record: dict[str, Any] = {
             "frame": f"frame_{frame.index:05d}",
             "track_id": index,
-            "class": self._scene.things[index].name,
+            "class": self._world.things[index].name,
             "detected": False,
         }
         sighting = self._sight(index, frame)
@@ -106,7 +106,7 @@ class Tracker:
         }
 
     def _origin(self, index: int, time_s: float) -> Array:
-        return self._scene.things[index].pose(time_s)[1]
+        return self._world.things[index].pose(time_s)[1]
 
     def _sight(self, index: int, frame: RenderedFrame) -> Sighting | None:
         """The thing alone, traced only in the window that can hold it; None if it is nowhere in the picture."""
@@ -128,18 +128,18 @@ def _xyz(point: Array) -> dict[str, float]:
     return {axis: round(float(value), 6) for axis, value in zip("xyz", point, strict=True)}
 
 
-def _choose(scene: Scene, intrinsics: Intrinsics, times_s: Sequence[float]) -> tuple[int, ...]:
+def _choose(world: World, intrinsics: Intrinsics, times_s: Sequence[float]) -> tuple[int, ...]:
     """Indices of the things worth tracking: first those that move, then the ones that fill most of the picture."""
     small = intrinsics.scaled(160, max(1, round(160 * intrinsics.height / intrinsics.width)))
-    parts = Parts(scene.things)
-    share = np.zeros(len(scene.things))
+    parts = Parts(world.things)
+    share = np.zeros(len(world.things))
     for time_s in np.linspace(times_s[0], times_s[-1], _PROBES):
-        view = View(scene.camera_to_world(float(time_s)), small)
+        view = View(world.camera_to_world(float(time_s)), small)
         part = trace([parts.at(float(time_s))], [view], torch.device("cpu")).part.numpy()
         seen = parts.owners[part[part >= 0]]
         share += np.bincount(seen, minlength=len(share)) / part.size
-    moving = np.array([thing.tracked for thing in scene.things], bool)
-    solid = np.array([thing.role == "thing" and thing.casts for thing in scene.things], bool)
+    moving = np.array([thing.tracked for thing in world.things], bool)
+    solid = np.array([thing.role == "thing" and thing.casts for thing in world.things], bool)
     order = np.lexsort((-share, ~moving))
     chosen = [int(i) for i in order if solid[i] and share[i] > (0 if moving[i] else _LEAST_SHARE)]
     return tuple(sorted(chosen[:_MOST_THINGS]))

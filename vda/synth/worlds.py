@@ -1,6 +1,6 @@
-"""A seed becomes a scene: a style is set up, a camera is put into it, and everything in its way is removed.
+"""A seed becomes a world: a style is set up, a camera is put into it, and everything in its way is removed.
 
-Everything about a scene follows from the seed, the duration and what is forced; pixels, sizes and devices do not
+Everything about a world follows from the seed, the duration and what is forced; pixels, sizes and devices do not
 matter here.
 """
 
@@ -16,13 +16,13 @@ from vda.errors import UsageError
 from vda.synth import indoors, open_air
 from vda.synth.cameras import CameraPath, hand_shake, heading, steps, still
 from vda.synth.raster import Parts, View, trace
-from vda.synth.setting import Setting, Stage, gaps, without_collisions
+from vda.synth.setting import Setting, Site, gaps, without_collisions
 from vda.synth.shading import Light
 from vda.synth.sins import Sins, sample_sins
 from vda.synth.textures import Pattern
 from vda.synth.things import Array, Palette, Thing
 
-STYLES: dict[str, tuple[float, Callable[[Stage, bool], Setting]]] = {
+STYLES: dict[str, tuple[float, Callable[[Setting, bool], Site]]] = {
     "room": (0.28, indoors.room),
     "table": (0.15, indoors.table),
     "corridor": (0.06, indoors.corridor),
@@ -39,8 +39,8 @@ _PROBE = (48, 27)
 
 
 @dataclass(frozen=True)
-class Scene:
-    """One sampled scene. ``camera_to_world`` and the things' poses are functions of the time in seconds."""
+class World:
+    """One sampled world. ``camera_to_world`` and the things' poses are functions of the time in seconds."""
 
     seed: int
     style: str
@@ -61,10 +61,10 @@ class Scene:
         return self.camera.camera_to_world(time_s)
 
 
-def sample_scene(
+def sample_world(
     seed: int, duration_s: float = 4.0, style: str | None = None, motion: str | None = None, sins: bool = True
-) -> Scene:
-    """Sample a scene that is sound for ``duration_s`` seconds: the same arguments give the same scene.
+) -> World:
+    """Sample a world that is sound for ``duration_s`` seconds: the same arguments give the same world.
 
     ``style`` is a name of ``STYLES`` and ``motion`` one of ``MOTIONS``, drawn at random if None. Raises
     ``UsageError`` for other names.
@@ -75,33 +75,33 @@ def sample_scene(
     style = _known("style", style, names) if style else drawn
     # One clip in eight shows neither a moving thing nor, with a still camera, any motion at all.
     movers, moving_camera = rng.random() < 0.5, rng.random() < 0.75
-    stage = Stage(rng, Palette(rng), person_m=float(rng.uniform(1.55, 1.9)))
-    setting = STYLES[style][1](stage, movers)
-    setting = replace(setting, things=without_collisions(list(setting.things), duration_s))
+    setting = Setting(rng, Palette(rng), person_m=float(rng.uniform(1.55, 1.9)))
+    site = STYLES[style][1](setting, movers)
+    site = replace(site, things=without_collisions(list(site.things), duration_s))
     moving = tuple(
         thing.pose(share * duration_s)[1] - [0, thing.height / 2, 0]
-        for thing in setting.things
+        for thing in site.things
         if thing.motion is not None
         for share in (0.3, 0.6)
     )
     # Left to chance, many a clip with moving things would not show one.
     if moving and rng.random() < 0.6:
-        setting = replace(setting, targets=moving)
-    kind = str(rng.choice(setting.motions)) if moving_camera else "still"
+        site = replace(site, targets=moving)
+    kind = str(rng.choice(site.motions)) if moving_camera else "still"
     kind = _known("motion", motion, list(MOTIONS)) if motion else kind
-    fov = float(np.exp(rng.uniform(*np.log(setting.fov_deg))))
-    camera, things = _point(rng, setting, kind, fov, duration_s)
-    return Scene(
+    fov = float(np.exp(rng.uniform(*np.log(site.fov_deg))))
+    camera, things = _point(rng, site, kind, fov, duration_s)
+    return World(
         seed=seed,
         style=style,
         motion=kind,
         horizontal_fov_deg=fov,
         camera=camera,
         things=things,
-        patterns=tuple(stage.palette.patterns),
-        light=setting.light,
+        patterns=tuple(setting.palette.patterns),
+        light=site.light,
         sins=sample_sins(rng) if sins else Sins(),
-        outdoors=setting.light.room is None,
+        outdoors=site.light.room is None,
     )
 
 
@@ -112,36 +112,36 @@ def _known(what: str, name: str, names: list[str]) -> str:
 
 
 def _point(
-    rng: Generator, setting: Setting, kind: str, fov: float, duration_s: float
+    rng: Generator, site: Site, kind: str, fov: float, duration_s: float
 ) -> tuple[CameraPath, tuple[Thing, ...]]:
     """Try several cameras; keep the one with the best sight, and remove the things that it runs into."""
     best: tuple[float, CameraPath, tuple[Thing, ...]] | None = None
     times = np.arange(0, duration_s + 0.2, 0.2)
     for _ in range(_TRIES):
-        camera = _camera(rng, setting, kind)
-        things, blocked = _clear(setting, camera, times)
+        camera = _camera(rng, site, kind)
+        things, blocked = _clear(site, camera, times)
         if blocked:
             continue
-        score = _sight(setting, things, camera, fov, duration_s)
+        score = _sight(site, things, camera, fov, duration_s)
         if best is None or score > best[0]:
             best = score, camera, things
         if score >= 1:
             break  # good enough: the best of all would make every clip look alike
     if best is None:
         # Every path left the room: stand still where a camera was meant to stand.
-        camera = replace(_camera(rng, setting, "still"), start=setting.eyes[0])
-        best = 0.0, camera, _clear(setting, camera, times)[0]
+        camera = replace(_camera(rng, site, "still"), start=site.eyes[0])
+        best = 0.0, camera, _clear(site, camera, times)[0]
     return best[1], best[2]
 
 
-def _camera(rng: Generator, setting: Setting, kind: str) -> CameraPath:
-    start = setting.eyes[int(rng.integers(len(setting.eyes)))]
-    target = setting.targets[int(rng.integers(len(setting.targets)))]
+def _camera(rng: Generator, site: Site, kind: str) -> CameraPath:
+    start = site.eyes[int(rng.integers(len(site.eyes)))]
+    target = site.targets[int(rng.integers(len(site.targets)))]
     yaw, pitch = heading(target - start)
     roll = rng.normal(0, 0.25) if rng.random() < 0.12 else rng.normal(0, 0.05)
     angles = np.array([yaw + rng.normal(0, 0.15), pitch + rng.normal(0, 0.12), roll])
-    path = CameraPath(start, angles, target=target, reach=setting.free_m)
-    speed = float(np.exp(rng.uniform(*np.log(setting.speed))))
+    path = CameraPath(start, angles, target=target, reach=site.free_m)
+    speed = float(np.exp(rng.uniform(*np.log(site.speed))))
     forward = np.array([np.sin(angles[0]), 0, np.cos(angles[0])])
     steady = hand_shake(rng, rng.uniform(0.2, 1.2)) if rng.random() < 0.5 else still(6)
     if kind == "hand":
@@ -169,27 +169,25 @@ def _camera(rng: Generator, setting: Setting, kind: str) -> CameraPath:
     return path
 
 
-def _clear(setting: Setting, camera: CameraPath, times: Array) -> tuple[tuple[Thing, ...], bool]:
+def _clear(site: Site, camera: CameraPath, times: Array) -> tuple[tuple[Thing, ...], bool]:
     """The things that never come near the camera, and whether a wall or the ground does."""
     way = np.array([camera.position(float(t)) for t in times])
-    parts = Parts(setting.things)
-    close = gaps(parts.at(0.0), way).min(axis=0) < setting.near_m
+    parts = Parts(site.things)
+    close = gaps(parts.at(0.0), way).min(axis=0) < site.near_m
     hit = set(parts.owners[close].tolist())
-    for index, thing in enumerate(setting.things):
+    for index, thing in enumerate(site.things):
         if thing.motion is not None:
             there = np.array([thing.pose(float(t))[1] for t in times]) - [0, thing.height / 2, 0]
             hit.discard(index)
-            if np.linalg.norm(there - way, axis=1).min() < setting.near_m + max(thing.radius, thing.height / 2):
+            if np.linalg.norm(there - way, axis=1).min() < site.near_m + max(thing.radius, thing.height / 2):
                 hit.add(index)
-    blocked = any(setting.things[index].role != "thing" for index in hit)
-    gone = {setting.things[index].number for index in hit}
-    gone |= {thing.number for thing in setting.things if thing.support in gone}  # or a cup would float
-    return tuple(thing for thing in setting.things if thing.number not in gone), blocked
+    blocked = any(site.things[index].role != "thing" for index in hit)
+    gone = {site.things[index].number for index in hit}
+    gone |= {thing.number for thing in site.things if thing.support in gone}  # or a cup would float
+    return tuple(thing for thing in site.things if thing.number not in gone), blocked
 
 
-def _sight(
-    setting: Setting, things: tuple[Thing, ...], camera: CameraPath, fov: float, duration_s: float
-) -> float:
+def _sight(site: Site, things: tuple[Thing, ...], camera: CameraPath, fov: float, duration_s: float) -> float:
     """How good the view is: 1 if, whenever looked, no single surface fills it and something has depth."""
     intrinsics = Intrinsics.from_fov(*_PROBE, fov)
     times = [0.0, duration_s / 2, duration_s]
@@ -203,6 +201,6 @@ def _sight(
             return 0.0
         low, high = np.percentile(seen, (5, 95))
         largest = np.bincount(part[part >= 0]).max() / part.size
-        crowded = (seen < 2 * setting.near_m).mean()
+        crowded = (seen < 2 * site.near_m).mean()
         worst = min(worst, high / low / 2, (1 - largest) / 0.35, (0.6 - crowded) / 0.3)
     return float(worst)

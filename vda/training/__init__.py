@@ -1,6 +1,6 @@
 """Training of the built-in model: data from ``synth``, losses, the loop, and its judgement on held-out clips.
 
-    clips     clips of ``synth``'s scenes as plain arrays
+    clips     clips of ``synth``'s worlds as plain arrays
     cache     rendered clips on disk
     augment   rendered frames made to look like anybody's camera
     recipe    the plan of a training run

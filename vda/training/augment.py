@@ -25,7 +25,7 @@ def augment(
     box = (..., slice(top, top + height), slice(left, left + width))
     smooth = bool(generator.random() < 0.7)
     images = F.interpolate(rgb[box], size, mode="bilinear", align_corners=False, antialias=smooth)
-    # Nearest, because a depth half way between an edge's two sides is nowhere in the scene.
+    # Nearest, because a depth half way between an edge's two sides is nowhere in the world.
     depths = F.interpolate(inverse_depth[box][None], size, mode="nearest-exact")[0]
     if generator.random() < 0.5:
         images, depths = images.flip(-1), depths.flip(-1)

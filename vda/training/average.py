@@ -17,7 +17,7 @@ from vda.network.convnet import ConvEncoder, fold
 
 METADATA = {
     "licence": "Apache-2.0",
-    "about": "vda's built-in model, trained on its own synthetic scenes only; inverse depth up to scale and shift",
+    "about": "vda's built-in model, trained on its own synthetic worlds only; inverse depth up to scale and shift",
 }
 
 

@@ -1,4 +1,4 @@
-"""Where the training looks: clips of ``synth``'s scenes as plain arrays.
+"""Where the training looks: clips of ``synth``'s worlds as plain arrays.
 
 A seed, a length and a size go in; pictures and inverse depth come out. This file knows nothing of learning.
 """
@@ -6,30 +6,30 @@ A seed, a length and a size go in; pictures and inverse depth come out. This fil
 import numpy as np
 
 from vda.synth.render import render_frames
-from vda.synth.worlds import Scene, sample_scene
+from vda.synth.worlds import World, sample_world
 
 FPS = 25.0
-# Short clips are for stills: frames this far apart show the scene from places that differ.
+# Short clips are for stills: frames this far apart show the world from places that differ.
 STILLS_STEP = 10
 LONGEST_STILLS = 16
 
 
 def render_clip(seed: int, frames: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Return RGB ``[T, H, W, 3]`` uint8 and inverse depth ``[T, H, W]`` float16 (1/metre, 0 for the sky)."""
-    scene, times = clip_scene(seed, frames)
+    world, times = clip_world(seed, frames)
     rgb = np.empty((frames, height, width, 3), np.uint8)
     inverse_depth = np.empty((frames, height, width), np.float16)
     indices = [round(time * FPS) for time in times]
-    for place, frame in enumerate(render_frames(scene, indices, width, height, fps=FPS)):
+    for place, frame in enumerate(render_frames(world, indices, width, height, fps=FPS)):
         rgb[place], inverse_depth[place] = frame.rgb, 1 / frame.depth_m
     return rgb, inverse_depth
 
 
-def clip_scene(seed: int, frames: int) -> tuple[Scene, list[float]]:
-    """The clip's scene and the times of its frames in seconds.
+def clip_world(seed: int, frames: int) -> tuple[World, list[float]]:
+    """The clip's world and the times of its frames in seconds.
 
     Up to ``LONGEST_STILLS`` frames are ``STILLS_STEP`` apart; more are consecutive.
     """
     step = STILLS_STEP if frames <= LONGEST_STILLS else 1
-    scene = sample_scene(seed, duration_s=frames * step / FPS)
-    return scene, [index * step / FPS for index in range(frames)]
+    world = sample_world(seed, duration_s=frames * step / FPS)
+    return world, [index * step / FPS for index in range(frames)]

@@ -18,8 +18,8 @@ from vda.errors import InputError
 from vda.evaluation.metrics import Figures, inside_border, measure, ramp
 from vda.network import VideoDepthModel, build_model
 from vda.training.cache import HELD_OUT_SEED, Clip, read, render
+from vda.training.clips import clip_world
 from vda.training.inmemory import still_depth, video_depth
-from vda.training.clips import clip_scene
 
 INDOOR_CAP_M = 10.0
 SYNTHETIC_CAP_M = 80.0
@@ -105,10 +105,10 @@ def synthetic(folder: Path, clip: Clip) -> Sample:
     """A rendered clip; infinitely far, in the sky, there is no truth. No camera: too much in it moves for TAE."""
     render(folder, clip)
     rgb, inverse_depth = read(folder, clip, range(clip.frames))
-    scene, _ = clip_scene(clip.seed, clip.frames)
+    world, _ = clip_world(clip.seed, clip.frames)
     with np.errstate(divide="ignore"):
         depth = 1 / inverse_depth.astype(np.float32)
-    return Sample(f"{clip.seed} ({scene.style}, {scene.motion})", rgb, depth, SYNTHETIC_CAP_M)
+    return Sample(f"{clip.seed} ({world.style}, {world.motion})", rgb, depth, SYNTHETIC_CAP_M)
 
 
 def rgbd_folder(folder: Path) -> Sample:

@@ -5,7 +5,7 @@ scalars. Clips are independent; the frames of a clip share their scale and shift
 scenes, windows or the network.
 
 Errors are counted relative to the true value (plus ``FLOOR`` of the clip's mean): depth is judged by relative
-error, and without this the far half of every outdoor scene would weigh next to nothing. The sky is left out of
+error, and without this the far half of every outdoor world would weigh next to nothing. The sky is left out of
 that, for relative to nothing every error is endless: there, only what stands above 0 counts.
 """
 
