@@ -11,7 +11,7 @@ from scipy import stats
 
 from vda.camera.intrinsics import Intrinsics
 from vda.errors import InputError
-from vda.evaluation.metrics import TemporalError, VideoMetrics, inside_border, measure, ramp, valid_truth, warp
+from vda.evaluation.metrics import TemporalSums, VideoMetrics, inside_border, measure, ramp, valid_truth, warp
 
 Array = NDArray[np.float64]
 
@@ -167,7 +167,7 @@ def test_nothing_behind_the_camera_is_carried() -> None:
 
 def test_depth_that_follows_the_camera_has_no_temporal_error() -> None:
     # A wall in front, approached by half a metre.
-    error = TemporalError(WIDE)
+    error = TemporalSums(WIDE)
     for depth_m, z in ((2.0, 0.0), (1.5, 0.5), (1.0, 1.0)):
         error.add(np.full((3, 4), depth_m), np.ones((3, 4), dtype=bool), moved(z=z))
     assert error.value() == 0
@@ -199,7 +199,7 @@ def test_the_temporal_error_counts_where_the_target_has_truth() -> None:
 
 
 def test_frames_without_a_pose_part_the_pairs() -> None:
-    error = TemporalError(WIDE)
+    error = TemporalSums(WIDE)
     valid = np.ones((3, 4), dtype=bool)
     for depth_m, pose in ((1.0, moved()), (9.0, None), (2.0, moved()), (2.0, np.full((4, 4), np.nan))):
         error.add(np.full((3, 4), depth_m), valid, pose)
@@ -209,4 +209,4 @@ def test_frames_without_a_pose_part_the_pairs() -> None:
 def test_a_lens_is_refused() -> None:
     lens = Intrinsics(4, 3, 2, 2, 1.5, 1, "opencv", (0.1, 0, 0, 0))
     with pytest.raises(InputError, match="distortion"):
-        TemporalError(lens)
+        TemporalSums(lens)

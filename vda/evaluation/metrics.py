@@ -90,7 +90,7 @@ class VideoMetrics:
         self._cap_m = cap_m
         self._alignment = _Alignment()
         self._errors = _ErrorSums()
-        self._temporal = None if intrinsics is None else TemporalError(intrinsics)
+        self._temporal = None if intrinsics is None else TemporalSums(intrinsics)
 
     def fit(self, prediction: Image, truth: Image, mask: Mask | None = None) -> None:
         """See a frame for the alignment: prediction and true depth in metres ``[height, width]``.
@@ -154,7 +154,7 @@ def measure(
     return metrics.figures()
 
 
-class TemporalError:
+class TemporalSums:
     """Temporal alignment error: how far depth is from what the frame before and the frame after make of it.
 
     Each frame's depth is carried into its neighbour's view by the true camera motion; the error is the mean of
