@@ -14,12 +14,12 @@ from vda.supervisor.seen import (
     DeviceView,
     Finish,
     Give,
-    Hold,
     HostView,
     Kill,
     Quit,
     Snapshot,
     Start,
+    Wait,
     WorkerView,
 )
 
@@ -229,11 +229,11 @@ def test_full_memory_pauses_until_there_is_room_to_spare() -> None:
 
     assert seen(0.89) == [Give("b", (SCENE, 1))]
     pause, freed = seen(0.90)
-    assert isinstance(pause, Hold) and "memory is full" in pause.reason
+    assert isinstance(pause, Wait) and "memory is full" in pause.reason
     # An idle worker's model may be what fills it.
     assert freed == Quit("b")
     assert seen(0.88, pause.reason) == [Quit("b")]
-    assert seen(0.84, pause.reason) == [Hold(""), Give("b", (SCENE, 1))]
+    assert seen(0.84, pause.reason) == [Wait(""), Give("b", (SCENE, 1))]
 
 
 def test_a_full_disk_pauses_with_the_figures() -> None:
@@ -241,9 +241,9 @@ def test_a_full_disk_pauses_with_the_figures() -> None:
         host = HostView(disk_free_bytes=free, disk_needed_bytes=50_000_000)
         return decide(see([chunk(0)], [], "a", host=host, paused=paused))
 
-    assert seen(49_000_000) == [Hold("the disk is full: 49 MB free, 50 MB needed to go on")]
-    assert seen(60_000_000, "the disk is full") != [Hold(""), Start("a")]
-    assert seen(76_000_000, "the disk is full") == [Hold(""), Start("a")]
+    assert seen(49_000_000) == [Wait("the disk is full: 49 MB free, 50 MB needed to go on")]
+    assert seen(60_000_000, "the disk is full") != [Wait(""), Start("a")]
+    assert seen(76_000_000, "the disk is full") == [Wait(""), Start("a")]
 
 
 def test_a_worker_starts_only_where_its_measured_peak_fits_with_a_tenth_to_spare() -> None:
@@ -256,7 +256,7 @@ def test_a_worker_starts_only_where_its_measured_peak_fits_with_a_tenth_to_spare
     assert started(3300, []) == [Start("a"), Start("b"), Start("c")]
     assert started(3299, []) == [Start("a"), Start("b")]
     (wait,) = started(1099, [])
-    assert isinstance(wait, Hold) and "memory is short" in wait.reason
+    assert isinstance(wait, Wait) and "memory is short" in wait.reason
     # Of what is available the worker on a still takes 400.
     grown = replace(WorkerState("a", "a", 1, 0.0, "computing", 1, "", SCENE, 0, 1), peak_memory_bytes=600)
     assert started(1499, [working("a", 0, state=grown)]) == []

@@ -17,12 +17,12 @@ from vda.supervisor.seen import (
     DeviceView,
     Finish,
     Give,
-    Hold,
     Kill,
     Patience,
     Quit,
     Snapshot,
     Start,
+    Wait,
     WorkerView,
 )
 
@@ -44,7 +44,7 @@ def decide(seen: Snapshot) -> list[Action]:
         quits: list[Action] = [Quit(worker.name) for worker in seen.workers if worker.idle]
         return [*kills, *quits] if seen.workers else [Finish()]
     reason = _pressure(seen, usable)
-    changed: list[Action] = [Hold(reason)] if reason != seen.paused else []
+    changed: list[Action] = [Wait(reason)] if reason != seen.paused else []
     if reason:
         return [*kills, *changed, *_freeing(seen)]
     return [*kills, *changed, *_assign(seen, open_chunks), *_starts(seen, open_chunks, usable)]

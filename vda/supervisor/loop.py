@@ -27,13 +27,13 @@ from vda.supervisor.seen import (
     DeviceView,
     Finish,
     Give,
-    Hold,
     HostView,
     Kill,
     Patience,
     Quit,
     Snapshot,
     Start,
+    Wait,
 )
 
 _POLL_SECONDS = 0.1
@@ -209,7 +209,7 @@ class Supervisor:
                 self._workers[name].kill(self.clock())
             case Bury():
                 self._bury(action)
-            case Hold(reason):
+            case Wait(reason):
                 self._hold(reason)
 
     def _give(self, worker: Member, chunk: ChunkId) -> None:

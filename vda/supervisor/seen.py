@@ -162,7 +162,7 @@ class Bury:
 
 
 @dataclass(frozen=True)
-class Hold:
+class Wait:
     """Begin nothing new for ``reason``; an empty one ends the pause."""
 
     reason: str
@@ -173,4 +173,4 @@ class Finish:
     """Nothing is left to do."""
 
 
-Action = Start | Give | Quit | Kill | Bury | Hold | Finish
+Action = Start | Give | Quit | Kill | Bury | Wait | Finish
