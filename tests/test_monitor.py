@@ -21,7 +21,7 @@ from vda.errors import SceneError
 from vda.files import exclusive_lock
 from vda.machine.devices import Device, DeviceReading, Inventory
 from vda.machine.host import HostMemory
-from vda.monitor import DeviceView, Snapshot, observe, render
+from vda.monitor import Observation, ObservedDevice, observe, render
 from vda.scene.chunks import plan_linked
 from vda.scene.runstate import Pause, RunFiles, WorkerState
 from vda.scene.scene import Scene
@@ -134,8 +134,8 @@ class TestObserve:
             observe(inventory([]), Scene(tmp_path))
 
 
-def view(**reading: Any) -> DeviceView:
-    return DeviceView(Device("GPU-1", "cuda", "A100", index=0), DeviceReading(**reading), chunk=3, fps=12.5)
+def view(**reading: Any) -> ObservedDevice:
+    return ObservedDevice(Device("GPU-1", "cuda", "A100", index=0), DeviceReading(**reading), chunk=3, fps=12.5)
 
 
 def chunk(index: int, state: str, **values: Any) -> dict[str, Any]:
@@ -158,8 +158,8 @@ def status(chunks: list[dict[str, Any]], **values: Any) -> dict[str, Any]:
     }
 
 
-def lines(*views: DeviceView, scene_status: dict[str, Any] | None = None, height: int = 60) -> list[str]:
-    return render(Snapshot(0.0, views, MEMORY, 80 * GIB, (), scene_status), 200, height)
+def lines(*views: ObservedDevice, scene_status: dict[str, Any] | None = None, height: int = 60) -> list[str]:
+    return render(Observation(0.0, views, MEMORY, 80 * GIB, (), scene_status), 200, height)
 
 
 class TestRender:
@@ -190,7 +190,7 @@ class TestRender:
     def test_other_peoples_processes(self) -> None:
         cards = inventory([a100(nvmlDeviceGetComputeRunningProcesses=[process(200), process(7)])])
         (device,) = cards.list_devices()
-        assert "2 processes of others" in lines(DeviceView(device, cards.reading(device)))[-1]
+        assert "2 processes of others" in lines(ObservedDevice(device, cards.reading(device)))[-1]
 
     def test_the_scene(self) -> None:
         shown = lines(scene_status=status([]))
@@ -238,9 +238,9 @@ class TestRender:
 
     def test_nothing_is_wider_or_higher_than_the_terminal(self) -> None:
         many = [chunk(i, "failed", error="x" * 300) for i in range(50)]
-        snapshot = Snapshot(0.0, (view(), view()), MEMORY, 80 * GIB, (), status(many))
+        seen = Observation(0.0, (view(), view()), MEMORY, 80 * GIB, (), status(many))
         for width, height in ((80, 24), (20, 3), (1, 1)):
-            shown = render(snapshot, width, height)
+            shown = render(seen, width, height)
             assert len(shown) <= height
             assert max(map(len, shown)) <= width
 

@@ -19,7 +19,7 @@ _GIB = 1 << 30
 
 
 @dataclass(frozen=True)
-class DeviceView:
+class ObservedDevice:
     """A device, how it is, and the chunk its worker is at. ``fps`` is None before two windows are done."""
 
     device: Device
@@ -29,22 +29,22 @@ class DeviceView:
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class Observation:
     """What was seen at ``time`` (seconds since the epoch). ``status``: the scene's, as ``vda status --json``."""
 
     time: float
-    devices: tuple[DeviceView, ...]
+    devices: tuple[ObservedDevice, ...]
     memory: HostMemory
     disk_free_bytes: int
     problems: tuple[str, ...] = ()
     status: Mapping[str, Any] | None = None
 
     def to_record(self) -> dict[str, Any]:
-        """Return the snapshot as a JSON value."""
+        """Return the observation as a JSON value."""
         return asdict(self)
 
 
-def observe(inventory: Inventory, scene: Scene | None = None) -> Snapshot:
+def observe(inventory: Inventory, scene: Scene | None = None) -> Observation:
     """Look at the machine, and at ``scene`` if one is given. Raises ``SceneError`` where it has no plan."""
     status = scene_status(scene.require()) if scene else None
     survey = inventory.survey()
@@ -52,12 +52,12 @@ def observe(inventory: Inventory, scene: Scene | None = None) -> Snapshot:
     devices = [*survey.devices, *_others(list(workers), survey.devices)]
     views = tuple(_view(device, inventory, workers.get(device.id)) for device in devices)
     folder = scene.root if scene else Path.cwd()
-    return Snapshot(time.time(), views, host_memory(), disk_free_bytes(folder), survey.problems, status)
+    return Observation(time.time(), views, host_memory(), disk_free_bytes(folder), survey.problems, status)
 
 
-def _view(device: Device, inventory: Inventory, worker: Mapping[str, Any] | None) -> DeviceView:
+def _view(device: Device, inventory: Inventory, worker: Mapping[str, Any] | None) -> ObservedDevice:
     chunk = worker["chunk"] if worker and worker["phase"] not in ("idle", "ended") else None
-    return DeviceView(device, inventory.reading(device), chunk, worker["fps"] if worker else None)
+    return ObservedDevice(device, inventory.reading(device), chunk, worker["fps"] if worker else None)
 
 
 def _others(workers: list[str], gpus: tuple[Device, ...]) -> list[Device]:
@@ -72,37 +72,37 @@ def _cpu(name: str) -> Device:
     return cpu_device(int(name.partition(":")[2] or 0))
 
 
-def render(snapshot: Snapshot, width: int, height: int) -> list[str]:
+def render(seen: Observation, width: int, height: int) -> list[str]:
     """Return at most ``height`` lines of at most ``width`` characters.
 
     Where there are more chunks than room, those that are computed or failed are shown before those that wait or
     are done, and the rest is counted.
     """
-    lines = [time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(snapshot.time)), _host_line(snapshot)]
-    lines += [*snapshot.problems, "", *_device_lines(snapshot.devices)]
-    if snapshot.status is not None:
-        lines += ["", *_scene_lines(snapshot.status)]
-        lines += _chunk_lines(snapshot.status["chunks"], max(height - len(lines), 1))
+    lines = [time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seen.time)), _host_line(seen)]
+    lines += [*seen.problems, "", *_device_lines(seen.devices)]
+    if seen.status is not None:
+        lines += ["", *_scene_lines(seen.status)]
+        lines += _chunk_lines(seen.status["chunks"], max(height - len(lines), 1))
     return [line[:width] for line in lines[:height]]
 
 
-def _host_line(snapshot: Snapshot) -> str:
-    memory = snapshot.memory
+def _host_line(seen: Observation) -> str:
+    memory = seen.memory
     used = memory.total_bytes - memory.available_bytes
     bound = "" if memory.bound == "the machine" else f" (limit of {memory.bound})"
     return (
         f"host memory {used / _GIB:.1f} of {memory.total_bytes / _GIB:.1f} GiB used{bound},"
-        f" disk {snapshot.disk_free_bytes / _GIB:.1f} GiB free"
+        f" disk {seen.disk_free_bytes / _GIB:.1f} GiB free"
     )
 
 
-def _device_lines(views: tuple[DeviceView, ...]) -> list[str]:
+def _device_lines(views: tuple[ObservedDevice, ...]) -> list[str]:
     labels = [view.device.label for view in views]
     column = max((len(label) for label in labels), default=0)
     return [f"{label:<{column}}  {_device_state(view)}" for label, view in zip(labels, views, strict=True)]
 
 
-def _device_state(view: DeviceView) -> str:
+def _device_state(view: ObservedDevice) -> str:
     reading = view.reading
     if reading.problem:
         return reading.problem
