@@ -21,7 +21,7 @@ import numpy as np
 from vda.depthmaps.files import read_png16
 from vda.files import storage_errors
 from vda.joining.scenedepth import SceneDepth
-from vda.merging.outputs import Made, Outputs
+from vda.merging.outputs import MergedFrame, Outputs
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -74,20 +74,20 @@ def write_frames(depth: SceneDepth, outputs: Outputs, at: Callable[[int], None])
     return written
 
 
-def _make(depth: SceneDepth, outputs: Outputs, finished: dict[int, _Line], index: int) -> Made:
+def _make(depth: SceneDepth, outputs: Outputs, finished: dict[int, _Line], index: int) -> MergedFrame:
     line = finished.get(index)
     images = outputs.image_paths(index)
     if line is not None and not outputs.want_depth and all(path.exists() for path in images.values()):
         if not outputs.want_codes:
-            return Made(**asdict(line))
+            return MergedFrame(**asdict(line))
         if "png16" in images:
-            return Made(codes=read_png16(images["png16"]), **asdict(line))
+            return MergedFrame(codes=read_png16(images["png16"]), **asdict(line))
     values = depth.frame(index)
     missing = depth.is_missing(index)
     codes, left_out = outputs.quantizer.encode_counted(values)
     too_far = int(np.count_nonzero(np.isposinf(values)))
     invalid = 0 if missing else left_out.invalid - too_far
-    made = Made(index, values, codes, missing, invalid, left_out.clipped + too_far)
+    made = MergedFrame(index, values, codes, missing, invalid, left_out.clipped + too_far)
     outputs.write_images(made)
     return made
 

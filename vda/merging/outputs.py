@@ -43,7 +43,7 @@ _FFV1_OPTIONS: Final = {"level": "3", "slicecrc": "1", "g": "1"}
 
 
 @dataclass(frozen=True)
-class Made:
+class MergedFrame:
     """One frame: its depth and codes (None where nobody wants them), and how many pixels have no value."""
 
     index: int
@@ -117,7 +117,7 @@ class Outputs:
             name: image_path(self.target.folder, name, index) for name in self.formats if name in IMAGE_FORMATS
         }
 
-    def write_images(self, made: Made) -> None:
+    def write_images(self, made: MergedFrame) -> None:
         """Write the images of a frame that are not there yet; called by many threads at once."""
         assert made.depth is not None and made.codes is not None
         for name, path in self.image_paths(made.index).items():
@@ -130,14 +130,14 @@ class Outputs:
             else:
                 write_exr(path, made.depth)
 
-    def open_streams(self, stack: ExitStack) -> list[Callable[[Made], None]]:
+    def open_streams(self, stack: ExitStack) -> list[Callable[[MergedFrame], None]]:
         """Open every output that takes frames in order; each appears when ``stack`` is left without an error."""
         streams = [self._stream(name, stack) for name in self.formats if name not in IMAGE_FORMATS]
         if self.look is not None:
             streams.append(self._visualization(self.look, stack))
         return streams
 
-    def _stream(self, name: str, stack: ExitStack) -> Callable[[Made], None]:
+    def _stream(self, name: str, stack: ExitStack) -> Callable[[MergedFrame], None]:
         if name in ("npz", "npy"):
             writer = NpzWriter if name == "npz" else NpyWriter
             shape = (len(self.target.frames), *self.target.shape)
@@ -156,11 +156,11 @@ class Outputs:
         writer = ClipWriter(target.folder / name, fps=target.fps, time_base=target.time_base, **settings)  # type: ignore[arg-type]
         return stack.enter_context(writer)
 
-    def _visualization(self, look: Look, stack: ExitStack) -> Callable[[Made], None]:
+    def _visualization(self, look: Look, stack: ExitStack) -> Callable[[MergedFrame], None]:
         clip = self._clip("depth_visualization.mp4", stack)
         pictures = self.target.pictures() if look.side_by_side and self.target.pictures else None
 
-        def show(made: Made) -> None:
+        def show(made: MergedFrame) -> None:
             colours = colorize_codes(_given(made.codes), self.quantizer, look.colormap, look.shown)
             picture = colours if pictures is None else beside(next(pictures), colours)
             clip.write(picture, self.target.time_of(made.index))
