@@ -31,7 +31,7 @@ _AHEAD_PER_THREAD = 2
 
 
 @dataclass
-class Written:
+class Tally:
     """``missing`` frames have no depth; ``invalid`` and ``clipped`` count other pixels that have no value."""
 
     missing: list[int] = field(default_factory=list)
@@ -55,9 +55,9 @@ class _Line:
     clipped: int
 
 
-def write_frames(depth: SceneDepth, outputs: Outputs, at: Callable[[int], None]) -> Written:
+def write_frames(depth: SceneDepth, outputs: Outputs, at: Callable[[int], None]) -> Tally:
     """Write every frame of ``depth`` to every output; ``at`` is told how many are done."""
-    written = Written()
+    tally = Tally()
     with ExitStack() as stack:
         finished, note = stack.enter_context(_journal(outputs.target.folder / JOURNAL))
         streams = outputs.open_streams(stack)
@@ -68,10 +68,10 @@ def write_frames(depth: SceneDepth, outputs: Outputs, at: Callable[[int], None])
                 stream(made)
             if made.index not in finished:
                 note(line)
-            written.add(line)
+            tally.add(line)
             at(done)
     (outputs.target.folder / JOURNAL).unlink(missing_ok=True)
-    return written
+    return tally
 
 
 def _make(depth: SceneDepth, outputs: Outputs, finished: dict[int, _Line], index: int) -> MergedFrame:

@@ -25,7 +25,7 @@ from vda.joining.align import Float32Array
 from vda.joining.joint import Kind
 from vda.joining.scenedepth import SceneDepth, depth_of_chunks, depth_of_windows
 from vda.joining.sequence import Alignment
-from vda.merging.frames import JOURNAL, Written, write_frames
+from vda.merging.frames import JOURNAL, Tally, write_frames
 from vda.merging.outputs import Look, Outputs, Target, written_files
 from vda.scene.chunks import Plan
 from vda.scene.scene import RunRecord, Scene
@@ -215,9 +215,9 @@ def _write(
     shots = [part.to_json() for part in depth.parts]
     _start_over_unless_same(target.folder, quantizer, shots, depth.frames, settings)
     begin("writing depth", len(depth.frames), 0)
-    written = write_frames(depth, outputs, at)
-    _record(outputs, depth, origin, settings, shots, written).write(target.folder / "depth.json")
-    remarks = (*depth.remarks(), *_remarks(written))
+    tally = write_frames(depth, outputs, at)
+    _record(outputs, depth, origin, settings, shots, tally).write(target.folder / "depth.json")
+    remarks = (*depth.remarks(), *_remarks(tally))
     return MergeResult(target.folder, len(depth.frames), remarks)
 
 
@@ -288,7 +288,7 @@ def _record(
     origin: _Origin,
     settings: MergeSettings,
     shots: list[dict[str, Any]],
-    written: Written,
+    tally: Tally,
 ) -> DepthRecord:
     storing = max(part.quantisation_error() for part in depth.parts) / outputs.quantizer.scale
     frames = [depth.frames.start, depth.frames.stop]
@@ -300,21 +300,21 @@ def _record(
         model=origin.model,
         settings={**origin.settings, "colormap": settings.colormap, "frame_range": frames},
         shots=shots,
-        missing_frames=written.missing,
-        clipped=written.clipped,
-        invalid_pixels=written.invalid,
+        missing_frames=tally.missing,
+        clipped=tally.clipped,
+        invalid_pixels=tally.invalid,
         formats=list(settings.formats),
         raw_window_error_steps=0.0 if depth.to_metres else storing,
         levels=outputs.levels_json(),
     )
 
 
-def _remarks(written: Written) -> Iterator[str]:
-    if written.missing:
-        some = ", ".join(str(index) for index in written.missing[:10]) + (" ..." if written.missing[10:] else "")
-        yield f"{len(written.missing)} frames have no picture or no depth and are marked invalid: {some}."
-    if written.clipped:
-        yield f"{written.clipped} values were out of range and are marked invalid."
+def _remarks(tally: Tally) -> Iterator[str]:
+    if tally.missing:
+        some = ", ".join(str(index) for index in tally.missing[:10]) + (" ..." if tally.missing[10:] else "")
+        yield f"{len(tally.missing)} frames have no picture or no depth and are marked invalid: {some}."
+    if tally.clipped:
+        yield f"{tally.clipped} values were out of range and are marked invalid."
 
 
 def remove_intermediates(scene: Scene) -> int:
