@@ -14,20 +14,20 @@ from vda.camera.choice import Say
 from vda.camera.intrinsics import Intrinsics, unproject_image
 from vda.errors import UsageError
 from vda.exporting.frames import ExportFrame
-from vda.exporting.request import Target
+from vda.exporting.request import ExportContext
 from vda.files import atomic_writer
 
 _VERTEX = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1")]
 
 
-def write(frames: Iterator[ExportFrame], target: Target, say: Say) -> list[Path]:
+def write(frames: Iterator[ExportFrame], context: ExportContext, say: Say) -> list[Path]:
     """Write ``cloud_000000.ply`` … into the output folder."""
     written = [
-        _write_cloud(target.written.path(f"cloud_{frame.index:06d}.ply"), frame, target) for frame in frames
+        _write_cloud(context.written.path(f"cloud_{frame.index:06d}.ply"), frame, context) for frame in frames
     ]
-    where = "the reconstruction's world" if target.settings.poses else "each frame's camera axes"
-    say(f"{len(written)} clouds in {where}, in {target.metric.unit} units.")
-    return [target.settings.output]
+    where = "the reconstruction's world" if context.settings.poses else "each frame's camera axes"
+    say(f"{len(written)} clouds in {where}, in {context.metric.unit} units.")
+    return [context.settings.output]
 
 
 def points_of(frame: ExportFrame, stride: int) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
@@ -49,12 +49,12 @@ def _rays(camera: Intrinsics) -> NDArray[np.float64]:
     return unproject_image(camera, np.ones((camera.height, camera.width)))
 
 
-def _write_cloud(path: Path, frame: ExportFrame, target: Target) -> Path:
+def _write_cloud(path: Path, frame: ExportFrame, context: ExportContext) -> Path:
     try:
         from plyfile import PlyData, PlyElement
     except ImportError as error:
         raise UsageError("PLY needs plyfile.", "Install it: pip install 'vda-toolkit[export]'.") from error
-    points, colours = points_of(frame, target.settings.stride)
+    points, colours = points_of(frame, context.settings.stride)
     vertices = np.zeros(len(points), _VERTEX)
     for i, (axis, colour) in enumerate(zip("xyz", ("red", "green", "blue"), strict=True)):
         vertices[axis], vertices[colour] = points[:, i], colours[:, i]

@@ -16,7 +16,7 @@ from vda.camera.intrinsics import Intrinsics
 from vda.depthmaps.codes import Quantizer
 from vda.depthmaps.files import write_png16
 from vda.exporting.frames import ExportFrame
-from vda.exporting.request import Target
+from vda.exporting.request import ExportContext
 from vda.files import write_bytes, write_json
 
 _TO_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -24,9 +24,9 @@ _CENTRE_TO_CORNER = 0.5
 _LENS_NAMES = {"opencv": ("k1", "k2", "p1", "p2", "k3", "k4"), "fisheye": ("k1", "k2", "k3", "k4")}
 
 
-def write(frames: Iterator[ExportFrame], target: Target, say: Say) -> list[Path]:
+def write(frames: Iterator[ExportFrame], context: ExportContext, say: Say) -> list[Path]:
     """Write ``images/``, ``depth/`` and, last of all, ``transforms.json`` into the output folder."""
-    written, quantizer = target.written, Quantizer.millimetres()
+    written, quantizer = context.written, Quantizer.millimetres()
     entries: list[dict[str, Any]] = []
     camera: Intrinsics | None = None
     too_far = 0

@@ -13,7 +13,7 @@ from vda.camera.choice import Say
 from vda.errors import UsageError
 from vda.exporting.clouds import points_of
 from vda.exporting.frames import ExportFrame
-from vda.exporting.request import Target
+from vda.exporting.request import ExportContext
 from vda.files import atomic_path
 from vda.tracks import read_tracks
 from vda.tracks.jsonstream import stream
@@ -21,27 +21,27 @@ from vda.tracks.jsonstream import stream
 _JPEG_QUALITY = 85
 
 
-def write(frames: Iterator[ExportFrame], target: Target, say: Say) -> list[Path]:
+def write(frames: Iterator[ExportFrame], context: ExportContext, say: Say) -> list[Path]:
     """Write the recording; tracks are those of a classic file that ``vda enrich`` wrote."""
     try:
         import rerun as rr
     except ImportError as error:
         raise UsageError("Recordings need rerun.", "Install it: pip install 'vda-toolkit[export]'.") from error
-    output = target.settings.output
-    positions = _positions(target.settings.tracks) if target.settings.tracks else {}
+    output = context.settings.output
+    positions = _positions(context.settings.tracks) if context.settings.tracks else {}
     with atomic_path(output) as temporary:
         recording = rr.RecordingStream("vda")
         recording.save(str(temporary))
         recording.log("world", rr.ViewCoordinates.RDF, static=True)
         for frame in frames:
-            _log_frame(rr, recording, frame, target)
+            _log_frame(rr, recording, frame, context)
             _log_tracks(rr, recording, positions.get(frame.index, []), frame)
         recording.flush()
         recording.disconnect()
     return [output]
 
 
-def _log_frame(rr: Any, recording: Any, frame: ExportFrame, target: Target) -> None:
+def _log_frame(rr: Any, recording: Any, frame: ExportFrame, context: ExportContext) -> None:
     recording.set_time("frame", sequence=frame.index)
     recording.set_time("time", duration=frame.time_s)
     if frame.view is not None:
@@ -55,7 +55,7 @@ def _log_frame(rr: Any, recording: Any, frame: ExportFrame, target: Target) -> N
     recording.log("world/camera/image/rgb", rr.Image(frame.rgb).compress(jpeg_quality=_JPEG_QUALITY))
     depth = np.nan_to_num(frame.depth, nan=0.0).astype(np.float32)
     recording.log("world/camera/image/depth", rr.DepthImage(depth, meter=1.0))
-    points, colours = points_of(frame, target.settings.stride)
+    points, colours = points_of(frame, context.settings.stride)
     recording.log("world/cloud", rr.Points3D(points, colors=colours))
 
 

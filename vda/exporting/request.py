@@ -47,7 +47,7 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Target:
+class ExportContext:
     """What a writer knows besides the frames."""
 
     settings: ExportSettings

@@ -16,7 +16,7 @@ from vda.camera.choice import Say
 from vda.depthmaps.codes import INVALID_CODE, Codes, Quantizer
 from vda.depthmaps.files import write_png16
 from vda.exporting.frames import ExportFrame
-from vda.exporting.request import Target
+from vda.exporting.request import ExportContext
 from vda.files import write_json
 
 _CODES = 65536
@@ -25,9 +25,9 @@ _MOST_HOLES = 0.5
 _NEAREST = 0.1
 
 
-def write(frames: Iterator[ExportFrame], target: Target, say: Say) -> list[Path]:
+def write(frames: Iterator[ExportFrame], context: ExportContext, say: Say) -> list[Path]:
     """Write ``depths/`` with the images' own names, and ``sparse/0/depth_params.json``, into the output folder."""
-    record = target.depth.record
+    record = context.depth.record
     inverse = record is not None and record.quantizer.kind == "inverse_depth"
     quantizer = record.quantizer if record is not None and inverse else Quantizer.for_range(0.0, 1 / _NEAREST)
     params: dict[str, dict[str, float]] = {}
@@ -38,21 +38,21 @@ def write(frames: Iterator[ExportFrame], target: Target, say: Say) -> list[Path]
         )
         values = frame.values if inverse else 1 / frame.values
         codes = quantizer.encode(np.where(np.isnan(frame.depth), np.nan, values).astype(np.float32))
-        fit = target.metric.of(frame.index)
+        fit = context.metric.of(frame.index)
         # inverse = fit.scale * (offset + scale * code) + fit.shift, in steps of a 65536th.
         scale = fit.scale * quantizer.scale * _CODES
         offset = fit.scale * quantizer.offset + fit.shift
         if (codes == INVALID_CODE).mean() > _MOST_HOLES:
             unreliable += 1
             scale = 0.0
-        path = target.written.path(f"depths/{stem.with_suffix('.png').as_posix()}")
+        path = context.written.path(f"depths/{stem.with_suffix('.png').as_posix()}")
         write_png16(path, without_holes(codes))
         params[str(stem)] = {"scale": scale, "offset": offset}
     if unreliable:
         say(f"{unreliable} images are mostly without depth; their scale of 0 has the loader leave them out.")
-    path = target.written.path("sparse/0/depth_params.json")
+    path = context.written.path("sparse/0/depth_params.json")
     write_json(path, params)
-    return [target.settings.output / "depths", path]
+    return [context.settings.output / "depths", path]
 
 
 def without_holes(codes: Codes) -> Codes:

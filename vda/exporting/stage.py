@@ -21,7 +21,7 @@ from vda.depthmaps.source import DepthSource, open_depth
 from vda.errors import InputError, UsageError
 from vda.exporting import clouds, nerfstudio, recording, splatting, tum
 from vda.exporting.frames import FrameSource
-from vda.exporting.request import ExportSettings, Metric, Target
+from vda.exporting.request import ExportContext, ExportSettings, Metric
 from vda.exporting.written import Written
 from vda.scene.scene import Scene
 from vda.video import FrameIndex, VideoInfo
@@ -106,10 +106,10 @@ def export(
     source = FrameSource(info, index, depth, camera, to_depth, views, settings.near, settings.far)
     wanted = [frame for frame in depth.frames if not views or frame in views][:: settings.every]
     begin(f"exporting to {settings.target}", len(wanted), 0)
-    target = Target(settings, metric, depth, Written(settings.output))
-    written = _WRITERS[settings.target](source.frames(wanted, at), target, tell)
+    context = ExportContext(settings, metric, depth, Written(settings.output))
+    written = _WRITERS[settings.target](source.frames(wanted, at), context, tell)
     if settings.output.is_dir():
-        target.written.remove_stale()
+        context.written.remove_stale()
     return ExportReport(
         settings.target, len(wanted), metric.unit, metric.calibrations, tuple(written), tuple(said)
     )

@@ -14,15 +14,15 @@ from vda.depthmaps.codes import MAX_CODE, Quantizer
 from vda.depthmaps.files import write_png16
 from vda.exporting.frames import ExportFrame
 from vda.exporting.nerfstudio import png_of
-from vda.exporting.request import Target
+from vda.exporting.request import ExportContext
 from vda.files import write_bytes
 
 _CODES_PER_UNIT = 5000
 
 
-def write(frames: Iterator[ExportFrame], target: Target, say: Say) -> list[Path]:
+def write(frames: Iterator[ExportFrame], context: ExportContext, say: Say) -> list[Path]:
     """Write the folder; ``associations.txt``, last of all, has a line ``time rgb time depth`` for each frame."""
-    written, quantizer = target.written, Quantizer.per_metre(_CODES_PER_UNIT)
+    written, quantizer = context.written, Quantizer.per_metre(_CODES_PER_UNIT)
     times: list[str] = []
     poses: list[str] = []
     too_far = 0
