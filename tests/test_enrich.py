@@ -16,7 +16,7 @@ from vda.camera.choice import CameraChoice
 from vda.camera.intrinsics import Intrinsics
 from vda.cli.enrich import enrich as enrich_command
 from vda.depthmaps.codes import DepthRecord, Quantizer
-from vda.enriching.smoothing import Motion
+from vda.enriching.smoothing import MotionModel
 from vda.enriching.stage import DepthChoice, EnrichSettings, Report, enrich_file
 from vda.errors import InputError, UsageError
 from vda.scene.scene import Scene
@@ -288,7 +288,7 @@ def walk_depth(folder: Path, frames: int) -> Path:
 def test_smoothing_finds_the_velocity_and_bridges_what_was_not_seen(tmp_path: Path) -> None:
     depth = walk_depth(tmp_path / "depth", 30)
     content = moving(list(range(30)))
-    report, out = run(tmp_path, content, depth, motion=Motion(), times_fps=10.0)
+    report, out = run(tmp_path, content, depth, motion=MotionModel(), times_fps=10.0)
     middle = out["tracks"][15]
     assert report.skipped == {"not detected": 1}
     assert middle["vda_bridged"] is True and "vda_position_3d" not in middle
@@ -305,7 +305,7 @@ def test_smoothing_finds_the_velocity_and_bridges_what_was_not_seen(tmp_path: Pa
 def test_frames_between_records_are_bridged_at_the_tracks_own_step(tmp_path: Path) -> None:
     depth = walk_depth(tmp_path / "depth", 30)
     content = moving([0, 1, 2, 3, 4, 8, 9, 10, 11])
-    _, out = run(tmp_path, content, depth, motion=Motion(), times_fps=10.0)
+    _, out = run(tmp_path, content, depth, motion=MotionModel(), times_fps=10.0)
     bridges = out["metadata"]["vda_bridges"]
     assert [(bridge["frame"], bridge["track_id"]) for bridge in bridges] == [(5, 1), (6, 1), (7, 1)]
     assert bridges[1]["vda_position_smoothed"]["x"] == pytest.approx(-2.0 + 6 * 0.15, abs=0.15)
@@ -318,7 +318,7 @@ def test_velocities_follow_the_videos_own_clock(tmp_path: Path) -> None:
     walk_depth(scene.merged_dir, 20)
     pts = np.cumsum([0, *[1] * 9, *[2] * 10]).astype(np.int64)
     FrameIndex(pts, Fraction(1, 10), "decoded").save(scene.index_path)
-    _, out = run(tmp_path, moving(list(range(20))), scene.merged_dir, motion=Motion(acceleration=10.0))
+    _, out = run(tmp_path, moving(list(range(20))), scene.merged_dir, motion=MotionModel(acceleration=10.0))
     speeds = [record["vda_speed"] for record in out["tracks"]]
     assert np.median(speeds[2:8]) / np.median(speeds[12:18]) == pytest.approx(2, rel=0.3)
 
@@ -328,8 +328,8 @@ def test_a_long_gap_begins_a_track_anew_and_times_have_to_be_known(tmp_path: Pat
     content = moving([0, 1, 2, 3, 25, 26, 27])
     content["tracks"].insert(4, {**content["tracks"][3], "frame": 14, "detected": False})
     with pytest.raises(UsageError, match="velocity"):
-        run(tmp_path, content, depth, motion=Motion())
-    _, out = run(tmp_path, content, depth, motion=Motion(max_gap_s=0.5), times_fps=10.0)
+        run(tmp_path, content, depth, motion=MotionModel())
+    _, out = run(tmp_path, content, depth, motion=MotionModel(max_gap_s=0.5), times_fps=10.0)
     assert "vda_speed" not in out["tracks"][4]
     assert "vda_speed" in out["tracks"][0] and "vda_speed" in out["tracks"][-1]
 
@@ -338,7 +338,7 @@ def test_smoothing_without_metres_is_refused(tmp_path: Path) -> None:
     boards = boards_for(BROWN)
     depth = write_depth(tmp_path / "depth", [depth_of(BROWN, boards, 0)], relative=(0.05, 0.0))
     with pytest.raises(UsageError, match="metres"):
-        run(tmp_path, tracks_of(BROWN, boards, 1), depth, allow_relative=True, motion=Motion(), times_fps=5.0)
+        run(tmp_path, tracks_of(BROWN, boards, 1), depth, allow_relative=True, motion=MotionModel(), times_fps=5.0)
 
 
 def classic_of_6552(folder: Path) -> tuple[Path, Path]:

@@ -149,7 +149,7 @@ def enrich(scene: Path | None, tracks: Path, output: Path, quiet: bool, as_json:
 
 def enrich_settings(scene: Path | None, tracks: Path, output: Path, **options: Any) -> Any:
     """The library's settings from the command's options."""
-    from vda.enriching.smoothing import Motion
+    from vda.enriching.smoothing import MotionModel
     from vda.enriching.stage import DepthChoice, EnrichSettings
     from vda.tracks import Asked
 
@@ -165,7 +165,7 @@ def enrich_settings(scene: Path | None, tracks: Path, output: Path, **options: A
         calibration=_calibration(**options),
         region=_region(**options),
         allow_relative=options["allow_relative"],
-        motion=Motion(options["acceleration"], options["max_gap"]) if options["smooth"] else None,
+        motion=MotionModel(options["acceleration"], options["max_gap"]) if options["smooth"] else None,
         times_fps=options["fps"],
         also=options["also"],
         figure=options["figure"],

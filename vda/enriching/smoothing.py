@@ -26,7 +26,7 @@ _AXES = 3
 
 
 @dataclass(frozen=True)
-class Motion:
+class MotionModel:
     """How things move: ``acceleration`` is a standard deviation in m/s^2, ``max_gap_s`` the longest time without a
     measured position after which a track still goes on.
     """
@@ -35,7 +35,7 @@ class Motion:
     max_gap_s: float = 1.0
 
 
-def smooth(tracks: Tracks, enriched: Enriched, times_s: Values, focal_px: float, motion: Motion) -> list[str]:
+def smooth(tracks: Tracks, enriched: Enriched, times_s: Values, focal_px: float, motion: MotionModel) -> list[str]:
     """Fill in ``enriched.smoothed``, ``velocity`` and ``bridged``; return, in sentences, what was left out.
 
     ``times_s`` [frames] is when each frame is shown, in seconds. Records between measured ones that have no
@@ -102,7 +102,7 @@ def _smooth_run(
     run: NDArray[np.intp],
     times_s: Values,
     focal_px: float,
-    motion: Motion,
+    motion: MotionModel,
 ) -> None:
     """Smooth one stretch, and keep what is found at its records and at the frames between them."""
     frames = tracks.frame[run]
@@ -124,7 +124,7 @@ def _smooth_run(
         enriched.bridges.append(Bridge(int(nodes[node]), name, states[node, ::2], states[node, 1::2]))
 
 
-def _smoothed(seen: list[Values | None], errors: list[Values], times: Values, motion: Motion) -> Values:
+def _smoothed(seen: list[Values | None], errors: list[Values], times: Values, motion: MotionModel) -> Values:
     """States [n, 6] (x, vx, y, vy, z, vz) at ``times``. The first step predicts nothing: no time has passed."""
     filters, noise = _filterpy()
     steps = np.diff(times, prepend=times[0]).clip(min=0)

@@ -21,7 +21,7 @@ from vda.camera.intrinsics import Intrinsics, unproject
 from vda.depthmaps.codes import Kind
 from vda.depthmaps.source import DepthSource, open_depth
 from vda.enriching.figure import require_figure_name, write_track_figure
-from vda.enriching.smoothing import Motion, smooth
+from vda.enriching.smoothing import MotionModel, smooth
 from vda.errors import InputError, UsageError
 from vda.scene.scene import Scene
 from vda.tracks import Asked, Enriched, Skip, Tracks, read_tracks, write_table, write_tracks
@@ -54,7 +54,7 @@ class EnrichSettings:
     calibration: CalibrationChoice = field(default_factory=CalibrationChoice)
     region: Region = _ANYWHERE
     allow_relative: bool = False
-    motion: Motion | None = None
+    motion: MotionModel | None = None
     times_fps: float | None = None
     also: tuple[str, ...] = ()
     figure: Path | None = None
