@@ -44,7 +44,7 @@ class WindowDepth:
 
 
 @dataclass
-class Progress:
+class Counters:
     """Counters that only grow; another thread may read them at any time."""
 
     frames_decoded: int = 0
@@ -62,7 +62,7 @@ class Engine:
     model: VideoDepthModel
     device: torch.device
     fit: MemoryFit = field(default_factory=lambda: MemoryFit(1))
-    progress: Progress = field(default_factory=Progress)
+    progress: Counters = field(default_factory=Counters)
 
     def compute(
         self, windows: Sequence[tuple[int, ...]], source: FrameSource
@@ -142,7 +142,7 @@ def _first_and_last_use(windows: Sequence[tuple[int, ...]]) -> tuple[list[int], 
     return list(last_use), last_use
 
 
-def _ahead(pictures: Iterable[Picture], progress: Progress) -> Generator[Picture, None, None]:
+def _ahead(pictures: Iterable[Picture], progress: Counters) -> Generator[Picture, None, None]:
     """Yield ``pictures`` while a thread draws the next few; its errors surface here, and it ends with us."""
     waiting: queue.Queue[Picture | BaseException | None] = queue.Queue(_DECODE_AHEAD)
     stopped = threading.Event()
