@@ -8,7 +8,7 @@ import torch
 
 from vda.camera.intrinsics import Intrinsics, pixel_grid
 from vda.synth.cameras import rotation
-from vda.synth.raster import Hits, Parts, View, trace
+from vda.synth.raster import Hits, Parts, Viewpoint, trace
 from vda.synth.shapes import Shape, enter, normals
 from vda.synth.things import Material, Part, Thing
 
@@ -25,7 +25,7 @@ def rays() -> np.ndarray:
 
 def look(*parts: Part, pose: np.ndarray | None = None) -> Hits:
     pose = np.eye(4) if pose is None else pose
-    return trace([Parts([Thing("part", parts)]).at(0.0)], [View(pose, CAMERA)], CPU)
+    return trace([Parts([Thing("part", parts)]).at(0.0)], [Viewpoint(pose, CAMERA)], CPU)
 
 
 @pytest.mark.parametrize("tilt_deg", [10.0, 35.0, 80.0])

@@ -8,7 +8,7 @@ import torch
 
 from vda.camera.intrinsics import project, unproject_image
 from vda.errors import UsageError
-from vda.synth.raster import Parts, View, trace
+from vda.synth.raster import Parts, Viewpoint, trace
 from vda.synth.render import render_frames
 from vda.synth.setting import gaps
 from vda.synth.worlds import World, sample_world
@@ -24,7 +24,7 @@ def worlds() -> list[World]:
 
 
 def depth_at(world: World, time_s: float, width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:
-    view = View(world.camera_to_world(time_s), world.intrinsics(width, height))
+    view = Viewpoint(world.camera_to_world(time_s), world.intrinsics(width, height))
     return trace([Parts(world.things).at(time_s)], [view], CPU).depth[0].numpy()
 
 
@@ -77,7 +77,7 @@ def test_depth_and_pose_of_one_frame_foretell_another_of_a_static_scene(style: s
     errors = []
     for x, y, z in np.column_stack([xy[chosen], seen[chosen, 2]]):
         pixel = replace(camera, width=1, height=1, cx=camera.cx - x, cy=camera.cy - y)
-        errors.append(trace([placed], [View(other, pixel)], CPU).depth.item() / z - 1)
+        errors.append(trace([placed], [Viewpoint(other, pixel)], CPU).depth.item() / z - 1)
     assert away > 0.02
     # What was seen can be hidden now, by something nearer; nothing can be farther than foretold.
     assert np.median(np.abs(errors)) < 1e-5

@@ -28,7 +28,7 @@ _EDGES = np.array([[a, b] for a in range(8) for b in range(a) if bin(a ^ b).coun
 
 
 @dataclass(frozen=True)
-class View:
+class Viewpoint:
     """A camera at one moment: where it stands and what its pixels are."""
 
     camera_to_world: Array
@@ -79,7 +79,7 @@ class Parts:
         return placed
 
 
-def rectangles(placed: Placed, view: View) -> NDArray[np.int64]:
+def rectangles(placed: Placed, view: Viewpoint) -> NDArray[np.int64]:
     """Left, top, right and bottom (exclusive) of the pixels each part may cover, int64 [P, 4]; empty if unseen."""
     camera, pose = view.intrinsics, view.camera_to_world
     reach = placed.turns * placed.halves[:, None, :]
@@ -103,7 +103,7 @@ def rectangles(placed: Placed, view: View) -> NDArray[np.int64]:
     return np.concatenate([first, np.maximum(last, first)], axis=1)
 
 
-def local_rays(placed: Placed, view: View) -> NDArray[np.float32]:
+def local_rays(placed: Placed, view: Viewpoint) -> NDArray[np.float32]:
     """The view's rays in each part's own coordinates: origin, and direction = base + x * right + y * down.
 
     float32 [P, 12]: origin, base, right, down; ``x`` and ``y`` are pixels normalised to the plane z = 1, so a
@@ -165,7 +165,7 @@ def _rows(boxes: NDArray[np.int64], chosen: NDArray[np.bool_], camera: Intrinsic
     return _Rows(ray, part[entry], y, left[entry], first_pixel, (right - left)[entry])
 
 
-def trace(placed: list[Placed], views: list[View], device: torch.device) -> Hits:
+def trace(placed: list[Placed], views: list[Viewpoint], device: torch.device) -> Hits:
     """See ``Hits``. ``placed`` and ``views`` are of the same F moments; all views have one image size."""
     camera = views[0].intrinsics
     height, width = camera.height, camera.width

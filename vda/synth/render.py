@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vda.errors import DeviceError
-from vda.synth.raster import Hits, Parts, Placed, View, trace
+from vda.synth.raster import Hits, Parts, Placed, Viewpoint, trace
 from vda.synth.shading import Shader
 from vda.synth.sins import develop
 from vda.synth.textures import Atlas
@@ -82,7 +82,7 @@ class _Session:
     def render(self, indices: list[int]) -> Iterator[RenderedFrame]:
         world, times = self._world, [index / self._fps for index in indices]
         placed = [self._parts.at(time) for time in times]
-        views = [View(world.camera_to_world(time), self._camera) for time in times]
+        views = [Viewpoint(world.camera_to_world(time), self._camera) for time in times]
         hits = trace(placed, views, self._device)
         linear = self._light(placed, views, times, hits).cpu().numpy()
         depth = hits.depth.cpu().numpy()
@@ -92,7 +92,7 @@ class _Session:
             rgb = develop(linear[row], world.sins, world.seed, index, time, _flow(world, time, self._camera.fx))
             yield RenderedFrame(index, time, rgb, depth[row], thing[row], views[row].camera_to_world)
 
-    def _light(self, placed: list[Placed], views: list[View], times: list[float], hits: Hits) -> Tensor:
+    def _light(self, placed: list[Placed], views: list[Viewpoint], times: list[float], hits: Hits) -> Tensor:
         """Linear light float32 [F, H, W, 3]; with one sample a pixel, that of the rays that measured the depth."""
         turns = torch.from_numpy(np.stack([_normal_turns(p) for p in placed])).to(self._device)
         if self._samples == 1:
@@ -104,14 +104,14 @@ class _Session:
         return torch.cat(bands, dim=1).contiguous()
 
 
-def _bands(views: list[View], samples: int) -> Iterator[list[View]]:
+def _bands(views: list[Viewpoint], samples: int) -> Iterator[list[Viewpoint]]:
     """The views with ``samples`` times as many pixels each way, in bands of rows that fit into a CPU's cache."""
     camera = views[0].intrinsics
     fine = camera.scaled(camera.width * samples, camera.height * samples)
     step = samples * max(1, _BAND_PIXELS // (fine.width * samples))
     for top in range(0, fine.height, step):
         band = fine.cropped(0, top, fine.width, min(step, fine.height - top))
-        yield [View(view.camera_to_world, band) for view in views]
+        yield [Viewpoint(view.camera_to_world, band) for view in views]
 
 
 def _smooth(light: Tensor, samples: int) -> Tensor:

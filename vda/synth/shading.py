@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vda.camera.intrinsics import Intrinsics
 from vda.synth.cameras import heading, rotation
-from vda.synth.raster import Hits, Parts, View, normalised_axes, trace
+from vda.synth.raster import Hits, Parts, Viewpoint, normalised_axes, trace
 from vda.synth.shapes import normals
 from vda.synth.textures import CLOUD_SLOT, MODULATION_SLOT, Atlas
 from vda.synth.things import Array, Colour, Thing
@@ -32,12 +32,12 @@ class Lamp:
     spread: float
     fades: bool = False
 
-    def view(self) -> View:
+    def view(self) -> Viewpoint:
         pose = np.eye(4)
         pose[:3, :3] = rotation(*heading(self.focus - self.position))
         pose[:3, 3] = self.position
         focal, middle = SHADOW_SIZE / 2 / self.spread, (SHADOW_SIZE - 1) / 2
-        return View(pose, Intrinsics(SHADOW_SIZE, SHADOW_SIZE, focal, focal, middle, middle))
+        return Viewpoint(pose, Intrinsics(SHADOW_SIZE, SHADOW_SIZE, focal, focal, middle, middle))
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Shader:
         """Depth from the key lamp, float32 [SHADOW_SIZE, SHADOW_SIZE]."""
         return trace([parts.at(time_s)], [self._lamp_view], self._device).depth[0]
 
-    def colours(self, hits: Hits, views: list[View], times: list[float], turns: Tensor) -> Tensor:
+    def colours(self, hits: Hits, views: list[Viewpoint], times: list[float], turns: Tensor) -> Tensor:
         """Linear light float32 [F, H, W, 3]; ``turns`` float32 [F, P, 9] is world from unit part for normals."""
         _, height, width = hits.depth.shape
         columns, rows = normalised_axes(views[0].intrinsics, self._device)

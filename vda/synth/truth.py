@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from vda.camera.intrinsics import Intrinsics, unproject
-from vda.synth.raster import Parts, View, rectangles, trace
+from vda.synth.raster import Parts, Viewpoint, rectangles, trace
 from vda.synth.render import RenderedFrame
 from vda.synth.things import Array
 from vda.synth.worlds import World
@@ -111,14 +111,14 @@ class Tracker:
     def _sight(self, index: int, frame: RenderedFrame) -> Sighting | None:
         """The thing alone, traced only in the window that can hold it; None if it is nowhere in the picture."""
         placed = self._parts[index].at(frame.time_s)
-        boxes = rectangles(placed, View(frame.camera_to_world, self._intrinsics))
+        boxes = rectangles(placed, Viewpoint(frame.camera_to_world, self._intrinsics))
         boxes = boxes[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]
         if not len(boxes):
             return None
         left, top = (int(edge) for edge in boxes[:, :2].min(axis=0))
         right, bottom = (int(edge) for edge in boxes[:, 2:].max(axis=0))
         window = self._intrinsics.cropped(left, top, right - left, bottom - top)
-        depth = trace([placed], [View(frame.camera_to_world, window)], torch.device("cpu")).depth[0].numpy()
+        depth = trace([placed], [Viewpoint(frame.camera_to_world, window)], torch.device("cpu")).depth[0].numpy()
         mask = np.isfinite(depth)
         return Sighting(mask, depth, left, top) if mask.any() else None
 
@@ -134,7 +134,7 @@ def _choose(world: World, intrinsics: Intrinsics, times_s: Sequence[float]) -> t
     parts = Parts(world.things)
     share = np.zeros(len(world.things))
     for time_s in np.linspace(times_s[0], times_s[-1], _PROBES):
-        view = View(world.camera_to_world(float(time_s)), small)
+        view = Viewpoint(world.camera_to_world(float(time_s)), small)
         part = trace([parts.at(float(time_s))], [view], torch.device("cpu")).part.numpy()
         seen = parts.owners[part[part >= 0]]
         share += np.bincount(seen, minlength=len(share)) / part.size

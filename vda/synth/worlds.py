@@ -15,7 +15,7 @@ from vda.camera.intrinsics import Intrinsics
 from vda.errors import UsageError
 from vda.synth import indoors, open_air
 from vda.synth.cameras import CameraPath, hand_shake, heading, steps, still
-from vda.synth.raster import Parts, View, trace
+from vda.synth.raster import Parts, Viewpoint, trace
 from vda.synth.setting import Setting, Site, gaps, without_collisions
 from vda.synth.shading import Light
 from vda.synth.sins import Sins, sample_sins
@@ -191,7 +191,7 @@ def _sight(site: Site, things: tuple[Thing, ...], camera: CameraPath, fov: float
     """How good the view is: 1 if, whenever looked, no single surface fills it and something has depth."""
     intrinsics = Intrinsics.from_fov(*_PROBE, fov)
     times = [0.0, duration_s / 2, duration_s]
-    views = [View(camera.camera_to_world(t), intrinsics) for t in times]
+    views = [Viewpoint(camera.camera_to_world(t), intrinsics) for t in times]
     parts = Parts(things)
     hits = trace([parts.at(t) for t in times], views, torch.device("cpu"))
     worst = 1.0
