@@ -25,7 +25,7 @@ from vda.files import TEMPORARY_PREFIX, read_json
 from vda.fvc.paths import TRACKS_ENDING, scaled_name
 from vda.fvc.schema import read_metadata, read_table
 from vda.fvc.tables import LOG_NAME, METADATA_NAME
-from vda.video.decoding import Source
+from vda.video.decoding import OpenVideo
 
 Begin = Callable[[str, int | None, int], None]
 At = Callable[[int], None]
@@ -124,7 +124,7 @@ class Promise:
 
     def _of_video(self, path: Path) -> str:
         # One thread a video: many videos are looked at side by side, and what damage looks like stays the same.
-        with Source(path, threads=1) as source:
+        with OpenVideo(path, threads=1) as source:
             complaint = self._of_sizes([(frame.width, frame.height) for frame in source.frames()])
             return complaint or ("is damaged" if source.damaged else "")
 

@@ -50,7 +50,7 @@ def _reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error)
 
 
-class Source:
+class OpenVideo:
     """One video stream of an open file; a context manager.
 
     ``stream_index`` None takes the stream FFmpeg calls best; ``threads`` None lets FFmpeg choose. Damage never
@@ -94,7 +94,7 @@ class Source:
             )
         return stream
 
-    def __enter__(self) -> "Source":
+    def __enter__(self) -> "OpenVideo":
         return self
 
     def __exit__(

@@ -12,7 +12,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from vda.errors import VideoError
-from vda.video.decoding import Source
+from vda.video.decoding import OpenVideo
 
 
 class GreyFrames:
@@ -37,7 +37,7 @@ class GreyFrames:
         raise VideoError(f"{self._path} has no frame {place}.", "Merge the scene again with --overwrite.")
 
     def _decode(self) -> Iterator[VideoFrame]:
-        with Source(self._path) as source:
+        with OpenVideo(self._path) as source:
             for frame in source.frames():
                 if not frame.format.name.startswith(("gray", "yuv420p10")):
                     raise VideoError(

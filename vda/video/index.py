@@ -22,7 +22,7 @@ import numpy as np
 
 from vda.errors import InputError, StorageError, VideoError
 from vda.files import atomic_writer
-from vda.video.decoding import Source, frame_checksum
+from vda.video.decoding import OpenVideo, frame_checksum
 from vda.video.info import VideoInfo
 from vda.video.rates import true_frame_rate
 
@@ -153,7 +153,7 @@ def _cache_file(info: VideoInfo, trust_container: bool, cache_dir: Path | None) 
 
 def _decode_all(info: VideoInfo, progress: Callable[[int], None], threads: int | None = None) -> FrameIndex:
     pts, checksums, keyframes = array("q"), array("I"), array("q")
-    with Source(info.path, info.stream_index, threads) as source:
+    with OpenVideo(info.path, info.stream_index, threads) as source:
         for time, frame in source.timed_frames():
             if frame.key_frame:
                 keyframes.append(len(pts))
@@ -176,7 +176,7 @@ def _decode_all(info: VideoInfo, progress: Callable[[int], None], threads: int |
 
 def _list_packets(info: VideoInfo) -> FrameIndex:
     pts, dts, key = array("q"), array("q"), array("b")
-    with Source(info.path, info.stream_index) as source:
+    with OpenVideo(info.path, info.stream_index) as source:
         for packet in source.packets():
             time = packet.dts if packet.pts is None else packet.pts
             if not packet.is_discard and time is not None:
@@ -196,7 +196,7 @@ def _list_packets(info: VideoInfo) -> FrameIndex:
         return FrameIndex(times, source.time_base, "container", notes, keyframes)
 
 
-def _notes(source: Source, info: VideoInfo, pts: "array[int] | np.ndarray") -> tuple[str, ...]:
+def _notes(source: OpenVideo, info: VideoInfo, pts: "array[int] | np.ndarray") -> tuple[str, ...]:
     """What is wrong with the file, one sentence each."""
     notes = []
     missing = source.packets_seen < info.claimed_frames
@@ -218,7 +218,7 @@ def _notes(source: Source, info: VideoInfo, pts: "array[int] | np.ndarray") -> t
     return tuple(notes)
 
 
-def _ends_early(source: Source, pts: "array[int] | np.ndarray", missing: bool) -> bool:
+def _ends_early(source: OpenVideo, pts: "array[int] | np.ndarray", missing: bool) -> bool:
     """Whether the last frame comes well before the time at which the container says that the stream ends.
 
     Containers round their durations, and a last frame may be shown for long; where frames are known to be

@@ -16,7 +16,7 @@ from av.video.frame import VideoFrame
 
 from vda.errors import VideoError
 from vda.files import head_tail_sha256
-from vda.video.decoding import Source
+from vda.video.decoding import OpenVideo
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def _clockwise_rotation(frame: VideoFrame) -> int:
 
 def probe(path: Path) -> VideoInfo:
     """Open ``path`` and decode its first frame; raise ``VideoError`` for what is no video with pictures in it."""
-    with Source(path) as source:
+    with OpenVideo(path) as source:
         first = next(source.frames(), None)
         if first is None:
             raise VideoError(
@@ -91,5 +91,5 @@ def probe(path: Path) -> VideoInfo:
 
 def stated_rate(info: VideoInfo) -> Fraction | None:
     """The frame rate that the file itself states; None where ``info.fps`` had to be made up."""
-    with Source(info.path, info.stream_index) as source:
+    with OpenVideo(info.path, info.stream_index) as source:
         return source.stated_fps

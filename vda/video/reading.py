@@ -19,7 +19,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from vda.errors import UsageError, VideoError
-from vda.video.decoding import Source, frame_checksum
+from vda.video.decoding import OpenVideo, frame_checksum
 from vda.video.index import FrameIndex
 from vda.video.info import VideoInfo
 
@@ -162,7 +162,7 @@ class _RunReader:
     def _positioned_frames(self, entry: int | None) -> Iterator[tuple[int, VideoFrame]]:
         """Decode from ``entry`` and yield frames with their indices, rising; unknown times are passed over."""
         after = -1 if entry is None else None
-        with Source(self._info.path, self._info.stream_index, self._threads) as source:
+        with OpenVideo(self._info.path, self._info.stream_index, self._threads) as source:
             if entry is not None and not source.seek(int(self._index.pts[entry])):
                 return
             for pts, frame in source.timed_frames():
