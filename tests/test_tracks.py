@@ -139,7 +139,7 @@ def test_motchallenge_counts_frames_and_pixels_from_one(save: Callable[[str, Any
     assert tracks.frame.tolist() == [0, 1, 1]
     assert tracks.box[0].tolist() == [100, 200, 150, 280]
     assert [tracks.track_names[i] if i >= 0 else None for i in tracks.track] == [3, 3, None]
-    assert (tracks.source.size, tracks.source.fps) == ((1920, 1080), 14.0)
+    assert (tracks.header.size, tracks.header.fps) == ((1920, 1080), 14.0)
 
 
 def test_coco_video_takes_the_frame_of_the_image(save: Callable[[str, Any], Path]) -> None:
@@ -148,7 +148,7 @@ def test_coco_video_takes_the_frame_of_the_image(save: Callable[[str, Any], Path
     assert tracks.frame.tolist() == [1, 0]
     assert tracks.box[0].tolist() == [10, 20, 40, 60]
     assert (tracks.category_names, tracks.track_names) == (["pedestrian"], [3, 4])
-    assert (tracks.source.size, tracks.source.fps) == ((640, 480), 30.0)
+    assert (tracks.header.size, tracks.header.fps) == ((640, 480), 30.0)
 
 
 def test_coco_with_only_the_benchmarks_own_numbers_counts_from_one(save: Callable[[str, Any], Path]) -> None:

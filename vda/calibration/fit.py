@@ -22,7 +22,7 @@ from vda.camera.intrinsics import pixel_grid, resize_points
 from vda.depthmaps.codes import DepthRecord
 from vda.errors import InputError, UsageError
 from vda.files import read_json, write_json
-from vda.tracks import Skip, Source, Tracks
+from vda.tracks import Header, Skip, Tracks
 
 Values = NDArray[np.float64]
 
@@ -167,7 +167,7 @@ def _as_tracks(known: Sequence[KnownDistance]) -> Tracks:
     return Tracks(
         path=Path("known distances"),
         format="",
-        source=Source(),
+        header=Header(),
         frame=np.array([point.frame for point in known], np.int64),
         box=np.full((count, 4), np.nan),
         point=np.array([(point.x, point.y) for point in known], np.float64),

@@ -171,7 +171,7 @@ def _rows_of(tracks: Tracks, point: Values, chosen: NDArray[np.bool_]) -> Tracks
     return Tracks(
         tracks.path,
         tracks.format,
-        tracks.source,
+        tracks.header,
         point=point[chosen],
         track_names=[],
         category_names=[],

@@ -236,7 +236,7 @@ def _video_size(settings: EnrichSettings, depth: _Depth) -> tuple[int, int]:
 
 def _tracks_size(settings: EnrichSettings, tracks: Tracks, video: tuple[int, int]) -> tuple[int, int]:
     """The size of the image that the tracks' pixels are for: as asked, as their file says, or the video's."""
-    size = settings.asked.size or tracks.source.size or video
+    size = settings.asked.size or tracks.header.size or video
     if abs(size[0] * video[1] / (size[1] * video[0]) - 1) > _SHAPE_TOLERANCE:
         raise InputError(
             f"The tracks are for images of {size[0]}x{size[1]}, the video is {video[0]}x{video[1]}: "
@@ -266,7 +266,7 @@ def _times(settings: EnrichSettings, scene: Scene | None, tracks: Tracks) -> NDA
     """When each frame is shown, in seconds: by the video's own clock, or by a rate."""
     if settings.times_fps is None and scene is not None and scene.index_path.is_file():
         return np.asarray(FrameIndex.load(scene.index_path).times_s, np.float64)
-    rate = settings.times_fps or tracks.source.fps
+    rate = settings.times_fps or tracks.header.fps
     if rate is None:
         raise UsageError(
             "Nothing says when the frames were shown, so there is no velocity.", "Give --fps, or name the scene."

@@ -36,7 +36,7 @@ def write_scaled_tracks(path: Path, output: Path, geometry: Geometry, timing: Ti
             f"{path} is in the format {tracks.format}; tracks of a data set are classic or COCO-style JSON.",
             "Enrich the tracks from such a file.",
         )
-    seen = geometry.seen_at(tracks.source.size or geometry.source)
+    seen = geometry.seen_at(tracks.header.size or geometry.source)
     rewrite(path, output, _ARRAYS[tracks.format], _Mapping(tracks, seen, timing).change)
 
 

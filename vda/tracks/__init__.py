@@ -26,7 +26,7 @@ from vda.files import write_json
 from vda.tracks import classic, coco, flat, mot, ultralytics
 from vda.tracks.enriched import Bridge, Enriched
 from vda.tracks.jsonstream import stream
-from vda.tracks.records import Asked, Record, Skip, Source, Tracks, collect
+from vda.tracks.records import Asked, Header, Record, Skip, Tracks, collect
 from vda.tracks.table import write_table
 from vda.tracks.textfiles import read_lines
 
@@ -35,9 +35,9 @@ __all__ = [
     "Asked",
     "Bridge",
     "Enriched",
+    "Header",
     "Record",
     "Skip",
-    "Source",
     "Tracks",
     "read_tracks",
     "recognise",

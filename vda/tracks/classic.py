@@ -10,7 +10,7 @@ from typing import Any
 
 from vda.tracks.enriched import Enriched
 from vda.tracks.jsonstream import Event, rewrite, stream
-from vda.tracks.records import Asked, Reading, Record, Source, frame_of, number_of, numbers_of
+from vda.tracks.records import Asked, Header, Reading, Record, frame_of, number_of, numbers_of
 
 NAME = "classic"
 _ARRAYS = ("tracks",)
@@ -20,7 +20,7 @@ _CATEGORY_KEYS = ("class", "category", "label", "class_name")
 
 def read(path: Path, asked: Asked) -> Reading:
     values: dict[str | None, Any] = {}
-    return Reading(_records(path, values), lambda: _source(values))
+    return Reading(_records(path, values), lambda: _header(values))
 
 
 def _records(path: Path, values: dict[str | None, Any]) -> Iterator[Record]:
@@ -32,7 +32,7 @@ def _records(path: Path, values: dict[str | None, Any]) -> Iterator[Record]:
             values[event.key] = event.value
 
 
-def _source(values: dict[str | None, Any]) -> Source:
+def _header(values: dict[str | None, Any]) -> Header:
     """The intrinsics, image size and rate that the file itself gives."""
     metadata, own = (
         found if isinstance(found := values.get(key), dict) else {} for key in ("metadata", "intrinsics")
@@ -40,7 +40,7 @@ def _source(values: dict[str | None, Any]) -> Source:
     numbers = [number_of(own.get(name)) for name in ("fx", "fy", "cx", "cy")]
     focal = (numbers[0], numbers[1], numbers[2], numbers[3]) if own else None
     rate = number_of(metadata.get("fps"))
-    return Source(0, _size(own) or _size(metadata), rate if rate > 0 else None, focal)
+    return Header(0, _size(own) or _size(metadata), rate if rate > 0 else None, focal)
 
 
 def _size(given: dict[str, Any]) -> tuple[int, int] | None:

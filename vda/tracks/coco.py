@@ -14,7 +14,7 @@ from typing import Any
 from vda.errors import InputError
 from vda.tracks.enriched import Enriched
 from vda.tracks.jsonstream import Event, rewrite, stream
-from vda.tracks.records import Asked, Reading, Record, Source, frame_of, number_of, numbers_of
+from vda.tracks.records import Asked, Header, Reading, Record, frame_of, number_of, numbers_of
 
 NAME = "coco"
 _ARRAYS = ("annotations", "images")
@@ -64,17 +64,17 @@ def _add_names(index: _Index, key: str, entries: list[dict[str, Any]]) -> None:
 
 def read(path: Path, asked: Asked) -> Reading:
     index = _index(path)
-    source = _source(path, index)
-    return Reading(_records(path, index), lambda: source)
+    header = _header(path, index)
+    return Reading(_records(path, index), lambda: header)
 
 
-def _source(path: Path, index: _Index) -> Source:
+def _header(path: Path, index: _Index) -> Header:
     if len(index.videos) > 1:
         raise InputError(
             f"{path} holds the frames of {len(index.videos)} videos.", "Make one track file for each video."
         )
     size = index.sizes.pop() if len(index.sizes) == 1 else None
-    return Source(index.frame_base, size, index.rates[0] if index.rates else None)
+    return Header(index.frame_base, size, index.rates[0] if index.rates else None)
 
 
 def _records(path: Path, index: _Index) -> Iterator[Record]:

@@ -17,7 +17,7 @@ from vda.errors import InputError
 from vda.files import atomic_writer
 from vda.tracks.enriched import Enriched
 from vda.tracks.jsonstream import Event, rewrite, stream
-from vda.tracks.records import Asked, Reading, Record, Skip, Source, frame_of, number_of
+from vda.tracks.records import Asked, Header, Reading, Record, Skip, frame_of, number_of
 
 NAME = "supervision"
 FRAME_FIELDS = ("frame", "frame_index", "frame_number", "frame_id", "frame_idx", "frame_no")
@@ -38,7 +38,7 @@ def has_box(names: Iterable[str]) -> bool:
 
 
 def read(path: Path, asked: Asked) -> Reading:
-    return Reading(_records(path, asked), Source)
+    return Reading(_records(path, asked), Header)
 
 
 def _frame_field(path: Path, row: dict[str, Any], asked: Asked) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vda.tracks.enriched import Enriched
-from vda.tracks.records import NO_NUMBERS, Asked, Reading, Record, Source, frame_of, number_of
+from vda.tracks.records import NO_NUMBERS, Asked, Header, Reading, Record, frame_of, number_of
 from vda.tracks.textfiles import read_lines, rewrite_lines
 
 NAME = "mot"
@@ -25,10 +25,10 @@ def looks_like(line: str) -> bool:
 
 
 def read(path: Path, asked: Asked) -> Reading:
-    return Reading(_records(path), lambda: _source(path))
+    return Reading(_records(path), lambda: _header(path))
 
 
-def _source(path: Path) -> Source:
+def _header(path: Path) -> Header:
     """Size and rate from the ``seqinfo.ini`` that the benchmark puts beside the file or its folder."""
     parser = configparser.ConfigParser()
     for folder in (path.parent, path.parent.parent):
@@ -37,10 +37,10 @@ def _source(path: Path) -> Source:
                 sequence = parser["Sequence"]
                 width, height = sequence.getint("imWidth", 0), sequence.getint("imHeight", 0)
                 rate = sequence.getfloat("frameRate", 0.0)
-                return Source(1, (width, height) if width and height else None, rate or None)
+                return Header(1, (width, height) if width and height else None, rate or None)
         except (configparser.Error, ValueError):
-            return Source(1, notes=(f"{folder / 'seqinfo.ini'} cannot be read and is ignored.",))
-    return Source(frame_base=1)
+            return Header(1, notes=(f"{folder / 'seqinfo.ini'} cannot be read and is ignored.",))
+    return Header(frame_base=1)
 
 
 def _records(path: Path) -> Iterator[Record]:

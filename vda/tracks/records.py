@@ -82,7 +82,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Source:
+class Header:
     """What a file says about itself besides its records; None where it says nothing.
 
     ``frame_base`` is the number of the first frame in this file, ``size`` the (width, height) its pixels are for.
@@ -119,7 +119,7 @@ class Tracks:
 
     path: Path
     format: str
-    source: Source
+    header: Header
     frame: NDArray[np.int64]
     box: NDArray[np.float64]
     point: NDArray[np.float64]
@@ -135,9 +135,9 @@ class Tracks:
 
     def intrinsics(self, width: int, height: int) -> Intrinsics | None:
         """The file's own camera: for its own image size, or for the ``width`` x ``height`` of the video."""
-        if self.source.focal is None:
+        if self.header.focal is None:
             return None
-        return Intrinsics(*(self.source.size or (width, height)), *self.source.focal)
+        return Intrinsics(*(self.header.size or (width, height)), *self.header.focal)
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class Reading:
     """A file being read: its records, and what it says about itself, to be asked for after the last of them."""
 
     records: Iterable[Record]
-    source: Callable[[], Source]
+    header: Callable[[], Header]
 
 
 def collect(path: Path, name: str, reading: Reading, asked: Asked) -> Tracks:
@@ -169,7 +169,7 @@ def collect(path: Path, name: str, reading: Reading, asked: Asked) -> Tracks:
     tracks = Tracks(
         path=path,
         format=name,
-        source=reading.source(),
+        header=reading.header(),
         frame=np.array(numbers, np.int64),
         box=np.array(boxes, np.float64).reshape(-1, 4),
         point=np.array(points, np.float64).reshape(-1, 2),
@@ -216,7 +216,7 @@ def _first_reason(record: Record) -> Skip:
 def _count_from_zero(tracks: Tracks, asked_base: int | None) -> None:
     numbered = tracks.frame != UNNUMBERED
     lowest = int(tracks.frame[numbered].min()) if numbered.any() else 0
-    base = asked_base if asked_base is not None else tracks.source.frame_base
+    base = asked_base if asked_base is not None else tracks.header.frame_base
     if base is None and numbered.any() and lowest > 0:
         raise InputError(
             f"{tracks.path} does not say whether its frames count from 0 or from 1 (its lowest is {lowest}).",

@@ -17,7 +17,7 @@ from vda.files import storage_errors
 from vda.tracks.enriched import Enriched
 from vda.tracks.flat import FRAME_FIELDS
 from vda.tracks.jsonstream import Event, rewrite, stream
-from vda.tracks.records import Asked, Reading, Record, Source, frame_of, number_of
+from vda.tracks.records import Asked, Header, Reading, Record, frame_of, number_of
 from vda.tracks.textfiles import read_lines, rewrite_lines
 
 NAME = "ultralytics"
@@ -37,14 +37,14 @@ def _label_frame(path: Path) -> int | None:
 
 
 def read(path: Path, asked: Asked) -> Reading:
-    source = _source(path, asked)
+    header = _header(path, asked)
     if path.is_dir():
-        return Reading(_label_records(path, asked), lambda: source)
+        return Reading(_label_records(path, asked), lambda: header)
     objects = _ObjectReader(path, asked)
-    return Reading(objects.records(), lambda: objects.checked(source))
+    return Reading(objects.records(), lambda: objects.checked(header))
 
 
-def _source(path: Path, asked: Asked) -> Source:
+def _header(path: Path, asked: Asked) -> Header:
     if path.is_dir():
         if asked.size is None:
             raise InputError(
@@ -52,8 +52,8 @@ def _source(path: Path, asked: Asked) -> Source:
                 "Enrich them in a scene, or give the size of the depth images' video with --track-size WxH.",
             )
         numbers = [frame for frame, _ in label_files(path) if frame is not None]
-        return Source(frame_base=0 if 0 in numbers else 1)
-    return Source(frame_base=None if _is_flat(path) else 0)
+        return Header(frame_base=0 if 0 in numbers else 1)
+    return Header(frame_base=None if _is_flat(path) else 0)
 
 
 def _is_flat(path: Path) -> bool:
@@ -83,14 +83,14 @@ class _ObjectReader:
             self.largest = max(self.largest, *(record.box or ()), -math.inf)
             yield record
 
-    def checked(self, source: Source) -> Source:
+    def checked(self, header: Header) -> Header:
         """Boxes within 0 and 1 are fractions (``normalize=True``), and would all lie in the top-left pixel."""
         if -math.inf < self.largest <= 1 - _CORNER_TO_CENTRE:
             raise InputError(
                 f"The boxes in {self.path} are fractions of the image, not pixels.",
                 "Write them in pixels: to_json(normalize=False), which is its default.",
             )
-        return source
+        return header
 
 
 def _objects(path: Path) -> Iterator[tuple[int | None, Any]]:
