@@ -26,7 +26,7 @@ from vda.files import write_json
 from vda.tracks import classic, coco, flat, mot, ultralytics
 from vda.tracks.enriched import Bridge, Enriched
 from vda.tracks.jsonstream import stream
-from vda.tracks.records import Asked, Header, Record, Skip, Tracks, collect
+from vda.tracks.records import Asked, Header, Skip, TrackRecord, Tracks, collect
 from vda.tracks.table import write_table
 from vda.tracks.textfiles import read_lines
 
@@ -36,8 +36,8 @@ __all__ = [
     "Bridge",
     "Enriched",
     "Header",
-    "Record",
     "Skip",
+    "TrackRecord",
     "Tracks",
     "read_tracks",
     "recognise",

@@ -10,7 +10,7 @@ from typing import Any
 
 from vda.tracks.enriched import Enriched
 from vda.tracks.jsonstream import Event, rewrite, stream
-from vda.tracks.records import Asked, Header, Reading, Record, frame_of, number_of, numbers_of
+from vda.tracks.records import Asked, Header, Reading, TrackRecord, frame_of, number_of, numbers_of
 
 NAME = "classic"
 _ARRAYS = ("tracks",)
@@ -23,7 +23,7 @@ def read(path: Path, asked: Asked) -> Reading:
     return Reading(_records(path, values), lambda: _header(values))
 
 
-def _records(path: Path, values: dict[str | None, Any]) -> Iterator[Record]:
+def _records(path: Path, values: dict[str | None, Any]) -> Iterator[TrackRecord]:
     """The records; what else is at the top of the file is put into ``values`` in passing."""
     for event in stream(path, _ARRAYS):
         if event.kind == "item":
@@ -48,10 +48,10 @@ def _size(given: dict[str, Any]) -> tuple[int, int] | None:
     return (round(width), round(height)) if width >= 1 and height >= 1 else None
 
 
-def _record(value: Any) -> Record:
+def _record(value: Any) -> TrackRecord:
     if not isinstance(value, dict):
-        return Record(None, readable=False)
-    return Record(
+        return TrackRecord(None, readable=False)
+    return TrackRecord(
         frame=frame_of(value.get("frame")),
         box=numbers_of(value.get("bbox"), 4),  # type: ignore[arg-type]
         point=numbers_of(value.get("contact_2d"), 2),  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from typing import Any
 from vda.errors import InputError
 from vda.tracks.enriched import Enriched
 from vda.tracks.jsonstream import Event, rewrite, stream
-from vda.tracks.records import Asked, Header, Reading, Record, frame_of, number_of, numbers_of
+from vda.tracks.records import Asked, Header, Reading, TrackRecord, frame_of, number_of, numbers_of
 
 NAME = "coco"
 _ARRAYS = ("annotations", "images")
@@ -77,19 +77,19 @@ def _header(path: Path, index: _Index) -> Header:
     return Header(index.frame_base, size, index.rates[0] if index.rates else None)
 
 
-def _records(path: Path, index: _Index) -> Iterator[Record]:
+def _records(path: Path, index: _Index) -> Iterator[TrackRecord]:
     for event in stream(path, _ARRAYS):
         if event.kind == "item" and event.key != "images":
             yield _record(event.value, index)
 
 
-def _record(value: Any, index: _Index) -> Record:
+def _record(value: Any, index: _Index) -> TrackRecord:
     if not isinstance(value, dict):
-        return Record(None, readable=False)
+        return TrackRecord(None, readable=False)
     image = value.get("image_id")
     frame = index.frames.get(image) if index.frames else frame_of(image)
     category = value.get("category_id")
-    return Record(
+    return TrackRecord(
         frame=frame,
         box=_corners(value.get("bbox")),
         track_id=next((value[key] for key in ("track_id", "instance_id") if key in value), None),

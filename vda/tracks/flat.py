@@ -17,7 +17,7 @@ from vda.errors import InputError
 from vda.files import atomic_writer
 from vda.tracks.enriched import Enriched
 from vda.tracks.jsonstream import Event, rewrite, stream
-from vda.tracks.records import Asked, Header, Reading, Record, Skip, frame_of, number_of
+from vda.tracks.records import Asked, Header, Reading, Skip, TrackRecord, frame_of, number_of
 
 NAME = "supervision"
 FRAME_FIELDS = ("frame", "frame_index", "frame_number", "frame_id", "frame_idx", "frame_no")
@@ -53,14 +53,14 @@ def _frame_field(path: Path, row: dict[str, Any], asked: Asked) -> str:
     return found
 
 
-def _records(path: Path, asked: Asked) -> Iterator[Record]:
+def _records(path: Path, asked: Asked) -> Iterator[TrackRecord]:
     name: str | None = None
     for row in _rows(path):
         if not isinstance(row, dict):
-            yield Record(None, readable=False)
+            yield TrackRecord(None, readable=False)
             continue
         name = name or _frame_field(path, row, asked)
-        yield Record(
+        yield TrackRecord(
             frame=frame_of(row.get(name)),
             box=_box(row),
             track_id=_first(row, _TRACKS),

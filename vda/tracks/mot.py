@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vda.tracks.enriched import Enriched
-from vda.tracks.records import NO_NUMBERS, Asked, Header, Reading, Record, frame_of, number_of
+from vda.tracks.records import NO_NUMBERS, Asked, Header, Reading, TrackRecord, frame_of, number_of
 from vda.tracks.textfiles import read_lines, rewrite_lines
 
 NAME = "mot"
@@ -43,7 +43,7 @@ def _header(path: Path) -> Header:
     return Header(frame_base=1)
 
 
-def _records(path: Path) -> Iterator[Record]:
+def _records(path: Path) -> Iterator[TrackRecord]:
     for line in read_lines(path):
         if _is_record(line):
             yield _record(_words(line))
@@ -57,14 +57,16 @@ def _words(line: str) -> list[str]:
     return [word.strip() for word in line.split(",")] if "," in line else line.split()
 
 
-def _record(words: list[str]) -> Record:
+def _record(words: list[str]) -> TrackRecord:
     if len(words) < 6:
-        return Record(None, readable=False)
+        return TrackRecord(None, readable=False)
     left, top, width, height = (number_of(word) for word in words[2:6])
     box = (left - 1, top - 1, left - 1 + width, top - 1 + height)
     track = frame_of(words[1]) if words[1].isdigit() else None
     category = words[7] if len(words) == 9 else None
-    return Record(frame_of(number_of(words[0])), box if len(box) == 4 else NO_NUMBERS, None, True, track, category)
+    return TrackRecord(
+        frame_of(number_of(words[0])), box if len(box) == 4 else NO_NUMBERS, None, True, track, category
+    )
 
 
 def write(path: Path, output: Path, enriched: Enriched) -> None:

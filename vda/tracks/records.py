@@ -65,7 +65,7 @@ _SKIP_TEXTS = {
 
 
 @dataclass(slots=True)
-class Record:
+class TrackRecord:
     """One record as its format wrote it: ``frame`` counted from the format's base, pixels in our Convention.
 
     ``box`` is (x1, y1, x2, y2) and ``point`` (x, y); None where the record has none, NaN where it has nonsense.
@@ -144,7 +144,7 @@ class Tracks:
 class Reading:
     """A file being read: its records, and what it says about itself, to be asked for after the last of them."""
 
-    records: Iterable[Record]
+    records: Iterable[TrackRecord]
     header: Callable[[], Header]
 
 
@@ -200,7 +200,7 @@ class _Names:
         self.codes.append(self.names.setdefault(hashable, len(self.names)))
 
 
-def _first_reason(record: Record) -> Skip:
+def _first_reason(record: TrackRecord) -> Skip:
     if not record.readable:
         return Skip.UNREADABLE
     if record.frame is None:

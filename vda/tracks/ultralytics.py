@@ -17,7 +17,7 @@ from vda.files import storage_errors
 from vda.tracks.enriched import Enriched
 from vda.tracks.flat import FRAME_FIELDS
 from vda.tracks.jsonstream import Event, rewrite, stream
-from vda.tracks.records import Asked, Header, Reading, Record, frame_of, number_of
+from vda.tracks.records import Asked, Header, Reading, TrackRecord, frame_of, number_of
 from vda.tracks.textfiles import read_lines, rewrite_lines
 
 NAME = "ultralytics"
@@ -62,7 +62,7 @@ def _is_flat(path: Path) -> bool:
     return isinstance(first, dict) and any(name in first for name in FRAME_FIELDS)
 
 
-def _label_records(path: Path, asked: Asked) -> Iterator[Record]:
+def _label_records(path: Path, asked: Asked) -> Iterator[TrackRecord]:
     return (
         _label_record(frame, line.split(), asked.size or (1, 1))
         for frame, file in label_files(path)
@@ -77,7 +77,7 @@ class _ObjectReader:
     def __init__(self, path: Path, asked: Asked) -> None:
         self.path, self.asked, self.largest = path, asked, -math.inf
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[TrackRecord]:
         for frame, value in _objects(self.path):
             record = _object_record(frame, value, self.asked)
             self.largest = max(self.largest, *(record.box or ()), -math.inf)
@@ -110,13 +110,13 @@ def _objects(path: Path) -> Iterator[tuple[int | None, Any]]:
             yield frame, event.value
 
 
-def _object_record(frame: int | None, value: Any, asked: Asked) -> Record:
+def _object_record(frame: int | None, value: Any, asked: Asked) -> TrackRecord:
     if not isinstance(value, dict):
-        return Record(None, readable=False)
+        return TrackRecord(None, readable=False)
     box = value.get("box")
     box = box if isinstance(box, dict) else {}
     named = [(number_of(box.get(f"x{i}")), number_of(box.get(f"y{i}"))) for i in range(1, 5) if f"x{i}" in box]
-    return Record(
+    return TrackRecord(
         frame=frame,
         box=_around(named) if named else None,
         track_id=value.get("track_id"),
@@ -141,10 +141,10 @@ def _polygon(segments: Any) -> list[list[float]] | None:
     return [[number_of(v) for pair in zip(segments["x"], segments["y"], strict=False) for v in pair]]
 
 
-def _label_record(frame: int | None, words: list[str], size: tuple[int, int]) -> Record:
+def _label_record(frame: int | None, words: list[str], size: tuple[int, int]) -> TrackRecord:
     numbers = [number_of(word) for word in words]
     if len(numbers) < _BOX_WORDS:
-        return Record(None, readable=False)
+        return TrackRecord(None, readable=False)
     extras = _extra_words(words)
     places = numbers[1 : len(numbers) - extras]
     points = [(x * size[0], y * size[1]) for x, y in zip(places[::2], places[1::2], strict=True)]
@@ -152,10 +152,12 @@ def _label_record(frame: int | None, words: list[str], size: tuple[int, int]) ->
     if len(points) == 2:
         (x, y), (width, height) = points
         box = _around([(x - width / 2, y - height / 2), (x + width / 2, y + height / 2)])
-        return Record(frame, box, track_id=track, category=words[0])
+        return TrackRecord(frame, box, track_id=track, category=words[0])
     xs, ys = zip(*points, strict=True)
     box = _around([(min(xs), min(ys)), (max(xs), max(ys))])
-    return Record(frame, box, track_id=track, category=words[0], mask=[[v for point in points for v in point]])
+    return TrackRecord(
+        frame, box, track_id=track, category=words[0], mask=[[v for point in points for v in point]]
+    )
 
 
 def _extra_words(words: list[str]) -> int:
