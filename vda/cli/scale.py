@@ -54,6 +54,20 @@ method_options = together(
         help="Frames in the autoencoder at once.",
     ),
     click.option(
+        "--crf",
+        type=click.IntRange(0, 51),
+        default=10,
+        show_default=True,
+        help="Quality of the picture, from 0, the best, to 51; 10 keeps colours within 2 levels.",
+    ),
+    click.option(
+        "--gop",
+        type=click.IntRange(min=1),
+        default=12,
+        show_default=True,
+        help="A key frame every so many frames at least: reading can start there.",
+    ),
+    click.option(
         "--modality", type=click.Choice(["rgb", "depth", "both"]), default="rgb", show_default=True, help="What."
     ),
     click.option(
@@ -75,6 +89,9 @@ frame_options = together(
         help="Every so many frames' time.",
     ),
     click.option("--max-frames", type=click.IntRange(min=1), help="At most the first so many [default: all]."),
+    click.option(
+        "--cfr", is_flag=True, help="Make a rate that varies constant [default: keep the frames' times]."
+    ),
 )
 row_options = together(
     click.option("--start-idx", type=click.IntRange(min=0), help="First row of the metadata [default: 0]."),
@@ -146,15 +163,15 @@ def scale(
 
 
 def _settings(
-    *, method: Any, fps: float | None, stride: int, max_frames: int | None, **asked: Any
+    *, method: Any, fps: float | None, stride: int, max_frames: int | None, cfr: bool, **asked: Any
 ) -> "ScaleSettings":
     from vda.fvc.rate import Rate
     from vda.fvc.request import ScaleSettings
 
-    names = {"size", "modality", "autoencoder", "chunk_size", "depth_format"}
+    names = {"size", "modality", "autoencoder", "chunk_size", "depth_format", "crf", "gop"}
     return ScaleSettings(
         method="resize" if method == "resolution" else method,
-        rate=Rate(fps, stride, max_frames),
+        rate=Rate(fps, stride, max_frames, cfr),
         **{name: value for name, value in asked.items() if name in names},
     )
 

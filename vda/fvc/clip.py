@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from vda.files import write_json
 from vda.fvc.depthclip import scaled_record, write_depth_images, write_depth_video
 from vda.fvc.fallback import Rung
 from vda.fvc.geometry import Geometry
@@ -25,8 +26,7 @@ from vda.video import ClipWriter, read_frame_list
 Through = Callable[[Iterable[np.ndarray], int], Iterator[np.ndarray]]
 """RGB uint8 pictures, so many at once, to pictures of the same size: what an autoencoder makes of them."""
 
-# Colours within 2 levels after H.264.
-_H264: Final = {"crf": "10", "preset": "veryfast"}
+_PRESET: Final = "veryfast"
 
 
 @dataclass
@@ -65,6 +65,8 @@ class Scaling:
             write_scaled_tracks(self.source.tracks, folder / name, self.geometry, self.timing)
             made.files.append(name)
             made.columns["tracks_path"] = name
+        if self.timing.is_vfr:
+            self._write_times(folder, made)
         return made
 
     def _columns(self, rung: Rung) -> dict[str, Any]:
@@ -75,7 +77,9 @@ class Scaling:
             "width": self.geometry.canvas[0],
             "height": self.geometry.canvas[1],
             "frames": len(self.timing),
-            "fps": round(float(self.timing.fps), 6),
+            "fps": round(self.timing.mean_fps, 6),
+            "is_vfr": self.timing.is_vfr,
+            "duration_seconds": round(self.timing.duration_s, 6),
             **{f"padding_{side}": pixels for side, pixels in self.geometry.padding.items()},
             "method": rung.method,
         }
@@ -87,7 +91,7 @@ class Scaling:
             folder / self.item.name,
             fps=self.timing.fps,
             time_base=self.timing.time_base,
-            options=_H264,
+            options=self._h264(),
             # What x264 writes depends on its threads, and machines have different numbers of cores.
             threads=1,
             jpeg_colour=True,
@@ -97,6 +101,16 @@ class Scaling:
                 writer.write(picture, self.timing.time_of(place))
         made.files.append(self.item.name)
         made.columns["video_path"] = self.item.name
+
+    def _h264(self) -> dict[str, str]:
+        return {"crf": str(self.settings.crf), "preset": _PRESET, "g": str(self.settings.gop)}
+
+    def _write_times(self, folder: Path, made: Made) -> None:
+        name = self.item.times_name
+        times = {"times_seconds": [round(time, 9) for time in self.timing.times_s.tolist()]}
+        write_json(folder / name, {**times, "original_frames": self.timing.indices.tolist()})
+        made.files.append(name)
+        made.columns["times_path"] = name
 
     def _colour_frames(self, made: Made) -> Iterator[np.ndarray]:
         absent = 0

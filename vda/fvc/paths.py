@@ -3,17 +3,24 @@
 In: what a row says. Out: a path that exists, or the name of an output. This file does not know what is in files.
 """
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from vda.errors import InputError
+from vda.files import temporary_beside
 
 VIDEO_SUFFIXES = (
     ".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".ts", ".3gp", ".ogv",
 )  # fmt: skip
 DEPTH_ENDING = "_depth.mkv"
 TRACKS_ENDING = "_tracks.json"
+TIMES_ENDING = "_times.json"
+# What Linux, macOS and Windows let a name have. The disk is not asked, for folders are copied to others.
+NAME_BYTES = 255
+_LONGEST_ENDING = "_depth.json"
+_HASH_DIGITS = 16
 
 
 def video_id(video_path: str, original_video: str | None) -> str:
@@ -28,7 +35,7 @@ def video_id(video_path: str, original_video: str | None) -> str:
 
 def scaled_name(video_id: str, augmentation_idx: int | None) -> str:
     """The scaled video's file; ``augmentation_idx`` is None for an original."""
-    return f"{video_id}_scaled_{_part(augmentation_idx)}.mp4"
+    return f"{_short(video_id, augmentation_idx)}_scaled_{_part(augmentation_idx)}.mp4"
 
 
 def depth_name(video_id: str, augmentation_idx: int | None) -> str:
@@ -39,7 +46,26 @@ def depth_name(video_id: str, augmentation_idx: int | None) -> str:
 def tracks_name(video_id: str, augmentation_idx: int | None) -> str:
     """The file of scaled tracks; an augmentation's says which, or it would be written over its original's."""
     part = "" if augmentation_idx is None else f"_{_part(augmentation_idx)}"
-    return f"{video_id}{part}{TRACKS_ENDING}"
+    return f"{_short(video_id, augmentation_idx)}{part}{TRACKS_ENDING}"
+
+
+def times_name(video_id: str, augmentation_idx: int | None) -> str:
+    """The file of frame times, beside the scaled video's."""
+    return scaled_name(video_id, augmentation_idx).removesuffix(".mp4") + TIMES_ENDING
+
+
+def _short(video_id: str, augmentation_idx: int | None) -> str:
+    """``video_id``, cut and told apart by its hash where a name made of it would be too long.
+
+    Files are written under temporary names, which are longer still.
+    """
+    ending = f"_scaled_{_part(augmentation_idx)}{_LONGEST_ENDING}"
+    room = NAME_BYTES - len(temporary_beside(Path(ending)).name)
+    whole = video_id.encode()
+    if len(whole) <= room:
+        return video_id
+    digest = hashlib.sha256(whole).hexdigest()[:_HASH_DIGITS]
+    return f"{whole[: room - _HASH_DIGITS - 1].decode(errors='ignore')}-{digest}"
 
 
 def _part(augmentation_idx: int | None) -> str:

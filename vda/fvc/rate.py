@@ -23,11 +23,15 @@ _SHARE = 0.05
 
 @dataclass(frozen=True)
 class Rate:
-    """``fps`` frames a second, or every ``stride``-th frame's time; neither: all frames. The first ``most``."""
+    """``fps`` frames a second, or every ``stride``-th frame's time; neither: all frames. The first ``most``.
+
+    ``cfr``: a rate that varies is made constant, by showing frames longer and leaving others out.
+    """
 
     fps: float | None = None
     stride: int = 1
     most: int | None = None
+    cfr: bool = False
 
     def __post_init__(self) -> None:
         if self.fps is not None and self.stride != 1:
@@ -40,9 +44,10 @@ class Rate:
 
 @dataclass(frozen=True, eq=False)
 class Timing:
-    """``indices`` int64 [n] rise, and repeat where a frame is shown for several; ``fps`` is that of the result.
+    """``indices`` int64 [n] rise, and repeat where a frame is shown for several; ``fps`` is what a file states.
 
-    ``pts`` int64 [n] counts ``time_base`` from 0, or is None where the frames follow each other at ``fps``.
+    ``pts`` int64 [n] counts ``time_base`` from 0 and rises, or is None where the frames follow each other at
+    ``fps``.
     """
 
     indices: np.ndarray
@@ -57,6 +62,30 @@ class Timing:
     def time_of(self, place: int) -> int | None:
         return None if self.pts is None else int(self.pts[place])
 
+    @property
+    def is_vfr(self) -> bool:
+        """Whether the frames have times of their own."""
+        return self.pts is not None
+
+    @property
+    def times_s(self) -> np.ndarray:
+        """When each frame is shown, float64 [n], in seconds from 0."""
+        if self.pts is None or self.time_base is None:
+            return np.arange(len(self)) / float(self.fps)
+        return self.pts * float(self.time_base)
+
+    @property
+    def mean_fps(self) -> float:
+        """Frames per second over the whole video: frames come 1 / ``mean_fps`` seconds apart on average."""
+        if self.pts is None or len(self) < 2:
+            return float(self.fps)
+        return (len(self) - 1) / float(self.times_s[-1])
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from the first frame to the end of the last, which is taken to last as frames do on average."""
+        return len(self) / self.mean_fps
+
 
 def time_frames(info: VideoInfo, index: FrameIndex, rate: Rate) -> Timing:
     """Choose the frames of a video whose own times may be uneven, or absent.
@@ -68,11 +97,19 @@ def time_frames(info: VideoInfo, index: FrameIndex, rate: Rate) -> Timing:
         every = np.arange(len(index))[: rate.most]
         if times_s is None or not notes:
             return Timing(every, fps, notes=notes)
-        return Timing(every, fps, index.pts[every] - index.pts[0], index.time_base, notes)
+        if not rate.cfr:
+            pts = _rising(index.pts[every] - index.pts[0], max(1, round(1 / (fps * index.time_base))))
+            return Timing(every, fps, pts, index.time_base, notes)
     wanted = Fraction(rate.fps).limit_denominator(1001) if rate.fps else fps / rate.stride
     if times_s is None:
         times_s = np.arange(len(index)) / float(fps)
     return Timing(_nearest(times_s, wanted)[: rate.most], wanted, notes=notes)
+
+
+def _rising(pts: np.ndarray, step: int) -> np.ndarray:
+    """``pts`` as a file can hold them: where they repeat or step back, they go on by ``step`` from there."""
+    steps = np.diff(pts)
+    return np.concatenate([pts[:1], pts[0] + np.cumsum(np.where(steps > 0, steps, step))])
 
 
 def _clock(info: VideoInfo, index: FrameIndex) -> tuple[Fraction, np.ndarray | None, tuple[str, ...]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from vda.errors import UsageError
 from vda.fvc.geometry import Geometry, Layout, Size, require_size
-from vda.fvc.paths import depth_name, scaled_name, tracks_name
+from vda.fvc.paths import depth_name, scaled_name, times_name, tracks_name
 from vda.fvc.rate import Rate
 
 if TYPE_CHECKING:
@@ -22,7 +22,11 @@ DepthFormat = Literal["mkv", "png"]
 
 @dataclass(frozen=True)
 class ScaleSettings:
-    """What makes the same file of the same video. ``chunk_size`` frames go through the ``autoencoder`` at once."""
+    """What makes the same file of the same video.
+
+    ``chunk_size`` frames go through the ``autoencoder`` at once. ``crf`` is x264's scale of quality (0 is
+    the best), and decoding can start at every ``gop``-th frame at least.
+    """
 
     size: int = 256
     method: Method = "letterbox"
@@ -30,6 +34,8 @@ class ScaleSettings:
     autoencoder: str | None = None
     chunk_size: int = 100
     depth_format: DepthFormat = "mkv"
+    crf: int = 10
+    gop: int = 12
     rate: Rate = field(default_factory=Rate)
 
     def __post_init__(self) -> None:
@@ -55,7 +61,11 @@ class ScaleSettings:
 
     def to_json(self) -> dict[str, Any]:
         """What a record keeps; None for what made no difference."""
-        unused = {"chunk_size": self.autoencoder is None, "depth_format": not self.wants_depth}
+        unused = {
+            "chunk_size": self.autoencoder is None,
+            "depth_format": not self.wants_depth,
+            **dict.fromkeys(("crf", "gop"), not self.wants_colour),
+        }
         return {name: None if unused.get(name) else value for name, value in asdict(self).items()}
 
     def differences(self, other: dict[str, Any]) -> list[str]:
@@ -115,10 +125,14 @@ class Item:
         return tracks_name(self.video_id, self.augmentation_idx)
 
     @property
+    def times_name(self) -> str:
+        return times_name(self.video_id, self.augmentation_idx)
+
+    @property
     def outputs(self) -> tuple[str, ...]:
         """Everything that could be made of this row, with any settings."""
         depth = self.depth_name.removesuffix(".mkv")
-        return (self.name, self.depth_name, f"{depth}.json", depth, self.tracks_name)
+        return (self.name, self.depth_name, f"{depth}.json", depth, self.tracks_name, self.times_name)
 
 
 def items_of(table: "pl.DataFrame") -> Iterator[Item]:

@@ -34,6 +34,8 @@ COLUMNS: Final = {
     "height": pl.Int64,
     "frames": pl.Int64,
     "fps": pl.Float64,
+    "is_vfr": pl.Boolean,
+    "duration_seconds": pl.Float64,
     "padding_left": pl.Int64,
     "padding_top": pl.Int64,
     "padding_right": pl.Int64,
@@ -42,6 +44,7 @@ COLUMNS: Final = {
     "fallback": pl.String,
     "depth_path": pl.String,
     "tracks_path": pl.String,
+    "times_path": pl.String,
     "source_path": pl.String,
     "metadata_row": pl.Int64,
 }

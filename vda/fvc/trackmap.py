@@ -78,7 +78,7 @@ class _Mapping:
             "picture_height": geometry.inner[1],
             "padding": geometry.padding,
             "frames": len(timing),
-            "fps": round(float(timing.fps), 6),
+            "fps": round(timing.mean_fps, 6),
         }
 
     def _record(self, value: Any) -> Any:

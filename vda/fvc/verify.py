@@ -22,7 +22,7 @@ from vda.depthmaps.files import read_png16
 from vda.depthmaps.source import RECORD_NAME
 from vda.errors import InputError, UsageError
 from vda.files import TEMPORARY_PREFIX, read_json
-from vda.fvc.paths import TRACKS_ENDING, scaled_name
+from vda.fvc.paths import TIMES_ENDING, TRACKS_ENDING, scaled_name
 from vda.fvc.schema import read_metadata, read_table
 from vda.fvc.tables import LOG_NAME, METADATA_NAME
 from vda.video.decoding import OpenVideo
@@ -39,7 +39,7 @@ BROKEN = "file not as promised"
 NO_ROW = "file without row"
 KINDS = (MISSING, INCOMPLETE, NO_ORIGINAL, NO_FILE, BROKEN, NO_ROW)
 
-_PATHS = ("video_path", "depth_path", "tracks_path")
+_PATHS = ("video_path", "depth_path", "tracks_path", "times_path")
 _OURS = re.compile(r"_scaled_(original|aug\d+)([._]|$)|_tracks\.json$")
 
 
@@ -114,7 +114,7 @@ class Promise:
     def _complaint(self, path: Path) -> str:
         if not path.exists():
             return ""
-        if path.name.endswith(TRACKS_ENDING):
+        if path.name.endswith((TRACKS_ENDING, TIMES_ENDING)):
             read_json(path)
             return ""
         if path.is_dir():
