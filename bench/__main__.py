@@ -6,11 +6,12 @@
 import importlib
 import pkgutil
 import sys
+from types import ModuleType
 
 import bench
 
 
-def benches() -> dict[str, object]:
+def benches() -> dict[str, ModuleType]:
     """The modules of this package that measure something: those with a function ``measure``."""
     names = [module.name for module in pkgutil.iter_modules(bench.__path__) if module.name != "__main__"]
     modules = {name: importlib.import_module(f"bench.{name}") for name in names}
@@ -23,7 +24,7 @@ def main(wanted: list[str]) -> int:
         if wanted and name not in wanted:
             continue
         print(f"{name}: {(module.__doc__ or '').splitlines()[0]}", flush=True)
-        for figure in module.measure():  # type: ignore[attr-defined]
+        for figure in module.measure():
             print(f"  {figure}", flush=True)
             missed += not figure.holds
     return 1 if missed else 0

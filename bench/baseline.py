@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vda.network import VideoDepthModel
+from vda.network.encoder import Block, VisionTransformer
+from vda.network.head import DepthHead, FusionBlock, ResidualUnit
+from vda.network.temporal import GatedProjection, TemporalAttention, TemporalBlock, TemporalModule
 
 
 def baseline_windows(model: VideoDepthModel, windows: Iterable[Tensor]) -> Iterator[Tensor]:
@@ -27,15 +30,17 @@ def baseline_windows(model: VideoDepthModel, windows: Iterable[Tensor]) -> Itera
 
 def baseline_window(model: VideoDepthModel, images: Tensor) -> Tensor:
     """Return the raw depth ``[slots, height, width]`` of one window's ``images`` ``[slots, 3, height, width]``."""
+    assert isinstance(model.pretrained, VisionTransformer)
     return _head(model.head, _encoder(model.pretrained, images), images.shape[-2:])
 
 
-def _encoder(encoder: nn.Module, images: Tensor) -> list[Tensor]:
-    grid = [side // encoder.patch for side in images.shape[-2:]]
+def _encoder(encoder: VisionTransformer, images: Tensor) -> list[Tensor]:
+    grid = (images.shape[-2] // encoder.patch, images.shape[-1] // encoder.patch)
     patches = encoder.patch_embed.proj(images).flatten(2).transpose(1, 2)
     tokens = torch.cat([encoder.cls_token.expand(len(images), -1, -1), patches], 1) + encoder.positions(*grid)
     maps = []
     for index, block in enumerate(encoder.blocks):
+        assert isinstance(block, Block)
         normed = block.norm1(tokens)
         query, key, value = block.attn.qkv(normed).chunk(3, -1)
         tokens = tokens + block.ls1.gamma * block.attn.proj(_attention(query, key, value, block.attn.heads))
@@ -52,7 +57,7 @@ def _attention(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
     return (weights @ value).transpose(1, 2).flatten(2)
 
 
-def _head(head: nn.Module, maps: Sequence[Tensor], size: Sequence[int]) -> Tensor:
+def _head(head: DepthHead, maps: Sequence[Tensor], size: Sequence[int]) -> Tensor:
     scratch = head.scratch
     layers = zip(maps, head.projects, head.resize_layers, strict=True)
     map1, map2, map3, map4 = (resized(project(tap)) for tap, project, resized in layers)
@@ -68,13 +73,13 @@ def _head(head: nn.Module, maps: Sequence[Tensor], size: Sequence[int]) -> Tenso
     return F.relu(last(F.relu(first(path)))).squeeze(1)
 
 
-def _fusion(block: nn.Module, path: Tensor, finer: Tensor | None, size: Sequence[int]) -> Tensor:
+def _fusion(block: FusionBlock, path: Tensor, finer: Tensor | None, size: Sequence[int]) -> Tensor:
     if finer is not None:
         path = path + _residual(block.resConfUnit1, finer)
     return block.out_conv(_resize(_residual(block.resConfUnit2, path), size))
 
 
-def _residual(unit: nn.Module, maps: Tensor) -> Tensor:
+def _residual(unit: ResidualUnit, maps: Tensor) -> Tensor:
     return unit.conv2(F.relu(unit.conv1(F.relu(maps)))) + maps
 
 
@@ -83,14 +88,19 @@ def _resize(maps: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def _temporal(module: nn.Module, maps: Tensor) -> Tensor:
+    assert isinstance(module, TemporalModule)
     transformer = module.temporal_transformer
     slots, _, rows, columns = maps.shape
     tokens = transformer.proj_in(transformer.norm(maps).permute(2, 3, 0, 1).flatten(0, 1))
     block = transformer.transformer_blocks[0]
+    assert isinstance(block, TemporalBlock)
     for attention, norm in zip(block.attention_blocks, block.norms, strict=True):
+        assert isinstance(attention, TemporalAttention)
         placed = norm(tokens) + attention.pos_encoder.pe[:, :slots]
         mixed = _attention(attention.to_q(placed), attention.to_k(placed), attention.to_v(placed), 8)
         tokens = tokens + attention.to_out[0](mixed)
-    content, gate = block.ff.net[0].proj(block.ff_norm(tokens)).chunk(2, -1)
+    gated = block.ff.net[0]
+    assert isinstance(gated, GatedProjection)
+    content, gate = gated.proj(block.ff_norm(tokens)).chunk(2, -1)
     tokens = tokens + block.ff.net[2](content * F.gelu(gate))
     return maps + transformer.proj_out(tokens).unflatten(0, (rows, columns)).permute(2, 3, 0, 1)

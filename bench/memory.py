@@ -69,7 +69,7 @@ def _window_bytes(folder: Path) -> float:
     y, x = np.mgrid[:518, :924].astype(np.float32)
     scene = np.sin(x / 90) + np.cos(y / 70) + (x + 2 * y > 900)
     noise = random.standard_normal((8, 518, 924)).astype(np.float32)
-    noise = (noise + np.roll(noise, 1, 1) + np.roll(noise, 1, 2)) / 3
+    noise = (noise + np.roll(noise, 1, 1) + np.roll(noise, 1, 2)) / np.float32(3)
     path = folder / "window.npz"
     write_raw_window(path, (scene + 1e-3 * np.ptp(scene) * noise).astype(np.float32))
     return path.stat().st_size / 8 * 32 / 22

@@ -50,7 +50,7 @@ def _write_chunks(root: Path, frames: int, width: int, height: int) -> None:
 def _peak_mb(root: Path, frames: int, width: int, height: int) -> float:
     """Peak resident memory of a process that merges; pages of the inputs that happen to be mapped count too."""
     _write_chunks(root, frames, width, height)
-    command = [sys.executable, "-c", _PEAK, root / "plan.json", root / "depth", root / "out"]
+    command = [sys.executable, "-c", _PEAK, *(str(root / name) for name in ("plan.json", "depth", "out"))]
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) / 1e3
 
 

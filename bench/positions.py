@@ -64,9 +64,12 @@ def _near_and_far(clip: Path) -> tuple[KnownDistance, ...]:
         (record for record in seen if record["frame"] == "frame_00000"),
         key=lambda record: record["position_3d"]["z"],
     )
-    return tuple(
-        KnownDistance(0, *record["contact_2d"], record["position_3d"]["z"]) for record in (first[0], first[-1])
-    )
+    return tuple(_known_distance(record) for record in (first[0], first[-1]))
+
+
+def _known_distance(record: dict[str, Any]) -> KnownDistance:
+    x, y = record["contact_2d"]
+    return KnownDistance(0, x, y, record["position_3d"]["z"])
 
 
 def position_errors(clip: Path, source: DepthChoice, choice: CalibrationChoice) -> np.ndarray:

@@ -53,6 +53,7 @@ def make_clip(
     pictures = [draw(number) for number in numbers]
     with av.open(str(path), "w", options=muxer or {}) as container:
         stream = container.add_stream(codec, rate=Fraction(fps), options=options or {})
+        assert isinstance(stream, av.VideoStream)
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = pix_fmt
         stream.codec_context.thread_count = 1
@@ -74,10 +75,13 @@ def remux(source: Path, path: Path, *, shift_frames: int = 0, all_keys: bool = F
     """
     options = {"avoid_negative_ts": "disabled"}
     with av.open(str(source)) as old, av.open(str(path), "w", options=options) as new:
-        stream = new.add_stream_from_template(old.streams.video[0])
-        step = round(1 / (old.streams.video[0].average_rate * old.streams.video[0].time_base))
+        shown = old.streams.video[0]
+        stream = new.add_stream_from_template(shown)
+        assert shown.average_rate is not None and shown.time_base is not None
+        step = round(1 / (shown.average_rate * shown.time_base))
         for packet in old.demux(video=0):
             if packet.size:
+                assert packet.pts is not None and packet.dts is not None
                 packet.pts += shift_frames * step
                 packet.dts += shift_frames * step
                 packet.is_keyframe |= all_keys
@@ -92,6 +96,7 @@ def damage(path: Path, place: int) -> None:
         packet = [packet for packet in container.demux(video=0) if packet.size][place]
     data = bytearray(path.read_bytes())
     noise = np.random.default_rng(0).bytes(packet.size - 6)
+    assert packet.pos is not None
     data[packet.pos + 6 : packet.pos + packet.size] = noise
     path.write_bytes(data)
 

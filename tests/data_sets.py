@@ -1,7 +1,7 @@
 """Small data sets for tests: videos with numbers in their pictures, and what scaling made of them."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import av
@@ -9,7 +9,7 @@ import clips
 import numpy as np
 
 
-def table(path: Path, rows: Iterable[dict[str, object]]) -> Path:
+def table(path: Path, rows: Iterable[Mapping[str, object]]) -> Path:
     rows = list(rows)
     with path.open("w", newline="") as handle:
         writer = csv.DictWriter(handle, list(dict.fromkeys(name for row in rows for name in row)))

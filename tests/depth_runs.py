@@ -10,6 +10,7 @@ import pytest
 import torch
 from clips import make_clip
 from safetensors.torch import save_file
+from seeded import spread_depth
 
 from vda.network.model import build_model
 
@@ -20,9 +21,7 @@ def make_weights(path: Path, seed: int = 5) -> Path:
     """Write random weights of the built-in architecture whose depth spreads over some range."""
     torch.manual_seed(seed)
     model = build_model("mini")
-    with torch.no_grad():
-        model.head.scratch.output_conv2[2].weight.mul_(30)
-        model.head.scratch.output_conv2[2].bias.fill_(4.0)
+    spread_depth(model)
     save_file(model.state_dict(), path)
     return path
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from vda.network import VideoDepthModel, build_model
 
@@ -36,6 +37,22 @@ def seeded_tensor(key: str, shape: tuple[int, ...]) -> np.ndarray:
     if not key.endswith("weight"):
         return 0.02 * normal
     return normal / np.sqrt(np.float32(np.prod(shape[1:]))) if len(shape) > 1 else 1 + 0.1 * normal
+
+
+def last_convolution(model: VideoDepthModel) -> nn.Conv2d:
+    """The convolution whose output is the depth, but for the last ReLU."""
+    last = model.head.scratch.output_conv2[2]
+    assert isinstance(last, nn.Conv2d)
+    return last
+
+
+def spread_depth(model: VideoDepthModel) -> None:
+    """Random weights give nearly constant depth; spread it, so that rounding is small beside its range."""
+    last = last_convolution(model)
+    assert last.bias is not None
+    with torch.no_grad():
+        last.weight.mul_(30)
+        last.bias.fill_(4.0)
 
 
 def seeded_images(seed: int, *shape: int) -> torch.Tensor:

@@ -6,7 +6,9 @@ import pytest
 from depth_runs import INPUT_SIZE, make_video, make_weights
 
 from vda.compute import chunk as computing
+from vda.network import VideoDepthModel
 from vda.pipeline import RunSettings, plan_scene, run
+from vda.scene.scene import RunRecord
 from vda.split import default_chunks
 
 FIVE = tuple(f"GPU-{number}" for number in range(5))
@@ -35,9 +37,14 @@ def test_a_model_is_loaded_once_for_all_scenes(tmp_path: Path, monkeypatch: pyte
     weights = make_weights(tmp_path / "w.safetensors")
     videos = [make_video(tmp_path / f"v{number}.mp4", 26 + number) for number in range(3)]
     scenes = [plan_scene(video, tmp_path / video.stem, devices=(), scenes=3) for video in videos]
-    loaded = []
+    loaded: list[str] = []
     load = computing.load_network
-    monkeypatch.setattr(computing, "load_network", lambda record: loaded.append(record.model) or load(record))
+
+    def counted(record: RunRecord) -> VideoDepthModel:
+        loaded.append(record.model)
+        return load(record)
+
+    monkeypatch.setattr(computing, "load_network", counted)
     run(
         scenes,
         RunSettings("mini", weights, INPUT_SIZE, devices="cpu", threads=1, on="inline"),

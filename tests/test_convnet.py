@@ -15,6 +15,7 @@ def random_statistics(encoder: ConvEncoder) -> ConvEncoder:
     for module in encoder.modules():
         if isinstance(module, nn.BatchNorm2d):
             for tensor in (module.running_mean, module.running_var, module.weight.data, module.bias.data):
+                assert tensor is not None
                 tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
     return encoder.eval()
 

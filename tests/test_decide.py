@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from signal import SIGKILL, SIGSEGV
+from typing import Any
 
 import pytest
 
@@ -27,28 +28,28 @@ SCENE = "data/film"
 FIRST_PROGRESS_SECONDS, HUNG_SECONDS = 600.0, 120.0
 
 
-def chunk(index: int, left: int = 4, **attempts: object) -> ChunkView:
-    return ChunkView((SCENE, index), 4, 4 - left, ChunkAttempts(**attempts))  # type: ignore[arg-type]
+def chunk(index: int, left: int = 4, **attempts: Any) -> ChunkView:
+    return ChunkView((SCENE, index), 4, 4 - left, ChunkAttempts(**attempts))
 
 
-def working(device: str, index: int, *, order: int = 1, at: float = 0.0, **changes: object) -> WorkerView:
+def working(device: str, index: int, *, order: int = 1, at: float = 0.0, **changes: Any) -> WorkerView:
     state = WorkerState(device, device, 1, 0.0, "computing", order, "", SCENE, index, frames_decoded=1)
-    return replace(WorkerView(device, device, True, None, state, order, (SCENE, index), 0, at), **changes)  # type: ignore[arg-type]
+    return replace(WorkerView(device, device, True, None, state, order, (SCENE, index), 0, at), **changes)
 
 
 def idle(device: str) -> WorkerView:
     return WorkerView(device, device, True, None, WorkerState(device, device, 1, 0.0, "idle"), 0, None, 0, 0.0)
 
 
-def dead(device: str, index: int, exit_code: int | None, **changes: object) -> WorkerView:
+def dead(device: str, index: int, exit_code: int | None, **changes: Any) -> WorkerView:
     return working(device, index, alive=False, exit_code=exit_code, **changes)
 
 
 def see(
-    chunks: list[ChunkView], workers: list[WorkerView], devices: str | list[DeviceView], **changes: object
+    chunks: list[ChunkView], workers: list[WorkerView], devices: str | list[DeviceView], **changes: Any
 ) -> Snapshot:
     views = [DeviceView(name) for name in devices] if isinstance(devices, str) else devices
-    return replace(Snapshot(100.0, tuple(chunks), tuple(workers), tuple(views)), **changes)  # type: ignore[arg-type]
+    return replace(Snapshot(100.0, tuple(chunks), tuple(workers), tuple(views)), **changes)
 
 
 def test_a_worker_is_started_on_each_device_that_has_a_chunk_to_take() -> None:
@@ -169,7 +170,7 @@ def test_one_bad_chunk_does_not_condemn_a_device() -> None:
 
 
 def test_hung_is_when_no_counter_moves_for_long() -> None:
-    def after(seconds: float, **changes: object) -> list[Action]:
+    def after(seconds: float, **changes: Any) -> list[Action]:
         worker = working("a", 0, at=100.0 - seconds, **changes)
         return decide(see([chunk(0)], [worker], [DeviceView("a", seconds_per_window=1.0)]))
 

@@ -90,7 +90,7 @@ def test_metres_out_of_range_are_no_depth_and_counted() -> None:
 
 @pytest.mark.parametrize(("per_metre", "metres", "code"), [(1000, 2.5, 2500), (5000, 2.5, 12500), (256, 2.5, 640)])
 def test_the_common_scales_of_sensors(per_metre: float, metres: float, code: int) -> None:
-    assert Quantizer.per_metre(per_metre).encode(np.float32([metres])).tolist() == [code]
+    assert Quantizer.per_metre(per_metre).encode(np.array([metres], np.float32)).tolist() == [code]
 
 
 @pytest.mark.parametrize(("low", "high"), [(np.nan, 1), (0, np.inf), (2, 1)])

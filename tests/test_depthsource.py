@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import OpenEXR
 import pytest
+from pictures import read_codes
 
 from vda.depthmaps.codes import DepthRecord, Quantizer
 from vda.depthmaps.files import NpzWriter, open_stack, read_png16, write_png16
@@ -38,7 +39,7 @@ def test_png16_comes_back_and_other_readers_see_the_same(tmp_path: Path) -> None
     codes = np.arange(6 * 8, dtype=np.uint16).reshape(6, 8) * 1365
     write_png16(tmp_path / "depth.png", codes)
     assert (read_png16(tmp_path / "depth.png") == codes).all()
-    assert (cv2.imread(str(tmp_path / "depth.png"), cv2.IMREAD_UNCHANGED) == codes).all()
+    assert (read_codes(tmp_path / "depth.png") == codes).all()
     assert [path.name for path in tmp_path.iterdir()] == ["depth.png"]
 
 

@@ -173,11 +173,11 @@ def test_the_standalone_runner_goes_on_and_is_silent_where_one_is_alive(
     program = tmp_path / "vda"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m vda "$@"\n')
     program.chmod(0o755)
-    command = [RUNNER, video, "--scene", scene, *map(str, run_options(weights)), "--devices", "cpu", "--no-video"]
+    arguments = [RUNNER, video, "--scene", scene, *run_options(weights), "--devices", "cpu", "--no-video"]
 
     def start() -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "VDA": str(program), "OMP_NUM_THREADS": "1"}
-        return subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/")
+        return subprocess.run([*map(str, arguments)], capture_output=True, text=True, env=environment, cwd="/")
 
     with exclusive_lock(scene / "detached.lock"):
         alive = start()

@@ -246,13 +246,13 @@ class TestVisibleDevices:
         ],
     )
     def test_numbers_on_unequal_cards(self, environment: dict[str, str], request_: str, is_said: bool) -> None:
-        choice = choose_devices(request_, inventory([rtx_2060(), a100()], **environment))
+        choice = choose_devices(request_, inventory([rtx_2060(), a100()], None, **environment))
         assert any("fastest first" in note for note in choice.notes) == is_said
 
 
 class TestMig:
     def machine(self, **environment: str) -> Inventory:
-        return inventory([rtx_2060(), a100_with_mig()], **environment)
+        return inventory([rtx_2060(), a100_with_mig()], None, **environment)
 
     def test_slices_stand_in_place_of_their_card(self) -> None:
         devices = self.machine().list_devices()

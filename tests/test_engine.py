@@ -6,9 +6,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 import torch
+from seeded import spread_depth
+from torch import Tensor
 
 from vda.compute.engine import Engine, Picture
 from vda.compute.ladder import MemoryFit
+from vda.network.head import FrameFeatures
 from vda.network.model import VideoDepthModel, build_model
 from vda.scene.windows import sequence_windows
 
@@ -21,10 +24,7 @@ ONE = MemoryFit(1)
 def model() -> VideoDepthModel:
     torch.manual_seed(5)
     model = build_model("mini")
-    with torch.no_grad():
-        # Random weights give nearly constant depth; spread it, so that rounding is small beside its range.
-        model.head.scratch.output_conv2[2].weight.mul_(30)
-        model.head.scratch.output_conv2[2].bias.fill_(4.0)
+    spread_depth(model)
     return model
 
 
@@ -98,9 +98,14 @@ def test_features_on_the_host_change_nothing(model: VideoDepthModel, reference: 
 
 
 def test_each_frame_is_drawn_and_encoded_once(model: VideoDepthModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    encoded = []
+    encoded: list[int] = []
     encode = model.encode
-    monkeypatch.setattr(model, "encode", lambda images: encoded.append(len(images)) or encode(images))
+
+    def counted(images: Tensor) -> FrameFeatures:
+        encoded.append(len(images))
+        return encode(images)
+
+    monkeypatch.setattr(model, "encode", counted)
     frames = Frames()
     list(Engine(model, torch.device("cpu")).compute(all_windows(), frames))
     assert frames.asked == list(range(FRAMES))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from boards import WALL_M, Board, boards_for, depth_of, record_of, tracks_of, write_depth, write_scene
 from click.testing import CliRunner
+from pictures import read_picture
 
 from vda.calibration.sampling import Region, mask_pixels, measure, quantile
 from vda.camera.choice import CameraChoice
@@ -191,7 +192,8 @@ class CountedDepth:
 def test_each_image_is_read_once_in_order_whatever_the_order_of_the_records(tmp_path: Path) -> None:
     frames = np.random.default_rng(3).permutation(np.repeat(np.arange(9), 5)).tolist()
     path = save(tmp_path / "t.json", {"tracks": [{"frame": frame, "contact_2d": [9, 9]} for frame in frames]})
-    depth, seen = CountedDepth(9), []
+    depth = CountedDepth(9)
+    seen: list[int] = []
     found = measure(read_tracks(path), depth, (32, 24), Region(), lambda values: values, seen.append)
     assert depth.log == list(range(9))
     assert found.value.tolist() == [frame + 1 for frame in frames]
@@ -402,7 +404,7 @@ def test_a_figure_shows_the_boxes_on_the_frame_and_the_ground_from_above(tmp_pat
     scene = film_scene(tmp_path)
     content = tracks_of(BROWN, boards_for(BROWN), 3)
     run(tmp_path, content, scene.merged_dir, figure=tmp_path / "figure.png")
-    picture = cv2.imread(str(tmp_path / "figure.png"))
+    picture = read_picture(tmp_path / "figure.png")
     assert picture.shape == (240, 320 + 240, 3)
     x1, y1, _, y2 = content["tracks"][0]["bbox"]
     edge = picture[round((y1 + y2) / 2), round(x1)].astype(int)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from clips import make_clip
 from numpy.typing import NDArray
+from pictures import read_codes, read_picture
 
 from vda.camera.poses import read_cameras
 from vda.cli.evaluate import evaluate as command
@@ -46,11 +48,11 @@ def millimetres(folder: Path, depth_m: Array, first: int = 0, step: int = 1) -> 
     return folder
 
 
-def merged(folder: Path, values: Array, quantizer: Quantizer) -> Path:
+def merged(folder: Path, values: NDArray[np.floating], quantizer: Quantizer) -> Path:
     """A folder as ``vda merge`` leaves it."""
     folder.mkdir(parents=True)
     for frame, value in enumerate(values):
-        write_png16(folder / f"depth_{frame:06d}.png", quantizer.encode(value))
+        write_png16(folder / f"depth_{frame:06d}.png", quantizer.encode(value.astype(np.float32)))
     DepthRecord(quantizer, len(values), WIDTH, HEIGHT, "mini").write(folder / "depth.json")
     return folder
 
@@ -103,7 +105,7 @@ def test_relative_depth_is_aligned_and_metric_depth_is_not(tmp_path: Path, truth
 
 def test_codes_that_mean_no_truth_do_not_count(tmp_path: Path, truth_m: Array, scene: Path) -> None:
     truth = millimetres(tmp_path / "truth", truth_m)
-    codes = cv2.imread(str(truth / "000002.png"), cv2.IMREAD_UNCHANGED)
+    codes = read_codes(truth / "000002.png")
     codes[0], codes[1] = 0, 65535
     write_png16(truth / "000002.png", codes)
     result = evaluate(scene, truth, truth_scale=1000, cap_m=100)
@@ -196,7 +198,8 @@ def seven_scenes(folder: Path) -> Path:
     folder.mkdir()
     for frame, z in enumerate((0, 0.5)):
         np.savetxt(folder / f"frame-{frame:06d}.pose.txt", approach(z))
-    np.savetxt(folder / "camera-intrinsics.txt", [[60, 0, WIDTH / 2], [0, 60, HEIGHT / 2], [0, 0, 1]])
+    matrix = np.array([[60, 0, WIDTH / 2], [0, 60, HEIGHT / 2], [0, 0, 1]])
+    np.savetxt(folder / "camera-intrinsics.txt", matrix)
     return folder
 
 
@@ -290,14 +293,14 @@ def test_the_figure_shows_the_videos_own_frames_where_there_are_any(
     tmp_path: Path, truth_m: Array, scene: Path
 ) -> None:
     truth = millimetres(tmp_path / "truth", truth_m)
-    arguments = {"truth_scale": 1000, "cap_m": CAP_M}
-    evaluate(scene, truth, figure=tmp_path / "three.png", **arguments)
+    draw = partial(evaluate, scene, truth, truth_scale=1000, cap_m=CAP_M)
+    draw(figure=tmp_path / "three.png")
     video = make_clip(tmp_path / "clip.mp4", range(FRAMES))
     split(video, Scene(scene))
-    evaluate(scene, truth, figure=tmp_path / "four.png", **arguments)
+    draw(figure=tmp_path / "four.png")
     video.unlink()
-    evaluate(scene, truth, figure=tmp_path / "again.png", **arguments)
-    widths = [cv2.imread(str(tmp_path / f"{name}.png")).shape[1] for name in ("three", "four", "again")]
+    draw(figure=tmp_path / "again.png")
+    widths = [read_picture(tmp_path / f"{name}.png").shape[1] for name in ("three", "four", "again")]
     assert widths[1] == pytest.approx(widths[0] * 4 / 3, rel=0.01)
     assert widths[2] == widths[0]
 
@@ -309,7 +312,7 @@ def test_a_figure_is_not_overwritten_by_itself(tmp_path: Path, truth_m: Array, s
         evaluate(scene, truth, truth_scale=1000, figure=figure)
     assert figure.read_text() == "mine"
     evaluate(scene, truth, truth_scale=1000, figure=figure, overwrite=True)
-    assert cv2.imread(str(figure)) is not None
+    assert read_picture(figure).size
 
 
 # -------------------------------------------------------------------------------------------------- the command

@@ -8,11 +8,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from boards import Board, write_depth, write_scene
 from click.testing import CliRunner
+from pictures import read_codes, read_picture
 from scipy.spatial.transform import Rotation
 
 from vda.calibration.fit import Calibration, save_calibration
@@ -99,13 +99,14 @@ def colmap(folder: Path) -> Path:
     model = folder / "model"
     model.mkdir()
     (model / "cameras.txt").write_text("1 PINHOLE 160 120 120 121 81.5 58.5\n")
-    images, tracks = [], {i: [] for i in range(len(world))}
+    images: list[str] = []
+    tracks: dict[int, list[tuple[int, int]]] = {i: [] for i in range(len(world))}
     for frame in range(FRAMES):
         inverse = np.linalg.inv(pose(frame))
         local = world @ inverse[:3, :3].T + inverse[:3, 3]
         seen = project(CAMERA, local)
         depth = depth_at(frame)
-        points = []
+        points: list[str] = []
         for i, (x, y) in enumerate(seen):
             if 1 <= x < 158 and 1 <= y < 118 and abs(depth[round(y), round(x)] - local[i, 2]) < 0.05:
                 tracks[i].append((frame + 1, len(points)))
@@ -172,7 +173,7 @@ def test_clouds_keep_to_their_range_and_steps(scene: Scene, tmp_path: Path) -> N
 def loaded_inverse_depth(folder: Path, name: str) -> np.ndarray:
     """The arithmetic of the splatting loader: code / 65536 * scale + offset."""
     params = json.loads((folder / "sparse" / "0" / "depth_params.json").read_text())[name]
-    codes = cv2.imread(str(folder / "depths" / f"{name}.png"), cv2.IMREAD_UNCHANGED)
+    codes = read_codes(folder / "depths" / f"{name}.png")
     assert codes.dtype == np.uint16
     return codes.astype(np.float32) / 2**16 * params["scale"] + params["offset"]
 
@@ -217,8 +218,8 @@ def test_nerfstudio_reads_depth_in_the_unit_of_the_poses(scene: Scene, tmp_path:
     assert (meta["w"], meta["h"], meta["fl_x"], meta["cx"]) == (160, 120, 120.0, 81.5)
     assert len(meta["frames"]) == FRAMES
     for frame, entry in enumerate(meta["frames"]):
-        codes = cv2.imread(str(tmp_path / "ns" / entry["depth_file_path"]), cv2.IMREAD_UNCHANGED)
-        picture = cv2.imread(str(tmp_path / "ns" / entry["file_path"]))
+        codes = read_codes(tmp_path / "ns" / entry["depth_file_path"])
+        picture = read_picture(tmp_path / "ns" / entry["file_path"])
         assert picture.mean() == pytest.approx(40 * frame + 20, abs=4)
         depth = np.where(codes == 0, np.nan, codes * 0.001)
         truth = depth_at(frame) * UNIT
@@ -243,7 +244,7 @@ def test_the_tum_folder_is_what_its_tools_read(scene: Scene, tmp_path: Path) -> 
     rows = [line.split() for line in (tmp_path / "tum" / "associations.txt").read_text().splitlines()]
     assert [float(row[0]) for row in rows] == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4])
     for frame, row in enumerate(rows):
-        codes = cv2.imread(str(tmp_path / "tum" / row[3]), cv2.IMREAD_UNCHANGED)
+        codes = read_codes(tmp_path / "tum" / row[3])
         truth = depth_at(frame)
         seen = codes > 0
         assert np.median(np.abs(codes[seen] / 5000 / truth[seen] - 1)) < 0.01

@@ -122,8 +122,9 @@ def test_a_row_that_changed_is_told_of_anew_and_a_video_that_changed_is_made_ane
     assert scale(metadata, out, SMALL).scaled == 0
     assert [row["label"] for row in scaled(out)] == ["real", "real", "real"]
     clips.make_clip(tmp_path / "other.mp4", range(3))
-    rows = [{"video_path": f"video{n}.mp4", "label": "real", "video_id": f"video{n}"} for n in range(3)]
-    table(metadata, [*rows[:2], {**rows[2], "video_path": "other.mp4"}])
+    names = ["video0.mp4", "video1.mp4", "other.mp4"]
+    rows = [{"video_path": name, "label": "real", "video_id": f"video{n}"} for n, name in enumerate(names)]
+    table(metadata, rows)
     assert scale(metadata, out, SMALL).scaled == 1
     assert [row["frames"] for row in scaled(out)] == ["8", "8", "3"]
 
@@ -228,7 +229,8 @@ def test_options_that_make_no_sense_are_refused(tmp_path: Path, options: list[st
 
 def test_paths_are_looked_for_beside_the_metadata_under_the_root_and_with_other_endings(tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
-    here.mkdir(), there.mkdir()
+    here.mkdir()
+    there.mkdir()
     clips.make_clip(here / "a.mp4", range(3))
     clips.make_clip(there / "b.mp4", range(4))
     clips.make_clip(there / "c.mkv", range(5))

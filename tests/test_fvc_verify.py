@@ -47,7 +47,8 @@ def whole(tmp_path: Path) -> tuple[Path, Path]:
         pl.Series("video_path", outputs), width=pl.lit(SIDE), height=pl.lit(SIDE), frames=FRAMES
     )
     made = made.with_columns(video_id=pl.col("original_video").str.extract(r"(\d+)"))
-    depth = ["000_scaled_original_depth", "000_scaled_aug0_depth.mkv", *[None] * 4]
+    images, film = "000_scaled_original_depth", "000_scaled_aug0_depth.mkv"
+    depth = [images, film, *[None] * 4]
     made = made.with_columns(
         depth_path=pl.Series(depth), tracks_path=pl.Series(["000_tracks.json", *[None] * 5], dtype=pl.String)
     )
@@ -56,17 +57,17 @@ def whole(tmp_path: Path) -> tuple[Path, Path]:
     for output in outputs[1:]:
         (folder / output).write_bytes(first.read_bytes())
     make_clip(
-        folder / depth[1],
+        folder / film,
         range(FRAMES),
         draw=lambda number: picture(number, SIDE, SIDE),
         codec="ffv1",
         pix_fmt="gray16le",
     )
     depth_record().write(folder / "000_scaled_aug0_depth.json")
-    (folder / depth[0]).mkdir()
+    (folder / images).mkdir()
     for place in range(FRAMES):
-        write_png16(folder / depth[0] / f"depth_{place:06d}.png", np.ones((SIDE, SIDE), np.uint16))
-    depth_record().write(folder / depth[0] / "depth.json")
+        write_png16(folder / images / f"depth_{place:06d}.png", np.ones((SIDE, SIDE), np.uint16))
+    depth_record().write(folder / images / "depth.json")
     (folder / "000_tracks.json").write_text("{}")
     return metadata, folder
 

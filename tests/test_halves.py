@@ -10,6 +10,7 @@ import pytest
 import torch
 from depth_runs import INPUT_SIZE, make_video
 from safetensors.torch import save_file
+from seeded import spread_depth
 
 from vda.compute import precision
 from vda.compute.precision import Verdict
@@ -28,13 +29,14 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("halves")
     torch.manual_seed(5)
     model = build_model("mini")
+    spread_depth(model)
+    # The path's size is a matter of two neighbouring convolutions; float32 does not mind.
+    large, small = model.head.scratch.refinenet1.out_conv, model.head.scratch.output_conv1
+    assert large.bias is not None
     with torch.no_grad():
-        model.head.scratch.output_conv2[2].weight.mul_(30)
-        model.head.scratch.output_conv2[2].bias.fill_(4.0)
-        # The path's size is a matter of two neighbouring convolutions; float32 does not mind.
-        model.head.scratch.refinenet1.out_conv.weight.mul_(2.0**20)
-        model.head.scratch.refinenet1.out_conv.bias.mul_(2.0**20)
-        model.head.scratch.output_conv1.weight.mul_(2.0**-20)
+        large.weight.mul_(2.0**20)
+        large.bias.mul_(2.0**20)
+        small.weight.mul_(2.0**-20)
     save_file(model.state_dict(), folder / "w.safetensors")
     return make_video(folder / "v.mp4", 40), folder / "w.safetensors"
 

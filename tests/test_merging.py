@@ -4,9 +4,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from pictures import read_codes
 
 from vda.depthmaps.source import open_depth
 from vda.errors import InputError, SceneError
@@ -156,7 +156,7 @@ def test_missing_and_short_chunks_are_named_and_move_nothing(tmp_path: Path) -> 
     missing = [*range(31, 46), *range(95, 100)]
     assert json.loads((chunks.out / "depth.json").read_text())["missing_frames"] == missing
     for index in range(100):
-        image = cv2.imread(str(chunks.out / f"depth_{index:06d}.png"), cv2.IMREAD_UNCHANGED)
+        image = read_codes(chunks.out / f"depth_{index:06d}.png")
         assert (image == 0).all() if index in missing else np.abs(chunks.read(index) - scenery(index)).max() < 1e-3
 
 

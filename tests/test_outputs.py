@@ -15,11 +15,12 @@ import numpy as np
 import OpenEXR
 import pytest
 from clips import make_clip
+from pictures import read_codes
 
 import vda.merging.frames
 from vda.depthmaps.source import open_depth
 from vda.errors import InputError, UsageError
-from vda.merging.outputs import FORMATS
+from vda.merging.outputs import FORMATS, MergedFrame, Outputs
 from vda.merging.stage import MergeSettings, merge
 from vda.scene.chunks import plan_independent
 from vda.scene.scene import Scene
@@ -99,7 +100,7 @@ def test_png8_has_steps_of_a_254th_of_the_range(merged: Path) -> None:
     truth = np.stack([depth_of(index) for index in range(FRAMES)])
     expected = (np.nanmax(truth) - np.nanmin(truth)) / 254
     assert record["levels"]["png8"]["scale"] == pytest.approx(expected, rel=1e-3)
-    image = cv2.imread(str(merged / "png8" / "depth_000003.png"), cv2.IMREAD_UNCHANGED)
+    image = read_codes(merged / "png8" / "depth_000003.png")
     assert (image.dtype, image.shape) == (np.uint8, (HEIGHT, WIDTH))
 
 
@@ -115,7 +116,7 @@ def test_small_videos_are_near(merged: Path, name: str) -> None:
 
 
 def test_other_programs_read_them(merged: Path) -> None:
-    codes = cv2.imread(str(merged / "depth_000007.png"), cv2.IMREAD_UNCHANGED)
+    codes = read_codes(merged / "depth_000007.png")
     with OpenEXR.File(str(merged / "exr" / "depth_000007.exr"), separate_channels=True) as file:
         assert list(file.channels()) == ["Z"]
         assert file.channels()["Z"].pixels.dtype == np.float32
@@ -139,7 +140,9 @@ def test_videos_have_all_frames_at_their_times(merged: Path, name: str, codec: s
     with av.open(str(merged / name)) as container:
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == (codec, pixels)
-        times = sorted(frame.pts * stream.time_base for frame in container.decode(stream))
+        assert stream.time_base is not None
+        stamps = [frame.pts for frame in container.decode(stream) if frame.pts is not None]
+        times = sorted(stamp * stream.time_base for stamp in stamps)
     assert times == [Fraction(time, 30) for time in TIMES]
 
 
@@ -179,7 +182,7 @@ def test_the_visualization_has_the_frame_beside_its_depth(merged: Path) -> None:
 def test_a_depth_scale_counts_codes_to_the_metre(video: Path, tmp_path: Path, codes: float, beyond: int) -> None:
     scene = make_scene(tmp_path / "scene", video)
     result = merge(scene, MergeSettings(kind="depth", depth_scale=codes))
-    image = cv2.imread(str(scene.depth_path(7)), cv2.IMREAD_UNCHANGED)
+    image = read_codes(scene.depth_path(7))
     truth = depth_of(7)
     inside = truth * codes < 65535
     assert np.abs(image[inside] - truth[inside] * codes).max() <= 0.5 + codes * 1e-5
@@ -265,11 +268,12 @@ def test_frames_that_are_there_are_not_made_again(
         merge(scene, MergeSettings(kind="depth", depth_scale=20000), at=killed_after(10))
     made: list[int] = []
     write = vda.merging.frames.Outputs.write_images
-    monkeypatch.setattr(
-        vda.merging.frames.Outputs,
-        "write_images",
-        lambda self, frame: (made.append(frame.index), write(self, frame)),
-    )
+
+    def noted(outputs: Outputs, frame: MergedFrame) -> None:
+        made.append(frame.index)
+        write(outputs, frame)
+
+    monkeypatch.setattr(vda.merging.frames.Outputs, "write_images", noted)
     merge(scene, MergeSettings(kind="depth", depth_scale=20000, create_video=True))
     assert sorted(made) == list(range(10, FRAMES))
     again = make_scene(tmp_path / "again", video)

@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from depth_runs import check, depth_digest, make_video, make_weights, run_options, vda
+from pictures import read_codes
 
 FRAMES = 75
 
@@ -35,7 +35,7 @@ def test_every_frame_has_its_image_at_the_videos_size(whole: Path) -> None:
     assert list(digest) == [f"depth_{index:06d}.png" for index in range(FRAMES)]
     # A video that moves gives depth that moves: no image is another's copy.
     assert len(set(digest.values())) == FRAMES
-    image = cv2.imread(str(whole / "vda_merged_depth" / "depth_000040.png"), cv2.IMREAD_UNCHANGED)
+    image = read_codes(whole / "vda_merged_depth" / "depth_000040.png")
     assert (image.dtype, image.shape) == (np.uint16, (48, 80))
 
 
@@ -48,7 +48,7 @@ def test_the_record_turns_codes_into_the_values_before_them(whole: Path) -> None
         depths = archive["depths"]
     assert (depths.dtype, depths.shape) == (np.float32, (FRAMES, 48, 80))
     for index in (0, 31, 40, 74):
-        codes = cv2.imread(str(folder / f"depth_{index:06d}.png"), cv2.IMREAD_UNCHANGED).astype(np.float64)
+        codes = read_codes(folder / f"depth_{index:06d}.png").astype(np.float64)
         assert codes.min() >= 1
         values = record["offset"] + record["scale"] * codes
         assert np.abs(values - depths[index]).max() <= 0.5001 * record["scale"] + 1e-6

@@ -50,7 +50,7 @@ def test_a_frame_takes_less_than_a_megabyte_at_518x924(tmp_path: Path) -> None:
     y, x = np.mgrid[:518, :924].astype(np.float32)
     scene = np.sin(x / 90) + np.cos(y / 70) + (x + 2 * y > 900)
     noise = random.standard_normal((4, 518, 924)).astype(np.float32)
-    noise = (noise + np.roll(noise, 1, 1) + np.roll(noise, 1, 2)) / 3
+    noise = (noise + np.roll(noise, 1, 1) + np.roll(noise, 1, 2)) / np.float32(3)
     depth = scene + 1e-3 * np.ptp(scene) * noise
     write_raw_window(tmp_path / "w.npz", depth.astype(np.float32))
     # Of 32 slots 22 are new frames: a frame costs 32/22 slots.

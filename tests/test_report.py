@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from clips import make_clip
 from depth_runs import check, make_video, make_weights, run_options, vda
+from pictures import read_picture
 
 from vda.depthmaps.source import open_depth
 from vda.evaluation.report import write_report
@@ -152,7 +153,7 @@ def test_a_browser_shows_it(scene: Scene, tmp_path: Path, width: int, dark: bool
          f"--window-size={width},1600", f"--screenshot={picture}", scene.report_path.resolve().as_uri()],
         check=True, capture_output=True, timeout=120,
     )  # fmt: skip
-    shown = cv2.imread(str(picture))
+    shown = read_picture(picture)
     assert shown.shape[:2] == (1600, width)
     paper = shown[5, 5].mean()
     assert paper < 60 if dark else paper > 240

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from pictures import read_codes
 
 from vda.camera.files import read_camera
 from vda.camera.intrinsics import project
@@ -53,7 +53,7 @@ def test_depth_images_hold_the_truth_to_half_a_code(written: Path, rendered: Ren
     source = open_depth(written / "depth")
     for index, depth in enumerate(rendered.depth_m):
         np.testing.assert_allclose(source.read(index), depth, atol=0.0005001)
-        codes = cv2.imread(str(written / f"depth/depth_{index:06d}.png"), cv2.IMREAD_UNCHANGED)
+        codes = read_codes(written / f"depth/depth_{index:06d}.png")
         assert codes.dtype == np.uint16
         np.testing.assert_allclose(codes / 1000, depth, atol=0.0005001)
 
@@ -61,7 +61,7 @@ def test_depth_images_hold_the_truth_to_half_a_code(written: Path, rendered: Ren
 def test_outdoors_the_sky_is_no_depth_and_the_scale_reaches_farther(tmp_path: Path) -> None:
     truth = write_clip(tmp_path, OUTDOORS, samples=1)
     depth = render_clip(OUTDOORS).depth_m[2]
-    codes = cv2.imread(str(tmp_path / "depth/depth_000002.png"), cv2.IMREAD_UNCHANGED)
+    codes = read_codes(tmp_path / "depth/depth_000002.png")
     assert truth["codes_per_metre"] == 256
     assert np.isinf(depth).any()
     near = depth < 255

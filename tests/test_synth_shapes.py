@@ -116,12 +116,16 @@ def test_normals_point_out_of_the_shape_at_right_angles(shape: Shape) -> None:
     assert np.median(np.abs(slope)) < 0.02
 
 
+def axes(vectors: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    x, y, z = torch.tensor(vectors, dtype=torch.float32).unbind(1)
+    return x, y, z
+
+
 def surface(shape: Shape, origin: np.ndarray, aim: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where rays enter the unit shape, and unit normals there; NaN where they miss."""
-    start, way = (torch.tensor(vectors, dtype=torch.float32).unbind(1) for vectors in (origin, aim))
-    t = enter(shape, start, way).numpy().astype(float)
+    t = enter(shape, axes(origin), axes(aim)).numpy().astype(float)
     points = origin + aim * np.where(np.isfinite(t), t, np.nan)[:, None]
-    own = normals(torch.full((len(t),), int(shape)), torch.tensor(points, dtype=torch.float32).unbind(1))
+    own = normals(torch.full((len(t),), int(shape)), axes(points))
     normal = torch.stack(own).T.numpy().astype(float)
     return points, normal / np.linalg.norm(normal, axis=1, keepdims=True)
 

@@ -69,7 +69,7 @@ SINK_CSV = (
     "x_min,y_min,x_max,y_max,class_id,confidence,tracker_id,class_name,frame_index\n"
     '10.0,20.0,30.0,60.0,0,0.9,7,"person, young",0\n11.0,21.0,31.0,61.0,0,0.8,,dog,1\n'
 )
-SINK_JSON = [
+SINK_JSON: list[dict[str, Any]] = [
     {
         "x_min": 10.0,
         "y_min": 20.0,

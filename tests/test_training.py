@@ -73,7 +73,7 @@ def test_loss_stays_finite_on_a_clip_that_is_all_sky() -> None:
     loss = total_loss(predicted, torch.zeros(1, 4, 16, 16), LossWeights(temporal=1.0))
     loss.backward()
     assert torch.isfinite(loss)
-    assert torch.isfinite(predicted.grad).all()
+    assert predicted.grad is not None and torch.isfinite(predicted.grad).all()
 
 
 def test_temporal_loss_sees_flicker_where_nothing_moves_and_not_between_anchors() -> None:

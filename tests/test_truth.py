@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 from depth_runs import check, vda
+from pictures import read_codes
 
 from vda.evaluation.metrics import Figures, measure
 from vda.models.weights import find_weights
@@ -21,10 +21,12 @@ def in_memory(made: Path) -> Figures:
     """The same windows, joined without ever touching a disk, against the same truth."""
     info = probe(made / "video.mp4")
     frames = np.stack([frame.rgb for frame in read_frames(info, index_frames(info), 0, FRAMES)])
-    truth = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in sorted((made / "depth").glob("*.png"))]
+    truth = [read_codes(path) for path in sorted((made / "depth").glob("*.png"))]
     depth_m = np.stack(truth).astype(np.float32) / 1000
     masks = [np.ones(depth_m.shape[1:], bool)] * FRAMES
-    return measure(video_depth(loaded(find_weights("mini").path), frames, INPUT_SIZE), depth_m, masks, cap_m=CAP_M)
+    weights = find_weights("mini")
+    assert weights is not None
+    return measure(video_depth(loaded(weights.path), frames, INPUT_SIZE), depth_m, masks, cap_m=CAP_M)
 
 
 def test_files_cost_no_accuracy(tmp_path: Path) -> None:

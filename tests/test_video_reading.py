@@ -27,9 +27,9 @@ KINDS = {
 }
 
 
-def _indexed(path: Path, **settings: bool) -> tuple[VideoInfo, FrameIndex]:
+def _indexed(path: Path, trust_container: bool = False) -> tuple[VideoInfo, FrameIndex]:
     info = probe(path)
-    return info, index_frames(info, cache_dir=path.parent / "cache", **settings)
+    return info, index_frames(info, cache_dir=path.parent / "cache", trust_container=trust_container)
 
 
 def _same(ours: list[Frame], theirs: list[Frame]) -> bool:
