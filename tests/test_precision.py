@@ -262,6 +262,15 @@ class TestAgree:
         assert "float16 fails on GPU 3 (GTX 1660 Ti) (and 1 more): it has no tensor cores." in reason
         assert "bfloat16 fails on" in reason
 
+    @pytest.mark.parametrize(
+        ("others", "beginning"), [([], "float32."), ([PASSES_ALL], "float32, the best that every device passes.")]
+    )
+    def test_a_cpu_is_told_once_and_in_plain_words(self, others: list[Proof], beginning: str) -> None:
+        verdict = policy(CPU)
+        proofs = [*others, Proof(verdict.device, verdict.refused)]
+        sentence = "A CPU computes in float32 unless --precision says otherwise."
+        assert agree(proofs).reason == f"{beginning} {sentence}"
+
     def test_the_reason_carries_the_largest_difference(self) -> None:
         def proof(mean: float) -> Proof:
             return Proof("GPU", {}, {"fp16": PrecisionFigures(True, False, mean, mean, 1.0, 0.0, 1.0, 2.0)})

@@ -25,7 +25,8 @@ def status(scene: Path, as_json: bool) -> None:
         return
     click.echo(f"{state['scene']}: {state['state']}, {state['frames_done']} of {state['frames_total']} frames")
     if state["model"]:
-        click.echo(f"model {state['model']}; {state['precision_reason']}")
+        click.echo(f"Model: {state['model']}.")
+        click.echo(f"Precision: {state['precision_reason']}")
     if state["recomputed_windows"]:
         click.echo(f"{state['recomputed_windows']} windows were computed again in float32")
     if state["paused"]:

@@ -35,6 +35,8 @@ DTYPES: Final[Mapping[Precision, torch.dtype]] = {
 }
 WORDS: Final[Mapping[Precision, str]] = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32"}
 
+_BY_DEFAULT_ON_A_CPU: Final = "A CPU computes in float32 unless --precision says otherwise"
+
 MEAN_LIMIT: Final = 0.01
 P99_LIMIT: Final = 0.05
 
@@ -124,7 +126,7 @@ def policy(device: Device, asked: Precision | None = None) -> Verdict:
 
 def _refused_by_kind(device: Device) -> dict[Precision, str]:
     if device.kind == "cpu":
-        return dict.fromkeys(("fp16", "bf16"), "a CPU computes in float32 unless told otherwise")
+        return dict.fromkeys(("fp16", "bf16"), _BY_DEFAULT_ON_A_CPU)
     if _NO_TENSOR_CORES.search(device.name):
         return dict.fromkeys(("fp16", "bf16"), "it has no tensor cores")
     if device.capability is None:
@@ -199,12 +201,14 @@ def agree(proofs: Sequence[Proof], asked: Precision | None = None) -> Agreement:
         return Agreement(asked, f"{WORDS[asked]}, because it was asked for.{_failing_sentence(proofs, asked)}")
     if not proofs:
         return Agreement("fp32", "float32, because no device could be tried before the start.")
+    if all(proof.failed.get("fp16") == _BY_DEFAULT_ON_A_CPU for proof in proofs):
+        return Agreement("fp32", f"float32. {_BY_DEFAULT_ON_A_CPU}.")
     passed = next(name for name in BEST_FIRST if not any(name in proof.failed for proof in proofs))
     better = BEST_FIRST[: BEST_FIRST.index(passed)]
     return Agreement(
         passed,
         f"{WORDS[passed]}, the best that every device passes.{_figures_sentence(proofs, passed)}"
-        + "".join(_failing_sentence(proofs, name) for name in better),
+        + "".join(dict.fromkeys(_failing_sentence(proofs, name) for name in better)),
     )
 
 
@@ -241,6 +245,8 @@ def _failing_sentence(proofs: Sequence[Proof], precision: Precision) -> str:
     if not failing:
         return ""
     device, reason = failing[0]
+    if reason == _BY_DEFAULT_ON_A_CPU:
+        return f" {reason}."
     others = f" (and {len(failing) - 1} more)" if len(failing) > 1 else ""
     return f" {WORDS[precision]} fails on {device}{others}: {reason}."
 
