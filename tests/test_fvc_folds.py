@@ -170,7 +170,7 @@ def test_nothing_is_replaced_without_being_asked(tmp_path: Path) -> None:
     path = table_of(tmp_path, *(f"{number}.mp4,fake,9" for number in range(9)), header="video_path,label,fold")
     with pytest.raises(UsageError, match="already has"):
         write_folds(path, tmp_path / "folds.csv", folds=2)
-    with pytest.raises(UsageError, match="already there"):
+    with pytest.raises(UsageError, match="there already"):
         write_folds(path, path, folds=2)
     write_folds(path, path, folds=2, overwrite=True)
     assert set(pl.read_csv(path)["fold"]) == {0, 1}

@@ -9,7 +9,7 @@ import pytest
 from pictures import read_codes
 
 from vda.depthmaps.source import open_depth
-from vda.errors import InputError, SceneError
+from vda.errors import InputError, SceneError, UsageError
 from vda.joining.align import fit_scale_shift
 from vda.merging.stage import MergeSettings, merge_chunks
 from vda.scene.chunks import plan_independent
@@ -191,7 +191,7 @@ def test_depth_of_the_networks_size_is_resized_with_its_corners_in_place(tmp_pat
 def test_results_are_not_overwritten_unasked(tmp_path: Path) -> None:
     chunks = make_chunks(tmp_path, 20, 2, 4)
     chunks.merge()
-    with pytest.raises(SceneError, match="already holds"):
+    with pytest.raises(UsageError, match="there already"):
         chunks.merge()
     chunks.merge(overwrite=True)
 

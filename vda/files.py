@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from vda.errors import InputError, StorageError
+from vda.errors import InputError, StorageError, UsageError
 
 TEMPORARY_PREFIX = ".tmp-"
 _HEAD_TAIL_BYTES = 1 << 20
@@ -74,6 +74,12 @@ def atomic_writer(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
     """Yield a binary file that becomes ``path`` whole, or not at all."""
     with atomic_path(path, durable=durable) as temporary, storage_errors(path), temporary.open("wb") as handle:
         yield handle
+
+
+def refuse_to_overwrite(path: Path | None, *, overwrite: bool) -> None:
+    """Raise ``UsageError`` where ``path`` (None: nothing is written) is there and ``overwrite`` is not given."""
+    if path is not None and path.exists() and not overwrite:
+        raise UsageError(f"{path} is there already.", "Give --overwrite to replace it.")
 
 
 def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:

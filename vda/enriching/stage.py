@@ -23,6 +23,7 @@ from vda.depthmaps.source import DepthSource, open_depth
 from vda.enriching.figure import require_figure_name, write_track_figure
 from vda.enriching.smoothing import MotionModel, smooth
 from vda.errors import InputError, UsageError
+from vda.files import refuse_to_overwrite
 from vda.scene.scene import Scene
 from vda.tracks import Asked, Enriched, Skip, Tracks, read_tracks, write_table, write_tracks
 from vda.video import FrameIndex, VideoInfo
@@ -186,9 +187,14 @@ def _require_figure(path: Path | None, scene: Scene | None) -> None:
 def _refuse_existing(settings: EnrichSettings) -> None:
     if settings.output.resolve() == settings.tracks.resolve():
         raise UsageError("The output is the track file itself.", "Give --output another name.")
-    for path in (settings.output, settings.figure):
-        if path is not None and path.exists() and not settings.overwrite:
-            raise UsageError(f"{path} is there already.", "Give --overwrite, or another name.")
+    for path in (settings.output, settings.figure, *_tables(settings)):
+        refuse_to_overwrite(path, overwrite=settings.overwrite)
+
+
+def _tables(settings: EnrichSettings) -> list[Path]:
+    """The flat tables that are wanted beside the output."""
+    output = settings.output
+    return [output.with_name(f"{output.stem}_table.{suffix}") for suffix in settings.also]
 
 
 @dataclass(frozen=True)
@@ -288,8 +294,7 @@ def _about(camera: Intrinsics, calibration: Calibration | None, region: Region) 
 def _write(tracks: Tracks, enriched: Enriched, settings: EnrichSettings) -> list[Path]:
     """Write the track file again, and the tables that are wanted beside it."""
     written = write_tracks(tracks, enriched, settings.output)
-    for suffix in settings.also:
-        table = settings.output.with_name(f"{settings.output.stem}_table.{suffix}")
+    for table in _tables(settings):
         write_table(tracks, enriched, table)
         written.append(table)
     return written

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from vda.camera.poses import Cameras, read_cameras
 from vda.depthmaps.colours import ComparedFrame, draw_evaluation
 from vda.depthmaps.source import DepthSource, open_depth
-from vda.errors import InputError, UsageError
+from vda.errors import InputError
 from vda.evaluation.metrics import Figures, Kind, Pose, VideoMetrics, inside_border, ramp
+from vda.files import refuse_to_overwrite
 from vda.scene.scene import Scene
 from vda.video import FrameIndex, VideoInfo, read_frame_list
 
@@ -69,8 +70,7 @@ def evaluate(
     are left out, at the truth's size; depth of another size is brought to it, bilinearly. ``progress`` is told the
     frames done and their total, of both passes. Raises ``InputError`` where the two do not belong together.
     """
-    if figure is not None and figure.exists() and not overwrite:
-        raise UsageError(f"{figure} exists.", "Give another name, or --overwrite.")
+    refuse_to_overwrite(figure, overwrite=overwrite)
     pairs = _Pairs.open(depth, truth, depth_scale, truth_scale, cameras)
     contenders = _contenders(pairs, cap_m, border)
     _see_all(pairs, list(contenders.values()), progress)

@@ -23,6 +23,7 @@ from vda.exporting import clouds, nerfstudio, recording, splatting, tum
 from vda.exporting.frames import FrameSource
 from vda.exporting.request import ExportContext, ExportSettings, Metric
 from vda.exporting.written import Written
+from vda.files import refuse_to_overwrite
 from vda.scene.scene import Scene
 from vda.video import FrameIndex, VideoInfo
 
@@ -89,8 +90,7 @@ def export(
             f"{settings.target} lives in a reconstruction, and none is given.",
             "Give --poses: a transforms.json, a COLMAP sparse model or a TUM trajectory.",
         )
-    if settings.output.exists() and not settings.overwrite:
-        raise UsageError(f"{settings.output} is there already.", "Give --overwrite, or another --output.")
+    refuse_to_overwrite(settings.output, overwrite=settings.overwrite)
     scene = Scene(settings.scene)
     info, index = VideoInfo.from_json(scene.read_video()), FrameIndex.load(scene.index_path)
     depth = open_depth(scene.merged_dir)

@@ -19,7 +19,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
 
 from vda.errors import InputError, UsageError, VdaError
-from vda.files import atomic_writer
+from vda.files import atomic_writer, refuse_to_overwrite
 from vda.fvc.schema import read_metadata, read_table
 
 Rows = NDArray[np.int64]
@@ -76,8 +76,7 @@ def write_folds(
     ``alone``: only ``row``, ``video_path`` and ``fold``. Raises ``UsageError`` where ``output``, or a column
     ``fold``, is there and ``overwrite`` is not given.
     """
-    if output.exists() and not overwrite:
-        raise UsageError(f"{output} is already there.", "Give --overwrite, or another --output.")
+    refuse_to_overwrite(output, overwrite=overwrite)
     table = read_table(metadata)
     if FOLD in table.columns and not (overwrite or alone):
         raise UsageError(f"{metadata} already has a column {FOLD}.", "Give --overwrite to replace it, or --alone.")

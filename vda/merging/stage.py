@@ -20,7 +20,7 @@ from vda.calibration.fit import Calibration, identity_of, load_calibration
 from vda.depthmaps.codes import DepthRecord, Quantizer
 from vda.depthmaps.colours import Rgb, shown_range
 from vda.errors import SceneError, UsageError, WorkError
-from vda.files import TEMPORARY_PREFIX, read_json, write_json
+from vda.files import TEMPORARY_PREFIX, read_json, refuse_to_overwrite, write_json
 from vda.joining.align import Float32Array
 from vda.joining.joint import Kind
 from vda.joining.scenedepth import SceneDepth, depth_of_chunks, depth_of_windows
@@ -93,7 +93,7 @@ def merge(
     """Join the raw windows of ``scene``, or blend the chunks in its ``vda_depth_final``, and write every frame.
 
     Raises ``WorkError`` naming the chunks of which windows are missing, ``InputError`` naming those of which other
-    programs' depth is, ``SceneError`` where results are there and ``overwrite`` is not given.
+    programs' depth is, ``UsageError`` where results are there and ``overwrite`` is not given.
     """
     existing = _existing(scene.merged_dir, settings)
     if existing is not None:
@@ -130,7 +130,7 @@ def merge_chunks(
     """Blend depth that another program made of the chunks in ``metadata`` and write it into ``output_dir``.
 
     ``metadata`` is a ``chunks_metadata.json``, the classic one too. Raises ``InputError`` naming the chunks that
-    are missing or short, ``SceneError`` where results are there and ``overwrite`` is not given.
+    are missing or short, ``UsageError`` where results are there and ``overwrite`` is not given.
     """
     existing = _existing(output_dir, settings)
     if existing is not None:
@@ -171,8 +171,7 @@ def _existing(folder: Path, settings: MergeSettings) -> MergeResult | None:
     record = read_json(path)
     if settings.keep_finished and not settings.overwrite and set(settings.formats) <= set(record["formats"]):
         return MergeResult(folder, record["frames"], ("The depth was already merged.",))
-    if not settings.overwrite:
-        raise SceneError(f"{folder} already holds the merged depth.", "Give --overwrite to write it again.")
+    refuse_to_overwrite(path, overwrite=settings.overwrite)
     return None
 
 

@@ -25,7 +25,7 @@ from vda.camera.intrinsics import Intrinsics
 from vda.depthmaps.codes import DepthRecord, Quantizer
 from vda.depthmaps.files import write_png16
 from vda.errors import UsageError
-from vda.files import storage_errors, write_bytes, write_json
+from vda.files import refuse_to_overwrite, storage_errors, write_bytes, write_json
 from vda.synth.render import RenderedFrame, render_frames
 from vda.synth.things import Array
 from vda.synth.truth import Tracker
@@ -111,8 +111,7 @@ def write_clip(
     ``crf`` is H.264's quality, 0 to 51, lower is better; ``samples`` as ``render_frames``. Raises ``UsageError``
     if there is a finished clip and ``overwrite`` is not given, ``StorageError`` if the disk refuses.
     """
-    if (out / "truth.json").exists() and not overwrite:
-        raise UsageError(f"{out} holds a synthetic clip already.", "Give another folder, or --overwrite.")
+    refuse_to_overwrite(out / "truth.json", overwrite=overwrite)
     with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         (out / "truth.json").unlink(missing_ok=True)
