@@ -15,6 +15,7 @@ from vda.launch.local import LocalLauncher, LocalProcess
 from vda.machine.devices import cpu_device
 from vda.pipeline import plan_scene, run
 from vda.scene.scene import Scene
+from vda.split import PlanSettings
 from vda.supervisor import Crew, Supervisor, hold
 from vda.supervisor.resolve import Resolver
 
@@ -43,7 +44,7 @@ print(time.monotonic() - began, flush=True)
 def measure() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as place:
         video = make_video(Path(place) / "v.mp4", FRAMES)
-        scenes = {n: plan_scene(video, Path(place) / str(n), chunks=8) for n in (1, 2)}
+        scenes = {n: plan_scene(video, Path(place) / str(n), PlanSettings(chunks=8)) for n in (1, 2)}
         # Run once, so that what is computed is fixed; then the bare processes find it so.
         ours = {n: _supervised(scene, n) for n, scene in scenes.items()}
         bare = {n: _bare(scene, n) for n, scene in scenes.items()}
@@ -51,7 +52,7 @@ def measure() -> Iterator[Figure]:
         yield Figure("two bare processes against one", possible, "times as fast")
         yield Figure("two workers against one", gain, "times as fast")
         yield Figure("share of the possible gain", gain / possible, "", 0.92, "at least")
-        yield from _slowed(plan_scene(video, Path(place) / "slowed", chunks=8))
+        yield from _slowed(plan_scene(video, Path(place) / "slowed", PlanSettings(chunks=8)))
 
 
 def _supervised(scene: Scene, workers: int) -> float:

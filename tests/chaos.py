@@ -26,12 +26,12 @@ import torch
 from depth_runs import INPUT_SIZE, depth_digest, make_video, make_weights
 
 import vda.launch.local
-from vda.cli.options import run_settings
 from vda.compute import worker
 from vda.merging.stage import MergeSettings, merge
-from vda.pipeline import plan_scene, run
+from vda.pipeline import RunSettings, plan_scene, run
 from vda.scene.runstate import RunFiles
 from vda.scene.scene import Scene
+from vda.split import PlanSettings
 
 PR_SET_CHILD_SUBREAPER = 36
 FRAMES, CHUNKS = 256, 4
@@ -85,8 +85,8 @@ class ForkLauncher:
         return Forked(fork(lambda: sys.exit(worker.main([str(home), name])), log))
 
 
-def settings(weights: Path, devices: str) -> object:
-    return run_settings(model="mini", weights=weights, input_size=INPUT_SIZE, threads=1, devices=devices)
+def settings(weights: Path, devices: str) -> RunSettings:
+    return RunSettings(model="mini", weights=weights, input_size=INPUT_SIZE, threads=1, devices=devices)
 
 
 def supervise(scene: Path, weights: Path, *, by_exec: bool = False) -> int:
@@ -190,7 +190,7 @@ def check_quiet_run(
     folder: Path, video: Path, weights: Path, *, by_exec: bool = False
 ) -> tuple[dict[str, str], float]:
     """Compute the video undisturbed; return its images' hashes and the seconds that it took."""
-    scene = plan_scene(video, folder / "quiet", chunks=CHUNKS)
+    scene = plan_scene(video, folder / "quiet", PlanSettings(chunks=CHUNKS))
     began = time.monotonic()
     os.waitpid(supervise(scene.root, weights, by_exec=by_exec), 0)
     seconds = time.monotonic() - began
@@ -207,7 +207,7 @@ def torment(folder: Path, kills: int, seed: int, kills_a_run: int = 25, *, by_ex
     assert len(expected) == FRAMES
     total = 0
     while total < kills:
-        scene = plan_scene(video, folder / f"run_{total:04d}", chunks=CHUNKS)
+        scene = plan_scene(video, folder / f"run_{total:04d}", PlanSettings(chunks=CHUNKS))
         chaos = Chaos(scene.root, weights, seed + total, seconds / 12, by_exec=by_exec)
         chaos.run(min(kills_a_run, kills - total))
         assert not processes_left(), processes_left(0)

@@ -34,6 +34,16 @@ def test_help_has_an_example_that_starts_like_the_command(name: str) -> None:
     assert f"Example: {name}" in " ".join(result.output.split())
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_every_option_says_in_a_sentence_what_it_does(name: str) -> None:
+    for option in ALL[name].params:
+        if isinstance(option, click.Option):
+            text = (option.help or "").strip()
+            assert len(text.split()) > 2 and text.endswith("."), (name, option.opts, text)
+            # "Frames a second" is read as one second: per is what is meant.
+            assert not re.search(r" an? (second|device|metre|worker|frame|chunk|pixel)\b(?! of)", text), text
+
+
 def test_stages_have_their_own_names() -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")

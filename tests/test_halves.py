@@ -20,6 +20,7 @@ from vda.pipeline import RunSettings, plan_scene, run
 from vda.scene.rawwindows import open_raw_window
 from vda.scene.runstate import RunFiles
 from vda.scene.scene import Scene
+from vda.split import PlanSettings
 from vda.status import scene_status
 
 
@@ -43,7 +44,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def compute(files: tuple[Path, Path], root: Path, **settings: object) -> Scene:
     video, weights = files
-    scene = plan_scene(video, root, chunks=1)
+    scene = plan_scene(video, root, PlanSettings(chunks=1))
     asked = {"model": "mini", "weights": weights, "input_size": INPUT_SIZE, "threads": 1, "devices": "cpu"}
     run([scene], RunSettings(on="inline", **{**asked, **settings}))  # type: ignore[arg-type]
     return scene

@@ -24,7 +24,7 @@ from vda.merging.outputs import FORMATS, MergedFrame, Outputs
 from vda.merging.stage import MergeSettings, merge
 from vda.scene.chunks import plan_independent
 from vda.scene.scene import Scene
-from vda.split import split
+from vda.split import PlanSettings, split
 from vda.video import index_frames, probe
 
 FRAMES, WIDTH, HEIGHT = 24, 50, 34
@@ -51,7 +51,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_scene(root: Path, video: Path) -> Scene:
     """A scene whose chunks another program computed."""
     scene = Scene(root)
-    plan = split(video, scene, chunks=2, chunking="independent", overlap=6)
+    plan = split(video, scene, PlanSettings(chunks=2, chunking="independent", overlap=6))
     assert plan == plan_independent(FRAMES, 2, 6)
     scene.depths_dir.mkdir()
     for chunk in plan.chunks:

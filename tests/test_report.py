@@ -20,7 +20,7 @@ from vda.evaluation.seams import seam_scores
 from vda.evaluation.steadiness import flicker, usual_change
 from vda.merging.stage import MergeSettings, merge
 from vda.scene.scene import Scene
-from vda.split import split
+from vda.split import PlanSettings, split
 
 FRAMES, WIDTH, HEIGHT = 36, 64, 48
 LOG = """\
@@ -37,7 +37,7 @@ def make_scene(root: Path, *, jump: float = 0.0, overlap: int = 0) -> Scene:
     noise = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
     video = make_clip(root / "a <b>.mp4", range(FRAMES), draw=lambda number: np.roll(noise, number, 1))
     scene = Scene(root / "scene <1>")
-    plan = split(video, scene, chunks=2, chunking="independent", overlap=overlap)
+    plan = split(video, scene, PlanSettings(chunks=2, chunking="independent", overlap=overlap))
     scene.depths_dir.mkdir()
     y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
     for chunk in plan.chunks:

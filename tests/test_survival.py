@@ -29,6 +29,7 @@ from vda.pipeline import RunSettings, plan_scene, redo, run
 from vda.scene.rawwindows import open_raw_window
 from vda.scene.runstate import Holder, Order, Pause, RunFiles, WorkerSettings, WorkerState
 from vda.scene.scene import Scene
+from vda.split import PlanSettings
 from vda.supervisor import Crew, Supervisor, hold, make_free, require_disk, room
 from vda.supervisor.crew import Member
 from vda.supervisor.holding import is_on_network
@@ -47,7 +48,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture
 def scene(files: tuple[Path, Path], tmp_path: Path) -> Scene:
     """Five windows in two chunks."""
-    return plan_scene(files[0], tmp_path / "scene", chunks=2)
+    return plan_scene(files[0], tmp_path / "scene", PlanSettings(chunks=2))
 
 
 def settings(files: tuple[Path, Path], **changes: object) -> RunSettings:
@@ -59,7 +60,7 @@ def settings(files: tuple[Path, Path], **changes: object) -> RunSettings:
 
 @pytest.fixture(scope="module")
 def quiet(files: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
-    scene = plan_scene(files[0], tmp_path_factory.mktemp("quiet") / "scene", chunks=2)
+    scene = plan_scene(files[0], tmp_path_factory.mktemp("quiet") / "scene", PlanSettings(chunks=2))
     run([scene], settings(files))
     return windows(scene)
 

@@ -4,13 +4,17 @@
 Example: merge_depth_chunks.py --metadata chunks_metadata.json --depth_dir vda_depth_final --output_dir merged
 """
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from vda.cli.merge import other_depth_options
-from vda.cli.options import Command, merge_settings
+from vda.cli.options import Command, gathered_merge, overwrite_option
+
+if TYPE_CHECKING:
+    from vda.merging.stage import MergeSettings
 
 
 @click.command(cls=Command)
@@ -19,15 +23,23 @@ from vda.cli.options import Command, merge_settings
     "--depth_dir", type=click.Path(path_type=Path), required=True, help="chunk_00_depths.npz or chunk_00/."
 )
 @click.option("--output_dir", type=click.Path(path_type=Path), required=True, help="For the depth of the video.")
-@click.option("--format", "form", type=click.Choice(["png16", "png8", "npy", "npz"]), default="png16")
-@click.option("--create_video", is_flag=True, help="depth_visualization.mp4 as well.")
-@click.option("--overwrite", is_flag=True, help="Replace results that are there.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["png16", "png8", "npy", "npz"]),
+    default="png16",
+    show_default=True,
+    help="How depth is written.",
+)
+@click.option("--create_video", is_flag=True, help="Also write depth_visualization.mp4: the depth in colours.")
+@overwrite_option
 @other_depth_options
-def main(metadata: Path, depth_dir: Path, output_dir: Path, form: str, **settings: Any) -> None:
+@gathered_merge
+def main(metadata: Path, depth_dir: Path, output_dir: Path, form: str, merge: "MergeSettings") -> None:
     """Bring the depth of all chunks to one scale and blend it where they overlap."""
     from vda.merging.stage import merge_chunks
 
-    result = merge_chunks(metadata, depth_dir, output_dir, merge_settings(formats=(form,), **settings))
+    result = merge_chunks(metadata, depth_dir, output_dir, replace(merge, formats=(form,)))
     for remark in result.remarks:
         click.echo(remark, err=True)
     click.echo(f"{result.frames} frames of depth in {result.folder}")

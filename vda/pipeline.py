@@ -18,43 +18,33 @@ from vda.machine.choice import Choice, choose_devices
 from vda.machine.devices import Device, Inventory
 from vda.merging.stage import MergeResult, MergeSettings, merge
 from vda.reporter import Reporter, Silence
-from vda.scene.chunks import Chunking, Plan
+from vda.scene.chunks import Plan
 from vda.scene.scene import Scene
-from vda.split import split
+from vda.split import PlanSettings, split
 from vda.supervisor import Crew, RunProgress, Supervisor, hold, make_free, require_disk, window_bytes
 from vda.supervisor.resolve import Resolver, RunSettings
+
+_ANY_PLAN = PlanSettings()
 
 
 def plan_scene(
     video: Path,
     root: Path,
+    settings: PlanSettings = _ANY_PLAN,
     *,
-    chunks: int | None = None,
-    frames: tuple[int, int] | None = None,
-    chunking: Chunking = "linked",
-    overlap: int | None = None,
-    extract: bool = False,
-    trust_container: bool = False,
     restart: bool = False,
     devices: tuple[Device, ...] = (),
     scenes: int = 1,
     reporter: Reporter | None = None,
 ) -> Scene:
-    """Split ``video`` into chunks in the scene directory ``root``; an equal plan that is there is kept.
-
-    ``extract`` also writes each (independent) chunk as a clip.
-    """
+    """Split ``video`` into chunks in the scene directory ``root``; an equal plan that is there is kept."""
     reporter = reporter or Silence()
     scene = Scene(root)
     reporter.begin("counting frames", None)
     plan = split(
         video,
         scene,
-        chunks=chunks,
-        frames=frames,
-        chunking=chunking,
-        overlap=overlap,
-        trust_container=trust_container,
+        settings,
         restart=restart,
         devices=tuple(device.id for device in devices),
         scenes=scenes,
@@ -65,7 +55,7 @@ def plan_scene(
     reporter.say(
         f"{plan.total_frames} frames, {len(plan.chunks)} chunks, {sum(1 for _ in plan.windows())} windows."
     )
-    if extract:
+    if settings.extract:
         _extract(scene, plan, reporter)
     return scene
 
@@ -187,15 +177,10 @@ def _launcher(place: str, devices: tuple[Device, ...]) -> Launcher:
 def depth(
     videos: list[Path],
     roots: list[Path],
-    settings: RunSettings,
+    running: RunSettings,
     merging: MergeSettings,
+    planning: PlanSettings = _ANY_PLAN,
     *,
-    chunks: int | None = None,
-    frames: tuple[int, int] | None = None,
-    chunking: Chunking = "linked",
-    overlap: int | None = None,
-    extract: bool = False,
-    trust_container: bool = False,
     discard_windows: bool = False,
     reporter: Reporter | None = None,
 ) -> list[MergeResult]:
@@ -203,32 +188,22 @@ def depth(
     reporter = reporter or Silence()
     if len({root.resolve() for root in roots}) < len(roots):
         raise SceneError("Two videos would share a scene.", "Give them different file names, or one --scene each.")
-    devices = find_devices(settings.devices).devices
-    for root in roots if settings.restart else ():
+    devices = find_devices(running.devices).devices
+    for root in roots if running.restart else ():
         make_free(Scene(root))
     scenes = [
         plan_scene(
-            video,
-            root,
-            chunks=chunks,
-            frames=frames,
-            chunking=chunking,
-            overlap=overlap,
-            extract=extract,
-            trust_container=trust_container,
-            restart=settings.restart,
-            devices=devices,
-            scenes=len(videos),
-            reporter=reporter,
+            video, root, planning, restart=running.restart, devices=devices, scenes=len(videos), reporter=reporter
         )
         for video, root in zip(videos, roots, strict=True)
     ]
     # Where the windows were discarded once merged, nothing is computed again for a result that is there.
-    todo = [scene for scene in scenes if scene.finished_windows() or not _is_merged(scene, settings)]
+    todo = [scene for scene in scenes if scene.finished_windows() or not _is_merged(scene, running)]
     if todo:
-        run(todo, replace(settings, restart=False), reporter)
+        run(todo, replace(running, restart=False), reporter)
+    kept = replace(merging, keep_finished=True)
     return [
-        merge_scene(scene, merging, discard_windows=discard_windows, with_report=True, reporter=reporter)
+        merge_scene(scene, kept, discard_windows=discard_windows, with_report=True, reporter=reporter)
         for scene in scenes
     ]
 

@@ -2,30 +2,85 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from vda.errors import SceneError, UsageError
 from vda.files import read_json
-from vda.scene.chunks import Chunking, Plan, plan_independent, plan_linked
+from vda.scene.chunks import Chunking, FrameRange, Plan, plan_independent, plan_linked
 from vda.scene.scene import Scene
 from vda.video import FrameIndex, VideoInfo, index_frames, probe
 
 DEFAULT_OVERLAP = 32
 CHUNKS_PER_DEVICE = 4
 CHUNK_SECONDS = 300
-# Frames a second, roughly: of the official small model on an old gaming card, and on a CPU.
+# Frames per second, roughly: of the official small model on an old gaming card, and on a CPU.
 _GPU_FPS, _CPU_FPS = 10, 1
+
+
+@dataclass(frozen=True)
+class PlanSettings:
+    """How a video is planned; None is decided here, or by the length and the devices (``chunks``).
+
+    ``frames`` is a half-open range of frame indices. ``chunking`` is ``linked`` unless ``extract`` asks for chunks
+    as clips, which only ``independent`` chunks can be; ``overlap`` (default 32 frames) is of independent chunks
+    alone. ``trust_container`` takes the count of frames from the container, without decoding.
+    Raises ``UsageError`` for numbers that make no sense and for options that contradict each other.
+    """
+
+    chunks: int | None = None
+    frames: FrameRange | None = None
+    chunking: Chunking | None = None
+    overlap: int | None = None
+    extract: bool = False
+    trust_container: bool = False
+
+    def __post_init__(self) -> None:
+        if self.chunking not in (None, *get_args(Chunking)):
+            raise UsageError(f"There is no chunking {self.chunking}.", "Choose linked or independent.")
+        if self.chunks is not None and self.chunks < 1:
+            raise UsageError(f"{self.chunks} chunks are not possible.", "Give --chunks 1 or more.")
+        if self.overlap is not None and self.overlap < 0:
+            raise UsageError(f"An overlap of {self.overlap} frames is not possible.", "Give --overlap 0 or more.")
+        if self.frames is not None and not 0 <= self.frames[0] < self.frames[1]:
+            first, stop = self.frames
+            raise UsageError(f"The frames {first}:{stop} are no range.", "Give --frames A:B with 0 <= A < B.")
+        if self.extract and self.chunking == "linked":
+            raise UsageError(
+                "Linked chunks cannot be computed as clips.", "Leave out --extract or --chunking linked."
+            )
+        if self.is_linked and self.overlap is not None:
+            raise UsageError(
+                "Linked chunks have no overlap to choose.", "Give --chunking independent, or no --overlap."
+            )
+
+    @property
+    def is_linked(self) -> bool:
+        return self.chunking != "independent" and not self.extract
+
+    @property
+    def says_what_plan(self) -> bool:
+        """Whether a plan that is there has to be the one that is asked for now."""
+        return (self.chunks, self.frames, self.overlap) != (None,) * 3 or not self.is_linked
+
+    def plan(self, total_frames: int, chunks: int) -> Plan:
+        """Plan a video of ``total_frames`` frames in ``chunks`` chunks, where the settings name no number."""
+        wanted = self.chunks or chunks
+        if self.is_linked:
+            return plan_linked(total_frames, wanted, frame_range=self.frames)
+        shared = DEFAULT_OVERLAP if self.overlap is None else self.overlap
+        return plan_independent(total_frames, wanted, shared, frame_range=self.frames)
+
+
+_DEFAULT = PlanSettings()
 
 
 def split(
     video: Path,
     scene: Scene,
+    settings: PlanSettings = _DEFAULT,
     *,
-    chunks: int | None = None,
-    frames: tuple[int, int] | None = None,
-    chunking: Chunking = "linked",
-    overlap: int | None = None,
-    trust_container: bool = False,
     restart: bool = False,
     devices: tuple[str, ...] = (),
     scenes: int = 1,
@@ -33,28 +88,19 @@ def split(
 ) -> Plan:
     """Count the frames of ``video`` exactly and plan its chunks in ``scene``.
 
-    ``chunks`` defaults to what suits the length and the devices, which ``scenes`` scenes share; more than there
-    are windows are as many as there are windows. ``overlap`` (default 32) is of independent chunks alone. An equal
-    plan that is there already is kept. Raises ``VideoError`` for what is no video, ``SceneError`` where the scene
-    holds another video or another plan and ``restart`` is not given.
+    The number of chunks is what suits the length and the devices, which ``scenes`` scenes share, unless
+    ``settings`` name one; it is never more than there are windows. An equal plan that is there already is kept.
+    Raises ``VideoError`` for what is no video, ``SceneError`` where the scene holds another video or another plan
+    and ``restart`` is not given.
     """
-    if chunking == "linked" and overlap is not None:
-        raise UsageError(
-            "Linked chunks have no overlap to choose.", "Give --chunking independent, or no --overlap."
-        )
     info = probe(video)
     if scene.video_path.exists() and not restart:
         _require_same_video(scene, info)
-    index = index_frames(info, trust_container=trust_container, progress=progress)
-    first, stop = frames or (0, len(index))
-    wanted = chunks or default_chunks(stop - first, devices, scenes)
-    if chunking == "linked":
-        plan = plan_linked(len(index), wanted, frame_range=frames)
-    else:
-        shared = DEFAULT_OVERLAP if overlap is None else overlap
-        plan = plan_independent(len(index), wanted, shared, frame_range=frames)
+    index = index_frames(info, trust_container=settings.trust_container, progress=progress)
+    first, stop = settings.frames or (0, len(index))
+    plan = settings.plan(len(index), default_chunks(stop - first, devices, scenes))
     if scene.plan_path.exists() and not restart:
-        return _existing_plan(scene, plan, asked=(chunks, frames, overlap) != (None,) * 3 or chunking != "linked")
+        return _existing_plan(scene, plan, asked=settings.says_what_plan)
     if restart:
         scene.discard_computed()
     index.save(scene.index_path)
@@ -66,7 +112,7 @@ def split(
 def default_chunks(frames: int, devices: Sequence[str], scenes: int = 1) -> int:
     """Return how many chunks suit ``frames`` frames on ``devices`` (ids) that ``scenes`` scenes share.
 
-    At least four a device over all scenes, so that none waits long for the last; none longer than some five
+    At least four per device over all scenes, so that none waits long for the last; none longer than some five
     minutes. Beyond that fewer are better, for each chunk computes a few frames of its neighbour's again.
     """
     is_slow = not devices or any(device.startswith("cpu") for device in devices)

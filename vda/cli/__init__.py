@@ -1,25 +1,27 @@
 """The program ``vda``: one command per file, a paragraph long, calling one library function.
 
-    options    what the commands share: options, errors, exit codes
-    progress   bars on a terminal, plain lines otherwise
-    detaching  the same command again, without a terminal
-    depth      ``vda depth``
-    split      ``vda split``
-    run        ``vda run``
-    merge      ``vda merge``
-    status     ``vda status``
-    monitor    ``vda monitor``
-    stop       ``vda stop``
-    redo       ``vda redo``
-    clean      ``vda clean``
-    enrich     ``vda enrich``
-    export     ``vda export``
-    evaluate   ``vda eval``
-    report     ``vda report``
-    synth      ``vda synth``
-    fvc        ``vda fvc``
-    scale      ``vda fvc scale``
-    weights    ``vda weights``
+    types         types of options: sizes, ranges, names out of a registry
+    options       what the commands share: options, errors, exit codes
+    progress      bars on a terminal, plain lines otherwise
+    detaching     the same command again, without a terminal
+    depth         ``vda depth``
+    split         ``vda split``
+    run           ``vda run``
+    merge         ``vda merge``
+    status        ``vda status``
+    monitor       ``vda monitor``
+    stop          ``vda stop``
+    redo          ``vda redo``
+    clean         ``vda clean``
+    trackoptions  what ``vda enrich`` and ``vda export`` share
+    enrich        ``vda enrich``
+    export        ``vda export``
+    evaluate      ``vda eval``
+    report        ``vda report``
+    synth         ``vda synth``
+    fvc           ``vda fvc``
+    scale         ``vda fvc scale``
+    weights       ``vda weights``
 
 Commands import what they need when they run, so that ``--help`` answers at once.
 """

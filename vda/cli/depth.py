@@ -2,50 +2,63 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from vda.cli.detaching import detach_options, go_on_without_terminal
 from vda.cli.options import (
     Command,
+    gathered_merge,
+    gathered_plan,
+    gathered_run,
     json_option,
     merge_options,
-    merge_settings,
     one_root,
-    planning,
     quiet_option,
     restart_option,
     run_options,
-    run_settings,
+    scene_option,
     split_options,
+    video_option,
 )
+from vda.cli.types import PATH
+
+if TYPE_CHECKING:
+    from vda.merging.stage import MergeSettings
+    from vda.split import PlanSettings
+    from vda.supervisor.resolve import RunSettings
 
 
 @click.command(cls=Command)
-@click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="VIDEO...")
-@click.option("--scene", "root", type=click.Path(path_type=Path), help="Scene directory [default: data/<stem>].")
+@click.argument("videos", nargs=-1, required=True, type=PATH, metavar="VIDEO...")
+@scene_option
 @split_options
 @run_options
 @merge_options
-@click.option("--create-video/--no-video", default=True, show_default=True, help="depth_visualization.mp4.")
+@video_option(True)
 @restart_option
 @detach_options
 @quiet_option
 @json_option
 @click.pass_context
+@gathered_plan
+@gathered_run
+@gathered_merge
 def depth(
     ctx: click.Context,
     videos: tuple[Path, ...],
     root: Path | None,
+    plan: "PlanSettings",
+    run: "RunSettings",
+    merge: "MergeSettings",
     discard_windows: bool,
     detach: bool,
     if_idle: bool,
     quiet: bool,
     as_json: bool,
-    **settings: Any,
 ) -> None:
-    """Turn each VIDEO into 16-bit depth, one image a frame. Interrupted, the same command goes on.
+    """Turn each VIDEO into 16-bit depth, one image per frame. Interrupted, the same command goes on.
 
     Example: vda depth film.mp4 --devices 0,1
     """
@@ -56,15 +69,15 @@ def depth(
             probe(video)
         return go_on_without_terminal(ctx, one_root(videos, root), if_idle=if_idle)
     from vda.cli.progress import Progress
-    from vda.pipeline import depth as run_all
+    from vda.pipeline import depth as compute
 
     progress = Progress(quiet)
-    results = run_all(
+    results = compute(
         list(videos),
         one_root(videos, root),
-        run_settings(**settings),
-        merge_settings(**settings, keep_finished=True),
-        **planning(**settings),
+        run,
+        merge,
+        plan,
         discard_windows=discard_windows,
         reporter=progress,
     )

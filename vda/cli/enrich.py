@@ -1,82 +1,37 @@
 """``vda enrich``: 3D positions on somebody's tracks."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from vda.cli.options import Command, json_option, quiet_option, together
+from vda.cli.options import Command, gathered, json_option, overwrite_option, quiet_option, together
+from vda.cli.trackoptions import allow_relative_option, camera_options, gathered_camera
+from vda.cli.types import PATH, SIZE, OneOf
 from vda.errors import UsageError
 
-_FORMATS = ("classic", "mot", "coco", "ultralytics", "supervision")
-_STATISTICS = ("median", "nearest", "percentile")
+if TYPE_CHECKING:
+    from vda.calibration.choice import CalibrationChoice
+    from vda.calibration.sampling import Region
+    from vda.camera.choice import CameraChoice
+    from vda.enriching.smoothing import MotionModel
+    from vda.tracks import Asked
 
-
-class Size(click.ParamType):
-    """``WxH``, in pixels."""
-
-    name = "WxH"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            width, height = (int(part) for part in value.lower().split("x"))
-        except ValueError:
-            self.fail(f"{value!r} is not WxH, such as 1920x1080.", param, ctx)
-        return width, height
-
-
-class Crop(click.ParamType):
-    """``LEFT,TOP,WIDTH,HEIGHT``, in pixels."""
-
-    name = "L,T,W,H"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            left, top, width, height = (int(part) for part in value.split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not LEFT,TOP,WIDTH,HEIGHT in pixels.", param, ctx)
-        return left, top, width, height
-
-
-depth_folder_option = click.option(
-    "--depth-dir", type=click.Path(path_type=Path), help="Depth in place of the scene's own."
-)
+depth_folder_option = click.option("--depth-dir", type=PATH, help="Depth in place of the scene's own.")
 track_options = together(
     click.option(
-        "--depth-scale", type=float, help="Codes a metre of images without a record: 1000 for millimetres."
+        "--depth-scale", type=float, help="Codes per metre of images without a record: 1000 for millimetres."
     ),
-    click.option("--track-format", type=click.Choice(_FORMATS), help="Where the content does not tell."),
-    click.option(
-        "--frame-base", type=click.Choice(["0", "1"]), help="How the file counts frames, if it does not say."
-    ),
+    click.option("--track-format", type=OneOf("vda.tracks:FORMATS"), help="Where the content does not tell."),
+    click.option("--frame-base", type=click.IntRange(0, 1), help="Whether the file counts frames from 0 or 1."),
     click.option("--frame-field", help="The field that holds the frame, in CSV and JSON lists."),
-    click.option("--track-size", type=Size(), help="Size of the image the tracks' pixels are for."),
-)
-camera_options = together(
-    click.option("--fx", type=float, help="Focal length in pixels; --fy, --cx and --cy go with it."),
-    click.option("--fy", type=float, help="[default: fx]"),
-    click.option("--cx", type=float, help="Principal point [default: the middle]."),
-    click.option("--cy", type=float),
-    click.option(
-        "--camera-size", type=Size(), help="Size of the image that --fx ... are for [default: the video's]."
-    ),
-    click.option(
-        "--camera", type=click.Path(path_type=Path), help="OpenCV, COLMAP, nerfstudio, ROS or Open3D file."
-    ),
-    click.option("--camera-id", type=int, help="Which camera of a COLMAP file."),
-    click.option("--camera-turn", type=click.Choice(["0", "90", "180", "270"]), help="Turn the camera clockwise."),
-    click.option("--camera-crop", type=Crop(), help="The part of the camera's image that the video shows."),
-    click.option("--fov", type=float, help="Horizontal field of view in degrees."),
-    click.option("--assume-fov", is_flag=True, help="Go on with 60 degrees where nothing is known."),
+    click.option("--track-size", type=SIZE, help="Size of the image the tracks' pixels are for."),
 )
 calibration_options = together(
     click.option("--scale", type=float, help="1/metres = scale * inverse depth + shift."),
-    click.option("--shift", type=float, help="[default: 0]"),
+    click.option("--shift", type=float, help="The shift that goes with --scale [default: 0]."),
     click.option(
         "--known-distance", multiple=True, metavar="FRAME:X,Y=METRES", help="Two or more, along the axis."
     ),
@@ -84,16 +39,34 @@ calibration_options = together(
     click.option(
         "--pitch", type=click.FloatRange(-75, 75), help="Degrees the camera looks down [default: by the boxes]."
     ),
-    click.option("--reference-depth", type=click.Path(path_type=Path), help="Depth in metres: a scene or images."),
-    click.option("--reference-scale", type=float, help="Codes a metre of the reference's images."),
-    click.option("--allow-relative", is_flag=True, help="Positions up to scale, as vda_position_relative."),
+    click.option("--reference-depth", type=PATH, help="Depth in metres: a scene or images."),
+    click.option("--reference-scale", type=float, help="Codes per metre of the reference's images."),
+    allow_relative_option,
 )
 region_options = together(
-    click.option("--at", type=click.Choice(["auto", "window", "box", "mask"]), default="auto", show_default=True),
+    click.option(
+        "--at",
+        type=click.Choice(["auto", "window", "box", "mask"]),
+        default="auto",
+        show_default=True,
+        help="Where depth is measured: at the point, in the box or mask; auto: by what the record has.",
+    ),
     click.option("--window", type=int, default=7, show_default=True, help="Side of the window, in depth pixels."),
     click.option("--inner", type=float, default=0.5, show_default=True, help="Part of the box that is looked at."),
-    click.option("--box-point", type=click.Choice(["center", "bottom"]), default="center", show_default=True),
-    click.option("--statistic", type=click.Choice(_STATISTICS), default="median", show_default=True),
+    click.option(
+        "--box-point",
+        type=click.Choice(["center", "bottom"]),
+        default="center",
+        show_default=True,
+        help="The point of a box that stands for the thing.",
+    ),
+    click.option(
+        "--statistic",
+        type=click.Choice(["median", "nearest", "percentile"]),
+        default="median",
+        show_default=True,
+        help="What is made of the depth of a record's pixels.",
+    ),
     click.option("--percentile", type=float, default=20.0, show_default=True, help="For --statistic percentile."),
     click.option("--min-share", type=float, default=0.1, show_default=True, help="Least share of valid pixels."),
 )
@@ -103,12 +76,17 @@ motion_options = together(
         "--acceleration", type=float, default=2.0, show_default=True, help="How hard things speed up, m/s^2."
     ),
     click.option("--max-gap", type=float, default=1.0, show_default=True, help="Longest gap bridged, in seconds."),
-    click.option("--fps", type=float, help="Frames a second, where no scene knows the times."),
+    click.option("--fps", type=float, help="Frames per second, where no scene knows the times."),
 )
 output_options = together(
-    click.option("--also", type=click.Choice(["csv", "parquet"]), multiple=True, help="A flat table as well."),
-    click.option("--figure", type=click.Path(path_type=Path), help="Tracks drawn: a .png, or a short .mp4."),
-    click.option("--overwrite", is_flag=True, help="Replace what is there."),
+    click.option(
+        "--also",
+        type=click.Choice(["csv", "parquet"]),
+        multiple=True,
+        help="Also write a flat table beside the output.",
+    ),
+    click.option("--figure", type=PATH, help="Tracks drawn: a .png, or a short .mp4."),
+    overwrite_option,
     quiet_option,
     json_option,
 )
@@ -117,95 +95,34 @@ rule_options = together(
 )
 
 
-@click.command(cls=Command)
-@click.argument("scene", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "--tracks", type=click.Path(path_type=Path), required=True, help="The tracker's file, or label folder."
-)
-@click.option(
-    "--output", type=click.Path(path_type=Path), required=True, help="The same format, with fields added."
-)
-@depth_folder_option
-@rule_options
-def enrich(scene: Path | None, tracks: Path, output: Path, quiet: bool, as_json: bool, **options: Any) -> None:
-    """Say where in space the things of a track file are, by the depth of SCENE.
-
-    Example: vda enrich data/film --tracks tracks.json --output tracks_3d.json --camera camera.yaml
-    """
-    from vda.cli.progress import Progress
-    from vda.enriching.stage import enrich_file
-
-    progress = Progress(quiet)
-    settings = enrich_settings(scene, tracks, output, **options)
-    report = enrich_file(settings, say=progress.say, begin=progress.begin, at=progress.at)
-    progress.close()
-    if as_json:
-        click.echo(json.dumps(report.to_json()))
-        return
-    click.echo(f"{report.enriched} of {report.records} records have a position: {report.written[0]}")
-    for reason, count in report.skipped.items():
-        click.echo(f"  {count} skipped: {reason}")
-
-
-def enrich_settings(scene: Path | None, tracks: Path, output: Path, **options: Any) -> Any:
-    """The library's settings from the command's options."""
-    from vda.enriching.smoothing import MotionModel
-    from vda.enriching.stage import DepthChoice, EnrichSettings
+def how_to_read(*, frame_base: int | None, frame_field: str | None, track_size: tuple[int, int] | None) -> "Asked":
     from vda.tracks import Asked
 
-    base = None if options["frame_base"] is None else int(options["frame_base"])
-    masks = options["at"] == "mask"
-    return EnrichSettings(
-        tracks=tracks,
-        output=output,
-        depth=DepthChoice(scene, options["depth_dir"], options["depth_scale"]),
-        track_format=options["track_format"],
-        asked=Asked(base, options["frame_field"], options["track_size"], masks),
-        camera=camera_choice(**options),
-        calibration=_calibration(**options),
-        region=_region(**options),
-        allow_relative=options["allow_relative"],
-        motion=MotionModel(options["acceleration"], options["max_gap"]) if options["smooth"] else None,
-        times_fps=options["fps"],
-        also=options["also"],
-        figure=options["figure"],
-        overwrite=options["overwrite"],
-    )
+    return Asked(frame_base, frame_field, track_size)
 
 
-def camera_choice(**options: Any) -> Any:
-    from vda.camera.choice import CameraChoice, CameraSetting
-
-    turn = options["camera_turn"]
-    setting = CameraSetting(None if turn is None else int(turn) // 90, options["camera_crop"])
-    numbers = (options["fx"], options["fy"], options["cx"], options["cy"])
-    if options["fx"] is None and any(number is not None for number in numbers):
-        raise UsageError("--fy, --cx and --cy are of no use without --fx.", "Give --fx as well.")
-    return CameraChoice(
-        numbers=numbers if options["fx"] is not None else None,
-        numbers_size=options["camera_size"],
-        file=options["camera"],
-        camera_id=options["camera_id"],
-        fov_deg=options["fov"],
-        assume_fov=options["assume_fov"],
-        setting=setting,
-    )
-
-
-def _calibration(**options: Any) -> Any:
+def calibration_choice(
+    *,
+    scale: float | None,
+    shift: float | None,
+    known_distance: tuple[str, ...],
+    known_size: str | None,
+    pitch: float | None,
+    reference_depth: Path | None,
+    reference_scale: float | None,
+) -> "CalibrationChoice":
     from vda.calibration.choice import CalibrationChoice
     from vda.calibration.fit import KnownDistance
 
-    scale, shift = options["scale"], options["shift"]
     if scale is None and shift is not None:
         raise UsageError("--shift is of no use without --scale.", "Give --scale as well.")
     return CalibrationChoice(
         numbers=None if scale is None else (scale, shift or 0.0),
-        distances=tuple(KnownDistance.parse(text) for text in options["known_distance"]),
-        height=_height(options["known_size"]),
-        pitch_deg=options["pitch"],
-        reference=options["reference_depth"],
-        reference_scale=options["reference_scale"],
+        distances=tuple(KnownDistance.parse(text) for text in known_distance),
+        height=_height(known_size),
+        pitch_deg=pitch,
+        reference=reference_depth,
+        reference_scale=reference_scale,
     )
 
 
@@ -219,15 +136,87 @@ def _height(text: str | None) -> tuple[float, str | None] | None:
         raise UsageError(f"{text!r} is not a known size.", "Write it as HEIGHT_M or HEIGHT_M,CLASS.") from error
 
 
-def _region(**options: Any) -> Any:
+def region(
+    *,
+    at: Literal["auto", "window", "box", "mask"],
+    window: int,
+    inner: float,
+    box_point: Literal["center", "bottom"],
+    statistic: Literal["median", "nearest", "percentile"],
+    percentile: float,
+    min_share: float,
+) -> "Region":
     from vda.calibration.sampling import Region
 
-    return Region(
-        kind=options["at"],
-        window_px=options["window"],
-        inner=options["inner"],
-        box_point=options["box_point"],
-        statistic=options["statistic"],
-        percentile=options["percentile"],
-        min_share=options["min_share"],
+    return Region(at, window, inner, box_point, statistic, percentile, min_share)
+
+
+def motion(*, smooth: bool, acceleration: float, max_gap: float) -> "MotionModel | None":
+    from vda.enriching.smoothing import MotionModel
+
+    return MotionModel(acceleration, max_gap) if smooth else None
+
+
+@click.command(cls=Command)
+@click.argument("scene", type=PATH, required=False)
+@click.option("--tracks", type=PATH, required=True, help="The tracker's file, or label folder.")
+@click.option("--output", type=PATH, required=True, help="The same format, with fields added.")
+@depth_folder_option
+@rule_options
+@gathered("asked", how_to_read)
+@gathered_camera
+@gathered("calibration", calibration_choice)
+@gathered("region", region)
+@gathered("motion", motion)
+def enrich(
+    scene: Path | None,
+    tracks: Path,
+    output: Path,
+    depth_dir: Path | None,
+    depth_scale: float | None,
+    track_format: str | None,
+    asked: "Asked",
+    camera: "CameraChoice",
+    calibration: "CalibrationChoice",
+    allow_relative: bool,
+    region: "Region",
+    motion: "MotionModel | None",
+    fps: float | None,
+    also: tuple[str, ...],
+    figure: Path | None,
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Say where in space the things of a track file are, by the depth of SCENE.
+
+    Example: vda enrich data/film --tracks tracks.json --output tracks_3d.json --camera camera.yaml
+    """
+    from vda.cli.progress import Progress
+    from vda.enriching.stage import DepthChoice, EnrichSettings, enrich_file
+
+    settings = EnrichSettings(
+        tracks=tracks,
+        output=output,
+        depth=DepthChoice(scene, depth_dir, depth_scale),
+        track_format=track_format,
+        asked=replace(asked, masks=region.kind == "mask"),
+        camera=camera,
+        calibration=calibration,
+        region=region,
+        allow_relative=allow_relative,
+        motion=motion,
+        times_fps=fps,
+        also=also,
+        figure=figure,
+        overwrite=overwrite,
     )
+    progress = Progress(quiet)
+    report = enrich_file(settings, say=progress.say, begin=progress.begin, at=progress.at)
+    progress.close()
+    if as_json:
+        click.echo(json.dumps(report.to_json()))
+        return
+    click.echo(f"{report.enriched} of {report.records} records have a position: {report.written[0]}")
+    for reason, count in report.skipped.items():
+        click.echo(f"  {count} skipped: {reason}")

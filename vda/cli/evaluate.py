@@ -6,26 +6,35 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vda.cli.options import Command, json_option, quiet_option
+from vda.cli.options import Command, json_option, overwrite_option, quiet_option
+from vda.cli.types import PATH
 
 if TYPE_CHECKING:
     from vda.evaluation.metrics import Figures
     from vda.evaluation.stage import Evaluation
 
-_PATH = click.Path(path_type=Path)
 _HEADER = f"{'':<10}{'AbsRel':>9}{'RMSE m':>9}{'delta1':>9}{'delta2':>9}{'delta3':>9}{'log10':>9}{'TAE':>9}"
 
 
 @click.command("eval", cls=Command)
-@click.argument("depth", type=_PATH)
-@click.argument("truth", type=_PATH)
-@click.option("--truth-scale", type=float, help="Numbers of TRUTH to the metre: 1000 for millimetres.")
-@click.option("--depth-scale", type=float, help="DEPTH without depth.json is metric, with so many to the metre.")
-@click.option("--cap", "cap_m", type=float, default=80.0, show_default=True, help="Metres; 10 is usual indoors.")
-@click.option("--border", type=click.IntRange(min=0), default=0, help="Leave out so many pixels at each edge.")
-@click.option("--cameras", type=_PATH, help="transforms.json or a folder with poses, for the temporal error.")
-@click.option("--figure", type=_PATH, help="Write a picture: frame, depth, truth, error.")
-@click.option("--overwrite", is_flag=True, help="Replace the figure if it is there.")
+@click.argument("depth", type=PATH)
+@click.argument("truth", type=PATH)
+@click.option("--truth-scale", type=float, help="Numbers of TRUTH per metre: 1000 for millimetres.")
+@click.option("--depth-scale", type=float, help="Numbers of DEPTH per metre, where it has no depth.json.")
+@click.option(
+    "--cap",
+    "cap_m",
+    type=float,
+    default=80.0,
+    show_default=True,
+    help="Farthest truth that counts, in metres; 10 is usual indoors.",
+)
+@click.option(
+    "--border", type=click.IntRange(min=0), default=0, show_default=True, help="Pixels left out at each edge."
+)
+@click.option("--cameras", type=PATH, help="transforms.json or a folder with poses, for the temporal error.")
+@click.option("--figure", type=PATH, help="Write a picture: frame, depth, truth, error.")
+@overwrite_option
 @quiet_option
 @json_option
 def evaluate(

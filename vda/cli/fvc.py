@@ -18,11 +18,15 @@ def fvc() -> None:
 @fvc.command("verify")
 @click.argument("metadata", type=click.Path(path_type=Path), required=False)
 @click.option("--output-dir", "folder", type=click.Path(path_type=Path), help="Where scaled videos are, if any.")
-@click.option("--augmentations", type=click.IntRange(min=0), help="Expected of every original [default: any].")
+@click.option(
+    "--augmentations",
+    type=click.IntRange(min=0),
+    help="Augmentations expected per original [default: any number].",
+)
 @click.option(
     "--decode/--no-decode", default=True, show_default=True, help="Decode every file, or only look for it."
 )
-@click.option("--show", type=click.IntRange(min=0), default=20, show_default=True, help="So many of every kind.")
+@click.option("--show", type=click.IntRange(min=0), default=20, show_default=True, help="Findings shown per kind.")
 @quiet_option
 @json_option
 def verify_command(show: int, quiet: bool, as_json: bool, **options: Any) -> None:
@@ -64,7 +68,7 @@ def _show(result: Any, show: int) -> None:
 
 @fvc.command("folds")
 @click.argument("metadata", type=click.Path(path_type=Path))
-@click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True, help="How many.")
+@click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True, help="Number of folds.")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another seed, other folds."
 )

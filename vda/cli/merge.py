@@ -2,19 +2,23 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from vda.cli.options import (
     Command,
+    gathered_merge,
     json_option,
     merge_options,
-    merge_settings,
     quiet_option,
     scene_argument,
     together,
+    video_option,
 )
+
+if TYPE_CHECKING:
+    from vda.merging.stage import MergeSettings
 
 other_depth_options = together(
     click.option(
@@ -24,7 +28,7 @@ other_depth_options = together(
         show_default=True,
         help="What depth of other programs is: larger is nearer, or metres.",
     ),
-    click.option("--input-scale", type=float, help="Codes a metre of other programs' images [default: 1]."),
+    click.option("--input-scale", type=float, help="Codes per metre of other programs' images [default: 1]."),
     click.option("--allow-gaps", is_flag=True, help="Frames of missing or short chunks become invalid."),
 )
 
@@ -32,12 +36,13 @@ other_depth_options = together(
 @click.command(cls=Command)
 @scene_argument
 @merge_options
-@click.option("--create-video/--no-video", default=False, show_default=True, help="depth_visualization.mp4.")
+@video_option(False)
 @other_depth_options
 @quiet_option
 @json_option
-def merge(scene: Path, discard_windows: bool, quiet: bool, as_json: bool, **settings: Any) -> None:
-    """Join the raw windows of SCENE, or blend the chunks in its vda_depth_final, into one depth image a frame.
+@gathered_merge
+def merge(scene: Path, merge: "MergeSettings", discard_windows: bool, quiet: bool, as_json: bool) -> None:
+    """Join the raw windows of SCENE, or blend the chunks in its vda_depth_final, into one depth image per frame.
 
     Example: vda merge data/film --format png16 --format npz
     """
@@ -46,8 +51,6 @@ def merge(scene: Path, discard_windows: bool, quiet: bool, as_json: bool, **sett
     from vda.scene.scene import Scene
 
     progress = Progress(quiet)
-    result = merge_scene(
-        Scene(scene), merge_settings(**settings), discard_windows=discard_windows, reporter=progress
-    )
+    result = merge_scene(Scene(scene), merge, discard_windows=discard_windows, reporter=progress)
     progress.close()
     click.echo(json.dumps(result.to_json()) if as_json else f"{result.frames} frames of depth in {result.folder}")

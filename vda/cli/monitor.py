@@ -14,6 +14,7 @@ from types import FrameType
 import click
 
 from vda.cli.options import EXIT_INTERRUPTED, Command, json_option
+from vda.cli.types import PATH
 
 _ENTER = "\033[?1049h\033[?25l"
 _LEAVE = "\033[?25h\033[?1049l"
@@ -22,7 +23,7 @@ _ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 
 
 @click.command(cls=Command)
-@click.argument("scene", required=False, type=click.Path(path_type=Path))
+@click.argument("scene", required=False, type=PATH)
 @click.option("--once", is_flag=True, help="Show it once and end.")
 @click.option(
     "--interval", type=click.FloatRange(min=0.1), default=2.0, show_default=True, help="Seconds between looks."

@@ -1,14 +1,17 @@
 """What the commands share: options, how errors are shown, and exit codes."""
 
 import functools
+import inspect
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from pkgutil import resolve_name
+from typing import Any, TypeVar, cast
 
 import click
 
+from vda.cli.types import FRAME_RANGE, PATH, SCALE_AND_SHIFT, DepthScale, OneOf
 from vda.errors import UsageError, VdaError, WorkError
 
 EXIT_INTERRUPTED = 130
@@ -55,84 +58,70 @@ def _show(error: VdaError) -> None:
         click.echo(f"The end of {error.log}:\n{error.tail}", err=True)
 
 
-class DepthScale(click.ParamType):
-    """``mm``, ``tum``, ``kitti`` or a number: 16-bit codes to the metre."""
-
-    name = "mm|tum|kitti|FLOAT"
-    known: ClassVar = {"mm": 1000.0, "tum": 5000.0, "kitti": 256.0}
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            codes = self.known[value] if value in self.known else float(value)
-        except (TypeError, ValueError):
-            codes = 0.0
-        if not 0 < codes < float("inf"):
-            self.fail(f"{value!r} is neither mm, tum, kitti nor a number of codes to the metre.", param, ctx)
-        return codes
-
-
-class TwoNumbers(click.ParamType):
-    """``SCALE,SHIFT``."""
-
-    name = "SCALE,SHIFT"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            scale, shift = (float(part) for part in value.split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not SCALE,SHIFT, two numbers.", param, ctx)
-        return scale, shift
-
-
-class FrameRange(click.ParamType):
-    """``A:B``, a half-open range of frames."""
-
-    name = "A:B"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            first, last = (int(part) for part in value.split(":"))
-        except ValueError:
-            self.fail(f"{value!r} is not A:B, two frame indices.", param, ctx)
-        return first, last
-
-
 def together(*options: Callable[[F], F]) -> Callable[[F], F]:
     """Join options into one decorator, in the order in which ``--help`` shows them."""
     return lambda command: functools.reduce(lambda inner, option: option(inner), reversed(options), command)
 
 
-scene_argument = click.argument("scene", type=click.Path(path_type=Path))
-quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress.")
+def gathered(name: str, build: Callable[..., object] | str) -> Callable[[F], F]:
+    """Hand the options that ``build`` takes to a command as one object: its keyword ``name``.
+
+    ``build`` is a function, or ``module:Class`` for a settings class of the library, which is loaded when the
+    command runs. Its keywords are the names of the options; those that the command lacks keep their defaults.
+    """
+
+    def decorate(command: F) -> F:
+        @functools.wraps(command)
+        def with_object(*arguments: Any, **options: Any) -> Any:
+            make = resolve_name(build) if isinstance(build, str) else build
+            own = {key: options.pop(key) for key in inspect.signature(make).parameters if key in options}
+            return command(*arguments, **{name: make(**own)}, **options)
+
+        return cast(F, with_object)
+
+    return decorate
+
+
+gathered_plan = gathered("plan", "vda.split:PlanSettings")
+gathered_run = gathered("run", "vda.supervisor.resolve:RunSettings")
+gathered_merge = gathered("merge", "vda.merging.stage:MergeSettings")
+
+scene_argument = click.argument("scene", type=PATH)
+scene_option = click.option("--scene", "root", type=PATH, help="Scene directory [default: data/<stem>].")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace results that are there.")
+restart_option = click.option(
+    "--restart", is_flag=True, help="Throw away what was computed with other settings and start over."
+)
 
 split_options = together(
-    click.option("--chunks", type=click.IntRange(min=1), help="So many chunks [default: 4 a device]."),
-    click.option("--frames", type=FrameRange(), help="Only this half-open range; names keep the video's index."),
+    click.option("--chunks", type=click.IntRange(min=1), help="Number of chunks [default: 4 per device]."),
+    click.option("--frames", type=FRAME_RANGE, help="Only this half-open range; names keep the video's index."),
     click.option(
         "--chunking",
         type=click.Choice(["linked", "independent"]),
         help="Chunks that share the video's anchors, or videos of their own [default: linked].",
     ),
-    click.option("--overlap", type=click.IntRange(min=0), help="Frames independent chunks share [default: 32]."),
+    click.option(
+        "--overlap", type=click.IntRange(min=0), help="Frames that independent chunks share [default: 32]."
+    ),
     click.option("--extract", is_flag=True, help="Also write each chunk as a clip; implies independent."),
-    click.option("--trust-container", is_flag=True, help="Take the frame count from the container, uncounted."),
+    click.option(
+        "--trust-container", is_flag=True, help="Take the frame count from the container, without decoding."
+    ),
 )
 
 run_options = together(
     click.option("--model", default="auto", show_default=True, help="auto, mini, vits, vitb, vitl or metric-..."),
-    click.option("--weights", type=click.Path(path_type=Path), help="A checkpoint: .pth or .safetensors."),
+    click.option("--weights", type=PATH, help="A checkpoint: .pth or .safetensors."),
     click.option("--input-size", type=int, help="Network size of the shorter side [default: the model's own]."),
     click.option(
         "--precision",
         type=click.Choice(["auto", "fp32", "fp16", "bf16"]),
         default="auto",
         show_default=True,
-        help="The best that every device passes, or this one.",
+        help="auto: the best that every device passes.",
     ),
     click.option("--devices", default="auto", show_default=True, help="auto, cpu, cpu,cpu, 0,1, cuda:0 or UUIDs."),
     click.option(
@@ -142,26 +131,36 @@ run_options = together(
         envvar="VDA_BATCH_SIZE",
         help="Frames in the encoder at once [default: by memory].",
     ),
-    click.option("--threads", type=click.IntRange(min=1), help="CPU threads a worker [default: cores / workers]."),
-    click.option("--on", type=click.Choice(["local", "inline"]), default="local", show_default=True),
-    click.option("--retries", type=click.IntRange(min=0), default=3, show_default=True),
-)
-
-restart_option = click.option(
-    "--restart", is_flag=True, help="Throw away what was computed with other settings and start over."
+    click.option(
+        "--threads", type=click.IntRange(min=1), help="CPU threads per worker [default: cores / workers]."
+    ),
+    click.option(
+        "--on",
+        type=click.Choice(["local", "inline"]),
+        default="local",
+        show_default=True,
+        help="Where workers run: as processes of this machine, or inside this process.",
+    ),
+    click.option(
+        "--retries",
+        type=click.IntRange(min=0),
+        default=3,
+        show_default=True,
+        help="Attempts per chunk, after the first, in a row without a finished window.",
+    ),
 )
 
 merge_options = together(
     click.option(
         "--format",
         "formats",
-        type=click.Choice(["png16", "png8", "exr", "npz", "npy", "mkv", "hevc", "h264"]),
+        type=OneOf("vda.merging.outputs:FORMATS"),
         multiple=True,
         default=("png16",),
         show_default=True,
-        help="May be given several times.",
+        help="How depth is written; may be given several times.",
     ),
-    click.option("--overwrite", is_flag=True, help="Replace results that are there."),
+    overwrite_option,
     click.option("--colormap", default="inferno", show_default=True, help="Any of Matplotlib's, for the video."),
     click.option("--side-by-side", is_flag=True, help="The frame beside its depth, in the video."),
     click.option(
@@ -171,60 +170,29 @@ merge_options = together(
         show_default=True,
         help="Windows fitted one after the other, or all together.",
     ),
-    click.option("--depth-scale", type=DepthScale(), help="Codes to the metre [default: mm, for metric depth]."),
     click.option(
-        "--metres", type=TwoNumbers(), help="1/metres = SCALE * inverse depth + SHIFT, for --depth-scale."
+        "--depth-scale", type=DepthScale(), help="16-bit codes per metre [default: mm, for metric depth]."
+    ),
+    click.option(
+        "--metres", type=SCALE_AND_SHIFT, help="1/metres = SCALE * inverse depth + SHIFT, for --depth-scale."
     ),
     click.option("--discard-windows", is_flag=True, help="Remove the raw windows once merged and verified."),
 )
 
 
+def video_option(default: bool) -> Callable[[F], F]:
+    """``--create-video``, which is on or off by ``default``."""
+    return click.option(
+        "--create-video/--no-video",
+        default=default,
+        show_default=True,
+        help="Also write depth_visualization.mp4: the depth in colours.",
+    )
+
+
 def scene_for(video: Path, root: Path | None) -> Path:
     """The scene directory of ``video``: ``root``, or ``data/<stem>``."""
     return root or Path("data") / video.stem
-
-
-def run_settings(**values: Any) -> Any:
-    """Gather the values of ``run_options`` (and ``--restart``) from a command's keywords."""
-    from dataclasses import fields
-
-    from vda.pipeline import RunSettings
-
-    names = {field.name for field in fields(RunSettings)}
-    return RunSettings(**{name: value for name, value in values.items() if name in names})
-
-
-def planning(
-    *,
-    chunks: int | None,
-    frames: tuple[int, int] | None,
-    chunking: str | None,
-    overlap: int | None,
-    extract: bool,
-    trust_container: bool,
-    **_others: Any,
-) -> dict[str, Any]:
-    """Gather the values of ``split_options`` from a command's keywords; ``--extract`` implies independent."""
-    if extract and chunking == "linked":
-        raise UsageError("Linked chunks cannot be computed as clips.", "Leave out --extract or --chunking linked.")
-    return {
-        "chunks": chunks,
-        "frames": frames,
-        "chunking": chunking or ("independent" if extract else "linked"),
-        "overlap": overlap,
-        "extract": extract,
-        "trust_container": trust_container,
-    }
-
-
-def merge_settings(**values: Any) -> Any:
-    """Gather the values of ``merge_options`` (and ``--create-video``) from a command's keywords."""
-    from dataclasses import fields
-
-    from vda.merging.stage import MergeSettings
-
-    names = {field.name for field in fields(MergeSettings)}
-    return MergeSettings(**{name: value for name, value in values.items() if name in names})
 
 
 def one_root(videos: tuple[Path, ...], root: Path | None) -> list[Path]:

@@ -1,11 +1,14 @@
 """``vda redo``: compute one chunk again."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from vda.cli.options import Command, quiet_option, run_options, run_settings, scene_argument
+from vda.cli.options import Command, gathered_run, quiet_option, run_options, scene_argument
+
+if TYPE_CHECKING:
+    from vda.supervisor.resolve import RunSettings
 
 
 @click.command(cls=Command)
@@ -13,7 +16,8 @@ from vda.cli.options import Command, quiet_option, run_options, run_settings, sc
 @click.option("--chunk", type=click.IntRange(min=0), required=True, help="The chunk's number in 'vda status'.")
 @run_options
 @quiet_option
-def redo(scene: Path, chunk: int, quiet: bool, **settings: Any) -> None:
+@gathered_run
+def redo(scene: Path, chunk: int, run: "RunSettings", quiet: bool) -> None:
     """Throw away the raw windows of one chunk of SCENE and compute them again, with what the scene was begun with.
 
     Example: vda redo data/film --chunk 3
@@ -23,6 +27,6 @@ def redo(scene: Path, chunk: int, quiet: bool, **settings: Any) -> None:
     from vda.scene.scene import Scene
 
     progress = Progress(quiet)
-    compute_again(Scene(scene), chunk, run_settings(**settings), progress)
+    compute_again(Scene(scene), chunk, run, progress)
     progress.close()
     click.echo(f"Chunk {chunk} is computed again. 'vda merge {scene} --overwrite' makes the depth of it.")

@@ -1,23 +1,33 @@
 """``vda run``: compute the raw windows on the devices."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from vda.cli.detaching import detach_options, go_on_without_terminal
-from vda.cli.options import Command, quiet_option, restart_option, run_options, run_settings
+from vda.cli.options import Command, gathered_run, quiet_option, restart_option, run_options
+from vda.cli.types import PATH
+
+if TYPE_CHECKING:
+    from vda.supervisor.resolve import RunSettings
 
 
 @click.command(cls=Command)
-@click.argument("scenes", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SCENE...")
+@click.argument("scenes", nargs=-1, required=True, type=PATH, metavar="SCENE...")
 @run_options
 @restart_option
 @detach_options
 @quiet_option
 @click.pass_context
+@gathered_run
 def run(
-    ctx: click.Context, scenes: tuple[Path, ...], detach: bool, if_idle: bool, quiet: bool, **settings: Any
+    ctx: click.Context,
+    scenes: tuple[Path, ...],
+    run: "RunSettings",
+    detach: bool,
+    if_idle: bool,
+    quiet: bool,
 ) -> None:
     """Compute the raw windows of each planned SCENE that are not there yet.
 
@@ -34,5 +44,5 @@ def run(
     from vda.scene.scene import Scene
 
     progress = Progress(quiet)
-    compute([Scene(root) for root in scenes], run_settings(**settings), progress)
+    compute([Scene(root) for root in scenes], run, progress)
     progress.close()

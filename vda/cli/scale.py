@@ -3,44 +3,34 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from vda.cli.options import Command, json_option, quiet_option, run_options, run_settings, together
+from vda.cli.options import Command, gathered, gathered_run, json_option, quiet_option, run_options, together
+from vda.cli.types import PATH, SHARD
 from vda.errors import UsageError, WorkError
 
 if TYPE_CHECKING:
-    from vda.cli.progress import Progress
-    from vda.fvc.makedepth import DepthMaker
+    from vda.fvc.rate import Rate
     from vda.fvc.request import ScaleSettings
-    from vda.fvc.selection import Selection
-
-
-class ShardOf(click.ParamType):
-    """``I/N``, part I of N, counted from 0."""
-
-    name = "I/N"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            index, count = (int(part) for part in value.split("/"))
-        except ValueError:
-            self.fail(f"{value!r} is not I/N, such as 0/3.", param, ctx)
-        return index, count
+    from vda.fvc.selection import Order, Selection
+    from vda.supervisor.resolve import RunSettings
 
 
 method_options = together(
-    click.option("--size", type=int, default=256, show_default=True, help="Of the scaled videos; even."),
+    click.option(
+        "--size", type=int, default=256, show_default=True, help="Side of the scaled videos in pixels; even."
+    ),
     click.option(
         "--method",
         type=click.Choice(["letterbox", "resize", "resolution", "autoencoder"]),
         default="letterbox",
         show_default=True,
-        help="Padded to a square; longer side SIZE (resolution is the same); or through an autoencoder.",
+        callback=lambda ctx, param, value: "resize" if value == "resolution" else value,
+        help="Padded to a square; longer side SIZE (resize, resolution); or through an autoencoder.",
     ),
     click.option("--autoencoder", metavar="NAME_OR_DIR", help="A diffusers AutoencoderKL, or a model with vae/."),
     click.option(
@@ -68,7 +58,11 @@ method_options = together(
         help="A key frame every so many frames at least: reading can start there.",
     ),
     click.option(
-        "--modality", type=click.Choice(["rgb", "depth", "both"]), default="rgb", show_default=True, help="What."
+        "--modality",
+        type=click.Choice(["rgb", "depth", "both"]),
+        default="rgb",
+        show_default=True,
+        help="What is scaled: the pictures, their depth, or both.",
     ),
     click.option(
         "--depth-format",
@@ -96,13 +90,13 @@ frame_options = together(
 row_options = together(
     click.option("--start-idx", type=click.IntRange(min=0), help="First row of the metadata [default: 0]."),
     click.option("--end-idx", type=click.IntRange(min=0), help="Row to stop before [default: the last too]."),
-    click.option("--shard", type=ShardOf(), help="Part I of N [default: SLURM_PROCID of SLURM_NTASKS, or all]."),
+    click.option("--shard", type=SHARD, help="Part I of N [default: SLURM_PROCID of SLURM_NTASKS, or all]."),
     click.option(
         "--order",
         type=click.Choice(["forward", "reverse"]),
         default="forward",
         show_default=True,
-        help="Of the videos.",
+        help="Which videos come first: the first rows or the last.",
     ),
     click.option(
         "--resume/--delete-existing", default=True, show_default=True, help="Keep what is whole, or start over."
@@ -110,27 +104,46 @@ row_options = together(
 )
 
 
+def rate(*, fps: float | None, stride: int, max_frames: int | None, cfr: bool) -> "Rate":
+    from vda.fvc.rate import Rate
+
+    return Rate(fps, stride, max_frames, cfr)
+
+
+def rows_asked_for(
+    *, start_idx: int | None, end_idx: int | None, shard: tuple[int, int] | None, order: "Order"
+) -> "Selection":
+    from vda.fvc.selection import Selection, Shard
+
+    return Selection(start_idx, end_idx, Shard(*shard) if shard else None, order)
+
+
 @click.command(cls=Command)
-@click.argument("metadata", type=click.Path(path_type=Path))
-@click.option("--output-dir", type=click.Path(path_type=Path), required=True, help="Where everything goes.")
-@click.option("--root", type=click.Path(path_type=Path), help="Where else relative paths are looked for.")
+@click.argument("metadata", type=PATH)
+@click.option("--output-dir", type=PATH, required=True, help="Where everything goes.")
+@click.option("--root", type=PATH, help="Where else relative paths are looked for.")
 @method_options
 @frame_options
 @row_options
 @run_options
 @quiet_option
 @json_option
+@gathered("rate", rate)
+@gathered("settings", "vda.fvc.request:ScaleSettings")
+@gathered("rows", rows_asked_for)
+@gathered_run
 def scale(
     metadata: Path,
     output_dir: Path,
     root: Path | None,
-    autoencoder: str | None,
+    settings: "ScaleSettings",
+    rows: "Selection",
+    run: "RunSettings",
     autoencoder_device: str,
     make_depth: bool,
     resume: bool,
     quiet: bool,
     as_json: bool,
-    **asked: Any,
 ) -> None:
     """Bring the videos in METADATA (CSV, Parquet or Arrow; video_path, label) to one size.
 
@@ -138,18 +151,23 @@ def scale(
     """
     from vda.cli.progress import Progress
     from vda.fvc.autoencoder import load_autoencoder
-    from vda.fvc.scale import scale as run
+    from vda.fvc.makedepth import DepthMaker
+    from vda.fvc.paths import Places
+    from vda.fvc.scale import scale as scale_all
 
+    if make_depth and not settings.wants_depth:
+        raise UsageError("--make-depth is of no use without depth.", "Give --modality depth or both.")
     progress = Progress(quiet, unit="video")
-    result = run(
+    maker = DepthMaker(output_dir / "scenes", Places(metadata, root), run, Progress(quiet))
+    result = scale_all(
         metadata,
         output_dir,
-        _settings(autoencoder=autoencoder, **asked),
-        selection=_selection(progress.say, **asked),
+        settings,
+        selection=_of_this_task(rows, progress.say),
         root=root,
         delete_existing=not resume,
-        through=load_autoencoder(autoencoder, autoencoder_device) if autoencoder else None,
-        maker=_depth_maker(metadata, root, output_dir, Progress(quiet), asked) if make_depth else None,
+        through=load_autoencoder(settings.autoencoder, autoencoder_device) if settings.autoencoder else None,
+        maker=maker if make_depth else None,
         reporter=progress,
     )
     progress.close()
@@ -162,46 +180,12 @@ def scale(
         )
 
 
-def _settings(
-    *, method: Any, fps: float | None, stride: int, max_frames: int | None, cfr: bool, **asked: Any
-) -> "ScaleSettings":
-    from vda.fvc.rate import Rate
-    from vda.fvc.request import ScaleSettings
-
-    names = {"size", "modality", "autoencoder", "chunk_size", "depth_format", "crf", "gop"}
-    return ScaleSettings(
-        method="resize" if method == "resolution" else method,
-        rate=Rate(fps, stride, max_frames, cfr),
-        **{name: value for name, value in asked.items() if name in names},
-    )
-
-
-def _selection(
-    say: Callable[[str], None],
-    *,
-    start_idx: int | None,
-    end_idx: int | None,
-    shard: tuple[int, int] | None,
-    order: Any,
-    **_others: Any,
-) -> "Selection":
+def _of_this_task(rows: "Selection", say: Callable[[str], None]) -> "Selection":
     """The rows asked for; where none are, those of this SLURM task."""
-    from vda.fvc.selection import Selection, Shard
+    from vda.fvc.selection import Shard
 
-    if (start_idx, end_idx, shard) == (None, None, None):
-        task = Shard.of_slurm_task(os.environ)
-        if task is not None:
-            say(f"Shard {task.index} of {task.count}, as SLURM numbers this task; --shard 0/1 takes all rows.")
-        return Selection(shard=task, order=order)
-    return Selection(start_idx, end_idx, Shard(*shard) if shard else None, order)
-
-
-def _depth_maker(
-    metadata: Path, root: Path | None, output_dir: Path, progress: "Progress", asked: dict[str, Any]
-) -> "DepthMaker":
-    from vda.fvc.makedepth import DepthMaker
-    from vda.fvc.paths import Places
-
-    if asked["modality"] == "rgb":
-        raise UsageError("--make-depth is of no use without depth.", "Give --modality depth or both.")
-    return DepthMaker(output_dir / "scenes", Places(metadata, root), run_settings(**asked), progress)
+    task = Shard.of_slurm_task(os.environ)
+    if task is None or (rows.start, rows.end, rows.shard) != (None, None, None):
+        return rows
+    say(f"Shard {task.index} of {task.count}, as SLURM numbers this task; --shard 0/1 takes all rows.")
+    return replace(rows, shard=task)

@@ -2,36 +2,37 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from vda.cli.options import (
     Command,
+    gathered_plan,
     json_option,
-    planning,
     quiet_option,
     restart_option,
     scene_for,
+    scene_option,
     split_options,
 )
+from vda.cli.types import PATH
+
+if TYPE_CHECKING:
+    from vda.split import PlanSettings
 
 
 @click.command(cls=Command)
-@click.argument("video", type=click.Path(path_type=Path))
-@click.option("--scene", "root", type=click.Path(path_type=Path), help="Scene directory [default: data/<stem>].")
+@click.argument("video", type=PATH)
+@scene_option
 @split_options
 @click.option("--devices", default="auto", show_default=True, help="As in 'vda run'; only for how many chunks.")
 @restart_option
 @quiet_option
 @json_option
+@gathered_plan
 def split(
-    video: Path,
-    root: Path | None,
-    devices: str,
-    quiet: bool,
-    as_json: bool,
-    **settings: Any,
+    video: Path, root: Path | None, plan: "PlanSettings", devices: str, restart: bool, quiet: bool, as_json: bool
 ) -> None:
     """Count the frames of VIDEO exactly and plan its chunks.
 
@@ -44,15 +45,15 @@ def split(
     scene = plan_scene(
         video,
         scene_for(video, root),
-        **planning(**settings),
-        restart=settings["restart"],
+        plan,
+        restart=restart,
         devices=find_devices(devices, progress).devices,
         reporter=progress,
     )
     progress.close()
-    plan = scene.plan()
+    made = scene.plan()
     if as_json:
-        facts = {"scene": str(scene.root), "total_frames": plan.total_frames, "chunks": len(plan.chunks)}
+        facts = {"scene": str(scene.root), "total_frames": made.total_frames, "chunks": len(made.chunks)}
         click.echo(json.dumps(facts))
     else:
-        click.echo(f"{plan.total_frames} frames in {len(plan.chunks)} chunks: {scene.plan_path}")
+        click.echo(f"{made.total_frames} frames in {len(made.chunks)} chunks: {scene.plan_path}")

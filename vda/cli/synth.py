@@ -2,36 +2,21 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import click
 
-from vda.cli.options import Command, json_option, quiet_option
-
-
-class Size(click.ParamType):
-    """``WxH``, a picture's size in pixels."""
-
-    name = "WxH"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            width, height = (int(part) for part in value.lower().split("x"))
-        except ValueError:
-            self.fail(f"{value!r} is not WxH, a width and a height.", param, ctx)
-        return width, height
+from vda.cli.options import Command, json_option, overwrite_option, quiet_option
+from vda.cli.types import PATH, SIZE
 
 
 @click.command(cls=Command)
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=PATH)
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another seed, another world."
 )
-@click.option("--frames", type=click.IntRange(min=1), default=100, show_default=True, help="How many.")
-@click.option("--size", type=Size(), default="640x360", show_default=True, help="Of the pictures.")
-@click.option("--fps", type=float, default=25.0, show_default=True, help="Frames a second.")
+@click.option("--frames", type=click.IntRange(min=1), default=100, show_default=True, help="Number of frames.")
+@click.option("--size", type=SIZE, default="640x360", show_default=True, help="Size of the pictures.")
+@click.option("--fps", type=float, default=25.0, show_default=True, help="Frames per second.")
 @click.option(
     "--style", help="room, table, corridor, hall, street, field, yard or abstract [default: by the seed]."
 )
@@ -39,10 +24,22 @@ class Size(click.ParamType):
 @click.option(
     "--sins/--no-sins", default=True, show_default=True, help="Noise, blur, wrong exposure and the like."
 )
-@click.option("--samples", type=click.IntRange(1, 4), default=2, show_default=True, help="Squared, rays a pixel.")
-@click.option("--crf", type=click.IntRange(0, 51), default=18, show_default=True, help="H.264's quality.")
+@click.option(
+    "--samples",
+    type=click.IntRange(1, 4),
+    default=2,
+    show_default=True,
+    help="Its square is the number of rays per pixel.",
+)
+@click.option(
+    "--crf",
+    type=click.IntRange(0, 51),
+    default=18,
+    show_default=True,
+    help="Quality of the H.264 video; lower is better.",
+)
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda:0, ...: where to render.")
-@click.option("--overwrite", is_flag=True, help="Replace the clip that is there.")
+@overwrite_option
 @quiet_option
 @json_option
 def synth(

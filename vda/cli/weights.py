@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from vda.cli.options import Group, json_option
+from vda.cli.types import PATH
 
 
 @click.group("weights", cls=Group)
@@ -61,7 +62,7 @@ def fetch_command(models: tuple[str, ...], timeout_s: float, as_json: bool) -> N
 
 
 @weights.command("verify")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PATH)
 @json_option
 def verify_command(file: Path, as_json: bool) -> None:
     """Hold the names, shapes, values and sha256 of FILE against what is known of the models.

@@ -8,12 +8,12 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from vda import __version__
 from vda.errors import UsageError
 from vda.machine.devices import Device
-from vda.models.weights import MINI, ModelChoice, choose_model, load_model
+from vda.models.weights import CHECKPOINTS, MINI, ModelChoice, choose_model, load_model
 from vda.scene.scene import RunRecord, Scene
 from vda.supervisor import Crew, prove_devices
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vda.compute.precision import Precision, Proof
 
 Place = Literal["local", "inline"]
+_PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,28 @@ class RunSettings:
     on: Place = "local"
     retries: int = 3
     restart: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse, with ``UsageError``, what no machine could run."""
+        if self.model not in ("auto", *CHECKPOINTS):
+            raise UsageError(
+                f"There is no model called {self.model}.", f"Choose one of: auto, {', '.join(CHECKPOINTS)}."
+            )
+        if self.precision not in _PRECISIONS:
+            raise UsageError(
+                f"There is no precision {self.precision}.", f"Choose one of: {', '.join(_PRECISIONS)}."
+            )
+        if self.on not in get_args(Place):
+            raise UsageError(f"Workers cannot run on {self.on}.", f"Choose one of: {', '.join(get_args(Place))}.")
+        _require_at_least(1, "An input size", "--input-size", self.input_size)
+        _require_at_least(1, "A number of threads", "--threads", self.threads)
+        _require_at_least(0, "A batch size", "--batch-size", self.batch_size)
+        _require_at_least(0, "A number of retries", "--retries", self.retries)
+
+
+def _require_at_least(least: int, what: str, option: str, given: int | None) -> None:
+    if given is not None and given < least:
+        raise UsageError(f"{what} of {given} is not possible.", f"Give {option} {least} or more.")
 
 
 @dataclass
@@ -82,8 +105,6 @@ class Resolver:
         choice = self._choose(settings, is_new=scene.run_record() is None)
         preset = PRESETS[choice.model]
         size = preset.input_size if settings.input_size is None else settings.input_size
-        if size < 1:
-            raise UsageError(f"An input size of {size} is not possible.", f"Give at least {preset.patch}.")
         video = scene.read_video()
         width, height = net_size(video["width"], video["height"], size, preset.patch)
         return RunRecord(
