@@ -98,7 +98,7 @@ def supervise(scene: Path, weights: Path, *, by_exec: bool = False) -> int:
 
     def work() -> None:
         vda.launch.local.LocalLauncher = ForkLauncher  # type: ignore[assignment,misc]
-        run([Scene(scene)], settings(weights, "cpu,cpu"))  # type: ignore[arg-type]
+        run([Scene(scene)], settings(weights, "cpu,cpu"))
 
     return fork(work, scene / "supervisor.out")
 
