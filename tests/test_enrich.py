@@ -17,7 +17,7 @@ from vda.camera.choice import CameraChoice
 from vda.camera.intrinsics import Intrinsics
 from vda.cli.enrich import enrich as enrich_command
 from vda.depthmaps.codes import DepthRecord, Quantizer
-from vda.enriching.smoothing import MotionModel
+from vda.enriching.motion import MotionModel
 from vda.enriching.stage import DepthChoice, EnrichSettings, Report, enrich_file
 from vda.errors import InputError, UsageError
 from vda.scene.scene import Scene

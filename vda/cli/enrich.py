@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vda.calibration.choice import CalibrationChoice
     from vda.calibration.sampling import Region
     from vda.camera.choice import CameraChoice
-    from vda.enriching.smoothing import MotionModel
+    from vda.enriching.motion import MotionModel
     from vda.tracks import Asked
 
 depth_folder_option = click.option("--depth-dir", type=PATH, help="Depth in place of the scene's own.")
@@ -152,7 +152,7 @@ def region(
 
 
 def motion(*, smooth: bool, acceleration: float, max_gap: float) -> "MotionModel | None":
-    from vda.enriching.smoothing import MotionModel
+    from vda.enriching.motion import MotionModel
 
     return MotionModel(acceleration, max_gap) if smooth else None
 

@@ -1,6 +1,7 @@
 """The stage that puts 3D positions on tracks.
 
-    smoothing  gaps bridged, positions smoothed
+    motion     how a thing moved: from where it was seen to states at all times
+    smoothing  every track's stretches smoothed, gaps bridged
     figure     tracks drawn on the frames, and from above
     stage      the enrichment itself
 

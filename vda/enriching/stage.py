@@ -21,7 +21,8 @@ from vda.camera.intrinsics import Intrinsics, unproject
 from vda.depthmaps.codes import Kind
 from vda.depthmaps.source import DepthSource, open_depth
 from vda.enriching.figure import require_figure_name, write_track_figure
-from vda.enriching.smoothing import MotionModel, smooth
+from vda.enriching.motion import MotionModel
+from vda.enriching.smoothing import smooth
 from vda.errors import InputError, UsageError
 from vda.files import refuse_to_overwrite
 from vda.scene.scene import Scene

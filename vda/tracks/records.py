@@ -23,6 +23,11 @@ NOWHERE = float("nan")
 NO_NUMBERS = (NOWHERE, NOWHERE, NOWHERE, NOWHERE)
 _FRAME_NAME = re.compile(r"(?:^|\D)(\d{1,18})(?:\.[^.\d][^.]*)?\s*$")
 UNNUMBERED = np.iinfo(np.int64).min
+NAMELESS = -1
+# "3", "-1", and "3.0" as tables write it.
+_WHOLE = re.compile(r"([+-]?\d{1,18})(?:\.0*)?")
+_NO_TRACK = -1
+_NO_NAME = {"", "none", "null", "nan", "na", "n/a"}
 
 
 class Skip(IntEnum):
@@ -162,8 +167,8 @@ def collect(path: Path, name: str, reading: Reading, asked: Asked) -> Tracks:
         states.append(_first_reason(record))
         boxes.extend(record.box or NO_NUMBERS)
         points.extend(record.point or NO_NUMBERS[:2])
-        track.append(record.track_id)
-        category.append(record.category)
+        track.append(track_name(record.track_id))
+        category.append(category_name(record.category))
         if asked.masks and record.mask is not None:
             masks[row] = record.mask
     tracks = Tracks(
@@ -193,11 +198,31 @@ class _Names:
         self.codes = array("q")
 
     def append(self, name: Any) -> None:
-        if name is None or name == "":
-            self.codes.append(-1)
-            return
-        hashable = name if isinstance(name, int | float | str) else str(name)
-        self.codes.append(self.names.setdefault(hashable, len(self.names)))
+        self.codes.append(NAMELESS if name is None else self.names.setdefault(name, len(self.names)))
+
+
+def track_name(value: Any) -> int | str | None:
+    """An id as a name: 7, "7" or "person-7"; None for what belongs to no track.
+
+    Detectors write -1 (MOTChallenge's ``det.txt``, supervision) or leave the field empty, and tables write whole
+    numbers as 3.0 as soon as one id is missing.
+    """
+    text = str(value).strip()
+    whole = _WHOLE.fullmatch(text)
+    if whole and int(whole[1]) == _NO_TRACK:
+        return None
+    if value is None or text.lower() in _NO_NAME:
+        return None
+    if whole is None:
+        return text
+    return int(whole[1]) if not isinstance(value, str) else whole[1]
+
+
+def category_name(value: Any) -> int | float | str | None:
+    """A class as its format names it; None where there is none."""
+    if value is None or value == "":
+        return None
+    return value if isinstance(value, int | float | str) else str(value)
 
 
 def _first_reason(record: TrackRecord) -> Skip:
