@@ -336,6 +336,18 @@ def test_a_long_gap_begins_a_track_anew_and_times_have_to_be_known(tmp_path: Pat
     assert "vda_speed" in out["tracks"][0] and "vda_speed" in out["tracks"][-1]
 
 
+@pytest.mark.parametrize("name", [-1, None])
+def test_what_belongs_to_no_track_is_not_smoothed_and_said(tmp_path: Path, name: int | None) -> None:
+    """Two people who were not told apart: smoothed as one they would meet between each other."""
+    depth = walk_depth(tmp_path / "depth", 30)
+    content = moving(list(range(30)))
+    for record in content["tracks"]:
+        record["track_id"] = name
+    report, out = run(tmp_path, content, depth, motion=MotionModel(), times_fps=10.0)
+    assert not any("vda_position_smoothed" in record for record in out["tracks"])
+    assert "30 records belong to no track and are not smoothed." in report.said
+
+
 def test_smoothing_without_metres_is_refused(tmp_path: Path) -> None:
     boards = boards_for(BROWN)
     depth = write_depth(tmp_path / "depth", [depth_of(BROWN, boards, 0)], relative=(0.05, 0.0))

@@ -455,3 +455,31 @@ def test_a_large_file_streams(save: Callable[[str, Any], Path], tmp_path: Path) 
     write_tracks(tracks, found(tracks), tmp_path / "out.json")
     out = json.loads((tmp_path / "out.json").read_text())["tracks"]
     assert [record["vda_depth"] for record in out] == [float(f"{i + 1:.7g}") for i in range(count)]
+
+
+CSV_HEAD = "frame_number,x_min,y_min,x_max,y_max,tracker_id\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "names"),
+    [
+        # MOTChallenge's det.txt: "id ... for detections -1".
+        ("det.txt", "1,-1,10,20,30,40,0.9,-1,-1,-1\n2,-1,12,20,30,40,0.9,-1,-1,-1\n", [None, None]),
+        ("gt.txt", "1,7,10,20,30,40,1,1,1\n2,-1,12,20,30,40,1,1,1\n", [7, None]),
+        # supervision's sinks write -1 or nothing for detections that no tracker took.
+        ("a.csv", f"{CSV_HEAD}0,1,2,3,4,-1\n1,1,2,3,4,\n2,1,2,3,4,5\n", [None, None, "5"]),
+        # pandas turns a column of integers with a hole into floats.
+        ("b.csv", f"{CSV_HEAD}0,1,2,3,4,3.0\n1,1,2,3,4,\n2,1,2,3,4,3\n3,1,2,3,4,nan\n", ["3", None, "3", None]),
+        (
+            "c.json",
+            {"tracks": [{"frame": 0, "bbox": [1, 2, 3, 4], "track_id": name} for name in (3.0, 3, -1, "a")]},
+            [3, 3, None, "a"],
+        ),
+        ("d.json", {"tracks": [{"frame": n, "bbox": [1, 2, 3, 4]} for n in range(2)]}, [None, None]),
+    ],
+)  # fmt: skip
+def test_minus_one_and_nothing_name_no_track_and_a_whole_float_is_the_number(
+    save: Callable[[str, Any], Path], name: str, content: Any, names: list[Any]
+) -> None:
+    tracks = read_tracks(save(name, content))
+    assert [None if code < 0 else tracks.track_names[code] for code in tracks.track] == names
