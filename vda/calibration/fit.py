@@ -27,10 +27,14 @@ from vda.tracks import Header, Skip, Tracks
 Values = NDArray[np.float64]
 
 INVERSE_DEPTH = "inverse_depth"
+# Where the robust losses bend: what is farther off than 5 % of its distance counts less and less.
 _RELATIVE_ERROR = 0.05
+# Where the middle four fifths of all values lie within a fifth of their median, noise would make the shift.
 _LEAST_RANGE = 0.2
+# Two numbers are sought: 40 frames of 64 x 64 places are 160,000 pairs.
 _REFERENCE_FRAMES = 40
 _REFERENCE_LATTICE = 64
+# At most 64,000 pairs are left, fitted in a tenth of a second, and no depth outvotes another.
 _DEPTH_BINS = 32
 _PIXELS_A_BIN = 2000
 

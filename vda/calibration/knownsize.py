@@ -18,19 +18,35 @@ from vda.camera.intrinsics import Intrinsics, normalise
 from vda.errors import InputError, UsageError
 from vda.tracks import Skip, Tracks
 
+# A pixel of a box's height is a tenth of the distance there.
 _LEAST_BOX_PX = 10
+# Of its height: a box that reaches lower by less may do so by the noise of the tracker, and is not taken for a
+# nearer one.
 _LOWER_SHARE = 0.05
+# As --window's default; of fewer pixels the noise of real depth would remain.
 _WINDOW_PX = 7
+# Two numbers need no hours of depth images.
 _MOST_FRAMES = 1000
+# Boxes of a track within 12 % of a distance are one witness, their errors being one error.
 _DISTANCE_STEP = 1.12
+# And so are those within a tenth of a focal length of each other.
 _PLACE_STEP = 0.1
+# How large a shift is before anything is measured, in median inverse distances; how exact sizes are at the best;
+# and how sure a measured shift has to be against that. Together they tell people at 6 and 15 m from people at 8 to
+# 10 m.
 _SHIFT_SPREAD = 0.25
 _LEAST_SCATTER = 0.03
 _TRUSTED_SHIFT = 0.8
+# The fit has several valleys: it is begun level, a little tilted and steep, and the best counts.
 _PITCH_STARTS_DEG = (0.0, 20.0, 45.0)
+# Steeper than this a thing upright is seen from its top, and its box says little of its height.
 _MOST_TILT_DEG = 75.0
+# A standard error of 3 degrees is 4 % of a distance for a camera that looks down by 35 (3 degrees times tan 35).
 _MOST_PITCH_ERROR_DEG = 3.0
+# Above it boxes are not of one height on one plane; boards hanging anywhere were once taken for it
+# (docs/decisions.md).
 _MOST_PLANE_SCATTER = 0.08
+# Where the robust loss bends: of the order by which people differ in height.
 _PLANE_TOLERANCE = 0.05
 
 

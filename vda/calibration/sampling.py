@@ -22,10 +22,14 @@ from vda.tracks import Skip, Tracks
 Values = NDArray[np.float64]
 Convert = Callable[[Values], Values]
 
+# Rows and columns of places: 256 are enough for a median, whatever the size of the box.
 _LATTICE = 16
+# Of a mask this many are looked up: it may have a million.
 _MASK_PIXELS = 4096
+# Not the very nearest pixel, for single ones are wrong.
 _NEAREST_QUANTILE = 0.05
 _SURFACE_THICKNESS = 1.1
+# Of normal noise: 1 over its upper quartile.
 _MAD_TO_STD = 1.4826
 
 

@@ -14,6 +14,7 @@ from vda.errors import InputError, UsageError
 
 Say = Callable[[str], None]
 
+# The view of a 31 mm lens on 36 mm film: a guess, taken only where --assume-fov asks for it, and told.
 _GUESSED_FOV_DEG = 60.0
 
 

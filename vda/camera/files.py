@@ -20,6 +20,8 @@ from vda.errors import InputError
 from vda.files import read_json
 
 _CORNER_TO_CENTRE = 0.5
+# OpenCV's sample and ROS write camera_matrix, scripts the names of OpenCV's variables, ROS messages K and D (in
+# ROS 2: k and d).
 _MATRIX_NAMES = ("camera_matrix", "cameraMatrix", "CameraMatrix", "intrinsic_matrix", "K", "k")
 _LENS_NAMES = ("distortion_coefficients", "distCoeffs", "dist_coeffs", "distortion", "D", "d")
 

@@ -26,6 +26,7 @@ _NUMBERS = re.compile(r"\d+")
 _CORNER_TO_CENTRE = 0.5
 # OpenGL's camera (nerfstudio's) looks along -z with y up; ours looks along z with y down.
 _FROM_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
+# Time, tx ty tz, qx qy qz qw.
 _TUM_COLUMNS = 8
 
 

@@ -21,7 +21,9 @@ from vda.files import atomic_path
 Rgb = NDArray[np.uint8]
 Image = NDArray[np.floating]
 
+# Even steps of depth look even, and brightness alone tells near from far: it can be read in grey.
 COLORMAP = "inferno"
+# What metric depth is shown between where nothing else is asked for; 80 m is the usual cap outdoors.
 NEAREST_M, FARTHEST_M = 0.3, 80.0
 # Not a colour of the usual maps, so that it is not taken for far away.
 INVALID_RGB = (96, 96, 96)

@@ -24,9 +24,12 @@ from vda.depthmaps.codes import Codes, Float32Array
 from vda.errors import InputError, UsageError
 from vda.files import atomic_path, storage_errors, write_bytes
 
+# In order of preference. The first two are the classic scripts', the last is what NumPy calls an array without a
+# name.
 STACK_KEYS: Final = ("depths", "depth", "depth_map", "arr_0")
 # A zip's local header has 26 bytes before the lengths of the two fields that follow it.
 _LOCAL_LENGTHS: Final = 26
+# What NumPy, zipfile and zlib raise over a damaged file.
 _BROKEN: Final = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
 
 

@@ -29,7 +29,9 @@ Image = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 Pose = NDArray[np.float64]
 
+# What evaluations of the field clip at: zero and less has no logarithm and no inverse.
 LEAST_DEPTH_M = 1e-3
+# Eigen, Puhrsch and Fergus (2014), and everybody since.
 DELTA = 1.25
 # Below this spread, in units of its size, a float32 prediction is constant and nothing can be said of its scale.
 _CONSTANT = 1e-6

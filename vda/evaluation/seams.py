@@ -23,7 +23,9 @@ from vda.scene.chunks import Plan
 from vda.scene.rawwindows import open_raw_window
 from vda.scene.scene import Scene
 
+# Each costs two frames of the merged depth and two of the raw: a report of a long video has to end.
 MOST_SEAMS = 60
+# A median of 24 changes; it is only what seams are held against.
 _USUAL_FRAMES = 24
 
 T = TypeVar("T")

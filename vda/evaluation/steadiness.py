@@ -17,7 +17,9 @@ from vda.scene.windows import WINDOW_STEP, kept_boundary
 
 DepthReader = Callable[[int], Float32Array]
 
+# Flow takes a tenth of the time that it takes at 1280 (51 and 440 ms on one busy core).
 _FLOW_WIDTH = 320
+# Flow forth and back has to return to the same pixel: elsewhere something was hidden, or the flow is wrong.
 _CONSISTENT_PX = 1.0
 
 

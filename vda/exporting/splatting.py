@@ -19,6 +19,7 @@ from vda.exporting.frames import ExportFrame
 from vda.exporting.request import ExportContext
 from vda.files import write_json
 
+# The loader divides by it.
 _CODES = 65536
 _MOST_HOLES = 0.5
 # For depth in metres: nothing is nearer than this, and a code is a half percent of the distance at 30 of them.

@@ -38,6 +38,7 @@ _WRITERS: Mapping[str, Callable[..., list[Path]]] = {
 }
 TARGETS = tuple(_WRITERS)
 _NEED_POSES = ("nerfstudio", "gaussian-splatting", "tum")
+# Two numbers are fitted: with fewer points one wrong match would make the scale.
 _LEAST_POINTS = 10
 
 

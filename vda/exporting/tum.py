@@ -17,6 +17,7 @@ from vda.exporting.nerfstudio import png_of
 from vda.exporting.request import ExportContext
 from vda.files import write_bytes
 
+# The format's own, the same for all its data sets.
 _CODES_PER_UNIT = 5000
 
 

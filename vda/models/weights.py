@@ -100,6 +100,7 @@ def _official(model: str, size: str, parameters_m: float, licence: str) -> Check
 
 
 MINI = "mini"
+# The smallest of the published models, and its licence allows any use.
 DEFAULT = "vits"
 _ALL = (
     Checkpoint(MINI, "Apache-2.0"),

@@ -42,6 +42,7 @@ class Preset:
     input_size: int = 518
 
 
+# The published models' widths. The built-in one is at its best at the size it was trained at (docs/decisions.md).
 RELATIVE = (
     Preset("mini", "conv", 64, (48, 64, 128, 192), APACHE, patch=16, input_size=112),
     Preset("vits", "vits", 64, (48, 96, 192, 384), APACHE),

@@ -16,6 +16,7 @@ MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
 
 # Frames more elongated than 16:9 get a smaller shorter side, so that the longer one stays as it would be at 16:9.
+# The two numbers differ in the published code too: with others, some sizes would not be the ones it computes at.
 WIDEST_RATIO = 1.78
 WIDE_RATIO = 1.777
 

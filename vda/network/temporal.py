@@ -15,6 +15,7 @@ from torch.nn import functional as F
 # Frame slots that the network was trained on; the position table has no more.
 SLOTS = 32
 
+# The published network's; no weight's shape tells it.
 HEADS = 8
 
 

@@ -10,6 +10,7 @@ from vda.synth.shapes import Shape
 from vda.synth.things import Array, Thing, block
 
 _FLOORS = ("planks", "tiles", "carpet", "wood", "weave", "marble", "speckle", "checker", "cloudy", "stripes")
+# Three times plain, as most walls are.
 _WALLS = ("plain", "plain", "plain", "cloudy", "stripes", "bricks", "tiles", "planks", "spots", "weave")
 
 

@@ -18,11 +18,15 @@ from vda.camera.intrinsics import Intrinsics
 from vda.synth.shapes import Shape, enter
 from vda.synth.things import Array, Thing
 
+# Nearer than any camera comes to anything: only what reaches behind the camera is cut here.
 NEAR_M = 0.02
+# A megabyte for each column of float32.
 _PAIRS_AT_ONCE = 1 << 18
 # Rectangles of more pixels are worth an operation of their own, which needs no gathering.
 _LARGE = 1500
+# Larger than every depth and part.
 _NOTHING = torch.iinfo(torch.int64).max
+# A box's eight corners, and its twelve edges: corners whose numbers differ in one bit.
 _SIGNS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float64)
 _EDGES = np.array([[a, b] for a in range(8) for b in range(a) if bin(a ^ b).count("1") == 1])
 

@@ -18,6 +18,7 @@ from vda.synth.shapes import normals
 from vda.synth.textures import CLOUD_SLOT, MODULATION_SLOT, Atlas
 from vda.synth.things import Array, Colour, Thing
 
+# A lamp's depth image is as much work as a picture of its size. Only colours depend on it, so it may be coarse.
 SHADOW_SIZE = 512
 
 

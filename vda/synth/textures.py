@@ -21,6 +21,7 @@ from torch import Tensor
 Field = NDArray[np.floating[Any]]
 Weights = tuple[Field, Field, Field]
 
+# Every palette begins with two clouds: one mottles all surfaces, the other is the sky's.
 MODULATION_SLOT = 0
 CLOUD_SLOT = 1
 

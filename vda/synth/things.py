@@ -19,7 +19,9 @@ from vda.synth.textures import KINDS, Pattern
 Array = NDArray[np.float64]
 Colour = tuple[float, float, float]
 
+# Few, so that a tile that was baked for one world is there for the next: 21 kinds make 336 tiles.
 _PATTERN_SEEDS = 16
+# What a world may have in its atlas; after that, patterns are used again.
 _MOST_PATTERNS = 26
 
 

@@ -22,6 +22,7 @@ from vda.synth.sins import Sins, sample_sins
 from vda.synth.textures import Pattern
 from vda.synth.things import Array, Palette, Thing
 
+# Each style's share of all seeds, and what sets it up.
 STYLES: dict[str, tuple[float, Callable[[Setting, bool], Site]]] = {
     "room": (0.28, indoors.room),
     "table": (0.15, indoors.table),
@@ -35,6 +36,7 @@ STYLES: dict[str, tuple[float, Callable[[Setting, bool], Site]]] = {
 MOTIONS = ("still", "hand", "walk", "drive", "truck", "orbit", "pan")
 
 _TRIES = 10
+# A look at a camera's sight: 16:9, and a hundredth of the work of a frame.
 _PROBE = (48, 27)
 
 

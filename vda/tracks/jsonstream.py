@@ -14,8 +14,10 @@ from typing import Any, Literal, NamedTuple, TextIO
 from vda.errors import InputError
 from vda.files import atomic_writer
 
+# A record has some hundred characters: thousands of them in a block, and next to no memory.
 _BLOCK_CHARS = 1 << 20
 _WHITESPACE = re.compile(r"[ \t\r\n]*")
+# Looks one character further: at the end of the window it is not known what comes after the comma.
 _NEXT_ITEM = re.compile(r"[ \t\r\n]*,[ \t\r\n]*(?=[^ \t\r\n])")
 _DECODER = json.JSONDecoder()
 

@@ -21,7 +21,9 @@ from vda.errors import InputError
 
 NOWHERE = float("nan")
 NO_NUMBERS = (NOWHERE, NOWHERE, NOWHERE, NOWHERE)
+# The last number of a name, whatever its ending: 12 of "cam2/frame_0012.jpg". 18 digits always fit into int64.
 _FRAME_NAME = re.compile(r"(?:^|\D)(\d{1,18})(?:\.[^.\d][^.]*)?\s*$")
+# No frame has it, whichever number the file begins with.
 UNNUMBERED = np.iinfo(np.int64).min
 NAMELESS = -1
 # "3", "-1", and "3.0" as tables write it.

@@ -18,6 +18,7 @@ from vda.files import atomic_path, atomic_writer
 from vda.tracks.enriched import Enriched
 from vda.tracks.records import Skip, Tracks
 
+# Memory follows a block, not the file. Parquet gets each as a row group, and small ones would bloat it.
 _ROWS_AT_ONCE = 1 << 16
 
 

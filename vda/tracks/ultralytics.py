@@ -22,6 +22,7 @@ from vda.tracks.textfiles import read_lines, rewrite_lines
 
 NAME = "ultralytics"
 _CORNER_TO_CENTRE = 0.5
+# Class, middle x and y, width and height.
 _BOX_WORDS = 5
 
 

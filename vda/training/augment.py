@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vda.training.recipe import Size
 
+# Brightness by BT.601, and ImageNet's statistics as in network/preprocess.
 _LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
 _MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
 _STD = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)

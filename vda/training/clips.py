@@ -11,6 +11,7 @@ from vda.synth.worlds import World, sample_world
 FPS = 25.0
 # Short clips are for stills: frames this far apart show the world from places that differ.
 STILLS_STEP = 10
+# Longer clips are for windows, whose frames follow one another.
 LONGEST_STILLS = 16
 
 

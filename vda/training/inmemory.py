@@ -13,6 +13,7 @@ from vda.joining.sequence import SequenceDepth, resize_depth
 from vda.network import FrameFeatures, VideoDepthModel, net_size, to_network
 from vda.scene.windows import WINDOW_SLOTS, sequence_windows
 
+# Bounds the memory; the numbers change by rounding only.
 MICRO_BATCH = 8
 
 

@@ -21,10 +21,12 @@ from vda.training.cache import HELD_OUT_SEED, Clip, read, render
 from vda.training.clips import clip_world
 from vda.training.inmemory import still_depth, video_depth
 
+# The field's usual caps, indoors and outdoors.
 INDOOR_CAP_M = 10.0
 SYNTHETIC_CAP_M = 80.0
 # A raw Kinect's colour and depth cameras stand apart: near the border they see different things.
 RGBD_BORDER = 40
+# Three windows each, so that joining is judged too.
 HELD_OUT_CLIPS = 24
 HELD_OUT_FRAMES = 64
 HELD_OUT_SIZE = (216, 384)

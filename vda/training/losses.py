@@ -15,8 +15,11 @@ import torch
 from torch import Tensor
 
 FLOOR = 0.15
+# Beside errors that are relative. When those in the sky were relative as well, the loss was all about the sky.
 SKY_IMPORTANCE = 1.0
+# As in the paper's temporal loss (arXiv 2501.12375): where more changes, something moved.
 STATIC_CHANGE = 0.05
+# MiDaS's number.
 GRADIENT_SCALES = 4
 _DIMS = (1, 2, 3)
 

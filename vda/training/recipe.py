@@ -1,6 +1,6 @@
 """The plan of a training run as immutable values: phases, batch shapes, learning rate at each step.
 
-Arithmetic only: nothing here knows of tensors, scenes or files.
+Arithmetic only: nothing here knows of tensors, worlds or files.
 """
 
 from dataclasses import dataclass
@@ -23,6 +23,8 @@ class Phase:
     frozen_encoder: bool = False
 
 
+# Heights and widths, multiples of 16, in the clips' aspect and in others. None is below 80, where a bfloat16
+# convolution of oneDNN reads beyond its input (docs/decisions.md).
 SMALL = ((80, 144), (80, 128), (96, 128), (96, 160), (112, 112), (128, 80))
 LARGE = ((128, 224), (144, 256), (128, 176), (144, 192), (128, 128), (192, 128))
 WINDOW = ((80, 144), (80, 128), (96, 128), (112, 112))

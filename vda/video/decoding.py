@@ -22,9 +22,11 @@ from vda.errors import VideoError
 
 # A cut-off file can raise once for every sample that is missing; damage in the middle is passed in fewer.
 _MAX_CONSECUTIVE_READ_ERRORS = 64
+# Twice the fastest standard rate. Containers that know no rate claim 1000 (flv) and more.
 _MAX_SANE_FPS = 480
 _LARGE_PIXELS = 4096 * 2304
 _LARGE_THREADS = 4
+# FFmpeg's own assumption for streams without times.
 _FALLBACK_FPS = Fraction(25)
 
 

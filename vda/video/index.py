@@ -26,6 +26,7 @@ from vda.video.decoding import OpenVideo, frame_checksum
 from vda.video.info import VideoInfo
 from vda.video.rates import true_frame_rate
 
+# Part of the cache's key: raised whenever what is cached changes, so that older files are not found.
 _FORMAT_VERSION = 1
 
 

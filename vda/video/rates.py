@@ -4,11 +4,13 @@ from fractions import Fraction
 
 import numpy as np
 
+# What cameras, screens and time-lapses use; NTSC made 1000/1001 of some of them.
 _WHOLE_RATES = (1, 2, 3, 5, 6, 8, 10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 72, 90, 100, 120, 144, 200, 240)
 _NTSC_RATES = (24, 30, 48, 60, 120, 240)
 STANDARD_RATES = sorted(
     [Fraction(rate) for rate in _WHOLE_RATES] + [Fraction(rate * 1000, 1001) for rate in _NTSC_RATES]
 )
+# Above half, so that the median is one of the equal steps; below all, for lost frames leave gaps.
 _STEADY_SHARE = 0.9
 _STEADY_SPREAD = 0.02
 _SNAP = 0.002
