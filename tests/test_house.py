@@ -5,6 +5,7 @@ import graphlib
 import re
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,16 @@ def test_a_folder_lists_its_files_with_a_phrase_each(folder: Path) -> None:
     files = [path.stem for path in folder.glob("*.py") if not path.stem.startswith("__")]
     assert sorted(listed) == sorted(files)
     assert len(files) <= MOST_FILES or folder.name in MAY_BE_LARGE
+
+
+def test_no_two_classes_share_a_name() -> None:
+    """Nobody who meets a name has to ask which it is; what a file keeps to itself may be called anything."""
+    places: dict[str, list[str]] = defaultdict(list)
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(name_of(path))
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
