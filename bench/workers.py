@@ -14,6 +14,7 @@ from bench.material import make_video, settings
 from vda.launch.local import LocalLauncher, LocalProcess
 from vda.machine.devices import cpu_device
 from vda.pipeline import plan_scene, run
+from vda.reporter import Silence
 from vda.scene.scene import Scene
 from vda.split import PlanSettings
 from vda.supervisor import Crew, Supervisor, hold
@@ -99,7 +100,7 @@ def _slowed(scene: Scene) -> Iterator[Figure]:
     crew = Crew(scene, _SlowedLauncher(), 1)
     with ExitStack() as locks:
         held = hold([scene], locks)
-        Resolver(settings("cpu,cpu"), devices, crew, print).fix(scene)
+        Resolver(settings("cpu,cpu"), devices, crew, Silence()).fix(scene)
         Supervisor(held, devices, crew).run()
     chunks: dict[tuple[str, str], list[float]] = {}
     for log in scene.logs_dir.glob("chunk_*.log"):

@@ -19,6 +19,7 @@ from vda.camera.intrinsics import (
     unproject_image,
 )
 from vda.errors import InputError
+from vda.reporter import Noted, Silence
 
 PINHOLE = Intrinsics(640, 480, 500.0, 510.0, 310.0, 250.0)
 BROWN = Intrinsics(640, 480, 536.0, 530.0, 342.0, 235.0, "opencv", (-0.27, -0.04, 0.0018, -0.0003, 0.24))
@@ -27,7 +28,6 @@ RATIONAL = Intrinsics(
 )
 FISHEYE = Intrinsics(640, 480, 320.0, 322.0, 318.0, 241.0, "fisheye", (0.05, -0.01, 0.002, 0.0005))
 LENSES = [PINHOLE, BROWN, RATIONAL, FISHEYE]
-SILENT = lambda sentence: None  # noqa: E731
 
 
 def some_pixels() -> np.ndarray:
@@ -285,32 +285,32 @@ def test_files_without_a_usable_camera_are_refused_in_words(tmp_path: Path, name
 
 
 def test_a_camera_for_another_resolution_is_scaled_and_that_is_said() -> None:
-    said: list[str] = []
-    camera = fit_to_video(BROWN, (1280, 960), CameraSetting(), said.append)
+    told = Noted(None)
+    camera = fit_to_video(BROWN, (1280, 960), CameraSetting(), told)
     assert camera == BROWN.scaled(1280, 960)
-    assert "640x480" in said[0] and "1280x960" in said[0]
+    assert "640x480" in told.said[0] and "1280x960" in told.said[0]
 
 
 def test_a_turned_video_takes_its_turned_camera() -> None:
-    said: list[str] = []
-    camera = fit_to_video(BROWN, (480, 640), CameraSetting(rotation_deg=90), said.append)
+    told = Noted(None)
+    camera = fit_to_video(BROWN, (480, 640), CameraSetting(rotation_deg=90), told)
     assert camera == BROWN.rotated(1)
-    assert "90 degrees" in said[0]
+    assert "90 degrees" in told.said[0]
 
 
 def test_a_video_stored_upside_down_is_ambiguous_and_that_is_said() -> None:
-    said: list[str] = []
-    assert fit_to_video(BROWN, (640, 480), CameraSetting(rotation_deg=180), said.append) == BROWN
-    assert "--camera-turn 180" in said[0]
-    assert fit_to_video(BROWN, (640, 480), CameraSetting(2, rotation_deg=180), said.append) == BROWN.rotated(2)
+    told = Noted(None)
+    assert fit_to_video(BROWN, (640, 480), CameraSetting(rotation_deg=180), told) == BROWN
+    assert "--camera-turn 180" in told.said[0]
+    assert fit_to_video(BROWN, (640, 480), CameraSetting(2, rotation_deg=180), told) == BROWN.rotated(2)
 
 
 def test_a_cropped_video_takes_the_part_of_the_camera_that_it_shows() -> None:
-    camera = fit_to_video(BROWN, (150, 100), CameraSetting(crop=(100, 50, 300, 200)), SILENT)
+    camera = fit_to_video(BROWN, (150, 100), CameraSetting(crop=(100, 50, 300, 200)), Silence())
     assert camera == BROWN.cropped(100, 50, 300, 200).scaled(150, 100)
 
 
 @pytest.mark.parametrize("setting", [CameraSetting(), CameraSetting(crop=(500, 0, 300, 300))])
 def test_a_shape_that_does_not_fit_is_refused(setting: CameraSetting) -> None:
     with pytest.raises(InputError):
-        fit_to_video(BROWN, (300, 300), setting, SILENT)
+        fit_to_video(BROWN, (300, 300), setting, Silence())

@@ -11,6 +11,7 @@ import pytest
 from boards import WALL_M, Board, boards_for, depth_of, record_of, tracks_of, write_depth, write_scene
 from click.testing import CliRunner
 from pictures import read_picture
+from reporters import Steps
 
 from vda.calibration.sampling import Region, mask_pixels, measure, quantile
 from vda.camera.choice import CameraChoice
@@ -194,7 +195,7 @@ def test_each_image_is_read_once_in_order_whatever_the_order_of_the_records(tmp_
     path = save(tmp_path / "t.json", {"tracks": [{"frame": frame, "contact_2d": [9, 9]} for frame in frames]})
     depth = CountedDepth(9)
     seen: list[int] = []
-    found = measure(read_tracks(path), depth, (32, 24), Region(), lambda values: values, seen.append)
+    found = measure(read_tracks(path), depth, (32, 24), Region(), lambda values: values, Steps(seen.append))
     assert depth.log == list(range(9))
     assert found.value.tolist() == [frame + 1 for frame in frames]
     assert seen == list(range(1, 10))

@@ -13,6 +13,7 @@ import pytest
 from boards import Board, write_depth, write_scene
 from click.testing import CliRunner
 from pictures import read_codes, read_picture
+from reporters import Steps
 from scipy.spatial.transform import Rotation
 
 from vda.calibration.fit import Calibration, save_calibration
@@ -375,7 +376,7 @@ def test_what_an_interrupted_export_left_goes_as_well(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        export(ExportSettings(scene.root, "nerfstudio", output, poses=poses), at=interrupted)
+        export(ExportSettings(scene.root, "nerfstudio", output, poses=poses), reporter=Steps(interrupted))
     left = {name for name in files_in(output) if name.startswith("depth/")}
     run(scene, "nerfstudio", output, poses=poses, every=4, overwrite=True)
     kept = {name for name in files_in(output) if name.startswith("depth/")}

@@ -28,6 +28,9 @@ MAY_BE_LARGE = {"synth", "fvc", "cli"}
 MAY_IMPORT_TORCH = {"network", "compute/engine", "compute/pace", "compute/precision", "synth", "training"}
 HEAVY = {"torch", "numpy", "cv2", "av", "scipy", "matplotlib", "polars", "pandas"}
 
+# What the one protocol, ``Reporter``, does away with.
+TELLING = {"begin", "at", "say", "progress", "on_progress"}
+
 MODULES = sorted(path for path in (ROOT / "vda").rglob("*.py") if path != ROOT / "vda" / "__init__.py")
 FOLDERS = sorted(path.parent for path in (ROOT / "vda").glob("*/__init__.py"))
 
@@ -129,6 +132,25 @@ def test_only_commands_print() -> None:
         calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
         printing = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
         assert room(path) == "cli" or not printing, path
+
+
+def told_by_hand(node: ast.AST) -> set[str]:
+    """Parameters of a public function, and callables that a class keeps, which do what a ``Reporter`` is for."""
+    if isinstance(node, ast.ClassDef):
+        kept = [item for item in node.body if isinstance(item, ast.AnnAssign)]
+        return {ast.unparse(item.target) for item in kept if "Callable" in ast.unparse(item.annotation)} & TELLING
+    if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        # ``vda enrich --at`` is a place, one of some words.
+        words = {item.arg for item in arguments if item.annotation and "Literal" in ast.unparse(item.annotation)}
+        return {item.arg for item in arguments} & TELLING - words
+    return set()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_how_work_goes_is_told_to_a_reporter(path: Path) -> None:
+    found = {name for node in ast.walk(ast.parse(path.read_text())) for name in told_by_hand(node)}
+    assert not found
 
 
 def test_the_readmes_tree_is_the_files() -> None:

@@ -14,6 +14,7 @@ from vda.calibration.knownsize import from_known_size
 from vda.camera.intrinsics import Intrinsics, pixel_grid
 from vda.depthmaps.source import open_depth
 from vda.errors import InputError, UsageError
+from vda.reporter import Silence
 from vda.synth.clip import ClipSpec
 from vda.synth.render import render_frames
 from vda.tracks import Tracks, read_tracks
@@ -227,7 +228,7 @@ def test_a_pitch_without_a_size_is_refused(tmp_path: Path, relative: Path) -> No
             board_tracks(tmp_path),
             CAMERA,
             None,
-            lambda sentence: None,
+            Silence(),
         )
 
 

@@ -16,6 +16,7 @@ import OpenEXR
 import pytest
 from clips import make_clip
 from pictures import read_codes
+from reporters import Steps
 
 import vda.merging.frames
 from vda.depthmaps.source import open_depth
@@ -209,12 +210,12 @@ class Killed(Exception):
     pass
 
 
-def killed_after(frames: int) -> Callable[[int], None]:
-    def at(done: int) -> None:
+def killed_after(frames: int) -> Steps:
+    def kill(done: int) -> None:
         if done == frames:
             raise Killed
 
-    return at
+    return Steps(kill)
 
 
 def test_an_interrupted_merge_goes_on_and_gives_the_same_bytes(merged: Path, video: Path, tmp_path: Path) -> None:
@@ -222,7 +223,7 @@ def test_an_interrupted_merge_goes_on_and_gives_the_same_bytes(merged: Path, vid
     settings = MergeSettings(formats=FORMATS, create_video=True, side_by_side=True)
     for frames in (3, 11, 12):
         with pytest.raises(Killed):
-            merge(scene, settings, at=killed_after(frames))
+            merge(scene, settings, reporter=killed_after(frames))
         assert not scene.depth_record_path.exists()
         # A kill tears the last line of the journal, too.
         journal = scene.merged_dir / "merge_journal.jsonl"
@@ -265,7 +266,7 @@ def test_frames_that_are_there_are_not_made_again(
 ) -> None:
     scene = make_scene(tmp_path / "scene", video)
     with pytest.raises(Killed):
-        merge(scene, MergeSettings(kind="depth", depth_scale=20000), at=killed_after(10))
+        merge(scene, MergeSettings(kind="depth", depth_scale=20000), reporter=killed_after(10))
     made: list[int] = []
     write = vda.merging.frames.Outputs.write_images
 

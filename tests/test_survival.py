@@ -16,6 +16,7 @@ import psutil
 import pytest
 import torch
 from depth_runs import INPUT_SIZE, make_video, make_weights
+from reporters import Steps
 
 from vda.compute import worker
 from vda.compute.chunk import Surroundings
@@ -26,6 +27,7 @@ from vda.launch.local import LocalLauncher
 from vda.machine.devices import Device
 from vda.network.model import VideoDepthModel
 from vda.pipeline import RunSettings, plan_scene, redo, run
+from vda.reporter import Silence
 from vda.scene.rawwindows import open_raw_window
 from vda.scene.runstate import Holder, Order, Pause, RunFiles, WorkerSettings, WorkerState
 from vda.scene.scene import Scene
@@ -88,7 +90,7 @@ def supervisor(
     crew = Crew(scene, launcher, 1)  # type: ignore[arg-type]
     held = hold([scene], locks)
     names = [Device(name, "cpu", name) for name in devices.split(",")]
-    Resolver(settings(files), names, crew, lambda sentence: None).fix(scene)
+    Resolver(settings(files), names, crew, Silence()).fix(scene)
     return Supervisor(held, names, crew, **changes)  # type: ignore[arg-type]
 
 
@@ -267,14 +269,14 @@ class TestRoom:
     def test_a_full_disk_pauses_and_room_lets_it_go_on(
         self, files: tuple[Path, Path], scene: Scene, quiet: dict[str, np.ndarray]
     ) -> None:
-        told: list[str] = []
+        told: list[int] = []
 
         def look(scene: Scene) -> HostView:
             return HostView(disk_free_bytes=0 if len(told) < 3 else 1 << 40)
 
         with ExitStack() as locks:
             work = supervisor(scene, files, InlineLauncher(), locks, look=look, window_bytes=10**6)
-            work.on_progress = lambda progress: told.append(progress.paused)
+            work.reporter = Steps(told.append)
             work.run()
         assert "paused: the disk is full: 0 MB free, 1 MB needed to go on" in log(scene)
         assert log(scene).index("paused") < log(scene).index("starts")
@@ -375,12 +377,12 @@ def test_asked_to_stop_it_finishes_the_window_in_hand(
 def test_what_a_killed_writer_leaves_meanwhile_is_gone_at_the_end(files: tuple[Path, Path], scene: Scene) -> None:
     left = scene.windows_dir / ".tmp-of-a-killed-writer"
 
-    def leave(progress: object) -> None:
+    def leave(frames: int) -> None:
         left.parent.mkdir(exist_ok=True)
         left.touch()
 
     with ExitStack() as locks:
-        supervisor(scene, files, LocalLauncher(), locks, on_progress=leave).run()
+        supervisor(scene, files, LocalLauncher(), locks, reporter=Steps(leave)).run()
     assert windows(scene) and not left.exists()
 
 

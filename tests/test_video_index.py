@@ -8,6 +8,7 @@ import av
 import clips
 import numpy as np
 import pytest
+from reporters import Steps
 
 from vda.errors import InputError, VideoError
 from vda.video import FrameIndex, index_frames, probe, read_frames
@@ -112,13 +113,13 @@ def _decodable(path: Path) -> int:
 def test_count_is_not_repeated_until_the_file_changes(tmp_path: Path, cache: Path) -> None:
     path = clips.make_clip(tmp_path / "a.mp4", range(20))
     counts: list[int] = []
-    first = index_frames(probe(path), cache_dir=cache, progress=counts.append)
+    first = index_frames(probe(path), cache_dir=cache, reporter=Steps(counts.append))
     assert counts == list(range(1, 21))
-    again = index_frames(probe(path), cache_dir=cache, progress=counts.append)
+    again = index_frames(probe(path), cache_dir=cache, reporter=Steps(counts.append))
     assert counts[20:] == [20]
     assert np.array_equal(again.pts, first.pts)
     os.utime(path, ns=(1, 1))
-    index_frames(probe(path), cache_dir=cache, progress=counts.append)
+    index_frames(probe(path), cache_dir=cache, reporter=Steps(counts.append))
     assert counts[21:] == list(range(1, 21))
 
 

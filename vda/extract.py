@@ -4,10 +4,10 @@ In: a planned video. Out: ``chunk_00.mp4`` ..., with exactly the chunk's frames 
 there is whole, and is kept. This file does not know who will read the clips.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 from vda.errors import UsageError
+from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Chunk, Plan
 from vda.video import ClipWriter, FrameIndex, VideoInfo, read_frames
 
@@ -22,9 +22,9 @@ def extract_clips(
     folder: Path,
     *,
     overwrite: bool = False,
-    progress: Callable[[int], None] = lambda frames: None,
+    reporter: Reporter | None = None,
 ) -> list[Path]:
-    """Write the clips of independent chunks into ``folder``; ``progress`` is told the frames written so far.
+    """Write the clips of independent chunks into ``folder``; ``reporter`` is told the frames written so far.
 
     Raises ``UsageError`` for linked chunks, which cannot be computed without the rest of the video.
     """
@@ -33,6 +33,8 @@ def extract_clips(
             "Linked chunks need the whole video: as clips they would have another depth.",
             "Plan the video with --chunking independent.",
         )
+    reporter = reporter or Silence()
+    reporter.begin("writing clips", sum(chunk.stop - chunk.start for chunk in plan.chunks))
     paths, done = [], 0
     for chunk in plan.chunks:
         path = clip_path(folder, chunk)
@@ -40,7 +42,7 @@ def extract_clips(
             _write_clip(video, index, chunk, path)
         done += chunk.stop - chunk.start
         paths.append(path)
-        progress(done)
+        reporter.at(done)
     return paths
 
 

@@ -21,7 +21,7 @@ from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Plan
 from vda.scene.scene import Scene
 from vda.split import PlanSettings, split
-from vda.supervisor import Crew, RunProgress, Supervisor, hold, make_free, require_disk, window_bytes
+from vda.supervisor import Crew, Supervisor, hold, make_free, require_disk, window_bytes
 from vda.supervisor.resolve import Resolver, RunSettings
 
 _ANY_PLAN = PlanSettings()
@@ -40,7 +40,6 @@ def plan_scene(
     """Split ``video`` into chunks in the scene directory ``root``; an equal plan that is there is kept."""
     reporter = reporter or Silence()
     scene = Scene(root)
-    reporter.begin("counting frames", None)
     plan = split(
         video,
         scene,
@@ -48,7 +47,7 @@ def plan_scene(
         restart=restart,
         devices=tuple(device.id for device in devices),
         scenes=scenes,
-        progress=reporter.at,
+        reporter=reporter,
     )
     for note in scene_notes(scene):
         reporter.say(note)
@@ -64,9 +63,8 @@ def _extract(scene: Scene, plan: Plan, reporter: Reporter) -> None:
     from vda.extract import extract_clips
     from vda.video import FrameIndex, VideoInfo
 
-    reporter.begin("writing clips", sum(chunk.stop - chunk.start for chunk in plan.chunks))
     video, index = VideoInfo.from_json(scene.read_video()), FrameIndex.load(scene.index_path)
-    extract_clips(video, index, plan, scene.clips_dir, progress=reporter.at)
+    extract_clips(video, index, plan, scene.clips_dir, reporter=reporter)
 
 
 def scene_notes(scene: Scene) -> tuple[str, ...]:
@@ -109,7 +107,7 @@ def run(
     crew = Crew(scenes[0], _launcher(settings.on, devices), threads, settings.batch_size)
     with ExitStack() as locks:
         held = hold(scenes, locks)
-        resolver = Resolver(settings, devices, crew, reporter.say)
+        resolver = Resolver(settings, devices, crew, reporter)
         for scene in scenes:
             if settings.restart:
                 scene.discard_computed()
@@ -124,7 +122,7 @@ def run(
             settings.retries,
             None if again is None else (again,),
             max(window_bytes(scene, worst=True) for scene in scenes),
-            _Telling(reporter),
+            reporter,
         ).run()
 
 
@@ -137,29 +135,6 @@ def redo(scene: Scene, chunk: int, settings: RunSettings, reporter: Reporter | N
             f"Its chunks are 0 to {chunks - 1}; see 'vda status {scene.root}'.",
         )
     run([scene], settings, reporter, again=chunk)
-
-
-class _Telling:
-    """Tells a reporter how a run goes: where it began, how far it is, and why it pauses."""
-
-    def __init__(self, reporter: Reporter) -> None:
-        self._reporter = reporter
-        self._began = False
-        self._paused = ""
-
-    def __call__(self, progress: RunProgress) -> None:
-        if progress.paused != self._paused:
-            self._paused = progress.paused
-            self._reporter.say(f"Paused: {progress.paused}." if progress.paused else "There is room again.")
-            self._began = False
-        if not self._began:
-            self._began = True
-            if progress.frames_before:
-                self._reporter.say(
-                    f"{progress.frames_before} of {progress.frames_total} frames were already computed."
-                )
-            self._reporter.begin("computing depth", progress.frames_total, progress.frames_done)
-        self._reporter.at(progress.frames_done)
 
 
 def _launcher(place: str, devices: tuple[Device, ...]) -> Launcher:
@@ -231,7 +206,7 @@ def merge_scene(
     ``with_report`` writes ``report.html``, before the windows that it tells of are gone.
     """
     reporter = reporter or Silence()
-    result = merge(scene, settings, begin=reporter.begin, at=reporter.at)
+    result = merge(scene, settings, reporter=reporter)
     for sentence in result.remarks:
         reporter.say(sentence)
     if with_report:

@@ -25,3 +25,24 @@ class Silence:
     def at(self, done: int) -> None: ...
 
     def say(self, sentence: str) -> None: ...
+
+
+class Noted:
+    """A reporter that tells ``reporter`` all it is told and keeps the sentences, for a report at the end.
+
+    ``of`` stands before each sentence that is told, not before those that are kept: whose work it is, of many.
+    """
+
+    def __init__(self, reporter: Reporter | None, of: str = "") -> None:
+        self._reporter, self._of = reporter or Silence(), of
+        self.said: list[str] = []
+
+    def begin(self, stage: str, total: int | None, done: int = 0) -> None:
+        self._reporter.begin(stage, total, done)
+
+    def at(self, done: int) -> None:
+        self._reporter.at(done)
+
+    def say(self, sentence: str) -> None:
+        self.said.append(sentence)
+        self._reporter.say(self._of + sentence)

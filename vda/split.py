@@ -1,13 +1,14 @@
 """The first stage: a video in, a planned scene out. It does not know which devices will compute it."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
 from vda.errors import SceneError, UsageError
 from vda.files import read_json
+from vda.reporter import Reporter
 from vda.scene.chunks import Chunking, FrameRange, Plan, plan_independent, plan_linked
 from vda.scene.scene import Scene
 from vda.video import FrameIndex, VideoInfo, index_frames, probe
@@ -84,7 +85,7 @@ def split(
     restart: bool = False,
     devices: tuple[str, ...] = (),
     scenes: int = 1,
-    progress: Callable[[int], None] | None = None,
+    reporter: Reporter | None = None,
 ) -> Plan:
     """Count the frames of ``video`` exactly and plan its chunks in ``scene``.
 
@@ -96,7 +97,7 @@ def split(
     info = probe(video)
     if scene.video_path.exists() and not restart:
         _require_same_video(scene, info)
-    index = index_frames(info, trust_container=settings.trust_container, progress=progress)
+    index = index_frames(info, trust_container=settings.trust_container, reporter=reporter)
     first, stop = settings.frames or (0, len(index))
     plan = settings.plan(len(index), default_chunks(stop - first, devices, scenes))
     if scene.plan_path.exists() and not restart:

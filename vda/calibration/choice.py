@@ -21,11 +21,11 @@ from vda.calibration.fit import (
     save_calibration,
 )
 from vda.calibration.knownsize import from_known_size
-from vda.camera.choice import Say
 from vda.camera.intrinsics import Intrinsics
 from vda.depthmaps.codes import Kind
 from vda.depthmaps.source import DepthSource, open_depth
 from vda.errors import InputError, UsageError
+from vda.reporter import Reporter
 from vda.scene.scene import Scene
 from vda.tracks import Tracks
 
@@ -52,7 +52,7 @@ def choose_calibration(
     tracks: Tracks,
     camera: Intrinsics,
     scene: Scene | None,
-    say: Say,
+    reporter: Reporter,
 ) -> Calibration | None:
     """A new calibration as ``choice`` has it, kept in ``scene``; else the one kept there, if it is for this depth.
 
@@ -62,16 +62,16 @@ def choose_calibration(
     made_for = identity_of(depth.record) if depth.record else None
     fresh = _fresh_calibration(choice, depth, kind, tracks, camera)
     if fresh is None:
-        return _kept_calibration(scene, kind, made_for, say)
+        return _kept_calibration(scene, kind, made_for, reporter)
     calibration = replace(fresh, made_for=made_for)
     error = "" if calibration.error is None else f", median error {100 * calibration.error:.1f} %"
     formula = f"1/metres = {calibration.scale:.6g} * value + {calibration.shift:.6g}"
-    say(f"Calibrated by {calibration.method}: {formula} ({calibration.samples} samples{error}).")
+    reporter.say(f"Calibrated by {calibration.method}: {formula} ({calibration.samples} samples{error}).")
     for note in calibration.notes:
-        say(note)
+        reporter.say(note)
     if scene is not None:
         save_calibration(calibration, scene.calibration_path)
-        say(f"The calibration is kept in {scene.calibration_path}.")
+        reporter.say(f"The calibration is kept in {scene.calibration_path}.")
     return calibration
 
 
@@ -109,7 +109,9 @@ def _open_reference(
     return reference, Calibration(1.0, 0.0, record.quantizer.kind if record else "depth").metres
 
 
-def _kept_calibration(scene: Scene | None, kind: Kind, made_for: str | None, say: Say) -> Calibration | None:
+def _kept_calibration(
+    scene: Scene | None, kind: Kind, made_for: str | None, reporter: Reporter
+) -> Calibration | None:
     kept = load_calibration(scene.calibration_path) if scene is not None else None
     if kept is None or kept.kind != kind or scene is None:
         return None
@@ -118,5 +120,5 @@ def _kept_calibration(scene: Scene | None, kind: Kind, made_for: str | None, say
             f"The calibration in {scene.calibration_path} was made for other depth than is there now.",
             "Calibrate again, or remove that file.",
         )
-    say(f"The scene's calibration is used ({kept.method}, {scene.calibration_path}).")
+    reporter.say(f"The scene's calibration is used ({kept.method}, {scene.calibration_path}).")
     return kept

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from vda.camera.intrinsics import resize_points
 from vda.errors import InputError, UsageError
+from vda.reporter import Reporter, Silence
 from vda.tracks import Skip, Tracks
 
 Values = NDArray[np.float64]
@@ -86,14 +87,15 @@ def measure(
     size: tuple[int, int],
     region: Region,
     convert: Convert,
-    at: Callable[[int], None] = lambda frames: None,
+    reporter: Reporter | None = None,
 ) -> Measured:
     """Measure all records; ``size`` (width, height) is that of the image the tracks' pixels are for.
 
     ``convert`` turns values as the depth images hold them into depth, +inf where that is beyond reach, keeping
-    NaN. ``at`` is told how many frames are done. Frames that cannot be read are listed and their records
-    skipped.
+    NaN. ``reporter``, whose stage the caller began, is told how many frames are done. Frames that cannot be read
+    are listed and their records skipped.
     """
+    reporter = reporter or Silence()
     pixel, boxes = _places(tracks, size, region)
     skip = tracks.skip.copy()
     nothing = [np.full(len(tracks), np.nan) for _ in range(3)]
@@ -107,7 +109,7 @@ def measure(
             skip[rows] = Skip.NO_DEPTH
         else:
             _measure_frame(measured, tracks, image, rows, boxes, size, region, convert)
-        at(done)
+        reporter.at(done)
     return measured
 
 

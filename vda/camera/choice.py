@@ -4,15 +4,13 @@ In go the user's choice, the size of the video and how it was turned; out come `
 video, and sentences that say what was done to get there. No camera is ever made up unasked.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vda.camera.files import read_camera
 from vda.camera.intrinsics import Intrinsics
 from vda.errors import InputError, UsageError
-
-Say = Callable[[str], None]
+from vda.reporter import Reporter
 
 # The view of a 31 mm lens on 36 mm film: a guess, taken only where --assume-fov asks for it, and told.
 _GUESSED_FOV_DEG = 60.0
@@ -49,7 +47,9 @@ class CameraChoice:
     setting: CameraSetting = field(default_factory=CameraSetting)
 
 
-def choose_camera(own: Intrinsics | None, choice: CameraChoice, size: tuple[int, int], say: Say) -> Intrinsics:
+def choose_camera(
+    own: Intrinsics | None, choice: CameraChoice, size: tuple[int, int], reporter: Reporter
+) -> Intrinsics:
     """The camera for images of ``size`` (width, height): given numbers, a file, a field of view, else ``own``.
 
     ``own`` is what the track file says. Raises ``InputError`` where there is none, with all the ways to give one.
@@ -63,18 +63,18 @@ def choose_camera(own: Intrinsics | None, choice: CameraChoice, size: tuple[int,
         fx, fy, cx, cy = choice.numbers
         centre = ((width - 1) / 2 if cx is None else cx, (height - 1) / 2 if cy is None else cy)
         given = Intrinsics(width, height, fx, fx if fy is None else fy, *centre)
-        return fit_to_video(given, size, choice.setting, say)
+        return fit_to_video(given, size, choice.setting, reporter)
     if choice.file is not None:
         camera, format_name = read_camera(choice.file, choice.camera_id)
-        say(f"The camera is from {choice.file} ({format_name}, lens: {camera.distortion_model}).")
-        return fit_to_video(camera, size, choice.setting, say)
+        reporter.say(f"The camera is from {choice.file} ({format_name}, lens: {camera.distortion_model}).")
+        return fit_to_video(camera, size, choice.setting, reporter)
     if choice.fov_deg is not None:
         return Intrinsics.from_fov(*size, choice.fov_deg)
     if own is not None:
-        say("The camera is the track file's own.")
-        return fit_to_video(own, size, choice.setting, say)
+        reporter.say("The camera is the track file's own.")
+        return fit_to_video(own, size, choice.setting, reporter)
     if choice.assume_fov:
-        say(f"No camera is given: a horizontal field of view of {_GUESSED_FOV_DEG:g} degrees is assumed.")
+        reporter.say(f"No camera is given: a horizontal field of view of {_GUESSED_FOV_DEG:g} degrees is assumed.")
         return Intrinsics.from_fov(*size, _GUESSED_FOV_DEG)
     raise InputError(
         "The camera is not known, so a pixel cannot be turned into a direction.",
@@ -83,21 +83,25 @@ def choose_camera(own: Intrinsics | None, choice: CameraChoice, size: tuple[int,
     )
 
 
-def fit_to_video(camera: Intrinsics, size: tuple[int, int], setting: CameraSetting, say: Say) -> Intrinsics:
-    """Crop, turn and scale ``camera`` to a video of ``size`` (width, height), and ``say`` what was done.
+def fit_to_video(
+    camera: Intrinsics, size: tuple[int, int], setting: CameraSetting, reporter: Reporter
+) -> Intrinsics:
+    """Crop, turn and scale ``camera`` to a video of ``size`` (width, height), and tell ``reporter`` what was done.
 
     Raises ``InputError`` where the shapes do not agree: the video is then a part of the camera's image, or turned,
     in a way that only its owner knows.
     """
     if setting.crop is not None:
         camera = _cropped(camera, setting.crop)
-        say(f"The camera is cropped to {camera.width}x{camera.height}, as asked.")
+        reporter.say(f"The camera is cropped to {camera.width}x{camera.height}, as asked.")
     if setting.rotation_deg == 180 and setting.quarter_turns is None:
-        say("The video is stored upside down; the camera is taken for the upright picture (or --camera-turn 180).")
+        reporter.say(
+            "The video is stored upside down; the camera is taken for the upright picture (or --camera-turn 180)."
+        )
     turns = _turns(camera, size, setting)
     if turns:
         camera = camera.rotated(turns)
-        say(f"The camera is turned clockwise by {90 * turns} degrees.")
+        reporter.say(f"The camera is turned clockwise by {90 * turns} degrees.")
     if (camera.width, camera.height) == size:
         return camera
     if not camera.has_aspect_of(*size):
@@ -107,7 +111,9 @@ def fit_to_video(camera: Intrinsics, size: tuple[int, int], setting: CameraSetti
             "Say how it came about with --camera-turn 90|180|270 or --camera-crop LEFT,TOP,WIDTH,HEIGHT, "
             "or give the camera for the video's own size.",
         )
-    say(f"The camera is for {camera.width}x{camera.height}: its numbers are scaled to {size[0]}x{size[1]}.")
+    reporter.say(
+        f"The camera is for {camera.width}x{camera.height}: its numbers are scaled to {size[0]}x{size[1]}."
+    )
     return camera.scaled(*size)
 
 

@@ -212,7 +212,7 @@ def enrich(
         overwrite=overwrite,
     )
     progress = Progress(quiet)
-    report = enrich_file(settings, say=progress.say, begin=progress.begin, at=progress.at)
+    report = enrich_file(settings, reporter=progress)
     progress.close()
     if as_json:
         click.echo(json.dumps(report.to_json()))

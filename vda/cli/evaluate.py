@@ -61,12 +61,6 @@ def evaluate(
     from vda.evaluation.stage import evaluate as run
 
     progress = Progress(quiet)
-
-    def report(done: int, total: int) -> None:
-        if not done:
-            progress.begin("evaluating", total)
-        progress.at(done)
-
     result = run(
         depth,
         truth,
@@ -77,7 +71,7 @@ def evaluate(
         cameras=cameras,
         figure=figure,
         overwrite=overwrite,
-        progress=report,
+        reporter=progress,
     )
     progress.close()
     click.echo(json.dumps(result.to_json()) if as_json else _table(result))

@@ -62,6 +62,6 @@ def export(settings: "ExportSettings", quiet: bool, as_json: bool) -> None:
     from vda.exporting import export as run
 
     progress = Progress(quiet)
-    report = run(settings, say=progress.say, begin=progress.begin, at=progress.at)
+    report = run(settings, reporter=progress)
     progress.close()
     click.echo(json.dumps(report.to_json()) if as_json else f"{report.frames} frames in {settings.output}")

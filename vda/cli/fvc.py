@@ -40,7 +40,7 @@ def verify_command(show: int, quiet: bool, as_json: bool, **options: Any) -> Non
     from vda.fvc.verify import verify
 
     progress = Progress(quiet)
-    result = verify(begin=progress.begin, at=progress.at, **options)
+    result = verify(reporter=progress, **options)
     progress.close()
     if as_json:
         click.echo(json.dumps(result.to_json()))

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import click
 from vda.cli.options import Command, gathered, gathered_run, json_option, quiet_option, run_options, together
 from vda.cli.types import PATH, SHARD
 from vda.errors import UsageError, WorkError
+from vda.reporter import Reporter
 
 if TYPE_CHECKING:
     from vda.fvc.rate import Rate
@@ -163,7 +163,7 @@ def scale(
         metadata,
         output_dir,
         settings,
-        selection=_of_this_task(rows, progress.say),
+        selection=_of_this_task(rows, progress),
         root=root,
         delete_existing=not resume,
         through=load_autoencoder(settings.autoencoder, autoencoder_device) if settings.autoencoder else None,
@@ -180,12 +180,12 @@ def scale(
         )
 
 
-def _of_this_task(rows: "Selection", say: Callable[[str], None]) -> "Selection":
+def _of_this_task(rows: "Selection", reporter: Reporter) -> "Selection":
     """The rows asked for; where none are, those of this SLURM task."""
     from vda.fvc.selection import Shard
 
     task = Shard.of_slurm_task(os.environ)
     if task is None or (rows.start, rows.end, rows.shard) != (None, None, None):
         return rows
-    say(f"Shard {task.index} of {task.count}, as SLURM numbers this task; --shard 0/1 takes all rows.")
+    reporter.say(f"Shard {task.index} of {task.count}, as SLURM numbers this task; --shard 0/1 takes all rows.")
     return replace(rows, shard=task)

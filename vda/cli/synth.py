@@ -67,10 +67,7 @@ def synth(
 
     progress = Progress(quiet)
     spec = ClipSpec(seed, frames, *size, fps, style, motion, sins)
-    progress.begin("rendering", frames)
-    truth = write_clip(
-        out, spec, device=device, samples=samples, crf=crf, overwrite=overwrite, progress=progress.at
-    )
+    truth = write_clip(out, spec, device=device, samples=samples, crf=crf, overwrite=overwrite, reporter=progress)
     progress.close()
     summary = (
         f"{frames} frames in {out}: {truth['style']}, camera {truth['motion']}, {len(truth['objects'])} tracks"

@@ -5,7 +5,6 @@ video (``.mp4``). This file does not know how positions are found.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from vda.depthmaps.colours import beside, colour_table
 from vda.errors import UsageError
 from vda.files import write_bytes
+from vda.reporter import Reporter
 from vda.tracks import Enriched, Skip, Tracks
 from vda.video import ClipWriter, FrameIndex, VideoInfo, read_frame_list
 
@@ -63,7 +63,7 @@ def write_track_figure(
     tracks: Tracks,
     enriched: Enriched,
     size: tuple[int, int],
-    at: Callable[[int], None] = lambda frames: None,
+    reporter: Reporter,
 ) -> None:
     """Write the figure; ``size`` (width, height) is that of the image the tracks' pixels are for.
 
@@ -88,7 +88,7 @@ def write_track_figure(
     with ClipWriter(path, fps=info.fps) as writer:
         for done, picture in enumerate(pictures, start=1):
             writer.write(picture)
-            at(done)
+            reporter.at(done)
 
 
 def require_figure_name(path: Path) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vda.calibration.choice import CalibrationChoice, choose_calibration
 from vda.calibration.fit import Calibration
 from vda.calibration.sampling import DepthImages, Region, measure
-from vda.camera.choice import CameraChoice, Say, choose_camera
+from vda.camera.choice import CameraChoice, choose_camera
 from vda.camera.intrinsics import Intrinsics, unproject
 from vda.depthmaps.codes import Kind
 from vda.depthmaps.source import DepthSource, open_depth
@@ -25,6 +25,7 @@ from vda.enriching.motion import MotionModel
 from vda.enriching.smoothing import smooth
 from vda.errors import InputError, UsageError
 from vda.files import refuse_to_overwrite
+from vda.reporter import Noted, Reporter, Silence
 from vda.scene.scene import Scene
 from vda.tracks import Asked, Enriched, Skip, Tracks, read_tracks, write_table, write_tracks
 from vda.video import FrameIndex, VideoInfo
@@ -103,14 +104,14 @@ def enrich(
     *,
     relative: bool = False,
     region: Region = _ANYWHERE,
-    at: Callable[[int], None] = lambda frames: None,
-    say: Say = lambda sentence: None,
+    reporter: Reporter | None = None,
 ) -> Enriched:
     """Find every record's position in camera coordinates; ``camera`` is for the image the tracks' pixels are for.
 
     ``convert`` turns what the depth images hold into depth: metres, or something proportional (``relative``).
     """
-    found = measure(tracks, depth, (camera.width, camera.height), region, convert, at)
+    reporter = reporter or Silence()
+    found = measure(tracks, depth, (camera.width, camera.height), region, convert, reporter)
     enriched = Enriched.empty(found.skip, relative)
     rows = np.flatnonzero(found.skip == Skip.NONE)
     positions = unproject(camera, found.pixel[rows], found.value[rows])
@@ -123,59 +124,52 @@ def enrich(
         mine[kept] = measured[kept]
     if found.unreadable_frames:
         first = found.unreadable_frames[0]
-        say(f"{len(found.unreadable_frames)} depth images cannot be read; the first is that of frame {first}.")
+        reporter.say(
+            f"{len(found.unreadable_frames)} depth images cannot be read; the first is that of frame {first}."
+        )
     return enriched
 
 
-def enrich_file(
-    settings: EnrichSettings,
-    *,
-    say: Say = lambda sentence: None,
-    begin: Callable[[str, int | None, int], None] = lambda stage, total, done: None,
-    at: Callable[[int], None] = lambda done: None,
-) -> Report:
-    """Enrich a track file as ``settings`` ask and write it; ``say`` is told all that the user should know.
+def enrich_file(settings: EnrichSettings, *, reporter: Reporter | None = None) -> Report:
+    """Enrich a track file as ``settings`` ask and write it; ``reporter`` is told all that the user should know.
 
     Raises ``InputError`` or ``UsageError`` before anything is written: for files that cannot be used, a camera
     that is not known, and relative depth without a calibration.
     """
-    said: list[str] = []
-
-    def tell(sentence: str) -> None:
-        said.append(sentence)
-        say(sentence)
-
+    noted = Noted(reporter)
     _refuse_existing(settings)
     depth = _open_depth(settings.depth)
     _require_figure(settings.figure, depth.scene)
     size = _video_size(settings, depth)
-    begin("reading tracks", None, 0)
+    noted.begin("reading tracks", None)
     tracks = read_tracks(settings.tracks, settings.track_format, replace(settings.asked, size=size))
     if not len(tracks):
-        tell(f"{settings.tracks} holds no records.")
+        noted.say(f"{settings.tracks} holds no records.")
     size = _tracks_size(settings, tracks, size)
-    camera = choose_camera(tracks.intrinsics(*size), _turned_like(settings.camera, depth.scene), size, tell)
+    camera = choose_camera(tracks.intrinsics(*size), _turned_like(settings.camera, depth.scene), size, noted)
     home = depth.scene if depth.is_scenes_own else None
-    calibration = choose_calibration(settings.calibration, depth.source, depth.kind, tracks, camera, home, tell)
+    calibration = choose_calibration(settings.calibration, depth.source, depth.kind, tracks, camera, home, noted)
     relative = calibration is None and depth.kind == "inverse_depth"
     _refuse_relative(relative, settings.allow_relative)
-    begin("enriching", len(np.unique(tracks.frame[tracks.skip == Skip.NONE])), 0)
+    noted.begin("enriching", len(np.unique(tracks.frame[tracks.skip == Skip.NONE])))
     convert = (calibration or Calibration(1.0, 0.0, depth.kind)).metres
     enriched = enrich(
-        tracks, depth.source, camera, convert, relative=relative, region=settings.region, at=at, say=tell
+        tracks, depth.source, camera, convert, relative=relative, region=settings.region, reporter=noted
     )
     if settings.motion is not None:
         times = _times(settings, depth.scene, tracks)
         for sentence in smooth(tracks, enriched, times, (camera.fx + camera.fy) / 2, settings.motion):
-            tell(sentence)
+            noted.say(sentence)
     enriched.about = _about(camera, calibration, settings.region)
     written = _write(tracks, enriched, settings)
     if settings.figure is not None and depth.scene is not None:
-        begin("drawing", None, 0)
+        noted.begin("drawing", None)
         info, index = VideoInfo.from_json(depth.scene.read_video()), FrameIndex.load(depth.scene.index_path)
-        write_track_figure(settings.figure, info, index, tracks, enriched, size, at)
+        write_track_figure(settings.figure, info, index, tracks, enriched, size, noted)
         written.append(settings.figure)
-    return Report(len(tracks), enriched.skipped(), relative, camera, calibration, tuple(written), tuple(said))
+    return Report(
+        len(tracks), enriched.skipped(), relative, camera, calibration, tuple(written), tuple(noted.said)
+    )
 
 
 def _require_figure(path: Path | None, scene: Scene | None) -> None:

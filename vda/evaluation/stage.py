@@ -20,11 +20,11 @@ from vda.depthmaps.source import DepthSource, open_depth
 from vda.errors import InputError
 from vda.evaluation.metrics import Figures, Kind, Pose, VideoMetrics, inside_border, ramp
 from vda.files import refuse_to_overwrite
+from vda.reporter import Reporter, Silence
 from vda.scene.scene import Scene
 from vda.video import FrameIndex, VideoInfo, read_frame_list
 
 Float32Image = NDArray[np.float32]
-Progress = Callable[[int, int], None]
 
 _ASPECT_TOLERANCE = 0.02
 _FIGURE_ROWS = 4
@@ -61,19 +61,19 @@ def evaluate(
     cameras: Path | None = None,
     figure: Path | None = None,
     overwrite: bool = False,
-    progress: Progress = lambda done, total: None,
+    reporter: Reporter | None = None,
 ) -> Evaluation:
     """Measure ``depth`` (a scene, or anything ``open_depth`` takes) against ``truth``, and draw ``figure``.
 
     Depth without a ``depth.json`` is inverse depth, or metric if ``depth_scale`` (its numbers to the metre) is
     given; ``truth_scale`` is the truth's, needed for images of whole numbers. Pixels within ``border`` of the edge
-    are left out, at the truth's size; depth of another size is brought to it, bilinearly. ``progress`` is told the
-    frames done and their total, of both passes. Raises ``InputError`` where the two do not belong together.
+    are left out, at the truth's size; depth of another size is brought to it, bilinearly. ``reporter`` is told the
+    frames done, of both passes. Raises ``InputError`` where the two do not belong together.
     """
     refuse_to_overwrite(figure, overwrite=overwrite)
     pairs = _Pairs.open(depth, truth, depth_scale, truth_scale, cameras)
     contenders = _contenders(pairs, cap_m, border)
-    _see_all(pairs, list(contenders.values()), progress)
+    _see_all(pairs, list(contenders.values()), reporter or Silence())
     figures = {name: contender.metrics.figures() for name, contender in contenders.items()}
     measured = figures.pop("depth")
     if not measured.pixels:
@@ -128,18 +128,17 @@ def _contenders(pairs: "_Pairs", cap_m: float, border: int) -> dict[str, _Conten
     }
 
 
-def _see_all(pairs: "_Pairs", contenders: Sequence[_Contender], progress: Progress) -> None:
+def _see_all(pairs: "_Pairs", contenders: Sequence[_Contender], reporter: Reporter) -> None:
     """Show all frames to the contenders twice: for the alignment, then for the errors."""
-    total = 2 * len(pairs)
-    progress(0, total)
+    reporter.begin("evaluating", 2 * len(pairs))
     for done, frame in enumerate(pairs.frames(), 1):
         for contender in contenders:
             contender.fit(frame)
-        progress(done, total)
+        reporter.at(done)
     for done, frame in enumerate(pairs.frames(), len(pairs) + 1):
         for contender in contenders:
             contender.add(frame)
-        progress(done, total)
+        reporter.at(done)
 
 
 @dataclass(frozen=True)

@@ -10,23 +10,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vda.camera.choice import Say
 from vda.camera.intrinsics import Intrinsics, unproject_image
 from vda.errors import UsageError
 from vda.exporting.frames import ExportFrame
 from vda.exporting.request import ExportContext
 from vda.files import atomic_writer
+from vda.reporter import Reporter
 
 _VERTEX = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1")]
 
 
-def write(frames: Iterator[ExportFrame], context: ExportContext, say: Say) -> list[Path]:
+def write(frames: Iterator[ExportFrame], context: ExportContext, reporter: Reporter) -> list[Path]:
     """Write ``cloud_000000.ply`` … into the output folder."""
     written = [
         _write_cloud(context.written.path(f"cloud_{frame.index:06d}.ply"), frame, context) for frame in frames
     ]
     where = "the reconstruction's world" if context.settings.poses else "each frame's camera axes"
-    say(f"{len(written)} clouds in {where}, in {context.metric.unit} units.")
+    reporter.say(f"{len(written)} clouds in {where}, in {context.metric.unit} units.")
     return [context.settings.output]
 
 

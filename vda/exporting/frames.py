@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vda.camera.intrinsics import Intrinsics
 from vda.camera.reconstruction import View
 from vda.depthmaps.source import DepthSource
+from vda.reporter import Reporter
 from vda.video import FrameIndex, VideoInfo, read_frame_list
 
 Floats = NDArray[np.floating]
@@ -47,8 +48,8 @@ class FrameSource:
     near: float
     far: float
 
-    def frames(self, wanted: Sequence[int], at: Callable[[int], None]) -> Iterator[ExportFrame]:
-        """Yield the frames ``wanted``, which have depth; ``at`` is told how many are done."""
+    def frames(self, wanted: Sequence[int], reporter: Reporter) -> Iterator[ExportFrame]:
+        """Yield the frames ``wanted``, which have depth; ``reporter`` is told how many are done."""
         for done, picture in enumerate(read_frame_list(self.info, self.index, wanted), start=1):
             values = self.depth.read(picture.index)
             height, width = values.shape
@@ -60,4 +61,4 @@ class FrameSource:
             camera = self.camera.scaled(width, height)
             view = self.views.get(picture.index)
             yield ExportFrame(picture.index, picture.time_s, rgb, values, depth, camera, view)
-            at(done)
+            reporter.at(done)

@@ -11,20 +11,20 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vda.camera.choice import Say
 from vda.camera.intrinsics import Intrinsics
 from vda.depthmaps.codes import Quantizer
 from vda.depthmaps.files import write_png16
 from vda.exporting.frames import ExportFrame
 from vda.exporting.request import ExportContext
 from vda.files import write_bytes, write_json
+from vda.reporter import Reporter
 
 _TO_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
 _CENTRE_TO_CORNER = 0.5
 _LENS_NAMES = {"opencv": ("k1", "k2", "p1", "p2", "k3", "k4"), "fisheye": ("k1", "k2", "k3", "k4")}
 
 
-def write(frames: Iterator[ExportFrame], context: ExportContext, say: Say) -> list[Path]:
+def write(frames: Iterator[ExportFrame], context: ExportContext, reporter: Reporter) -> list[Path]:
     """Write ``images/``, ``depth/`` and, last of all, ``transforms.json`` into the output folder."""
     written, quantizer = context.written, Quantizer.millimetres()
     entries: list[dict[str, Any]] = []
@@ -46,7 +46,9 @@ def write(frames: Iterator[ExportFrame], context: ExportContext, say: Say) -> li
                 }
             )
     if too_far:
-        say(f"{too_far} pixels are farther than 65.535 units, the most that 16 bits hold: they have no depth.")
+        reporter.say(
+            f"{too_far} pixels are farther than 65.535 units, the most that 16 bits hold: they have no depth."
+        )
     path = written.path("transforms.json")
     if camera is not None:
         write_json(path, {**camera_json(camera), "frames": entries})

@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from vda.camera.choice import Say
 from vda.errors import UsageError
 from vda.exporting.clouds import points_of
 from vda.exporting.frames import ExportFrame
 from vda.exporting.request import ExportContext
 from vda.files import atomic_path
+from vda.reporter import Reporter
 from vda.tracks import read_tracks
 from vda.tracks.jsonstream import stream
 
 _JPEG_QUALITY = 85
 
 
-def write(frames: Iterator[ExportFrame], context: ExportContext, say: Say) -> list[Path]:
+def write(frames: Iterator[ExportFrame], context: ExportContext, reporter: Reporter) -> list[Path]:
     """Write the recording; tracks are those of a classic file that ``vda enrich`` wrote."""
     try:
         import rerun as rr

@@ -12,12 +12,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vda.camera.choice import Say
 from vda.depthmaps.codes import INVALID_CODE, Codes, Quantizer
 from vda.depthmaps.files import write_png16
 from vda.exporting.frames import ExportFrame
 from vda.exporting.request import ExportContext
 from vda.files import write_json
+from vda.reporter import Reporter
 
 # The loader divides by it.
 _CODES = 65536
@@ -26,7 +26,7 @@ _MOST_HOLES = 0.5
 _NEAREST = 0.1
 
 
-def write(frames: Iterator[ExportFrame], context: ExportContext, say: Say) -> list[Path]:
+def write(frames: Iterator[ExportFrame], context: ExportContext, reporter: Reporter) -> list[Path]:
     """Write ``depths/`` with the images' own names, and ``sparse/0/depth_params.json``, into the output folder."""
     record = context.depth.record
     inverse = record is not None and record.quantizer.kind == "inverse_depth"
@@ -50,7 +50,9 @@ def write(frames: Iterator[ExportFrame], context: ExportContext, say: Say) -> li
         write_png16(path, without_holes(codes))
         params[str(stem)] = {"scale": scale, "offset": offset}
     if unreliable:
-        say(f"{unreliable} images are mostly without depth; their scale of 0 has the loader leave them out.")
+        reporter.say(
+            f"{unreliable} images are mostly without depth; their scale of 0 has the loader leave them out."
+        )
     path = context.written.path("sparse/0/depth_params.json")
     write_json(path, params)
     return [context.settings.output / "depths", path]

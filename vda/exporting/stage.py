@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vda.calibration.fit import Calibration, fit_calibration, identity_of, inverse_depth, load_calibration
-from vda.camera.choice import Say, choose_camera
+from vda.camera.choice import choose_camera
 from vda.camera.intrinsics import resize_points
 from vda.camera.reconstruction import View, read_reconstruction
 from vda.depthmaps.source import DepthSource, open_depth
@@ -24,6 +24,7 @@ from vda.exporting.frames import FrameSource
 from vda.exporting.request import ExportContext, ExportSettings, Metric
 from vda.exporting.written import Written
 from vda.files import refuse_to_overwrite
+from vda.reporter import Noted, Reporter
 from vda.scene.scene import Scene
 from vda.video import FrameIndex, VideoInfo
 
@@ -68,24 +69,13 @@ class ExportReport:
         }
 
 
-def export(
-    settings: ExportSettings,
-    *,
-    say: Say = lambda sentence: None,
-    begin: Callable[[str, int | None, int], None] = lambda stage, total, done: None,
-    at: Callable[[int], None] = lambda done: None,
-) -> ExportReport:
-    """Write the depth of a scene for another program; ``say`` is told what was fitted and how well.
+def export(settings: ExportSettings, *, reporter: Reporter | None = None) -> ExportReport:
+    """Write the depth of a scene for another program; ``reporter`` is told what was fitted and how well.
 
     Raises ``UsageError`` without poses where they are needed, ``InputError`` for depth without a unit where one
     is needed.
     """
-    said: list[str] = []
-
-    def tell(sentence: str) -> None:
-        said.append(sentence)
-        say(sentence)
-
+    noted = Noted(reporter)
     if settings.target in _NEED_POSES and settings.poses is None:
         raise UsageError(
             f"{settings.target} lives in a reconstruction, and none is given.",
@@ -95,28 +85,28 @@ def export(
     scene = Scene(settings.scene)
     info, index = VideoInfo.from_json(scene.read_video()), FrameIndex.load(scene.index_path)
     depth = open_depth(scene.merged_dir)
-    views = _views(settings, index, depth, tell)
+    views = _views(settings, index, depth, noted)
     size = (info.width, info.height)
     own = next((view.camera for view in views.values() if view.camera is not None), None)
-    camera = choose_camera(own and own.scaled(*size), settings.camera, size, tell)
-    metric = _metric(settings, scene, depth, views, tell)
+    camera = choose_camera(own and own.scaled(*size), settings.camera, size, noted)
+    metric = _metric(settings, scene, depth, views, noted)
 
     def to_depth(frame: int, values: NDArray[np.floating]) -> Values:
         return metric.of(frame).metres(values)
 
     source = FrameSource(info, index, depth, camera, to_depth, views, settings.near, settings.far)
     wanted = [frame for frame in depth.frames if not views or frame in views][:: settings.every]
-    begin(f"exporting to {settings.target}", len(wanted), 0)
+    noted.begin(f"exporting to {settings.target}", len(wanted))
     context = ExportContext(settings, metric, depth, Written(settings.output))
-    written = _WRITERS[settings.target](source.frames(wanted, at), context, tell)
+    written = _WRITERS[settings.target](source.frames(wanted, noted), context, noted)
     if settings.output.is_dir():
         context.written.remove_stale()
     return ExportReport(
-        settings.target, len(wanted), metric.unit, metric.calibrations, tuple(written), tuple(said)
+        settings.target, len(wanted), metric.unit, metric.calibrations, tuple(written), tuple(noted.said)
     )
 
 
-def _views(settings: ExportSettings, index: FrameIndex, depth: DepthSource, say: Say) -> dict[int, View]:
+def _views(settings: ExportSettings, index: FrameIndex, depth: DepthSource, reporter: Reporter) -> dict[int, View]:
     """The reconstruction's views by frame, of those frames that have depth."""
     if settings.poses is None:
         return {}
@@ -127,12 +117,14 @@ def _views(settings: ExportSettings, index: FrameIndex, depth: DepthSource, say:
             "No image of the reconstruction is of a frame that has depth.", "Check the frame numbers."
         )
     if len(kept) < len(views):
-        say(f"{len(views) - len(kept)} images of the reconstruction are left out: their frames have no depth.")
+        reporter.say(
+            f"{len(views) - len(kept)} images of the reconstruction are left out: their frames have no depth."
+        )
     return kept
 
 
 def _metric(
-    settings: ExportSettings, scene: Scene, depth: DepthSource, views: Mapping[int, View], say: Say
+    settings: ExportSettings, scene: Scene, depth: DepthSource, views: Mapping[int, View], reporter: Reporter
 ) -> Metric:
     """A fit to the reconstruction's points where it has them; else metres; else, if wanted, no unit."""
     record = depth.record
@@ -141,7 +133,9 @@ def _metric(
     kind = record.quantizer.kind
     shots = tuple((shot["start_frame"], shot["end_frame"]) for shot in record.shots) or ((0, 1 << 62),)
     if any(len(view.depth) for view in views.values()):
-        return Metric(shots, tuple(_fit_shot(shot, depth, kind, views, say) for shot in shots), "reconstruction")
+        return Metric(
+            shots, tuple(_fit_shot(shot, depth, kind, views, reporter) for shot in shots), "reconstruction"
+        )
     kept = load_calibration(scene.calibration_path)
     if kept is not None and kept.kind == kind and kept.made_for in (None, identity_of(record)):
         return Metric(shots, (kept,) * len(shots), "metre")
@@ -158,7 +152,7 @@ def _metric(
 
 
 def _fit_shot(
-    shot: tuple[int, int], depth: DepthSource, kind: str, views: Mapping[int, View], say: Say
+    shot: tuple[int, int], depth: DepthSource, kind: str, views: Mapping[int, View], reporter: Reporter
 ) -> Calibration:
     """One scale and shift for a shot, from the points seen in its images."""
     values, inverse = [], []
@@ -180,10 +174,10 @@ def _fit_shot(
         )
     fit = fit_calibration(found[usable], np.concatenate(inverse)[usable], kind, name, "points")
     error = 0.0 if fit.error is None else fit.error
-    say(
+    reporter.say(
         f"Fitted to {name}: 1/depth = {fit.scale:.6g} * value + {fit.shift:.6g}, "
         f"{fit.samples} points, median residual {100 * error:.2f} % of the distance."
     )
     for note in fit.notes:
-        say(note)
+        reporter.say(note)
     return fit

@@ -9,19 +9,19 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from vda.camera.choice import Say
 from vda.depthmaps.codes import MAX_CODE, Quantizer
 from vda.depthmaps.files import write_png16
 from vda.exporting.frames import ExportFrame
 from vda.exporting.nerfstudio import png_of
 from vda.exporting.request import ExportContext
 from vda.files import write_bytes
+from vda.reporter import Reporter
 
 # The format's own, the same for all its data sets.
 _CODES_PER_UNIT = 5000
 
 
-def write(frames: Iterator[ExportFrame], context: ExportContext, say: Say) -> list[Path]:
+def write(frames: Iterator[ExportFrame], context: ExportContext, reporter: Reporter) -> list[Path]:
     """Write the folder; ``associations.txt``, last of all, has a line ``time rgb time depth`` for each frame."""
     written, quantizer = context.written, Quantizer.per_metre(_CODES_PER_UNIT)
     times: list[str] = []
@@ -37,7 +37,9 @@ def write(frames: Iterator[ExportFrame], context: ExportContext, say: Say) -> li
         if frame.view is not None:
             poses.append(_pose_line(time, frame.view.camera_to_world))
     if too_far:
-        say(f"{too_far} pixels are farther than {MAX_CODE / _CODES_PER_UNIT:.1f} units: they have no depth.")
+        reporter.say(
+            f"{too_far} pixels are farther than {MAX_CODE / _CODES_PER_UNIT:.1f} units: they have no depth."
+        )
     lists = {
         "rgb.txt": [f"{time} rgb/{time}.png" for time in times],
         "depth.txt": [f"{time} depth/{time}.png" for time in times],

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from vda.errors import WorkError
 from vda.fvc.request import Method
+from vda.reporter import Reporter
 
 T = TypeVar("T")
 
@@ -47,10 +48,8 @@ def rungs(method: Method, chunk_size: int) -> Iterator[Rung]:
     yield Rung(method, 1)
 
 
-def first_that_fits(
-    ways: Iterator[Rung], attempt: Callable[[Rung], T], say: Callable[[str], None]
-) -> tuple[Rung, T]:
-    """Try ``ways`` until one has enough memory; ``say`` is told of each that has not.
+def first_that_fits(ways: Iterator[Rung], attempt: Callable[[Rung], T], reporter: Reporter) -> tuple[Rung, T]:
+    """Try ``ways`` until one has enough memory; ``reporter`` is told of each that has not.
 
     Raises ``WorkError`` where none has.
     """
@@ -65,7 +64,7 @@ def first_that_fits(
                 f"Out of memory even with the least that {first.method} needs ({rung}): {reason}.",
                 "Free some memory, or leave this video out.",
             )
-        say(f"Out of memory with {rung}: going on with {smaller}.")
+        reporter.say(f"Out of memory with {rung}: going on with {smaller}.")
         rung = smaller
 
 

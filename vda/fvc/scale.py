@@ -22,7 +22,7 @@ from vda.fvc.schema import read_metadata
 from vda.fvc.selection import Selection
 from vda.fvc.source import open_source, scene_of
 from vda.fvc.tables import LOG_NAME, LOGS_FOLDER, METADATA_NAME, write_log, write_metadata
-from vda.reporter import Reporter, Silence
+from vda.reporter import Noted, Reporter, Silence
 from vda.scene.scene import Scene
 
 
@@ -169,9 +169,10 @@ class _Work:
             self.ledger.note(replace(record, row=item.row, columns=columns))
 
     def _do(self, item: Item) -> None:
-        notes: list[str] = []
+        noted = Noted(self.reporter, f"{item.video_path}: ")
+        notes = noted.said
         try:
-            made = self._make(item, notes)
+            made = self._make(item, noted)
         except StorageError:
             # A full disk is no fault of the video's, and the next would meet it as well.
             raise
@@ -183,17 +184,13 @@ class _Work:
         else:
             self._made(item, made, notes)
 
-    def _make(self, item: Item, notes: list[str]) -> Made:
-        def say(sentence: str) -> None:
-            notes.append(sentence)
-            self.reporter.say(f"{item.video_path}: {sentence}")
-
+    def _make(self, item: Item, noted: Noted) -> Made:
         source = open_source(item, self.places, self._scene(item) if self.settings.wants_depth else None)
         scaling = Scaling.of(item, source, self.settings)
         ways = rungs(self.settings.method, self.settings.chunk_size)
         folder = self.ledger.folder
-        rung, made = first_that_fits(ways, lambda way: scaling.write(folder, way, self.through), say)
-        if notes:
+        rung, made = first_that_fits(ways, lambda way: scaling.write(folder, way, self.through), noted)
+        if noted.said:
             made.columns["fallback"] = str(rung)
         return made
 

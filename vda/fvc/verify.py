@@ -8,7 +8,7 @@ decoded; nothing is believed that a container says of itself.
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -25,10 +25,9 @@ from vda.files import TEMPORARY_PREFIX, read_json
 from vda.fvc.paths import TIMES_ENDING, TRACKS_ENDING, scaled_name
 from vda.fvc.schema import read_metadata, read_table
 from vda.fvc.tables import LOG_NAME, METADATA_NAME
+from vda.reporter import Reporter, Silence
 from vda.video.decoding import OpenVideo
 
-Begin = Callable[[str, int | None, int], None]
-At = Callable[[int], None]
 Size = tuple[int, int]
 
 MISSING = "video missing"
@@ -150,8 +149,7 @@ def verify(
     *,
     augmentations: int | None = None,
     decode: bool = True,
-    begin: Begin = lambda stage, total, done: None,
-    at: At = lambda done: None,
+    reporter: Reporter | None = None,
 ) -> Verified:
     """Hold ``metadata``, and what there is in ``folder``, against each other and against the files.
 
@@ -174,7 +172,7 @@ def verify(
     promises = [] if made is None else [Promise.of(row) for row in _texts(made).iter_rows(named=True)]
     if folder is not None:
         findings += _files(folder, promises)
-        findings += _broken(folder, promises, begin, at) if decode else ()
+        findings += _broken(folder, promises, reporter or Silence()) if decode else ()
     files = sum(len(promise.paths) for promise in promises)
     return Verified(len(tables[0]), len(names), files, tuple(findings))
 
@@ -229,14 +227,14 @@ def _files(folder: Path, promises: list[Promise]) -> Iterator[Finding]:
         yield Finding(NO_ROW, name)
 
 
-def _broken(folder: Path, promises: list[Promise], begin: Begin, at: At) -> Iterator[Finding]:
-    begin("decoding", len(promises), 0)
+def _broken(folder: Path, promises: list[Promise], reporter: Reporter) -> Iterator[Finding]:
+    reporter.begin("decoding", len(promises))
     look = partial(_broken_promises, folder)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         for done, complaints in enumerate(pool.map(look, promises), 1):
             for name, complaint in complaints:
                 yield Finding(BROKEN, name, complaint)
-            at(done)
+            reporter.at(done)
 
 
 def _broken_promises(folder: Path, promise: Promise) -> list[tuple[str, str]]:

@@ -22,6 +22,7 @@ from vda.depthmaps.files import read_png16
 from vda.files import storage_errors
 from vda.joining.scenedepth import SceneDepth
 from vda.merging.outputs import MergedFrame, Outputs
+from vda.reporter import Reporter
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -55,8 +56,9 @@ class _Line:
     clipped: int
 
 
-def write_frames(depth: SceneDepth, outputs: Outputs, at: Callable[[int], None]) -> Tally:
-    """Write every frame of ``depth`` to every output; ``at`` is told how many are done."""
+def write_frames(depth: SceneDepth, outputs: Outputs, reporter: Reporter) -> Tally:
+    """Write every frame of ``depth`` to every output; ``reporter`` is told how many are done."""
+    reporter.begin("writing depth", len(depth.frames))
     tally = Tally()
     with ExitStack() as stack:
         finished, note = stack.enter_context(_journal(outputs.target.folder / JOURNAL))
@@ -69,7 +71,7 @@ def write_frames(depth: SceneDepth, outputs: Outputs, at: Callable[[int], None])
             if made.index not in finished:
                 note(line)
             tally.add(line)
-            at(done)
+            reporter.at(done)
     (outputs.target.folder / JOURNAL).unlink(missing_ok=True)
     return tally
 

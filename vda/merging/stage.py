@@ -7,7 +7,7 @@ how depth was computed or is joined, nor what the outputs' files are like.
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import partial
@@ -27,18 +27,13 @@ from vda.joining.scenedepth import SceneDepth, depth_of_chunks, depth_of_windows
 from vda.joining.sequence import Alignment
 from vda.merging.frames import JOURNAL, Tally, write_frames
 from vda.merging.outputs import Look, Outputs, Target, written_files
+from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Plan
 from vda.scene.scene import RunRecord, Scene
 from vda.video import FrameIndex, VideoInfo, read_frames
 
-Begin = Callable[[str, int | None, int], None]
-At = Callable[[int], None]
-
 _SHOWN_FRAMES = 16
 _SHOWN_LATTICE = 96
-
-
-def _tell_nobody(stage: str, total: int | None, done: int) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -87,20 +82,20 @@ def merge(
     scene: Scene,
     settings: MergeSettings,
     *,
-    begin: Begin = _tell_nobody,
-    at: At = lambda done: None,
+    reporter: Reporter | None = None,
 ) -> MergeResult:
     """Join the raw windows of ``scene``, or blend the chunks in its ``vda_depth_final``, and write every frame.
 
     Raises ``WorkError`` naming the chunks of which windows are missing, ``InputError`` naming those of which other
     programs' depth is, ``UsageError`` where results are there and ``overwrite`` is not given.
     """
+    reporter = reporter or Silence()
     existing = _existing(scene.merged_dir, settings)
     if existing is not None:
         return existing
     plan, record = scene.plan(), scene.run_record()
     video, index = VideoInfo.from_json(scene.read_video()), FrameIndex.load(scene.index_path)
-    begin("aligning", None, 0)
+    reporter.begin("aligning", None)
     if record is None and scene.depths_dir.is_dir():
         depth, origin = _other_depth(scene.depths_dir, plan, (video.width, video.height), settings)
     else:
@@ -115,7 +110,7 @@ def merge(
         partial(_pictures, video, index, depth.frames),
     )
     calibration = load_calibration(scene.calibration_path)
-    return _write(target, depth, origin, settings, calibration, begin, at)
+    return _write(target, depth, origin, settings, calibration, reporter)
 
 
 def merge_chunks(
@@ -124,14 +119,14 @@ def merge_chunks(
     output_dir: Path,
     settings: MergeSettings,
     *,
-    begin: Begin = _tell_nobody,
-    at: At = lambda done: None,
+    reporter: Reporter | None = None,
 ) -> MergeResult:
     """Blend depth that another program made of the chunks in ``metadata`` and write it into ``output_dir``.
 
     ``metadata`` is a ``chunks_metadata.json``, the classic one too. Raises ``InputError`` naming the chunks that
     are missing or short, ``UsageError`` where results are there and ``overwrite`` is not given.
     """
+    reporter = reporter or Silence()
     existing = _existing(output_dir, settings)
     if existing is not None:
         return existing
@@ -139,10 +134,10 @@ def merge_chunks(
     plan = Plan.from_metadata(facts)
     video = facts["video_info"]
     size = (int(video["width"]), int(video["height"])) if video.get("width") and video.get("height") else None
-    begin("aligning", None, 0)
+    reporter.begin("aligning", None)
     depth, origin = _other_depth(depth_dir, plan, size, settings)
     fps = Fraction(float(video.get("fps") or 25)).limit_denominator(1001)
-    return _write(Target(output_dir, depth.frames, depth.shape, fps), depth, origin, settings, None, begin, at)
+    return _write(Target(output_dir, depth.frames, depth.shape, fps), depth, origin, settings, None, reporter)
 
 
 def _own_depth(
@@ -198,8 +193,7 @@ def _write(
     origin: _Origin,
     settings: MergeSettings,
     calibration: Calibration | None,
-    begin: Begin,
-    at: At,
+    reporter: Reporter,
 ) -> MergeResult:
     """Write all outputs of ``depth``, and ``depth.json`` last: where it is, the merge is finished."""
     depth = _in_metres(depth, origin, settings, calibration)
@@ -213,8 +207,7 @@ def _write(
     outputs = Outputs(target, quantizer, (low, high), settings.formats, look)
     shots = [part.to_json() for part in depth.parts]
     _start_over_unless_same(target.folder, quantizer, shots, depth.frames, settings)
-    begin("writing depth", len(depth.frames), 0)
-    tally = write_frames(depth, outputs, at)
+    tally = write_frames(depth, outputs, reporter)
     _record(outputs, depth, origin, settings, shots, tally).write(target.folder / "depth.json")
     remarks = (*depth.remarks(), *_remarks(tally))
     return MergeResult(target.folder, len(depth.frames), remarks)

@@ -9,6 +9,7 @@
     trials   half precision tried on devices
     room     room on the disk for the work
     holding  one supervisor per scene
+    telling  how a run goes, told to a reporter
     loop     observe, decide, act
 
 Nothing here computes depth.
@@ -16,13 +17,12 @@ Nothing here computes depth.
 
 from vda.supervisor.crew import Crew
 from vda.supervisor.holding import hold, make_free
-from vda.supervisor.loop import RunProgress, Supervisor
+from vda.supervisor.loop import Supervisor
 from vda.supervisor.room import require_disk, window_bytes
 from vda.supervisor.trials import prove_devices
 
 __all__ = [
     "Crew",
-    "RunProgress",
     "Supervisor",
     "hold",
     "make_free",

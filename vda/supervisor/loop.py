@@ -13,6 +13,7 @@ from vda.errors import StorageError, WorkError
 from vda.files import write_bytes
 from vda.machine.devices import Device
 from vda.machine.host import disk_free_bytes, host_memory
+from vda.reporter import Reporter, Silence
 from vda.scene.runstate import DeviceNotes, Order, Pause, RunFiles, device_slug, last_lines
 from vda.scene.scene import Scene
 from vda.supervisor.crew import Crew, Member
@@ -35,30 +36,11 @@ from vda.supervisor.seen import (
     Start,
     Wait,
 )
+from vda.supervisor.telling import Telling
 
 _POLL_SECONDS = 0.1
 _HOST_SECONDS = 1.0
 _FULL_DISK_SECONDS = 5.0
-
-
-@dataclass(frozen=True)
-class RunProgress:
-    """How far a run is, in frames of the merged video. ``frames_before`` were there when it began."""
-
-    frames_total: int
-    frames_done: int
-    frames_before: int
-    seconds: float
-    paused: str = ""
-
-    @property
-    def frames_per_second(self) -> float:
-        return (self.frames_done - self.frames_before) / self.seconds if self.seconds > 0 else 0.0
-
-    @property
-    def eta_seconds(self) -> float | None:
-        rate = self.frames_per_second
-        return (self.frames_total - self.frames_done) / rate if rate > 0 else None
 
 
 def look_at_host(scene: Scene) -> HostView:
@@ -81,7 +63,7 @@ class Supervisor:
     retries: int = 3
     only: Collection[int] | None = None
     window_bytes: int = 0
-    on_progress: Callable[[RunProgress], None] = lambda progress: None
+    reporter: Reporter = field(default_factory=Silence)
     clock: Callable[[], float] = time.time
     wait: Callable[[float], None] = time.sleep
     look: Callable[[Scene], HostView] = look_at_host
@@ -132,15 +114,12 @@ class Supervisor:
         self._log(f"worker {member.files.name} still lives and is taken over")
 
     def _loop(self) -> None:
-        began = self.clock()
-        before = sum(job.frames_done for job in self._jobs.values())
         total = sum(job.frames_total for job in self._jobs.values())
+        telling = Telling(self.reporter, total, self._frames_done())
         while True:
             seen = self._observe()
-            now = self.clock()
-            self.held.renew(now)
-            done = sum(job.frames_done for job in self._jobs.values())
-            self.on_progress(RunProgress(total, done, before, now - began, self._paused))
+            self.held.renew(self.clock())
+            telling.tell(self._frames_done(), self._paused)
             actions = decide(seen)
             if any(isinstance(action, Finish) for action in actions):
                 return
@@ -153,6 +132,9 @@ class Supervisor:
                 self.wait(_FULL_DISK_SECONDS)
             if not actions:
                 self.wait(_POLL_SECONDS)
+
+    def _frames_done(self) -> int:
+        return sum(job.frames_done for job in self._jobs.values())
 
     def _observe(self) -> Snapshot:
         now = self.clock()

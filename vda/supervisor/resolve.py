@@ -5,7 +5,7 @@ scene that was begun goes on with what it has, or is refused. This file does not
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -14,6 +14,7 @@ from vda import __version__
 from vda.errors import UsageError
 from vda.machine.devices import Device
 from vda.models.weights import CHECKPOINTS, MINI, ModelChoice, choose_model, load_model
+from vda.reporter import Reporter
 from vda.scene.scene import RunRecord, Scene
 from vda.supervisor import Crew, prove_devices
 
@@ -69,7 +70,7 @@ class Resolver:
     settings: RunSettings
     devices: Sequence[Device]
     crew: Crew
-    say: Callable[[str], None]
+    reporter: Reporter
     _models: dict[tuple[str, Path | None], ModelChoice] = field(default_factory=dict, init=False)
     _proofs: dict[tuple[object, ...], "dict[str, Proof]"] = field(default_factory=dict, init=False)
 
@@ -129,7 +130,7 @@ class Resolver:
             has_gpu = any(device.kind == "cuda" for device in self.devices)
             choice = choose_model(settings.model, settings.weights, has_gpu=has_gpu)
             for notice in choice.notices:
-                self.say(notice)
+                self.reporter.say(notice)
             if is_new:
                 # Before any worker: a checkpoint that does not fit is an input error, not a failed chunk.
                 load_model(choice.model, choice.weights)
@@ -146,7 +147,7 @@ class Resolver:
         model = load_model(choice.model, choice.weights)
         pace = seconds_a_frame(model, draft.net_width, draft.net_height, os.cpu_count() or 1)
         start, stop = scene.plan().frame_range
-        self.say(
+        self.reporter.say(
             f"On this CPU {draft.model} takes about {pace:.2f} seconds a frame: "
             f"{in_words(pace * (stop - start))} for {stop - start} frames."
         )
@@ -159,7 +160,7 @@ class Resolver:
         proofs = self._prove(scene, draft, self.devices, asked)
         agreement = agree(list(proofs.values()), asked)
         if agreement.precision != "fp32" or asked is not None:
-            self.say(f"Precision: {agreement.reason}")
+            self.reporter.say(f"Precision: {agreement.reason}")
         return replace(
             draft, precision=agreement.precision, precision_reason=agreement.reason, proofs=_records(proofs)
         )

@@ -11,7 +11,7 @@ This file does not know how pictures come about.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -26,6 +26,7 @@ from vda.depthmaps.codes import DepthRecord, Quantizer
 from vda.depthmaps.files import write_png16
 from vda.errors import UsageError
 from vda.files import refuse_to_overwrite, storage_errors, write_bytes, write_json
+from vda.reporter import Reporter, Silence
 from vda.synth.render import RenderedFrame, render_frames
 from vda.synth.things import Array
 from vda.synth.truth import Tracker
@@ -104,7 +105,7 @@ def write_clip(
     samples: int = 2,
     crf: int = 18,
     overwrite: bool = False,
-    progress: Callable[[int], None] = lambda done: None,
+    reporter: Reporter | None = None,
 ) -> dict[str, Any]:
     """Write the clip and its truth into the folder ``out`` (see above) and return what ``truth.json`` says.
 
@@ -112,6 +113,8 @@ def write_clip(
     if there is a finished clip and ``overwrite`` is not given, ``StorageError`` if the disk refuses.
     """
     refuse_to_overwrite(out / "truth.json", overwrite=overwrite)
+    reporter = reporter or Silence()
+    reporter.begin("rendering", spec.frames)
     with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         (out / "truth.json").unlink(missing_ok=True)
@@ -131,7 +134,7 @@ def write_clip(
             write_png16(out / "depth" / f"depth_{frame.index:06d}.png", quantizer.encode(frame.depth_m))
             poses.append(frame.camera_to_world)
             tracks += tracker.records(frame)
-            progress(frame.index + 1)
+            reporter.at(frame.index + 1)
     DepthRecord(quantizer, spec.frames, spec.width, spec.height, "synth", asdict(spec)).write(
         out / "depth/depth.json"
     )

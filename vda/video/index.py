@@ -10,7 +10,6 @@ import json
 import os
 import zipfile
 from array import array
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -22,6 +21,7 @@ import numpy as np
 
 from vda.errors import InputError, StorageError, VideoError
 from vda.files import atomic_writer
+from vda.reporter import Reporter, Silence
 from vda.video.decoding import OpenVideo, frame_checksum
 from vda.video.info import VideoInfo
 from vda.video.rates import true_frame_rate
@@ -107,26 +107,27 @@ def index_frames(
     *,
     trust_container: bool = False,
     cache_dir: Path | None = None,
-    progress: Callable[[int], None] | None = None,
+    reporter: Reporter | None = None,
 ) -> FrameIndex:
     """Count and time the frames of ``info``'s stream, or find that in the cache.
 
-    Every frame is decoded once, a damaged video's twice, so that ``progress``, which is called with the count so
-    far, may begin again. With ``trust_container`` only the packets are listed: that takes milliseconds, but some
+    Every frame is decoded once, a damaged video's twice, so that what ``reporter`` is told, the count so far,
+    may begin again. With ``trust_container`` only the packets are listed: that takes milliseconds, but some
     places may yield no picture, and near damage the pictures may differ between numbers of threads. ``cache_dir``
     None is ``$XDG_CACHE_HOME/vda``. Raises ``VideoError`` if there is not one frame.
     """
+    reporter = reporter or Silence()
+    reporter.begin("counting frames", None)
     cached = _cache_file(info, trust_container, cache_dir)
     with suppress(InputError):  # absent or unreadable: count
         index = FrameIndex.load(cached)
-        if progress:
-            progress(len(index))
+        reporter.at(len(index))
         return index
     if trust_container:
         index = _list_packets(info)
         empty = f"The container of {info.path} stores no frame times.", "Leave out --trust-container."
     else:
-        index = _decode_all(info, progress or (lambda _count: None))
+        index = _decode_all(info, reporter)
         empty = f"Not one frame of {info.path} decodes.", "Check that the file is whole, or copy it again."
     if len(index) == 0:
         raise VideoError(*empty)
@@ -152,7 +153,7 @@ def _cache_file(info: VideoInfo, trust_container: bool, cache_dir: Path | None) 
     return cache_dir / f"frames-{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]}.npz"
 
 
-def _decode_all(info: VideoInfo, progress: Callable[[int], None], threads: int | None = None) -> FrameIndex:
+def _decode_all(info: VideoInfo, reporter: Reporter, threads: int | None = None) -> FrameIndex:
     pts, checksums, keyframes = array("q"), array("I"), array("q")
     with OpenVideo(info.path, info.stream_index, threads) as source:
         for time, frame in source.timed_frames():
@@ -160,10 +161,10 @@ def _decode_all(info: VideoInfo, progress: Callable[[int], None], threads: int |
                 keyframes.append(len(pts))
             pts.append(time)
             checksums.append(frame_checksum(frame))
-            progress(len(pts))
+            reporter.at(len(pts))
         # What a decoder makes of damage depends on its threads; only one thread gives the same frames every time.
         if source.damaged and threads != 1:
-            return _decode_all(info, progress, threads=1)
+            return _decode_all(info, reporter, threads=1)
         return FrameIndex(
             np.array(pts, np.int64),
             source.time_base,
