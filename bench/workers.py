@@ -28,7 +28,8 @@ _LINE = re.compile(r"^(\S+ \S+) (\S+) pid \d+: chunk (\d+): window \S+ (begun|co
 _BARE = """
 import sys, time
 from pathlib import Path
-from vda.compute.chunk import compute_chunk, load_computer
+from vda.compute.chunk import compute_chunk
+from vda.compute.computer import load_computer
 from vda.scene.runstate import RunFiles
 from vda.scene.scene import Scene
 scene, share, shares = Scene(Path(sys.argv[1])), int(sys.argv[2]), int(sys.argv[3])

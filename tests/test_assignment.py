@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from depth_runs import INPUT_SIZE, make_video, make_weights
 
-from vda.compute import chunk as computing
+from vda.compute import computer
 from vda.network import VideoDepthModel
 from vda.pipeline import RunSettings, plan_scene, run
 from vda.scene.scene import RunRecord
@@ -38,13 +38,13 @@ def test_a_model_is_loaded_once_for_all_scenes(tmp_path: Path, monkeypatch: pyte
     videos = [make_video(tmp_path / f"v{number}.mp4", 26 + number) for number in range(3)]
     scenes = [plan_scene(video, tmp_path / video.stem, devices=(), scenes=3) for video in videos]
     loaded: list[str] = []
-    load = computing.load_network
+    load = computer.load_network
 
     def counted(record: RunRecord) -> VideoDepthModel:
         loaded.append(record.model)
         return load(record)
 
-    monkeypatch.setattr(computing, "load_network", counted)
+    monkeypatch.setattr(computer, "load_network", counted)
     run(
         scenes,
         RunSettings("mini", weights, INPUT_SIZE, devices="cpu", threads=1, on="inline"),

@@ -10,25 +10,23 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vda.compute.ladder import MemoryFit, first_fit, step_down
-from vda.errors import DeviceError, InputError, StorageError, WorkError
-from vda.files import exclusive_lock, read_json, write_json
+from vda.compute.computer import Computer, scene_source
+from vda.compute.ladder import step_down
+from vda.errors import DeviceError, StorageError, WorkError
+from vda.files import exclusive_lock
 from vda.scene.rawwindows import write_raw_window
 from vda.scene.runstate import Outcome, Phase, RunFiles
-from vda.scene.scene import RunRecord, Scene, WindowId
+from vda.scene.scene import Scene, WindowId
 from vda.scene.windows import Window
-from vda.video import FrameIndex, VideoInfo, read_frames
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
 
-    from vda.compute.engine import Engine, FrameSource, Picture, WindowDepth
-    from vda.network.model import VideoDepthModel
+    from vda.compute.engine import Engine, FrameSource, WindowDepth
 
 _POLL_SECONDS = 0.05
 _ROOM_SECONDS = 1.0
@@ -62,112 +60,6 @@ class Surroundings:
             time.sleep(_ROOM_SECONDS)
         self.phase("computing")
         return not self.pause_reason() and not self.should_stop()
-
-
-@dataclass
-class Computer:
-    """A device with the scene's model on it. ``threads`` are the CPU's; ``fits`` is where memory is remembered."""
-
-    engine: "Engine"
-    record: RunRecord
-    threads: int
-    fits: Path
-    _exact: "Engine | None" = field(default=None, init=False)
-
-    def exact(self) -> "Engine":
-        """The same model in float32, for windows that half precision spoils; counters go on in one place."""
-        from vda.compute.engine import Engine
-
-        if self._exact is None:
-            model = load_network(self.record).to(self.engine.device)
-            self._exact = Engine(model, self.engine.device, self.engine.fit, self.engine.progress)
-        return self._exact
-
-    def use(self, fit: MemoryFit) -> None:
-        """Use memory as ``fit`` says from now on, and remember it for this device and scene."""
-        self.engine.release()
-        self.engine.fit = fit
-        if self._exact is not None:
-            self._exact.fit = fit
-        write_json(self.fits, asdict(fit), durable=False)
-
-
-def load_computer(record: RunRecord, run: RunFiles, device_id: str, threads: int, batch_size: int = 0) -> Computer:
-    """Build the scene's model on a device, in the precision fixed for the scene.
-
-    Memory is used as was found to fit before, else from ``batch_size`` or from what is free.
-    """
-    import torch
-
-    from vda.compute.engine import Engine
-    from vda.compute.precision import DTYPES, set_float32_means_float32
-
-    torch.set_num_threads(threads)
-    set_float32_means_float32()
-    device = torch_device(device_id)
-    dtype = DTYPES[record.precision]  # type: ignore[index]
-    engine = Engine(load_network(record).set_precision(dtype).to(device), device)
-    fits = run.fits_path(device_id)
-    known = _remembered(fits)
-    engine.fit = known or first_fit(batch_size, engine.free_bytes(), record.net_width, record.net_height)
-    return Computer(engine, record, threads, fits)
-
-
-def torch_device(device_id: str) -> "torch.device":
-    """The device by PyTorch's name: a worker sees its own GPU and no other."""
-    import torch
-
-    return torch.device("cpu" if device_id.startswith("cpu") else "cuda:0")
-
-
-def load_network(record: RunRecord) -> "VideoDepthModel":
-    """The scene's model in float32 on the CPU; ``WorkError`` where its weights are not what they were."""
-    from vda.models.weights import load_model, resolve_weights
-
-    weights = resolve_weights(record.model, Path(record.weights_path), fetch=False)
-    if weights.sha256 != record.weights_sha256:
-        raise WorkError(
-            f"The weights in {record.weights_path} are not those the scene was begun with.",
-            "Put the file back, or give --restart to compute the scene with the new ones.",
-        )
-    return load_model(record.model, weights)
-
-
-def _remembered(path: Path) -> MemoryFit | None:
-    try:
-        return MemoryFit(**read_json(path))
-    except (InputError, TypeError):
-        return None
-
-
-def frame_source(info: VideoInfo, index: FrameIndex, record: RunRecord, threads: int) -> "FrameSource":
-    """Return what the engine draws its pictures from: frames of the video at the network's size."""
-    from vda.compute.engine import Picture
-    from vda.network.preprocess import to_network
-
-    def source(order: Sequence[int]) -> "Iterator[Picture]":
-        for start, stop in _runs(order):
-            for frame in read_frames(info, index, start, stop, threads=threads):
-                pixels = to_network(frame.rgb, record.net_width, record.net_height)
-                yield Picture(frame.index, pixels, frame.decoded)
-
-    return source
-
-
-def scene_source(scene: Scene, record: RunRecord, threads: int) -> "FrameSource":
-    """``frame_source`` of a scene's video."""
-    return frame_source(
-        VideoInfo.from_json(scene.read_video()), FrameIndex.load(scene.index_path), record, threads
-    )
-
-
-def _runs(order: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Split ``order`` into half-open runs of consecutive frames."""
-    start = 0
-    for place in range(1, len(order) + 1):
-        if place == len(order) or order[place] != order[place - 1] + 1:
-            yield order[start], order[place - 1] + 1
-            start = place
 
 
 def compute_chunk(

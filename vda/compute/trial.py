@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vda.compute.chunk import Computer, answers, load_network, scene_source, torch_device
+from vda.compute.chunk import answers
+from vda.compute.computer import Computer, load_network, scene_source, torch_device
 from vda.compute.ladder import first_fit
 from vda.errors import VdaError
 from vda.files import read_json, write_json

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from vda.compute.chunk import Computer, Surroundings, compute_chunk, load_computer
+from vda.compute.chunk import Surroundings, compute_chunk
+from vda.compute.computer import Computer, load_computer
 from vda.errors import StorageError, VdaError
 from vda.files import exclusive_lock
 from vda.scene.runstate import Order, Outcome, Pause, Phase, RunFiles, WorkerFiles, WorkerSettings, WorkerState
