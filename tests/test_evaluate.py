@@ -308,7 +308,7 @@ def test_the_figure_shows_the_videos_own_frames_where_there_are_any(
 def test_a_figure_is_not_overwritten_by_itself(tmp_path: Path, truth_m: Array, scene: Path) -> None:
     truth, figure = millimetres(tmp_path / "truth", truth_m), tmp_path / "figure.png"
     figure.write_text("mine")
-    with pytest.raises(UsageError, match="exists"):
+    with pytest.raises(UsageError, match="is there already"):
         evaluate(scene, truth, truth_scale=1000, figure=figure)
     assert figure.read_text() == "mine"
     evaluate(scene, truth, truth_scale=1000, figure=figure, overwrite=True)
