@@ -3,6 +3,7 @@
 import os
 import pickle
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -117,7 +118,7 @@ def test_a_full_disk_keeps_what_is_finished(folder: Path, tmp_path: Path) -> Non
     assert vda(*command).returncode == 0
     done = {path: path.read_bytes() for path in (scene / "vda_windows").iterdir()}
     limited = subprocess.run(
-        ["bash", "-c", f"ulimit -f 1; trap '' XFSZ; exec .venv/bin/vda merge {scene} --format npz"],
+        ["bash", "-c", f"ulimit -f 1; trap '' XFSZ; exec {sys.executable} -m vda merge {scene} --format npz"],
         capture_output=True,
         text=True,
         cwd=Path(__file__).parents[1],
