@@ -494,3 +494,52 @@ def test_tracks_of_another_picture_are_refused(tmp_path: Path) -> None:
 
 def test_skip_reasons_have_words() -> None:
     assert all(skip.text for skip in Skip if skip != Skip.NONE)
+
+
+class TestMasks:
+    """COCO segmentations: what pycocotools writes is read, and what is broken is no mask."""
+
+    SIZE = (24, 18)
+
+    @pytest.mark.parametrize("seed", range(6))
+    def test_compressed_runs_are_the_mask_they_were_made_of(self, seed: int) -> None:
+        from pycocotools import mask as coco_mask
+
+        truth = np.random.default_rng(seed).random((18, 24)) < (0.02, 0.5, 0.98)[seed % 3]
+        coded = coco_mask.encode(np.asfortranarray(truth.astype(np.uint8)))
+        pixels = mask_pixels({"size": [18, 24], "counts": coded["counts"].decode()}, self.SIZE)
+        assert {(int(x), int(y)) for x, y in pixels} == {(int(x), int(y)) for y, x in np.argwhere(truth)}
+
+    @pytest.mark.parametrize("counts", ["zz", "~~~~", "0", "", "P", "oooooooooo", "ü", [1, "a"], [-4, 436], None])
+    def test_broken_runs_are_no_mask(self, counts: Any) -> None:
+        assert len(mask_pixels({"size": [18, 24], "counts": counts}, self.SIZE)) == 0
+
+    @pytest.mark.parametrize(
+        "polygon",
+        [
+            [["a", "b", "c", "d", "e", "f"]],
+            [[1, 1, 5, 1, float("nan"), 5]],
+            [[1, 1, 5, 1, 1e300, 5]],
+            [[1, 1, 5, 1, None, 5]],
+            [[1, 1, 5, 1]],
+            "text",
+        ],
+    )
+    def test_polygons_of_no_numbers_are_no_mask(self, polygon: Any) -> None:
+        assert len(mask_pixels(polygon, self.SIZE)) == 0
+
+    def test_a_polygon_is_its_pixels(self) -> None:
+        """COCO's corners: the square from (2, 3) to (6, 5) holds the pixels 2 to 5 and 3 to 4."""
+        pixels = mask_pixels([[2, 3, 6, 3, 6, 5, 2, 5]], self.SIZE)
+        inside = {(x, y) for x in range(2, 6) for y in range(3, 5)}
+        assert inside <= {(int(x), int(y)) for x, y in pixels}
+
+
+def test_a_frame_number_beyond_all_reason_asks_for_no_memory(tmp_path: Path) -> None:
+    """A tracker that writes time stamps for frames: without care, a time for each frame below takes 12.5 TiB."""
+    depth = walk_depth(tmp_path / "depth", 30)
+    content = moving(list(range(30)))
+    content["tracks"].append({**content["tracks"][0], "frame": "frame_1700000000000"})
+    report, out = run(tmp_path, content, depth, motion=MotionModel(), times_fps=10.0)
+    assert report.skipped == {"not detected": 1, "no depth for the frame": 1}
+    assert "vda_position_smoothed" in out["tracks"][0]

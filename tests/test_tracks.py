@@ -403,11 +403,14 @@ def test_json_lists_come_out_as_lists(save: Callable[[str, Any], Path], tmp_path
     assert last["vda_depth"] == 2.0
 
 
-def test_lists_line_after_line_stay_so(save: Callable[[str, Any], Path], tmp_path: Path) -> None:
-    tracks = read_tracks(save("r.jsonl", "[]\n" + json.dumps(YOLO_FRAME) + "\n"))
+@pytest.mark.parametrize("frames", [[[], YOLO_FRAME], [YOLO_FRAME], [YOLO_FRAME, YOLO_FRAME, []]])
+def test_lists_line_after_line_stay_a_line_each(
+    save: Callable[[str, Any], Path], tmp_path: Path, frames: list[Any]
+) -> None:
+    tracks = read_tracks(save("r.jsonl", "".join(json.dumps(frame) + "\n" for frame in frames)))
     write_tracks(tracks, found(tracks), tmp_path / "out.jsonl")
-    again = read_tracks(tmp_path / "out.jsonl")
-    assert again.frame.tolist() == tracks.frame.tolist() == [1]
+    lines = (tmp_path / "out.jsonl").read_text().splitlines()
+    assert [without_ours(json.loads(line)) for line in lines] == frames
 
 
 def test_label_files_get_columns(save: Callable[[str, Any], Path], tmp_path: Path) -> None:
@@ -483,3 +486,181 @@ def test_minus_one_and_nothing_name_no_track_and_a_whole_float_is_the_number(
 ) -> None:
     tracks = read_tracks(save(name, content))
     assert [None if code < 0 else tracks.track_names[code] for code in tracks.track] == names
+
+
+def images(field: str, numbers: list[int], **more: Any) -> dict[str, Any]:
+    """A COCO-video file with one thing in every image."""
+    return {
+        "images": [{"id": 100 + n, "file_name": f"{n:06d}.jpg", field: n, **more} for n in numbers],
+        "annotations": [{"image_id": 100 + n, "bbox": [10.5, 20, 30, 40]} for n in numbers],
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "frames"),
+    [
+        # ByteTrack's and CenterTrack's converters: "image number in the video sequence, starting from 1".
+        (images("frame_id", [1, 2, 3], prev_image_id=-1, next_image_id=7), [0, 1, 2]),
+        # mmtracking's: frame_id from 0 beside MOTChallenge's own number, here of a part of the video.
+        (images("frame_id", [4, 5], mot_frame_id=5), [4, 5]),
+        (images("frame_id", [0, 7]), [0, 7]),
+        # TAO's name for it.
+        (images("frame_index", [0, 30, 60]), [0, 30, 60]),
+        # An annotated frame may be long after the first one: the images tell.
+        ({**images("frame_id", [0, 3]), "annotations": [{"image_id": 103, "bbox": [10.5, 20, 30, 40]}]}, [3]),
+    ],
+)
+def test_coco_counts_frames_as_its_writer_does(
+    save: Callable[[str, Any], Path], content: Any, frames: list[int]
+) -> None:
+    assert read_tracks(save("c.json", content)).frame.tolist() == frames
+
+
+@pytest.mark.parametrize("field", ["frame_id", "frame_index"])
+def test_coco_that_does_not_tell_how_it_counts_is_asked(save: Callable[[str, Any], Path], field: str) -> None:
+    path = save("c.json", images(field, [1, 2]))
+    with pytest.raises(InputError, match="--frame-base"):
+        read_tracks(path)
+    assert read_tracks(path, asked=Asked(frame_base=0)).frame.tolist() == [1, 2]
+
+
+def test_coco_ids_may_be_anything(save: Callable[[str, Any], Path]) -> None:
+    content = {
+        "images": [{"id": [1], "frame_id": 0, "video_id": {}}],
+        "categories": [{"id": [2], "name": "a"}],
+        "annotations": [{"image_id": [1], "bbox": [1, 2, 30, 4], "category_id": [2], "track_id": [3]}],
+    }
+    tracks = read_tracks(save("c.json", content))
+    assert (tracks.frame.tolist(), tracks.category_names, tracks.track_names) == ([0], ["a"], ["[3]"])
+
+
+@pytest.mark.parametrize(
+    ("names", "frames"),
+    [
+        (["clip_1", "clip_3"], [0, 2]),
+        (["clip_0", "clip_3"], [0, 3]),
+        (["frame_00000", "frame_00002"], [0, 2]),
+        (["000000", "000007"], [0, 7]),
+    ],
+)
+def test_label_names_tell_the_frame(save: Callable[[str, Any], Path], names: list[str], frames: list[int]) -> None:
+    folder = [save(f"labels/{name}.txt", "0 0.5 0.5 0.25 0.5\n").parent for name in names].pop()
+    assert read_tracks(folder, asked=Asked(size=(40, 20))).frame.tolist() == frames
+
+
+@pytest.mark.parametrize("name", ["frame_00012", "000012", "12"])
+def test_labels_named_after_images_have_to_be_told_how_they_count(
+    save: Callable[[str, Any], Path], name: str
+) -> None:
+    folder = save(f"labels/{name}.txt", "0 0.5 0.5 0.25 0.5\n").parent
+    with pytest.raises(InputError, match="--frame-base"):
+        read_tracks(folder, asked=Asked(size=(40, 20)))
+    assert read_tracks(folder, asked=Asked(frame_base=1, size=(40, 20))).frame.tolist() == [11]
+
+
+@pytest.mark.parametrize(
+    "line", ["1,7,10,20,30,40", "1,7,10,20,30,40,0.5", "1,7,10,20,30,40,1,3,0.5", "1 7 10 20 30 40"]
+)
+def test_our_columns_come_after_the_ten_of_motchallenge(
+    save: Callable[[str, Any], Path], tmp_path: Path, line: str
+) -> None:
+    """The definition: frame, id, bb_left, bb_top, bb_width, bb_height, conf, x, y, z; -1 for no place."""
+    tracks = read_tracks(save("gt.txt", line + "\n"))
+    written = write_tracks(tracks, found(tracks), tmp_path / "out.txt")
+    separator = "," if "," in line else None
+    own, words = line.split(separator), written[0].read_text().strip().split(separator)
+    assert words[:10] == own + ["1", "-1", "-1", "-1"][len(own) - 10 :]
+    names = json.loads(written[1].read_text())["columns_added"]
+    assert len(words) == 10 + len(names)
+    assert float(words[10 + names.index("vda_depth")]) == 1.0
+
+
+def enriched_twice(tmp_path: Path, path: Path, size: tuple[int, int] | None = None) -> tuple[Path, Path]:
+    """Enriched, and what came out enriched again."""
+    once, twice = (tmp_path / f"{number}{path.suffix}" for number in (1, 2))
+    for source, output in ((path, once), (once, twice)):
+        tracks = read_tracks(source, asked=Asked(size=size))
+        write_tracks(tracks, found(tracks), output)
+    return once, twice
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("t.json", CLASSIC),
+        ("c.json", COCO),
+        ("y.json", [YOLO_FRAME, []]),
+        ("y.jsonl", json.dumps(YOLO_FRAME) + "\n"),
+        ("s.json", SINK_JSON),
+        ("s.csv", f"{CSV_HEAD}0,1,2,30,40,3\n1,1,2,30,40,3\n"),
+        ("gt.txt", MOT),
+    ],
+)
+def test_an_enriched_file_is_enriched_anew_and_not_twice(
+    save: Callable[[str, Any], Path], tmp_path: Path, name: str, content: Any
+) -> None:
+    once, twice = enriched_twice(tmp_path, save(name, content))
+    assert once.read_text() == twice.read_text()
+
+
+def test_enriched_labels_are_read_as_the_boxes_they_were(save: Callable[[str, Any], Path], tmp_path: Path) -> None:
+    folder = save("labels/clip_1.txt", "0 0.5 0.5 0.25 0.5 3\n").parent
+    once, twice = enriched_twice(tmp_path, folder, (40, 20))
+    assert (once / "clip_1.txt").read_text() == (twice / "clip_1.txt").read_text()
+
+
+def test_a_record_that_lost_its_place_loses_its_old_position(
+    save: Callable[[str, Any], Path], tmp_path: Path
+) -> None:
+    old = {"frame": 0, "detected": False, "bbox": [1, 2, 3, 4], "vda_depth": 9.0, "vda_position_3d": {"x": 1}}
+    tracks = read_tracks(save("t.json", {"metadata": {"vda_processed": 7, "fps": 25}, "tracks": [old]}))
+    write_tracks(tracks, found(tracks), tmp_path / "out.json")
+    out = json.loads((tmp_path / "out.json").read_text())
+    assert "vda_depth" not in out["tracks"][0] and "vda_position_3d" not in out["tracks"][0]
+    assert (out["metadata"]["vda_processed"], out["metadata"]["fps"]) == (0, 25)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", f"{CSV_HEAD}0,0.1,0.2,0.3,0.4,1\n1,0.1,0.2,0.5,0.9,1\n"),
+        ("b.json", [{"frame_number": 0, "x_min": 0.1, "y_min": 0, "x_max": 1.0, "y_max": 0.5}]),
+        ("c.json", {"tracks": [{"frame": 0, "contact_2d": [0.5, 0.25]}]}),
+        ("gt.txt", "1,1,0.2,0.3,0.4,0.5,1,-1,-1,-1\n"),
+    ],
+)
+def test_fractions_are_not_taken_for_pixels(save: Callable[[str, Any], Path], name: str, content: Any) -> None:
+    with pytest.raises(InputError, match="fractions"):
+        read_tracks(save(name, content))
+
+
+@pytest.mark.parametrize("line", ["10.5,20.5,30.5,20,30,40,10,40", "10,20,30,20,30,40,10,40", "10,20,30,40"])
+def test_vots_regions_are_refused_in_words(save: Callable[[str, Any], Path], line: str) -> None:
+    with pytest.raises(InputError, match="VOT"):
+        read_tracks(save("groundtruth.txt", f"{line}\n{line}\n"))
+
+
+@pytest.mark.parametrize("flag", [False, 0, None, "false", "False", "0", "no", ""])
+def test_not_detected_in_every_spelling(save: Callable[[str, Any], Path], flag: Any) -> None:
+    record = {"frame": 0, "bbox": [1, 2, 30, 4]}
+    content = {"tracks": [{**record, "detected": flag}, {**record, "detected": "true"}]}
+    assert read_tracks(save("t.json", content)).skip.tolist() == [Skip.UNDETECTED, Skip.NONE]
+
+
+@pytest.mark.parametrize(
+    ("name", "format_name"),
+    [("det.txt", None), ("det.txt", "mot"), ("a.csv", None), ("a.csv", "supervision"), ("r.jsonl", None)],
+)
+def test_a_tracker_that_found_nothing_comes_out_as_nothing(
+    save: Callable[[str, Any], Path], tmp_path: Path, name: str, format_name: str | None
+) -> None:
+    tracks = read_tracks(save(name, ""), format_name)
+    assert len(tracks) == 0
+    assert write_tracks(tracks, found(tracks), tmp_path / "out")[0].exists()
+
+
+def test_an_empty_folder_of_labels_is_a_video_without_anything(tmp_path: Path) -> None:
+    (tmp_path / "labels").mkdir()
+    tracks = read_tracks(tmp_path / "labels", asked=Asked(size=(40, 20)))
+    write_tracks(tracks, found(tracks), tmp_path / "out")
+    assert len(tracks) == 0 and (tmp_path / "out").is_dir()

@@ -19,6 +19,7 @@ from vda.camera.intrinsics import resize_points
 from vda.errors import InputError, UsageError
 from vda.reporter import Reporter, Silence
 from vda.tracks import Skip, Tracks
+from vda.tracks.records import number_of
 
 Values = NDArray[np.float64]
 Convert = Callable[[Values], Values]
@@ -27,6 +28,10 @@ Convert = Callable[[Values], Values]
 _LATTICE = 16
 # Of a mask this many are looked up: it may have a million.
 _MASK_PIXELS = 4096
+# Three points.
+_LEAST_POLYGON = 6
+# OpenCV fills with whole numbers of 32 bits, of which it keeps 16 for fractions.
+_FARTHEST_PIXEL = 1 << 15
 # Not the very nearest pixel, for single ones are wrong.
 _NEAREST_QUANTILE = 0.05
 _SURFACE_THICKNESS = 1.1
@@ -206,10 +211,10 @@ def mask_pixels(mask: Any, size: tuple[int, int]) -> Values:
     """
     if isinstance(mask, dict) and mask.get("size") == [size[1], size[0]]:
         image = _decoded_runs(mask)
-    elif isinstance(mask, list) and mask and all(isinstance(part, list) and len(part) >= 6 for part in mask):
+    elif isinstance(mask, list) and mask and all(map(_is_polygon, mask)):
         image = np.zeros((size[1], size[0]), np.uint8)
         parts = [np.array(part[: len(part) // 2 * 2], np.float64).reshape(-1, 2) - 0.5 for part in mask]
-        cv2.fillPoly(image, [np.rint(np.nan_to_num(part)).astype(np.int32) for part in parts], 1)
+        cv2.fillPoly(image, [np.rint(part).astype(np.int32) for part in parts], 1)
     else:
         return np.zeros((0, 2))
     y, x = np.nonzero(image)
@@ -217,15 +222,45 @@ def mask_pixels(mask: Any, size: tuple[int, int]) -> Values:
     return np.stack([x, y], axis=1)[::step].astype(np.float64)
 
 
+def _is_polygon(part: Any) -> bool:
+    """Whether ``part`` is three points or more, all of them numbers that a picture can have."""
+    if not isinstance(part, list) or len(part) < _LEAST_POLYGON:
+        return False
+    numbers = [number_of(value) for value in part]
+    return all(abs(number) < _FARTHEST_PIXEL for number in numbers)
+
+
 def _decoded_runs(mask: dict[str, Any]) -> NDArray[np.uint8]:
     """Run lengths, column by column, beginning with the background, as COCO defines them."""
     counts, (height, width) = mask.get("counts"), mask["size"]
     if isinstance(counts, str):
-        return _decoded_text(mask)
+        return _decoded_text(mask) if _runs_of(counts, height * width) else np.zeros((0, 0), np.uint8)
     runs = counts if isinstance(counts, list) and all(isinstance(run, int) and run >= 0 for run in counts) else []
     if sum(runs) != height * width:
         return np.zeros((0, 0), np.uint8)
     return np.repeat(np.arange(len(runs)) % 2, runs).astype(np.uint8).reshape(width, height).T
+
+
+def _runs_of(text: str, pixels: int) -> bool:
+    """Whether compressed run lengths add up to the picture: pycocotools writes beyond its memory if they do not.
+
+    COCO's coding: five bits per character from 48 on, the lowest first. 32 says that more follow, 16 in the last
+    one is the sign. From the fourth run on a number is the difference to the run before the last.
+    """
+    runs: list[int] = []
+    value = shift = 0
+    for character in text:
+        bits = ord(character) - 48
+        if not 0 <= bits < 64:
+            return False
+        value |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        value -= (1 << shift) if bits & 16 else 0
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+        value = shift = 0
+    return not shift and min(runs, default=-1) >= 0 and sum(runs) == pixels
 
 
 def _decoded_text(mask: dict[str, Any]) -> NDArray[np.uint8]:

@@ -5,7 +5,7 @@ Each track is smoothed between its first and its last measured position, in stre
 images.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,26 @@ from vda.enriching.motion import AXES, MotionModel, Stretch, Values, from_the_ca
 from vda.errors import UsageError
 from vda.tracks import Bridge, Enriched, Skip, Tracks
 
+TimesOf = Callable[[NDArray[np.int64]], Values]
+"""From frame indices to the seconds at which they are shown; NaN for frames that have no time."""
 
-def smooth(tracks: Tracks, enriched: Enriched, times_s: Values, focal_px: float, motion: MotionModel) -> list[str]:
+
+def times_listed(times_s: Values) -> TimesOf:
+    """Times by a list of all frames' times."""
+
+    def of(frames: NDArray[np.int64]) -> Values:
+        known = (frames >= 0) & (frames < len(times_s))
+        return np.where(known, times_s[np.where(known, frames, 0)], np.nan)
+
+    return of
+
+
+def smooth(
+    tracks: Tracks, enriched: Enriched, times_of: TimesOf, focal_px: float, motion: MotionModel
+) -> list[str]:
     """Fill in ``enriched.smoothed``, ``velocity`` and ``bridged``; return, in sentences, what was left out.
 
-    ``times_s`` [frames] is when each frame is shown, in seconds. Records between measured ones that have no
+    ``times_of`` says when frames are shown, in seconds. Records between measured ones that have no
     position of their own get one (``bridged``), and so do frames in which the track has no record (``bridges``),
     at the step in which it has records elsewhere. Raises ``UsageError`` where FilterPy is missing or positions
     have no metres.
@@ -28,13 +43,14 @@ def smooth(tracks: Tracks, enriched: Enriched, times_s: Values, focal_px: float,
     count = len(tracks)
     enriched.smoothed, enriched.velocity = np.full((count, AXES), np.nan), np.full((count, AXES), np.nan)
     enriched.bridged = np.zeros(count, bool)
-    in_time = (tracks.frame >= 0) & (tracks.frame < len(times_s))
+    times_s = times_of(tracks.frame)
+    in_time = (tracks.frame >= 0) & np.isfinite(times_s)
     twice = 0
     for rows in _tracks(tracks, in_time):
         single, repeated = _one_per_frame(tracks.frame, enriched.skip, rows)
         twice += repeated
-        for run in _runs(enriched, single, times_s[tracks.frame[single]], motion.max_gap_s):
-            _smooth_run(tracks, enriched, run, times_s, focal_px, motion)
+        for run in _runs(enriched, single, times_s[single], motion.max_gap_s):
+            _smooth_run(tracks, enriched, run, times_of, focal_px, motion)
     return _left_out(tracks, twice, int((~in_time).sum()))
 
 
@@ -79,7 +95,7 @@ def _smooth_run(
     tracks: Tracks,
     enriched: Enriched,
     run: NDArray[np.intp],
-    times_s: Values,
+    times_of: TimesOf,
     focal_px: float,
     motion: MotionModel,
 ) -> None:
@@ -88,7 +104,7 @@ def _smooth_run(
     step = max(1, int(np.median(np.diff(frames))))
     nodes = np.union1d(frames, np.arange(frames[0], frames[-1] + 1, step))
     places = np.searchsorted(nodes, frames)
-    position, velocity = from_the_camera(_stretch(enriched, run, places, times_s[nodes], focal_px), motion)
+    position, velocity = from_the_camera(_stretch(enriched, run, places, times_of(nodes), focal_px), motion)
     if enriched.smoothed is not None and enriched.velocity is not None and enriched.bridged is not None:
         enriched.smoothed[run], enriched.velocity[run] = position[places], velocity[places]
         enriched.bridged[run] = enriched.skip[run] != Skip.NONE

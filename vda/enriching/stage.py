@@ -22,7 +22,7 @@ from vda.depthmaps.codes import Kind
 from vda.depthmaps.source import DepthSource, open_depth
 from vda.enriching.figure import require_figure_name, write_track_figure
 from vda.enriching.motion import MotionModel
-from vda.enriching.smoothing import smooth
+from vda.enriching.smoothing import TimesOf, smooth, times_listed
 from vda.errors import InputError, UsageError
 from vda.files import refuse_to_overwrite
 from vda.reporter import Noted, Reporter, Silence
@@ -263,16 +263,16 @@ def _refuse_relative(relative: bool, allowed: bool) -> None:
         )
 
 
-def _times(settings: EnrichSettings, scene: Scene | None, tracks: Tracks) -> NDArray[np.float64]:
-    """When each frame is shown, in seconds: by the video's own clock, or by a rate."""
+def _times(settings: EnrichSettings, scene: Scene | None, tracks: Tracks) -> TimesOf:
+    """When frames are shown: by the video's own clock, or by a rate."""
     if settings.times_fps is None and scene is not None and scene.index_path.is_file():
-        return np.asarray(FrameIndex.load(scene.index_path).times_s, np.float64)
+        return times_listed(np.asarray(FrameIndex.load(scene.index_path).times_s, np.float64))
     rate = settings.times_fps or tracks.header.fps
     if rate is None:
         raise UsageError(
             "Nothing says when the frames were shown, so there is no velocity.", "Give --fps, or name the scene."
         )
-    return np.arange(int(tracks.frame.max(initial=-1)) + 1) / rate
+    return lambda frames: frames / rate
 
 
 def _about(camera: Intrinsics, calibration: Calibration | None, region: Region) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from vda.tracks.enriched import Bridge, Enriched
 from vda.tracks.jsonstream import stream
 from vda.tracks.records import Asked, Header, Skip, TrackRecord, Tracks, collect
 from vda.tracks.table import write_table
-from vda.tracks.textfiles import read_lines
+from vda.tracks.textfiles import beside, read_lines
 
 __all__ = [
     "FORMATS",
@@ -47,6 +47,7 @@ __all__ = [
 
 _MODULES: dict[str, ModuleType] = {module.NAME: module for module in (classic, mot, coco, ultralytics, flat)}
 FORMATS = tuple(_MODULES)
+_OF_NOTHING = {".txt": mot.NAME, ".csv": flat.NAME, ".jsonl": ultralytics.NAME}
 
 
 def read_tracks(path: Path, format_name: str | None = None, asked: Asked | None = None) -> Tracks:
@@ -68,11 +69,10 @@ def write_tracks(tracks: Tracks, enriched: Enriched, output: Path) -> list[Path]
     _MODULES[tracks.format].write(tracks.path, output, enriched)
     if tracks.format in {classic.NAME, coco.NAME} and _is_object(tracks.path):
         return [output]
-    beside = output.with_name(output.name + ".vda.json")
     codes = {str(int(skip)): skip.text for skip in Skip}
     columns = [*enriched.columns(), "vda_reason"]
-    write_json(beside, {**enriched.metadata(), "columns_added": columns, "reason_codes": codes})
-    return [output, beside]
+    write_json(beside(output), {**enriched.metadata(), "columns_added": columns, "reason_codes": codes})
+    return [output, beside(output)]
 
 
 def _is_object(path: Path) -> bool:
@@ -91,11 +91,20 @@ def recognise(path: Path) -> str:
 
 
 def _recognise_folder(path: Path) -> str | None:
-    return ultralytics.NAME if ultralytics.label_files(path) else None
+    """A folder of labels; an empty one is that of a video in which nothing was found."""
+    return ultralytics.NAME if ultralytics.label_files(path) or not any(path.iterdir()) else None
 
 
 def _recognise_file(path: Path) -> str | None:
     first = next((line for line in read_lines(path) if line.strip() and not line.startswith("#")), "")
+    if not first:
+        # A tracker that found nothing writes nothing.
+        return _OF_NOTHING.get(path.suffix.lower())
+    if mot.looks_like_region(first):
+        raise InputError(
+            f"{path} holds a rectangle or a polygon per line, as VOT writes them, and no frames.",
+            "Convert it to MOTChallenge lines: frame, id, left, top, width, height.",
+        )
     if first.lstrip().startswith(("{", "[")):
         return _recognise_json(path)
     if mot.looks_like(first):

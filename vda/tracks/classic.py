@@ -10,7 +10,7 @@ from typing import Any
 
 from vda.tracks.enriched import Enriched
 from vda.tracks.jsonstream import Event, rewrite, stream
-from vda.tracks.records import Asked, Header, Reading, TrackRecord, frame_of, number_of, numbers_of
+from vda.tracks.records import Asked, Header, Reading, TrackRecord, frame_of, is_true, number_of, numbers_of
 
 NAME = "classic"
 _ARRAYS = ("tracks",)
@@ -55,7 +55,7 @@ def _record(value: Any) -> TrackRecord:
         frame=frame_of(value.get("frame")),
         box=numbers_of(value.get("bbox"), 4),  # type: ignore[arg-type]
         point=numbers_of(value.get("contact_2d"), 2),  # type: ignore[arg-type]
-        detected=value.get("detected") is not False,
+        detected="detected" not in value or is_true(value["detected"]),
         track_id=next((value[key] for key in _TRACK_KEYS if key in value), None),
         category=next((value[key] for key in _CATEGORY_KEYS if key in value), None),
         mask=value.get("segmentation"),
@@ -71,10 +71,10 @@ def write(path: Path, output: Path, enriched: Enriched) -> None:
         nonlocal row, metadata_written
         if event.kind == "item":
             row += 1
-            return {**event.value, **enriched.fields(row)} if isinstance(event.value, dict) else event.value
+            return enriched.added_to(event.value, row)
         if event.key == "metadata" and isinstance(event.value, dict):
             metadata_written = True
-            return {**event.value, **enriched.metadata()}
+            return enriched.told_in(event.value)
         if event.kind == "close":
             return {} if metadata_written else {"metadata": enriched.metadata()}
         return event.value

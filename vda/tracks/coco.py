@@ -1,6 +1,8 @@
 """COCO-style JSON: ``images``, ``annotations`` with ``bbox`` [x, y, width, height], ``categories``, ``videos``.
 
-The frame of an annotation is its image's ``frame_id``, which COCO-video files count from 0; where there is only
+The frame of an annotation is its image's ``frame_id``, or ``frame_index`` as TAO calls it. What it counts from is
+read off the file: 0 where a 0 occurs or ``mot_frame_id`` stands beside it (mmtracking's converters), 1 where
+``prev_image_id`` does (CenterTrack's and ByteTrack's); elsewhere the user has to say. Where there is only
 ``mot_frame_id``, it counts from 1; where there is neither, it is the number in the image's file name, and the user
 has to say how that counts. A list of results (``image_id``, ``bbox``, ``score``) is read too, ``image_id`` being
 the frame. COCO measures pixels from the corner of the image, half a pixel off our Convention.
@@ -18,7 +20,7 @@ from vda.tracks.records import Asked, Header, Reading, TrackRecord, frame_of, nu
 
 NAME = "coco"
 _ARRAYS = ("annotations", "images")
-_FRAME_FIELDS: tuple[tuple[str, int | None], ...] = (("frame_id", 0), ("mot_frame_id", 1), ("file_name", None))
+_FRAME_FIELDS = ("frame_id", "frame_index", "mot_frame_id", "file_name")
 _CORNER_TO_CENTRE = 0.5
 
 
@@ -42,22 +44,38 @@ def _index(path: Path) -> _Index:
             images.append(event.value)
         elif event.kind == "value" and event.key in {"categories", "videos"} and isinstance(event.value, list):
             _add_names(index, event.key, [entry for entry in event.value if isinstance(entry, dict)])
-    for name, base in _FRAME_FIELDS:
+    for name in _FRAME_FIELDS:
         if images and all(frame_of(image.get(name)) is not None for image in images):
-            index.frame_field, index.frame_base = name, base
+            index.frame_field, index.frame_base = name, _base(images, name)
             break
     for image in images:
-        index.frames[image.get("id")] = frame_of(image.get(index.frame_field))
-        index.videos.add(image.get("video_id"))
+        index.frames[_key(image.get("id"))] = frame_of(image.get(index.frame_field))
+        index.videos.add(_key(image.get("video_id")))
         width, height = number_of(image.get("width")), number_of(image.get("height"))
         if width >= 1 and height >= 1:
             index.sizes.add((round(width), round(height)))
     return index
 
 
+def _base(images: list[dict[str, Any]], name: str) -> int | None:
+    """What ``name`` counts from, by what its writer puts beside it; None where the file does not tell."""
+    if any(frame_of(image.get(name)) == 0 for image in images):
+        return 0
+    if name == "mot_frame_id":
+        return 1
+    if name == "frame_id" and all("mot_frame_id" in image for image in images):
+        return 0
+    return 1 if name == "frame_id" and all("prev_image_id" in image for image in images) else None
+
+
+def _key(value: Any) -> Any:
+    """An id to look things up by: a file may hold lists or objects where numbers belong."""
+    return value if isinstance(value, int | float | str | None) else repr(value)
+
+
 def _add_names(index: _Index, key: str, entries: list[dict[str, Any]]) -> None:
     if key == "categories":
-        index.categories.update({entry.get("id"): entry.get("name") for entry in entries})
+        index.categories.update({_key(entry.get("id")): entry.get("name") for entry in entries})
     else:
         index.rates.extend(rate for entry in entries if (rate := number_of(entry.get("fps"))) > 0)
 
@@ -86,9 +104,9 @@ def _records(path: Path, index: _Index) -> Iterator[TrackRecord]:
 def _record(value: Any, index: _Index) -> TrackRecord:
     if not isinstance(value, dict):
         return TrackRecord(None, readable=False)
-    image = value.get("image_id")
+    image = _key(value.get("image_id"))
     frame = index.frames.get(image) if index.frames else frame_of(image)
-    category = value.get("category_id")
+    category = _key(value.get("category_id"))
     return TrackRecord(
         frame=frame,
         box=_corners(value.get("bbox")),
@@ -115,10 +133,10 @@ def write(path: Path, output: Path, enriched: Enriched) -> None:
         nonlocal row, told
         if event.kind == "item" and event.key != "images":
             row += 1
-            return {**event.value, **enriched.fields(row)} if isinstance(event.value, dict) else event.value
+            return enriched.added_to(event.value, row)
         if event.kind == "value" and event.key == "info" and isinstance(event.value, dict):
             told = True
-            return {**event.value, **enriched.metadata()}
+            return enriched.told_in(event.value)
         if event.kind == "close":
             return {} if told else {"info": enriched.metadata()}
         return event.value

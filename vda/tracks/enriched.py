@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from vda.tracks.records import Skip
 
 _SIGNIFICANT_DIGITS = 7
+# All that enriching writes begins so; what does is replaced when a file is enriched again.
+PREFIX = "vda_"
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,14 @@ class Enriched:
             fields |= _motion(self.smoothed[row], self.velocity[row], bool(self.bridged[row]))
         return fields
 
+    def added_to(self, record: Any, row: int) -> Any:
+        """``record`` with the fields of ``row``, and none of an earlier enrichment; what is no object stays."""
+        return without_enrichment(record) | self.fields(row) if isinstance(record, dict) else record
+
+    def told_in(self, metadata: dict[str, Any]) -> dict[str, Any]:
+        """The file's own ``metadata`` with ours, and none of an earlier enrichment."""
+        return without_enrichment(metadata) | self.metadata()
+
     def columns(self) -> dict[str, NDArray[Any]]:
         """The same for flat tables: names and arrays of numbers, one value a record."""
         suffix = "_relative" if self.relative else ""
@@ -104,6 +114,11 @@ class Enriched:
             columns["vda_speed"] = np.linalg.norm(self.velocity, axis=1)
             columns["vda_bridged"] = self.bridged
         return columns
+
+
+def without_enrichment(record: dict[str, Any]) -> dict[str, Any]:
+    """All of ``record`` but what an earlier enrichment added."""
+    return {key: value for key, value in record.items() if not key.startswith(PREFIX)}
 
 
 def _motion(smoothed: NDArray[np.float64], velocity: NDArray[np.float64], bridged: bool) -> dict[str, Any]:

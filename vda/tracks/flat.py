@@ -15,7 +15,7 @@ import numpy as np
 
 from vda.errors import InputError
 from vda.files import atomic_writer
-from vda.tracks.enriched import Enriched
+from vda.tracks.enriched import PREFIX, Enriched
 from vda.tracks.jsonstream import Event, rewrite, stream
 from vda.tracks.records import Asked, Header, Reading, Skip, TrackRecord, frame_of, number_of
 
@@ -128,7 +128,7 @@ def _write_json(path: Path, output: Path, enriched: Enriched) -> None:
     def change(event: Event) -> Any:
         nonlocal row
         row += 1
-        return {**event.value, **enriched.fields(row)} if isinstance(event.value, dict) else event.value
+        return enriched.added_to(event.value, row)
 
     rewrite(path, output, (), change)
 
@@ -140,12 +140,13 @@ def _write_csv(path: Path, output: Path, enriched: Enriched) -> None:
         text = io.TextIOWrapper(handle, encoding="utf-8", newline="")
         writer = csv.writer(text, lineterminator="\n")
         header = next(lines, [])
-        writer.writerow([*header, *columns, "vda_valid", "vda_reason"])
+        kept = [place for place, name in enumerate(header) if not name.startswith(PREFIX)]
+        writer.writerow([*(header[place] for place in kept), *columns, "vda_valid", "vda_reason"])
         for row, line in enumerate(lines):
             skip = Skip(enriched.skip[row])
             numbers = ["" if np.isnan(column[row]) else f"{float(column[row]):.7g}" for column in columns.values()]
             padded = line + [""] * (len(header) - len(line))
             added = [*numbers, str(skip == Skip.NONE).lower(), skip.text]
-            writer.writerow([*padded[: len(header)], *added, *padded[len(header) :]])
+            writer.writerow([*(padded[place] for place in kept), *added, *padded[len(header) :]])
         text.flush()
         text.detach()

@@ -153,16 +153,32 @@ def _at_end(error: json.JSONDecodeError) -> bool:
     return word or error.msg.startswith("Unterminated string")
 
 
-def rewrite(path: Path, output: Path, arrays: Collection[str], change: Callable[[Event], Any]) -> None:
+def rewrite(
+    path: Path,
+    output: Path,
+    arrays: Collection[str],
+    change: Callable[[Event], Any],
+    *,
+    line_by_line: bool = False,
+) -> None:
     """Write ``path`` again as ``output``, every value and item replaced by what ``change`` makes of it.
 
-    For the ``close`` of the object ``change`` returns a dict of members to add at its end.
+    For the ``close`` of the object ``change`` returns a dict of members to add at its end. ``line_by_line`` gives
+    each list of the top level a line of its own.
     """
     separator = ""
+    render = _on_a_line if line_by_line else _rendered
     with atomic_writer(output) as handle:
         for event in stream(path, arrays):
-            text, separator = _rendered(event, change, separator)
+            text, separator = render(event, change, separator)
             handle.write(text.encode())
+
+
+def _on_a_line(event: Event, change: Callable[[Event], Any], separator: str) -> tuple[str, str]:
+    """As ``_rendered``, for lists of the top level."""
+    if event.kind == "begin":
+        return "[", ""
+    return ("]\n", "") if event.kind == "end" else (f"{separator}{json.dumps(change(event))}", ", ")
 
 
 def _rendered(event: Event, change: Callable[[Event], Any], separator: str) -> tuple[str, str]:

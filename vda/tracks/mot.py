@@ -1,31 +1,43 @@
 """MOTChallenge text: ``frame, id, left, top, width, height, confidence, ...``, one record a line.
 
 Frames, ids and pixels count from 1: the top-left pixel is (1, 1). An id of -1 is a detection that belongs to no
-track. The seventh to tenth number differ from year to year and are left alone.
+track. The definition has ten columns, the last four being confidence and a place in the world. What they hold
+differs from year to year and is left alone. Shorter lines are filled up, so that no column of ours stands for one
+of these.
 """
 
 import configparser
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 from vda.tracks.enriched import Enriched
 from vda.tracks.records import NO_NUMBERS, Asked, Header, Reading, TrackRecord, frame_of, number_of
-from vda.tracks.textfiles import read_lines, rewrite_lines
+from vda.tracks.textfiles import added_columns, read_lines, rewrite_lines, without_added
 
 NAME = "mot"
+# frame, id, left, top, width, height, confidence, x, y, z
+_COLUMNS = 10
+# What the definition writes where there is nothing: a detection counts, and has no place in the world.
+_FILL = ("1", "-1", "-1", "-1")
+_RECTANGLE, _POLYGON = 4, 8
 
 
 def looks_like(line: str) -> bool:
-    """Whether ``line`` is six numbers or more, separated by commas or spaces."""
-    words = _words(line)
-    try:
-        return len([float(word) for word in words]) >= 6
-    except ValueError:
-        return False
+    """Whether ``line`` is six numbers or more, the first a frame and the second an id."""
+    numbers = [number_of(word) for word in _words(line)]
+    named = all(number == number // 1 for number in numbers[:2]) and len(numbers) >= 6 and numbers[0] >= 0
+    return named and not any(math.isnan(number) for number in numbers) and len(numbers) != _POLYGON
+
+
+def looks_like_region(line: str) -> bool:
+    """Whether ``line`` is what VOT writes: a rectangle or a polygon per line, and no frame."""
+    numbers = [number_of(word) for word in _words(line)]
+    return len(numbers) in (_RECTANGLE, _POLYGON) and not any(math.isnan(number) for number in numbers)
 
 
 def read(path: Path, asked: Asked) -> Reading:
-    return Reading(_records(path), lambda: _header(path))
+    return Reading(_records(path, added_columns(path)), lambda: _header(path))
 
 
 def _header(path: Path) -> Header:
@@ -43,10 +55,10 @@ def _header(path: Path) -> Header:
     return Header(frame_base=1)
 
 
-def _records(path: Path) -> Iterator[TrackRecord]:
+def _records(path: Path, added: int) -> Iterator[TrackRecord]:
     for line in read_lines(path):
         if _is_record(line):
-            yield _record(_words(line))
+            yield _record(without_added(_words(line), added))
 
 
 def _is_record(line: str) -> bool:
@@ -71,7 +83,7 @@ def _record(words: list[str]) -> TrackRecord:
 
 def write(path: Path, output: Path, enriched: Enriched) -> None:
     """Append columns to every line, NaN where there is no position; which and why is said in a file beside it."""
-    names = enriched.columns()
+    names, added = enriched.columns(), added_columns(path)
     row = -1
 
     def change(line: str) -> str:
@@ -81,6 +93,8 @@ def write(path: Path, output: Path, enriched: Enriched) -> None:
         row += 1
         values = (f"{float(column[row]):.7g}" for column in names.values())
         separator = "," if "," in line else " "
-        return separator.join([line.rstrip(", "), *values, str(int(enriched.skip[row]))])
+        own = without_added(_words(line.rstrip(", ")), added)
+        filled = [*own, *_FILL[len(own) - _COLUMNS :]] if 6 <= len(own) < _COLUMNS else own
+        return separator.join([*filled, *values, str(int(enriched.skip[row]))])
 
     rewrite_lines(path, output, change)

@@ -29,6 +29,9 @@ NAMELESS = -1
 # "3", "-1", and "3.0" as tables write it.
 _WHOLE = re.compile(r"([+-]?\d{1,18})(?:\.0*)?")
 _NO_TRACK = -1
+# A 0 in MOTChallenge's pixels, which count from 1.
+_LOWEST = -1
+_FALSE = {"", "0", "0.0", "false", "f", "no", "n", "none", "null", "nan"}
 _NO_NAME = {"", "none", "null", "nan", "na", "n/a"}
 
 
@@ -187,6 +190,7 @@ def collect(path: Path, name: str, reading: Reading, asked: Asked) -> Tracks:
         category_names=list(category.names),
         masks=masks,
     )
+    _refuse_fractions(tracks)
     _count_from_zero(tracks, asked.frame_base)
     _find_inside_out(tracks)
     return tracks
@@ -240,6 +244,17 @@ def _first_reason(record: TrackRecord) -> Skip:
     return Skip.NONE if all(map(math.isfinite, place)) else Skip.NOT_A_NUMBER
 
 
+def _refuse_fractions(tracks: Tracks) -> None:
+    """Places that all lie within 0 and 1 are fractions of an image, and would all be in its first pixel."""
+    places = np.concatenate([tracks.box.ravel(), tracks.point.ravel()])
+    known = places[np.isfinite(places)]
+    if known.size and known.min() >= _LOWEST and known.max() <= 1 and (known % 1 != 0).any():
+        raise InputError(
+            f"The places in {tracks.path} are fractions of an image, not pixels.",
+            "Write them in pixels: multiply x by the image's width and y by its height.",
+        )
+
+
 def _count_from_zero(tracks: Tracks, asked_base: int | None) -> None:
     numbered = tracks.frame != UNNUMBERED
     lowest = int(tracks.frame[numbered].min()) if numbered.any() else 0
@@ -250,7 +265,7 @@ def _count_from_zero(tracks: Tracks, asked_base: int | None) -> None:
             "Say it with --frame-base 0 or --frame-base 1.",
         )
     base = base or 0
-    if lowest < base:
+    if numbered.any() and lowest < base:
         raise InputError(
             f"{tracks.path} has a frame {lowest}, but {tracks.format} frames count from {base}.",
             "Say how this file counts with --frame-base 0 or --frame-base 1."
@@ -283,6 +298,13 @@ def number_of(value: Any) -> float:
         return float(value) if value is not None and not isinstance(value, bool) else NOWHERE
     except (TypeError, ValueError, OverflowError):
         return NOWHERE
+
+
+def is_true(value: Any) -> bool:
+    """Whether a flag is set, as JSON, CSV and people write it: false, 0, null, "no" and "" are not."""
+    if isinstance(value, str):
+        return value.strip().lower() not in _FALSE
+    return bool(value)
 
 
 def frame_of(value: Any) -> int | None:

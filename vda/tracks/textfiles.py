@@ -1,10 +1,14 @@
-"""Text files of records, line by line, in and out; what the lines mean is not known here."""
+"""Text files of records, line by line, in and out; what the lines mean is not known here.
+
+Lines have no names for their columns. What enriching added to them is named in a file beside them, and is cut off
+by it when they are read again.
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from vda.errors import InputError
-from vda.files import atomic_writer
+from vda.files import atomic_writer, read_json
 
 
 def read_lines(path: Path) -> Iterator[str]:
@@ -15,6 +19,24 @@ def read_lines(path: Path) -> Iterator[str]:
                 yield line.rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} could not be read: {error}.", "Check the path and the file.") from error
+
+
+def beside(path: Path) -> Path:
+    """The file that says what was added to ``path``."""
+    return path.with_name(f"{path.name}.vda.json")
+
+
+def added_columns(path: Path) -> int:
+    """How many of the last columns of ``path`` an earlier enrichment added."""
+    if not beside(path).is_file():
+        return 0
+    told = read_json(beside(path))
+    columns = told.get("columns_added") if isinstance(told, dict) else None
+    return len(columns) if isinstance(columns, list) else 0
+
+
+def without_added(words: list[str], added: int) -> list[str]:
+    return words[: len(words) - added] if added and len(words) > added else words
 
 
 def rewrite_lines(path: Path, output: Path, change: Callable[[str], str]) -> None:

@@ -1,13 +1,16 @@
 """Ultralytics results: the folder of label files that ``save_txt`` writes, and what ``Results.to_json`` gives.
 
-A label file ``<video>_<frame>.txt`` holds a frame, counted from 1 in videos (from 0 in streams): a line is ``class
+A label file ``<video>_<frame>.txt`` holds a frame, counted from 1 in videos (from 0 in streams). One named after
+an image has the image's number, and the user has to say what that counts from. A line is ``class
 x_center y_center width height [confidence] [id]``, in fractions of the image, or ``class`` and the corners of a
 polygon. JSON is one list a frame, as a list of lists or line after line, frames counted by their place from 0; or
 one list of objects that name their ``frame``. Pixels are measured from the corner of the image, half a pixel off
 our Convention. Label files of poses look like those of polygons and are not meant.
 """
 
+import json
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,12 +21,15 @@ from vda.tracks.enriched import Enriched
 from vda.tracks.flat import FRAME_FIELDS
 from vda.tracks.jsonstream import Event, rewrite, stream
 from vda.tracks.records import Asked, Header, Reading, TrackRecord, frame_of, number_of
-from vda.tracks.textfiles import read_lines, rewrite_lines
+from vda.tracks.textfiles import added_columns, read_lines, rewrite_lines, without_added
 
 NAME = "ultralytics"
 _CORNER_TO_CENTRE = 0.5
+# A frame of some thousand things with their outlines; a longer line is a whole file.
+_LONGEST_LINE = 1 << 24
 # Class, middle x and y, width and height.
 _BOX_WORDS = 5
+_LAST_NUMBER = re.compile(r"(?:^|_)(\d{1,18})$")
 
 
 def label_files(folder: Path) -> list[tuple[int | None, Path]]:
@@ -33,8 +39,23 @@ def label_files(folder: Path) -> list[tuple[int | None, Path]]:
 
 
 def _label_frame(path: Path) -> int | None:
-    _, separator, digits = path.stem.rpartition("_")
-    return int(digits) if separator and digits.isdigit() and len(digits) < 19 else None
+    """The number that ends the name: ``clip_12``, ``frame_000012``, or ``000012`` alone."""
+    match = _LAST_NUMBER.search(path.stem)
+    return int(match[1]) if match else None
+
+
+def _base(folder: Path) -> int | None:
+    """What the names count from: 0 where a 0 occurs, 1 for the names of a video, else None.
+
+    From a video Ultralytics writes ``<video>_<frame>``, without zeros in front and from 1. Names with zeros in
+    front, or without anything before the number, are those of somebody's images, which may count from either.
+    """
+    files = label_files(folder)
+    if any(frame == 0 for frame, _ in files):
+        return 0
+    names = [_LAST_NUMBER.search(path.stem) for _, path in files]
+    of_video = all(match is None or (match.start(1) > 0 and not match[1].startswith("0")) for match in names)
+    return 1 if of_video else None
 
 
 def read(path: Path, asked: Asked) -> Reading:
@@ -52,8 +73,7 @@ def _header(path: Path, asked: Asked) -> Header:
                 f"The labels in {path} are fractions of an image whose size is not known.",
                 "Enrich them in a scene, or give the size of the depth images' video with --track-size WxH.",
             )
-        numbers = [frame for frame, _ in label_files(path) if frame is not None]
-        return Header(frame_base=0 if 0 in numbers else 1)
+        return Header(frame_base=_base(path))
     return Header(frame_base=None if _is_flat(path) else 0)
 
 
@@ -65,7 +85,7 @@ def _is_flat(path: Path) -> bool:
 
 def _label_records(path: Path, asked: Asked) -> Iterator[TrackRecord]:
     return (
-        _label_record(frame, line.split(), asked.size or (1, 1))
+        _label_record(frame, without_added(line.split(), added_columns(path)), asked.size or (1, 1))
         for frame, file in label_files(path)
         for line in read_lines(file)
         if line.strip()
@@ -186,16 +206,26 @@ def _write_json(path: Path, output: Path, enriched: Enriched) -> None:
     def added(value: Any) -> Any:
         nonlocal row
         row += 1
-        return {**value, **enriched.fields(row)} if isinstance(value, dict) else value
+        return enriched.added_to(value, row)
 
     def change(event: Event) -> Any:
         return [added(value) for value in event.value] if isinstance(event.value, list) else added(event.value)
 
-    rewrite(path, output, (), change)
+    rewrite(path, output, (), change, line_by_line=_is_line_by_line(path))
+
+
+def _is_line_by_line(path: Path) -> bool:
+    """Whether a frame is a line, as programs expect that read such files so."""
+    with path.open(encoding="utf-8-sig") as handle:
+        first, second = handle.readline(_LONGEST_LINE), handle.readline(_LONGEST_LINE)
+    try:
+        return isinstance(json.loads(first), list) and (bool(second.strip()) or path.suffix == ".jsonl")
+    except ValueError:
+        return False
 
 
 def _write_labels(folder: Path, output: Path, enriched: Enriched) -> None:
-    columns = list(enriched.columns().values())
+    columns, added = list(enriched.columns().values()), added_columns(folder)
     row = -1
 
     def change(line: str) -> str:
@@ -203,7 +233,8 @@ def _write_labels(folder: Path, output: Path, enriched: Enriched) -> None:
         if not line.strip():
             return line
         row += 1
-        return " ".join([line, *(f"{float(column[row]):.7g}" for column in columns), str(int(enriched.skip[row]))])
+        values = (f"{float(column[row]):.7g}" for column in columns)
+        return " ".join([*without_added(line.split(), added), *values, str(int(enriched.skip[row]))])
 
     files = [file for _, file in label_files(folder)]
     with storage_errors(output):
