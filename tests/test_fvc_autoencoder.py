@@ -6,8 +6,10 @@ from pathlib import Path
 import clips
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from data_sets import log_of, pictures, scaled, table
 
+from vda.cli import main
 from vda.errors import UsageError, VideoError, WeightsError
 from vda.fvc.autoencoder import load_autoencoder
 from vda.fvc.request import ScaleSettings
@@ -67,6 +69,29 @@ def test_what_is_no_autoencoder_is_refused(tmp_path: Path) -> None:
         load_autoencoder(str(tmp_path))
     with pytest.raises(UsageError, match="go together"):
         ScaleSettings(method="autoencoder")
+
+
+def test_a_model_stored_in_half_precision_alone_is_taken(models: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "half"
+    diffusers.AutoencoderKL.from_pretrained(models / "alone_float16", torch_dtype=torch.float16).save_pretrained(
+        folder, variant="fp16"
+    )
+    assert [path.name for path in folder.glob("*.safetensors")] == ["diffusion_pytorch_model.fp16.safetensors"]
+    frames = clips.picture(0, 50, 38)[None]
+    half, plain = (load_autoencoder(str(path), "cpu") for path in (folder, models / "alone_float16"))
+    assert half.dtype == torch.float16
+    assert (half.reconstruct(frames) == plain.reconstruct(frames)).all()
+
+
+@pytest.mark.parametrize("name", ["/no/such/folder", "./nowhere", "~/nowhere", "some/deep/folder"])
+def test_a_folder_that_is_not_there_is_said_in_two_sentences(tmp_path: Path, name: str) -> None:
+    metadata = table(tmp_path / "videos.csv", [{"video_path": "a.mp4", "label": "real"}])
+    command = ["fvc", "scale", str(metadata), "--output-dir", str(tmp_path / "out"), "--method", "autoencoder"]
+    result = CliRunner().invoke(main, [*command, "--autoencoder", name])
+    assert result.exit_code == 2
+    assert f"There is no folder {name}." in result.output
+    assert "OWNER/NAME" in result.output
+    assert not (tmp_path / "out").exists()
 
 
 def test_videos_come_out_the_same_twice(models: Path, tmp_path: Path) -> None:

@@ -13,15 +13,17 @@ from vda.camera.intrinsics import Intrinsics, project, unproject
 from vda.depthmaps.codes import DepthRecord, Quantizer
 from vda.depthmaps.files import write_png16
 from vda.depthmaps.source import open_depth
+from vda.errors import UsageError
 from vda.fvc.makedepth import DepthMaker
 from vda.fvc.paths import Places
 from vda.fvc.rate import Rate
 from vda.fvc.request import ScaleSettings
-from vda.fvc.scale import scale
+from vda.fvc.scale import ScaleResult, scale
 from vda.merging.stage import MergeSettings
 from vda.pipeline import RunSettings, plan_scene
 from vda.pipeline import depth as compute
 from vda.reporter import Silence
+from vda.scene.scene import Scene
 
 WIDTH, HEIGHT, FRAMES = 160, 90, 6
 BOTH = ScaleSettings(size=64, modality="both")
@@ -130,6 +132,44 @@ def test_depth_that_is_not_there_is_computed_for_all_videos_together(tmp_path: P
     alone, made = open_depth(tmp_path / "alone" / "vda_merged_depth"), tmp_path / "out" / "scenes"
     assert (open_depth(made / "a_scaled_original" / "vda_merged_depth").read(1) == alone.read(1)).all()
     assert all(grey(tmp_path / "out" / row["depth_path"]).any() for row in scaled(tmp_path / "out"))
+
+
+def made_depth(metadata: Path, out: Path, input_size: int | None, **options: object) -> ScaleResult:
+    run = RunSettings(model="mini", input_size=input_size, devices="cpu", on="inline", threads=1)
+    maker = DepthMaker(out / "scenes", Places(metadata), run, Silence())
+    return scale(metadata, out, BOTH, maker=maker, **options)  # type: ignore[arg-type]
+
+
+def test_depth_of_two_kinds_does_not_come_into_one_table(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        clips.make_clip(tmp_path / f"{name}.mp4", range(3))
+    out = tmp_path / "out"
+    metadata = table(tmp_path / "videos.csv", [{"video_path": "a.mp4", "label": "real"}])
+    made_depth(metadata, out, 56)
+    about = json.loads((out / "a_scaled_original_depth.json").read_text())
+    assert (about["model"], about["settings"]["input_size"]) == ("mini", 56)
+    assert {"weights_sha256", "precision"} <= about["settings"].keys()
+    table(metadata, [{"video_path": f"{name}.mp4", "label": "real"} for name in ("a", "b")])
+    with pytest.raises(UsageError, match="input size 56 became 70") as refused:
+        made_depth(metadata, out, 70)
+    assert "--delete-existing" in refused.value.remedy
+    assert len(scaled(out)) == 1
+    # What is not stated is as it was.
+    assert made_depth(metadata, out, 56).scaled == 1
+    made_depth(metadata, out, 70, delete_existing=True)
+    sizes = [json.loads((out / row["depth_path"]).with_suffix(".json").read_text()) for row in scaled(out)]
+    assert [about["settings"]["input_size"] for about in sizes] == [70, 70]
+
+
+def test_scenes_of_two_kinds_are_refused_before_anything_is_made(tmp_path: Path) -> None:
+    rows = []
+    for name, model in (("a", "one"), ("b", "another")):
+        root = with_depth(tmp_path, name)
+        DepthRecord(Quantizer.millimetres(), FRAMES, WIDTH, HEIGHT, model).write(Scene(root).depth_record_path)
+        rows.append({"video_path": f"{name}.mp4", "label": "real", "scene": root.name})
+    with pytest.raises(UsageError, match="model one became another"):
+        scale(table(tmp_path / "videos.csv", rows), tmp_path / "out", BOTH)
+    assert not list((tmp_path / "out").glob("*.mkv"))
 
 
 CAMERA = Intrinsics(WIDTH, HEIGHT, 140.0, 140.0, 79.5, 44.5)

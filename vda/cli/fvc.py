@@ -18,13 +18,14 @@ def fvc() -> None:
 @fvc.command("verify")
 @click.argument("metadata", type=click.Path(path_type=Path), required=False)
 @click.option("--output-dir", "folder", type=click.Path(path_type=Path), help="Where scaled videos are, if any.")
+@click.option("--root", type=click.Path(path_type=Path), help="Where else relative paths are looked for.")
 @click.option(
     "--augmentations",
     type=click.IntRange(min=0),
     help="Augmentations expected per original [default: any number].",
 )
 @click.option(
-    "--decode/--no-decode", default=True, show_default=True, help="Decode every file, or only look for it."
+    "--decode/--no-decode", default=True, show_default=True, help="Decode every file, or only compare checksums."
 )
 @click.option("--show", type=click.IntRange(min=0), default=20, show_default=True, help="Findings shown per kind.")
 @quiet_option
@@ -49,13 +50,17 @@ def verify_command(show: int, quiet: bool, as_json: bool, **options: Any) -> Non
     if result.findings:
         raise WorkError(
             f"The data set is not whole: {len(result.findings)} findings.",
-            "Run 'vda fvc scale' for what is missing or broken, and remove what no row names.",
+            "Run 'vda fvc scale' for what is missing, broken or out of date, and remove files that no row names.",
         )
 
 
 def _show(result: Any, show: int) -> None:
     """The table of counts, then the findings, kind by kind."""
     click.echo(f"{result.rows} rows of {result.originals} originals; they name {result.files} files")
+    if result.unsigned:
+        click.echo(f"{result.unsigned} rows have no checksums to hold their files against")
+    if result.unseen:
+        click.echo(f"{result.unseen} sources are not there, and were not compared")
     for kind, count in result.counts().items():
         click.echo(f"{kind:<26}{count:>6}")
     for kind, count in result.counts().items():

@@ -88,6 +88,12 @@ frame_options = together(
     ),
 )
 row_options = together(
+    click.option(
+        "--jobs",
+        type=click.IntRange(min=1),
+        help="Videos at once, each in a process [default: cores; 1 with --autoencoder].",
+    ),
+    click.option("--keep-removed", is_flag=True, help="Keep, and mark, videos that METADATA has no more."),
     click.option("--start-idx", type=click.IntRange(min=0), help="First row of the metadata [default: 0]."),
     click.option("--end-idx", type=click.IntRange(min=0), help="Row to stop before [default: the last too]."),
     click.option("--shard", type=SHARD, help="Part I of N [default: SLURM_PROCID of SLURM_NTASKS, or all]."),
@@ -141,6 +147,8 @@ def scale(
     run: "RunSettings",
     autoencoder_device: str,
     make_depth: bool,
+    jobs: int | None,
+    keep_removed: bool,
     resume: bool,
     quiet: bool,
     as_json: bool,
@@ -150,7 +158,6 @@ def scale(
     Example: vda fvc scale videos.csv --output-dir scaled --size 256 --modality both
     """
     from vda.cli.progress import Progress
-    from vda.fvc.autoencoder import load_autoencoder
     from vda.fvc.makedepth import DepthMaker
     from vda.fvc.paths import Places
     from vda.fvc.scale import scale as scale_all
@@ -166,7 +173,9 @@ def scale(
         selection=_of_this_task(rows, progress),
         root=root,
         delete_existing=not resume,
-        through=load_autoencoder(settings.autoencoder, autoencoder_device) if settings.autoencoder else None,
+        keep_removed=keep_removed,
+        jobs=jobs or (1 if settings.autoencoder else len(os.sched_getaffinity(0))),
+        autoencoder_device=autoencoder_device,
         maker=maker if make_depth else None,
         reporter=progress,
     )

@@ -12,14 +12,20 @@ on comes with the ``fvc`` extra; a part of the package that is imported without 
     pictures     pictures through a geometry
     source       one row's files, opened
     trackmap     tracks through a geometry
+    depthkind    with what the depth of a data set is made
     depthclip    scaled depth as files
     autoencoder  pictures through an autoencoder and back
     fallback     less memory for the same video
     clip         one video scaled
     makedepth    depth for the rows that have none
+    checksums    what files hold, in a few digits
+    freshness    whether what was made of a row is what would be made now
+    row          one row, from its files to what came of it
+    hands        who scales: this process, or several
     ledger       what is done, for several processes at once
     tables       the tables that others read
     scale        the stage that scales a data set
+    promises     what a row promises of its files
     verify       whether the data set is whole, and its files what their rows say
     folds        folds that never part what belongs together
 """

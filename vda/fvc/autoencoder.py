@@ -5,6 +5,7 @@ size. The mean of what the encoder says is taken, never a sample: the same pictu
 videos, nor what happens when memory runs out.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
     import torch
 
 _CONFIG: Final = "config.json"
-_WEIGHTS: Final = "diffusion_pytorch_model.safetensors"
+_STEM: Final = "diffusion_pytorch_model"
+_ENDING: Final = ".safetensors"
+# Some models are stored in half precision only, which their files' names then say.
+_VARIANTS: Final = ("", "fp16", "bf16")
+# OWNER/NAME, or NAME alone.
+_REPOSITORY: Final = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _WHOLE_MODEL: Final = "model_index.json"
 _HUB_TIMEOUT_S: Final = 10.0
 # At full size the decoder holds at least three maps of twice its first width: more is surely too much.
@@ -99,15 +105,20 @@ class Autoencoder:
             return back.clamp(0, 255).permute(0, 2, 3, 1).cpu().numpy()
 
 
-def load_autoencoder(name: str, device: str = "auto") -> Autoencoder:
+def load_autoencoder(name: str, device: str = "auto", threads: int | None = None) -> Autoencoder:
     """Load ``name``, a folder or a repository of the hub, in the precision it is stored in.
+
+    ``threads`` are a CPU's (None: as many as torch thinks fit).
 
     The model is at its root or, in a whole generative model, under ``vae/``; the likelier place is tried first.
     Raises ``UsageError`` without diffusers, ``WeightsError`` where neither place holds an AutoencoderKL,
     ``DeviceError`` for a device that is not there.
     """
+    _require_place(name)
     place = _device(device)
     model_class = _require_diffusers()
+    if threads is not None:
+        _cap_threads(threads)
     reasons = []
     for prefix in _places(name):
         try:
@@ -118,6 +129,22 @@ def load_autoencoder(name: str, device: str = "auto") -> Autoencoder:
         f"{name} holds no AutoencoderKL ({' '.join(reasons)})",
         "Give a folder with config.json, or with vae/config.json, or the name of such a model.",
     )
+
+
+def _require_place(name: str) -> None:
+    """Refuse a path that leads nowhere; what could be a name on the hub is looked for there."""
+    is_path = Path(name).is_absolute() or name.startswith((".", "~")) or not _REPOSITORY.fullmatch(name)
+    if is_path and not Path(name).is_dir():
+        raise WeightsError(
+            f"There is no folder {name}.",
+            "Check the path of the autoencoder, or give the name of a model on the hub (OWNER/NAME).",
+        )
+
+
+def _cap_threads(count: int) -> None:
+    import torch
+
+    torch.set_num_threads(count)
 
 
 def _require_diffusers() -> Any:
@@ -161,17 +188,39 @@ def _folder(name: str, prefix: str) -> Path:
         if not (folder / _CONFIG).is_file():
             raise WeightsError(f"there is no {folder / _CONFIG}.", "Check the path.")
         return folder
-    path = Path(name)
-    for file in (_CONFIG, _WEIGHTS):
-        filename = f"{prefix}/{file}" if prefix else file
-        path = cached(name, filename) or fetch(name, filename, _HUB_TIMEOUT_S)
-    return path.parent
+    beginning = f"{prefix}/" if prefix else ""
+    _on_hub(name, beginning + _CONFIG)
+    problems = []
+    for variant in _VARIANTS:
+        try:
+            return _on_hub(name, beginning + _weights_name(variant)).parent
+        except WeightsError as error:
+            problems.append(error)
+    raise problems[0]
+
+
+def _on_hub(name: str, file: str) -> Path:
+    return cached(name, file) or fetch(name, file, _HUB_TIMEOUT_S)
+
+
+def _weights_name(variant: str) -> str:
+    return f"{_STEM}.{variant}{_ENDING}" if variant else f"{_STEM}{_ENDING}"
+
+
+def _variant_in(folder: Path) -> str:
+    """Which of the folder's weights are taken: the plain ones, where there are any."""
+    return next((variant for variant in _VARIANTS if (folder / _weights_name(variant)).is_file()), "")
 
 
 def _load(model_class: Any, folder: Path) -> Any:
+    variant = _variant_in(folder)
     try:
         return model_class.from_pretrained(
-            folder, torch_dtype=_stored_dtype(folder / _WEIGHTS), low_cpu_mem_usage=False, local_files_only=True
+            folder,
+            variant=variant or None,
+            torch_dtype=_stored_dtype(folder / _weights_name(variant)),
+            low_cpu_mem_usage=False,
+            local_files_only=True,
         )
     # Whatever a damaged or another model's file makes the loader raise.
     except Exception as error:

@@ -21,7 +21,7 @@ from vda.fvc.rate import Timing, time_frames
 from vda.fvc.request import Item, ScaleSettings
 from vda.fvc.source import Depth, Source
 from vda.fvc.trackmap import write_scaled_tracks
-from vda.video import ClipWriter, read_frame_list
+from vda.video import ClipWriter, Frame, read_frame_list, read_listed
 
 Through = Callable[[Iterable[np.ndarray], int], Iterator[np.ndarray]]
 """RGB uint8 pictures, so many at once, to pictures of the same size: what an autoencoder makes of them."""
@@ -47,11 +47,12 @@ class Scaling:
     settings: ScaleSettings
     geometry: Geometry
     timing: Timing
+    threads: int | None = None
 
     @classmethod
-    def of(cls, item: Item, source: Source, settings: ScaleSettings) -> "Scaling":
+    def of(cls, item: Item, source: Source, settings: ScaleSettings, threads: int | None = None) -> "Scaling":
         timing = time_frames(source.info, source.index, settings.rate)
-        return cls(item, source, settings, settings.geometry(source.size), timing)
+        return cls(item, source, settings, settings.geometry(source.size), timing, threads)
 
     def write(self, folder: Path, rung: Rung, through: Through | None) -> Made:
         """Write what is asked for into ``folder``; raise what reading, memory or the disk raise."""
@@ -114,12 +115,20 @@ class Scaling:
 
     def _colour_frames(self, made: Made) -> Iterator[np.ndarray]:
         absent = 0
-        wanted = np.unique(self.timing.indices).tolist()
-        for frame in read_frame_list(self.source.info, self.source.index, wanted):
+        for frame in self._frames():
             absent += not frame.decoded
             yield frame.rgb
         if absent:
             made.notes.append(f"{absent} frames have no picture of their own: the one before is shown.")
+
+    def _frames(self) -> Iterator[Frame]:
+        """Raises ``NotAsListed`` where the frames that were taken for granted do not come."""
+        info, index = self.source.info, self.source.index
+        wanted = np.unique(self.timing.indices).tolist()
+        if not self.source.listed:
+            return read_frame_list(info, index, wanted, threads=self.threads)
+        whole = self.settings.rate.most is None
+        return read_listed(info, index, wanted, whole=whole, threads=self.threads)
 
     def _repeated(self, pictures: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Each picture as often as its frame is shown."""

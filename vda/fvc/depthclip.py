@@ -14,6 +14,7 @@ from typing import Final
 from vda.depthmaps.codes import Codes, DepthRecord
 from vda.depthmaps.files import write_png16
 from vda.files import storage_errors, temporary_beside
+from vda.fvc.depthkind import facts_in
 from vda.fvc.geometry import Size
 from vda.fvc.rate import Timing
 from vda.video import ClipWriter
@@ -29,7 +30,7 @@ def scaled_record(record: DepthRecord, size: Size, timing: Timing, form: str) ->
         frames=len(timing),
         width=size[0],
         height=size[1],
-        settings={"frame_range": [0, len(timing)]},
+        settings={"frame_range": [0, len(timing)], **facts_in(record)},
         shots=[],
         missing_frames=[place for place, frame in enumerate(timing.indices.tolist()) if frame in missing],
         clipped=0,
@@ -58,12 +59,12 @@ def write_depth_video(path: Path, codes: Iterator[Codes], timing: Timing, record
 
 
 def write_depth_images(folder: Path, codes: Iterator[Codes], record: DepthRecord) -> list[Path]:
-    """Write a folder of PNG with ``depth.json``, which appears when all are there; return the latter's path."""
+    """Write a folder of PNG with ``depth.json``, which appears when all are there; return the folder."""
     with _whole_folder(folder) as temporary:
         for place, picture in enumerate(codes):
             write_png16(temporary / f"depth_{place:06d}.png", picture)
         record.write(temporary / "depth.json")
-    return [folder / "depth.json"]
+    return [folder]
 
 
 @contextmanager

@@ -12,11 +12,12 @@ several, it ends in the same bytes. This file does not know tables, nor how vide
 """
 
 import errno
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePath
 from typing import IO, Any, Literal, Self
@@ -31,9 +32,10 @@ _SETTLED = 0
 
 @dataclass(frozen=True)
 class Record:
-    """What came of one row. ``inputs`` are the paths it states, ``files`` the bytes of each file made of them.
+    """What came of one row. ``inputs`` are the paths it states, ``sources`` what was there (``freshness``).
 
-    ``columns`` are what the joined table tells of the video, ``notes`` and ``reason`` what the log does.
+    ``files`` are the checksums of what was made, ``columns`` what the joined table tells of the video, ``notes``
+    and ``reason`` what the log does.
     """
 
     name: str
@@ -41,34 +43,45 @@ class Record:
     inputs: dict[str, str | None]
     state: State
     settings: dict[str, Any]
-    files: dict[str, int] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
     columns: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     reason: str = ""
 
     def to_line(self) -> bytes:
-        return json.dumps(asdict(self), ensure_ascii=False).encode() + b"\n"
+        """The record and a checksum of it: a record that changed on the disk is worse than none."""
+        text = json.dumps(asdict(self), ensure_ascii=False).encode()
+        return text + b"\t" + _check_of(text) + b"\n"
 
     @classmethod
     def from_line(cls, line: bytes, path: Path) -> "Record":
         try:
-            values = json.loads(line)
+            text, _, check = line.rstrip(b"\n").rpartition(b"\t")
+            if check != _check_of(text):
+                raise ValueError("its checksum is another")
+            values = json.loads(text)
             return cls(**{**values, "notes": tuple(values["notes"])})
         except (ValueError, TypeError, KeyError) as error:
             raise InputError(
                 f"{path} holds a line that is no record: {error}.", "Remove that file; its videos are made again."
             ) from error
 
-    def is_whole_in(self, folder: Path) -> bool:
-        """Whether the video is done and all its files are there as they were written."""
-        return self.state == "done" and all(_size(folder / name) == size for name, size in self.files.items())
+
+def _check_of(text: bytes) -> bytes:
+    return hashlib.sha256(text).hexdigest()[:16].encode()
 
 
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None
+def read_records(folder: Path) -> list[Record]:
+    """What is known of the output directory ``folder``, by a reader that takes no part in the work.
+
+    Nothing is written or locked; where there is no state, there are no records.
+    """
+    while True:
+        ledger = Ledger(folder)
+        with suppress(FileNotFoundError):  # another process joined the parts meanwhile: its part has them all
+            ledger.read_parts()
+            return ledger.records()
 
 
 class Ledger:
@@ -98,10 +111,13 @@ class Ledger:
         self._stack.close()
 
     @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """Keep other processes from joining, settling or removing; not to be held while videos are scaled."""
-        with exclusive_lock(self._state / "state.lock", wait=True):
-            yield
+    def frozen(self, *, wait: bool = True) -> Iterator[bool]:
+        """Keep other processes from joining, settling or removing; not to be held while videos are scaled.
+
+        Yields whether that was had: without ``wait``, not where another process is at it.
+        """
+        with exclusive_lock(self._state / "state.lock", wait=wait) as had:
+            yield had
 
     @contextmanager
     def claim(self, row: int, *, wait: bool = False) -> Iterator[bool]:

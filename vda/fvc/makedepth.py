@@ -5,13 +5,14 @@ video that cannot be used stops no other. This file does not know how depth is c
 it.
 """
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from vda.errors import StorageError, VdaError
+from vda.errors import StorageError, VdaError, WorkError
 from vda.files import exclusive_lock
 from vda.fvc.paths import Places
 from vda.fvc.request import Item
@@ -38,7 +39,19 @@ class DepthMaker:
         """Where the depth of ``item`` is. Raises what kept it from being computed."""
         if (error := self._errors.get(item.name)) is not None:
             raise error
-        return self._root(item)
+        return self.place_of(item)
+
+    def place_of(self, item: Item) -> Path:
+        """Where the depth of ``item`` is, or will be."""
+        if item.scene is not None:
+            return self.places.other("scene", item.scene, may_be_absent=True)
+        return self.folder / item.name.removesuffix(".mp4")
+
+    def forget(self, items: list[Item]) -> None:
+        """Remove the scenes that were made here for ``items``; those that rows name are somebody else's."""
+        for item in items:
+            if item.scene is None:
+                shutil.rmtree(self.place_of(item), ignore_errors=True)
 
     def make(self, items: list[Item]) -> None:
         """Compute and merge what is missing of the depth of ``items``.
@@ -49,7 +62,7 @@ class DepthMaker:
             return
         name = f"rows_{min(item.row for item in items):06d}_{max(item.row for item in items):06d}.lock"
         with exclusive_lock(self.folder / name, wait=True):
-            missing = [item for item in items if not Scene(self._root(item)).depth_record_path.is_file()]
+            missing = [item for item in items if not Scene(self.place_of(item)).depth_record_path.is_file()]
             if missing:
                 self._make(missing)
 
@@ -76,7 +89,7 @@ class DepthMaker:
 
     def _planned(self, item: Item, devices: tuple[Device, ...], count: int) -> Scene:
         video = self.places.video(item.video_path)
-        return plan_scene(video, self._root(item), devices=devices, scenes=count, reporter=self.reporter)
+        return plan_scene(video, self.place_of(item), devices=devices, scenes=count, reporter=self.reporter)
 
     def _kept(self, item: Item, do: Callable[[], T]) -> T | None:
         """What ``do`` gives; an error is kept for when the video's turn comes."""
@@ -86,9 +99,7 @@ class DepthMaker:
             raise
         except VdaError as error:
             self._errors[item.name] = error
-            return None
-
-    def _root(self, item: Item) -> Path:
-        if item.scene is not None:
-            return self.places.other("scene", item.scene, may_be_absent=True)
-        return self.folder / item.name.removesuffix(".mp4")
+        except Exception as error:
+            # One video must not end the others' work; what nobody foresaw is told with its type.
+            self._errors[item.name] = WorkError(f"{type(error).__name__}: {error}", "Leave this video out.")
+        return None

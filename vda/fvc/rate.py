@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 
@@ -151,15 +152,23 @@ def _nearest(times_s: np.ndarray, fps: Fraction) -> np.ndarray:
 
 @dataclass
 class Cadence:
-    """Does a thing at once, and again when it has cost no more than a twentieth of the time since."""
+    """Makes a file at once, and again when it has cost no more than a twentieth of the time since.
 
-    _ended_s: float = float("-inf")
+    When it was last made is asked of the file: of many processes that make it in turn, all together spend no more.
+    """
+
     _cost_s: float = 0.0
 
-    def maybe(self, do: Callable[[], None]) -> None:
-        began = time.monotonic()
-        if began - self._ended_s < self._cost_s / _SHARE:
+    def maybe(self, do: Callable[[], None], made: Path) -> None:
+        if time.time() - _made_at(made) < self._cost_s / _SHARE:
             return
+        began = time.monotonic()
         do()
-        self._ended_s = time.monotonic()
-        self._cost_s = self._ended_s - began
+        self._cost_s = time.monotonic() - began
+
+
+def _made_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return float("-inf")

@@ -114,6 +114,7 @@ class Item:
             "platform": self.platform,
             "source_path": self.video_path,
             "metadata_row": self.row,
+            "removed": False,
         }
 
     @property

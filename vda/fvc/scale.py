@@ -5,35 +5,46 @@ Several processes work on one output directory without knowing of each other. Th
 nor how records are kept.
 """
 
+import os
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vda.errors import StorageError, UsageError, VdaError
+from vda.errors import UsageError, VdaError
 from vda.fvc.autoencoder import load_autoencoder
-from vda.fvc.clip import Made, Scaling, Through
-from vda.fvc.fallback import first_that_fits, rungs
+from vda.fvc.clip import Through
+from vda.fvc.depthkind import Facts, OneKind, facts_of
+from vda.fvc.hands import Hands, Task, hands_of
 from vda.fvc.ledger import Ledger, Record
 from vda.fvc.makedepth import DepthMaker
 from vda.fvc.paths import Places
 from vda.fvc.rate import Cadence
 from vda.fvc.request import Item, ScaleSettings, items_of
+from vda.fvc.row import Outcome, Workplace
 from vda.fvc.schema import read_metadata
 from vda.fvc.selection import Selection
-from vda.fvc.source import open_source, scene_of
+from vda.fvc.source import scene_of
 from vda.fvc.tables import LOG_NAME, LOGS_FOLDER, METADATA_NAME, write_log, write_metadata
-from vda.reporter import Noted, Reporter, Silence
+from vda.reporter import Reporter, Silence
 from vda.scene.scene import Scene
+
+# What the joined table says of a video that the metadata has no more.
+_REMOVED = {"metadata_row": None, "removed": True}
 
 
 @dataclass(frozen=True)
 class ScaleResult:
-    """What there is of the rows that were asked for: ``failed`` are the reasons, by the name of the output."""
+    """What there is of the rows that were asked for: ``failed`` are the reasons, by the name of the output.
+
+    ``removed`` are videos of rows that the metadata has no more.
+    """
 
     folder: Path
     rows: int
     scaled: int
     kept: int
+    removed: int = 0
     failed: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -44,6 +55,7 @@ class ScaleResult:
             "rows": self.rows,
             "scaled": self.scaled,
             "kept": self.kept,
+            "removed": self.removed,
             "failed": self.failed,
         }
 
@@ -56,35 +68,56 @@ def scale(
     selection: Selection | None = None,
     root: Path | None = None,
     delete_existing: bool = False,
+    keep_removed: bool = False,
+    jobs: int = 1,
     through: Through | None = None,
+    autoencoder_device: str = "auto",
     maker: DepthMaker | None = None,
     reporter: Reporter | None = None,
 ) -> ScaleResult:
     """Scale the videos of the rows selected into ``folder``; those that are there and whole are kept.
 
-    ``through`` is the autoencoder, where it is loaded already; ``maker`` computes depth that is not there. Raises
-    ``InputError`` for metadata that cannot be used, ``UsageError`` where rows were scaled with other settings,
+    What was made of rows that the metadata has no more is removed, or kept and marked (``keep_removed``). ``jobs``
+    are processes that scale beside each other; where there is but this one, ``through`` may be the autoencoder,
+    loaded already. ``maker`` computes depth that is not there. Raises ``InputError`` for metadata that cannot be
+    used, ``UsageError`` where rows were scaled with other settings, or none of them belongs to the metadata, and
     ``StorageError`` where the disk refuses.
     """
-    if settings.autoencoder is not None and through is None:
-        through = load_autoencoder(settings.autoencoder)
+    if settings.autoencoder is not None and through is None and jobs == 1:
+        through = load_autoencoder(settings.autoencoder, autoencoder_device)
     selection, reporter = selection or Selection(), reporter or Silence()
     items = list(items_of(read_metadata(metadata)))
     chosen = [items[row] for row in selection.in_order(len(items))]
     with Ledger(folder) as ledger:
         if delete_existing:
             ledger.forget({item.name for item in chosen})
+            if maker is not None:
+                maker.forget(chosen)
+        removed = _follow(ledger, items, keep_removed, reporter)
         _refuse_other_settings(ledger, chosen, settings)
-        work = _Work(ledger, Places(metadata, root), settings, through, maker, reporter)
+        places = Places(metadata, root)
+        kind = _kind_of_depth(ledger, chosen, places, maker) if settings.wants_depth else None
+        jobs = max(1, min(jobs, len(chosen)))
+        workplace = Workplace(folder, places, settings, _threads(jobs))
         rows = selection.rows(len(items))
         try:
-            work.do(chosen)
+            if maker is not None:
+                maker.make([item for item in chosen if workplace.needs_work(item, ledger.get(item.name))])
+            with hands_of(jobs, workplace, through, autoencoder_device) as hands:
+                work = _Work(ledger, hands, maker, kind, settings, reporter)
+                work.do(chosen)
         finally:
             # Interrupted, what was done is in the tables as well.
             _finish(ledger, None if len(rows) == len(items) else rows)
         mine = [record for item in chosen if (record := ledger.get(item.name)) is not None]
     failed = {record.name: record.reason for record in mine if record.state == "failed"}
-    return ScaleResult(folder, len(chosen), work.scaled, len(chosen) - work.scaled - len(failed), failed)
+    kept = len(chosen) - work.scaled - len(failed)
+    return ScaleResult(folder, len(chosen), work.scaled, kept, removed, failed)
+
+
+def _threads(jobs: int) -> int | None:
+    """A decoder's threads in each of so many processes; alone it has as many as FFmpeg thinks fit."""
+    return None if jobs == 1 else max(1, len(os.sched_getaffinity(0)) // jobs)
 
 
 def _refuse_other_settings(ledger: Ledger, items: list[Item], settings: ScaleSettings) -> None:
@@ -97,6 +130,21 @@ def _refuse_other_settings(ledger: Ledger, items: list[Item], settings: ScaleSet
                 f"{ledger.folder / item.name} was made with other settings: {'; '.join(differences)}.",
                 "Give another --output-dir, or --delete-existing to start over.",
             )
+
+
+def _kind_of_depth(ledger: Ledger, items: list[Item], places: Places, maker: DepthMaker | None) -> OneKind:
+    """What all depth in the folder is made with. Raises ``UsageError`` where some of what is there is not."""
+    kind = OneKind(None if maker is None else maker.settings)
+    for record in ledger.records():
+        if record.state == "done":
+            kind.require(record.settings.get("depth"), str(ledger.folder / record.name))
+    for item in items:
+        facts: Facts | None = None
+        with suppress(VdaError, OSError):  # a row without a scene that can be read is told of in its turn
+            scene = scene_of(item, places) if maker is None else Scene(maker.place_of(item))
+            facts = facts_of(scene)
+        kind.require(facts, f"The scene of {item.video_path}")
+    return kind
 
 
 def _finish(ledger: Ledger, rows: range | None) -> None:
@@ -118,102 +166,134 @@ def _join(ledger: Ledger) -> None:
     write_log(ledger.folder / LOG_NAME, records)
 
 
+def _follow(ledger: Ledger, items: list[Item], keep_removed: bool, reporter: Reporter) -> int:
+    """Remove, or mark, what was made of rows that the metadata has no more; return how many there were."""
+    names = {item.name for item in items}
+    records = ledger.records()
+    done = [record for record in records if record.state == "done"]
+    gone = [record for record in done if record.name not in names]
+    if gone and len(gone) == len(done):
+        raise UsageError(
+            f"{ledger.folder} holds other videos than this metadata names: none of its {len(done)} is among them.",
+            "Give another --output-dir, or remove that folder.",
+        )
+    kept = {record.name for record in gone} if keep_removed else set()
+    if lost := {record.name for record in records} - names - kept:
+        ledger.forget(lost)
+    told = [replace(record, columns={**record.columns, **_REMOVED}) for record in gone if record.name in kept]
+    news = [record for record in told if record not in gone]
+    for record in news:
+        ledger.note(record)
+    count = len(news) if keep_removed else len(gone)
+    if count:
+        how = "are marked as removed" if keep_removed else "were removed"
+        reporter.say(f"{count} videos are not in the metadata any more: they {how}.")
+    return count
+
+
 @dataclass
 class _Work:
-    """Goes through videos, one after another; ``scaled`` counts those made here."""
+    """Gives rows out and writes down what comes back: ``scaled`` counts the videos made, ``done`` all rows."""
 
     ledger: Ledger
-    places: Places
-    settings: ScaleSettings
-    through: Through | None
+    hands: Hands
     maker: DepthMaker | None
+    kind: OneKind | None
+    settings: ScaleSettings
     reporter: Reporter
     scaled: int = 0
+    done: int = 0
+    _claims: dict[str, ExitStack] = field(default_factory=dict)
+    _cadence: Cadence = field(default_factory=Cadence)
 
     def do(self, items: list[Item]) -> None:
         """Scale what is not there yet; videos that another process has in hand are looked at again at the end."""
-        if self.maker is not None:
-            self.maker.make([item for item in items if self._is_to_do(item)])
         self.reporter.begin("scaling", len(items))
-        busy: list[Item] = []
-        done = 0
-        cadence = Cadence()
-        for waits, queue in ((False, items), (True, busy)):
-            for item in queue:
-                with self.ledger.claim(item.row, wait=waits) as had:
-                    if not had:
-                        busy.append(item)
-                        continue
-                    if self._is_to_do(item):
-                        self._do(item)
-                        cadence.maybe(self._join_now)
-                    else:
-                        self._keep(item)
-                done += 1
-                self.reporter.at(done)
+        try:
+            busy = [item for item in items if not self._given(item, wait=False)]
+            self._take_all()
+            for item in busy:
+                # Whoever waits must have nothing in hand that the other may be waiting for.
+                self._given(item, wait=True)
+                self._take_all()
+        finally:
+            for claim in self._claims.values():
+                claim.close()
 
-    def _join_now(self) -> None:
-        with self.ledger.frozen():
-            _join(self.ledger)
+    def _given(self, item: Item, *, wait: bool) -> bool:
+        """Give ``item`` to whoever is free, unless another process has it."""
+        while not self.hands.has_room:
+            self._take()
+        claim = ExitStack()
+        if not claim.enter_context(self.ledger.claim(item.row, wait=wait)):
+            claim.close()
+            return False
+        self._claims[item.name] = claim
+        try:
+            scene = self._scene(item)
+        except VdaError as error:
+            self._note(item, Outcome(state="failed", reason=error.problem))
+            return True
+        self.hands.give(Task(item, self.ledger.get(item.name), scene))
+        return True
 
-    def _is_to_do(self, item: Item) -> bool:
-        record = self.ledger.get(item.name)
-        return record is None or record.inputs != item.inputs or not record.is_whole_in(self.ledger.folder)
+    def _scene(self, item: Item) -> Path | None:
+        """Where the depth is that was made for ``item``."""
+        if self.maker is None:
+            return None
+        scene = self.maker.scene_root(item)
+        if self.kind is not None:
+            self.kind.require(facts_of(Scene(scene)), str(scene))
+        return scene
+
+    def _take_all(self) -> None:
+        while self.hands.is_at_work:
+            self._take()
+
+    def _take(self) -> None:
+        item, outcome = self.hands.take()
+        for sentence in outcome.said:
+            self.reporter.say(f"{item.video_path}: {sentence}")
+        self._note(item, outcome)
+
+    def _note(self, item: Item, outcome: Outcome) -> None:
+        if outcome.kept:
+            self._keep(item)
+        else:
+            self._write_down(item, outcome)
+            self._cadence.maybe(self._join_now, self.ledger.folder / METADATA_NAME)
+        self._claims.pop(item.name).close()
+        self.done += 1
+        self.reporter.at(self.done)
 
     def _keep(self, item: Item) -> None:
         """Tell of a video that is there what its row says now: labels are corrected, and rows move."""
         record = self.ledger.get(item.name)
         assert record is not None
-        columns = {**record.columns, **item.columns}
-        if columns != record.columns:
-            self.ledger.note(replace(record, row=item.row, columns=columns))
+        told = replace(record, row=item.row, inputs=item.inputs, columns={**record.columns, **item.columns})
+        if told != record:
+            self.ledger.note(told)
 
-    def _do(self, item: Item) -> None:
-        noted = Noted(self.reporter, f"{item.video_path}: ")
-        notes = noted.said
-        try:
-            made = self._make(item, noted)
-        except StorageError:
-            # A full disk is no fault of the video's, and the next would meet it as well.
-            raise
-        except VdaError as error:
-            self._failed(item, error.problem, notes)
-        except Exception as error:
-            # One video must not end the others' work; what nobody foresaw is told with its type.
-            self._failed(item, f"{type(error).__name__}: {error}", notes)
-        else:
-            self._made(item, made, notes)
-
-    def _make(self, item: Item, noted: Noted) -> Made:
-        source = open_source(item, self.places, self._scene(item) if self.settings.wants_depth else None)
-        scaling = Scaling.of(item, source, self.settings)
-        ways = rungs(self.settings.method, self.settings.chunk_size)
-        folder = self.ledger.folder
-        rung, made = first_that_fits(ways, lambda way: scaling.write(folder, way, self.through), noted)
-        if noted.said:
-            made.columns["fallback"] = str(rung)
-        return made
-
-    def _scene(self, item: Item) -> Scene:
-        return scene_of(item, self.places) if self.maker is None else Scene(self.maker.scene_root(item))
-
-    def _made(self, item: Item, made: Made, said: list[str]) -> None:
-        folder = self.ledger.folder
-        self.scaled += 1
-        self._note(
-            item,
-            state="done",
-            files={name: (folder / name).stat().st_size for name in made.files},
-            columns=made.columns,
-            notes=(*made.notes, *said),
+    def _write_down(self, item: Item, outcome: Outcome) -> None:
+        if outcome.state == "failed":
+            self.reporter.say(f"{item.video_path} is left out: {outcome.reason}")
+        self.scaled += outcome.state == "done"
+        self.ledger.note(
+            Record(
+                item.name,
+                item.row,
+                item.inputs,
+                outcome.state,
+                {**self.settings.to_json(), "depth": outcome.depth},
+                outcome.sources,
+                outcome.files,
+                outcome.columns,
+                outcome.notes,
+                outcome.reason,
+            )
         )
 
-    def _failed(self, item: Item, reason: str, notes: list[str]) -> None:
-        self.reporter.say(f"{item.video_path} is left out: {reason}")
-        # A picture without its depth would be a file without a row.
-        self.ledger.remove(item.outputs)
-        self._note(item, state="failed", notes=tuple(notes), reason=reason)
-
-    def _note(self, item: Item, **values: Any) -> None:
-        record = Record(item.name, item.row, item.inputs, settings=self.settings.to_json(), **values)
-        self.ledger.note(record)
+    def _join_now(self) -> None:
+        with self.ledger.frozen(wait=False) as had:
+            if had:
+                _join(self.ledger)

@@ -12,9 +12,9 @@ from vda.depthmaps.source import DepthSource, open_depth
 from vda.errors import InputError, SceneError
 from vda.fvc.geometry import Size
 from vda.fvc.paths import Places
-from vda.fvc.request import Item
+from vda.fvc.request import Item, ScaleSettings
 from vda.scene.scene import Scene
-from vda.video import FrameIndex, VideoInfo, index_frames, probe
+from vda.video import FrameIndex, VideoInfo, index_frames, index_in_cache, list_frames, probe
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,31 +35,55 @@ class Depth:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """``size`` (width, height) is the upright video's, as it is shown."""
+    """``size`` (width, height) is the upright video's; ``listed``: ``index`` was not counted yet."""
 
     info: VideoInfo
     index: FrameIndex
     depth: Depth | None
     tracks: Path | None
     notes: tuple[str, ...]
+    listed: bool = False
 
     @property
     def size(self) -> Size:
         return self.info.width, self.info.height
 
 
-def open_source(item: Item, places: Places, scene: Scene | None) -> Source:
+def open_source(
+    item: Item,
+    places: Places,
+    scene: Scene | None,
+    settings: ScaleSettings,
+    *,
+    count: bool = False,
+    threads: int | None = None,
+) -> Source:
     """Open the video of ``item``, and the depth of its ``scene`` where depth is wanted.
 
-    Raises ``VideoError`` for a video that cannot be used, ``SceneError`` for a scene of another one,
-    ``InputError`` where a file that the row names, or the scene's depth, is not there.
+    Frames are taken as the container lists them, unless they are to be counted (``count``): whoever reads them
+    sees whether the list fits, and asks again. Raises ``VideoError`` for a video that cannot be used,
+    ``SceneError`` for a scene of another one, ``InputError`` where a file that the row names, or the scene's
+    depth, is not there.
     """
     info = probe(places.video(item.video_path))
     depth = None if scene is None else _depth_of(scene)
     planned = scene is not None and scene.video_path.is_file()
-    index = _index_of(scene, info) if scene is not None and planned else index_frames(info)
+    listed = None if planned or count or not settings.wants_colour else _listed(info, settings)
+    if scene is not None and planned:
+        index = _index_of(scene, info)
+    else:
+        index = listed or index_frames(info, threads=threads)
     tracks = None if item.tracks is None else places.other("track file", item.tracks)
-    return Source(info, index, depth, tracks, (*_oddities(info), *index.notes))
+    return Source(info, index, depth, tracks, (*_oddities(info), *index.notes), listed=listed is not None)
+
+
+def _listed(info: VideoInfo, settings: ScaleSettings) -> FrameIndex | None:
+    """The container's list, where nobody counted before or only the first frames are wanted.
+
+    For those the list is taken in any case: what comes out must not depend on who counted before.
+    """
+    counted = settings.rate.most is None and index_in_cache(info) is not None
+    return None if counted else list_frames(info)
 
 
 def _index_of(scene: Scene, info: VideoInfo) -> FrameIndex:

@@ -7,7 +7,7 @@ file does not know how many processes write records.
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -47,6 +47,7 @@ COLUMNS: Final = {
     "times_path": pl.String,
     "source_path": pl.String,
     "metadata_row": pl.Int64,
+    "removed": pl.Boolean,
 }
 _LOG_COLUMNS: Final = {
     "metadata_row": pl.Int64,
@@ -58,9 +59,19 @@ _LOG_COLUMNS: Final = {
 
 
 def write_metadata(folder: Path, records: Iterable[Record]) -> None:
-    """Write the table of the videos that are done."""
+    _write(folder / METADATA_NAME, metadata_table(records))
+
+
+def metadata_table(records: Iterable[Record]) -> pl.DataFrame:
+    """The table of the videos that are done."""
     rows = [{name: record.columns.get(name) for name in COLUMNS} for record in records if record.state == "done"]
-    _write(folder / METADATA_NAME, pl.DataFrame(rows, schema=COLUMNS))
+    return pl.DataFrame(rows, schema=COLUMNS)
+
+
+def as_texts(rows: Iterable[dict[str, Any]]) -> pl.DataFrame:
+    """``rows`` of some of the columns as the written table has them: all of it text, null where empty."""
+    table = pl.DataFrame([{name: row.get(name) for name in COLUMNS} for row in rows], schema=COLUMNS)
+    return pl.read_csv(table.write_csv().encode(), infer_schema=False)
 
 
 def write_log(path: Path, records: Iterable[Record]) -> None:

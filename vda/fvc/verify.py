@@ -1,8 +1,8 @@
 """Is the data set whole? What is missing, incomplete, broken or left over, from files alone.
 
-In go the metadata that was asked for, the output directory, or both; out come findings. This file does not know
-how videos are scaled, and believes nothing that a process said of its work but the joined table. Everything is
-decoded; nothing is believed that a container says of itself.
+In go the metadata that was asked for, the output directory, or both; out come findings. Rows are held against the
+metadata and the records, files against their checksums and by decoding them, sources against what they were when
+they were scaled. This file does not know how videos are scaled.
 """
 
 import os
@@ -17,18 +17,17 @@ from typing import Any
 
 import polars as pl
 
-from vda.depthmaps.codes import DepthRecord
-from vda.depthmaps.files import read_png16
-from vda.depthmaps.source import RECORD_NAME
-from vda.errors import InputError, UsageError
-from vda.files import TEMPORARY_PREFIX, read_json
-from vda.fvc.paths import TIMES_ENDING, TRACKS_ENDING, scaled_name
+from vda.errors import UsageError
+from vda.files import TEMPORARY_PREFIX
+from vda.fvc.checksums import content_checksum
+from vda.fvc.freshness import ABSENT, changed_sources, identities
+from vda.fvc.ledger import Record, read_records
+from vda.fvc.paths import Places, scaled_name
+from vda.fvc.promises import Promise
+from vda.fvc.request import Item, items_of
 from vda.fvc.schema import read_metadata, read_table
-from vda.fvc.tables import LOG_NAME, METADATA_NAME
+from vda.fvc.tables import COLUMNS, LOG_NAME, METADATA_NAME, as_texts
 from vda.reporter import Reporter, Silence
-from vda.video.decoding import OpenVideo
-
-Size = tuple[int, int]
 
 MISSING = "video missing"
 INCOMPLETE = "augmentations incomplete"
@@ -36,9 +35,11 @@ NO_ORIGINAL = "original absent"
 NO_FILE = "row without file"
 BROKEN = "file not as promised"
 NO_ROW = "file without row"
-KINDS = (MISSING, INCOMPLETE, NO_ORIGINAL, NO_FILE, BROKEN, NO_ROW)
+STALE = "row out of date"
+REMOVED = "row without metadata"
+CHANGED = "source changed"
+KINDS = (MISSING, INCOMPLETE, NO_ORIGINAL, NO_FILE, BROKEN, NO_ROW, STALE, REMOVED, CHANGED)
 
-_PATHS = ("video_path", "depth_path", "tracks_path", "times_path")
 _OURS = re.compile(r"_scaled_(original|aug\d+)([._]|$)|_tracks\.json$")
 
 
@@ -53,12 +54,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verified:
-    """``rows`` are those looked at, ``originals`` the videos they are made of, ``files`` what rows name."""
+    """``rows`` are those looked at, ``originals`` the videos they are made of, ``files`` what rows name.
+
+    ``unsigned`` files have no checksum to be held against, ``unseen`` sources are not there to be looked at.
+    """
 
     rows: int
     originals: int
     files: int
     findings: tuple[Finding, ...]
+    unsigned: int = 0
+    unseen: int = 0
 
     def counts(self) -> dict[str, int]:
         """How many findings there are of every kind, those without any too."""
@@ -71,82 +77,18 @@ class Verified:
             "rows": self.rows,
             "originals": self.originals,
             "files": self.files,
+            "files_without_checksum": self.unsigned,
+            "sources_not_there": self.unseen,
             "counts": self.counts(),
             "findings": [vars(finding) for finding in self.findings],
         }
-
-
-@dataclass(frozen=True)
-class Promise:
-    """Paths of a row's files, relative to the folder; ``size`` (width, height) and ``frames`` None: unknown."""
-
-    paths: tuple[str, ...]
-    size: Size | None
-    frames: int | None
-
-    @classmethod
-    def of(cls, row: dict[str, Any]) -> "Promise":
-        """Read a row of text. A table without figures promises no more than that its files decode."""
-        paths = tuple(dict.fromkeys(row[name] for name in _PATHS if row.get(name)))
-        width, height, frames = (
-            int(row[name]) if row.get(name) else None for name in ("width", "height", "frames")
-        )
-        return cls(paths, (width, height) if width and height else None, frames)
-
-    def files(self) -> Iterator[str]:
-        """All names that this row accounts for, the records beside depth too."""
-        for path in self.paths:
-            yield path
-            if path.endswith(".mkv"):
-                yield str(Path(path).with_suffix(".json"))
-
-    def broken(self, folder: Path) -> Iterator[tuple[str, str]]:
-        """Yield (file, complaint) for every file that is there and is not what was promised."""
-        for path in self.paths:
-            try:
-                complaint = self._complaint(folder / path)
-            except InputError as error:
-                complaint = error.problem
-            if complaint:
-                yield path, complaint
-
-    def _complaint(self, path: Path) -> str:
-        if not path.exists():
-            return ""
-        if path.name.endswith((TRACKS_ENDING, TIMES_ENDING)):
-            read_json(path)
-            return ""
-        if path.is_dir():
-            return self._of_sizes(_image_sizes(path)) or self._of_record(path / RECORD_NAME)
-        complaint = self._of_video(path)
-        return complaint or (self._of_record(path.with_suffix(".json")) if path.suffix == ".mkv" else "")
-
-    def _of_video(self, path: Path) -> str:
-        # One thread a video: many videos are looked at side by side, and what damage looks like stays the same.
-        with OpenVideo(path, threads=1) as source:
-            complaint = self._of_sizes([(frame.width, frame.height) for frame in source.frames()])
-            return complaint or ("is damaged" if source.damaged else "")
-
-    def _of_record(self, path: Path) -> str:
-        if not path.exists():
-            return ""
-        record = DepthRecord.read(path)
-        return self._of_sizes([(record.width, record.height)] * record.frames)
-
-    def _of_sizes(self, sizes: list[Size]) -> str:
-        if not sizes:
-            return "has not one frame"
-        if self.frames is not None and len(sizes) != self.frames:
-            return f"has {len(sizes)} frames, not {self.frames}"
-        promised = self.size or sizes[0]
-        other = next((size for size in sizes if size != promised), None)
-        return "" if other is None else f"has pictures of {other[0]}x{other[1]}, not {promised[0]}x{promised[1]}"
 
 
 def verify(
     metadata: Path | None,
     folder: Path | None = None,
     *,
+    root: Path | None = None,
     augmentations: int | None = None,
     decode: bool = True,
     reporter: Reporter | None = None,
@@ -154,8 +96,8 @@ def verify(
     """Hold ``metadata``, and what there is in ``folder``, against each other and against the files.
 
     ``metadata`` may be the ``scaled_metadata.csv`` itself, whose folder is then meant. ``augmentations`` are
-    expected of every original (None: any number). Without a folder only the table is looked at. Raises
-    ``InputError`` for tables that cannot be read.
+    expected of every original (None: any number). Sources are looked for as in scaling. Without a folder only the
+    table is looked at. Raises ``InputError`` for tables or records that cannot be read.
     """
     if metadata is not None and metadata.name == METADATA_NAME:
         folder, metadata = folder or metadata.parent, None
@@ -163,22 +105,70 @@ def verify(
         raise UsageError("There is nothing to verify.", "Give the metadata, or --output-dir.")
     wanted = None if metadata is None else read_metadata(metadata)
     made = None if folder is None else read_metadata(folder / METADATA_NAME, may_be_empty=True)
-    tables = [table for table in (made, wanted) if table is not None]
+    tables = [_present(table) for table in (made, wanted) if table is not None]
     names = pl.concat([table.select("video_id") for table in tables]).unique(maintain_order=True)["video_id"]
-    findings: list[Finding] = []
-    if wanted is not None and made is not None and folder is not None:
-        findings += _missing(wanted, made, _reasons(folder))
-    findings += _families(tables[0], names, augmentations)
-    promises = [] if made is None else [Promise.of(row) for row in _texts(made).iter_rows(named=True)]
-    if folder is not None:
-        findings += _files(folder, promises)
-        findings += _broken(folder, promises, reporter or Silence()) if decode else ()
-    files = sum(len(promise.paths) for promise in promises)
-    return Verified(len(tables[0]), len(names), files, tuple(findings))
+    findings = [*_families(tables[0], names, augmentations)]
+    if folder is None or made is None:
+        return Verified(len(tables[0]), len(names), 0, tuple(findings))
+    items = None if wanted is None else {item.name: item for item in items_of(wanted)}
+    records = {record.name: record for record in read_records(folder) if record.state == "done"}
+    rows = dict(zip(_names(made), read_table(folder / METADATA_NAME).iter_rows(named=True), strict=True))
+    if wanted is not None:
+        findings = [*_missing(wanted, made, _reasons(folder)), *findings]
+    findings += _stale(rows, records, items)
+    promises = {name: Promise.of(row) for name, row in rows.items()}
+    findings += _files(folder, list(promises.values()))
+    places = None if metadata is None else Places(metadata, root)
+    looks = [_Look(folder, promises[name], records.get(name), (items or {}).get(name), places) for name in rows]
+    findings += _broken(looks, decode, reporter or Silence())
+    files = sum(len(promise.paths) for promise in promises.values())
+    unsigned = sum(look.record is None for look in looks)
+    unseen = sum(look.unseen for look in looks)
+    return Verified(len(tables[0]), len(names), files, tuple(findings), unsigned, unseen)
 
 
-def _texts(table: pl.DataFrame) -> pl.DataFrame:
-    return table.select(pl.all().cast(pl.String))
+def _present(table: pl.DataFrame) -> pl.DataFrame:
+    """Without the rows that are there only because somebody wanted to keep them."""
+    if "removed" not in table.columns:
+        return table
+    return table.filter(pl.col("removed").cast(pl.String).fill_null("") != "true")
+
+
+def _names(table: pl.DataFrame) -> list[str]:
+    return [scaled_name(*values) for values in table.select("video_id", "augmentation_idx").rows()]
+
+
+def _stale(
+    rows: dict[str, dict[str, Any]], records: dict[str, Record], items: dict[str, Item] | None
+) -> Iterator[Finding]:
+    """Rows that scaling again would write otherwise, or not at all."""
+    expected = _expected(records, items or {})
+    for name, row in rows.items():
+        if items is not None and name not in items and row.get("removed") != "true":
+            yield Finding(REMOVED, name)
+        elif records and name not in records:
+            yield Finding(STALE, name, "nothing is known of it in the state")
+        else:
+            told = {column: value for column, value in expected.get(name, {}).items() if column in row}
+            differences = [f"{column} is {row[column]}, not {told[column]}" for column in told
+                           if (row[column] or None) != told[column]]  # fmt: skip
+            if differences:
+                yield Finding(STALE, name, "; ".join(differences))
+    if items is None:
+        yield from (Finding(STALE, name, "it is gone from the table") for name in records if name not in rows)
+
+
+def _expected(records: dict[str, Record], items: dict[str, Item]) -> dict[str, dict[str, Any]]:
+    """What the joined table says of each video, as its texts: what its record has, and what its row has now."""
+    names = [*dict.fromkeys((*records, *items))]
+    recorded = {name: record.columns for name, record in records.items()}
+    rows = [{**recorded.get(name, {}), **(items[name].columns if name in items else {})} for name in names]
+    known = [[column for column in COLUMNS if column in row] for row in rows]
+    texts = as_texts(rows).iter_rows(named=True)
+    return {
+        name: {column: text[column] for column in columns}
+        for name, columns, text in zip(names, known, texts, strict=True)
+    }
 
 
 def _reasons(folder: Path) -> dict[str, str]:
@@ -227,19 +217,36 @@ def _files(folder: Path, promises: list[Promise]) -> Iterator[Finding]:
         yield Finding(NO_ROW, name)
 
 
-def _broken(folder: Path, promises: list[Promise], reporter: Reporter) -> Iterator[Finding]:
-    reporter.begin("decoding", len(promises))
-    look = partial(_broken_promises, folder)
+@dataclass
+class _Look:
+    """What is there of one row, and of what it was made of; ``unseen`` sources are found on the way."""
+
+    folder: Path
+    promise: Promise
+    record: Record | None
+    item: Item | None
+    places: Places | None
+    unseen: int = 0
+
+    def findings(self, decode: bool) -> list[Finding]:
+        broken = dict(self.promise.broken(self.folder)) if decode else {}
+        for name, checksum in self.record.files.items() if self.record else ():
+            if name not in broken and content_checksum(self.folder / name) not in (checksum, None):
+                broken[name] = "is not what was written: its checksum is another"
+        return [*(Finding(BROKEN, *complaint) for complaint in broken.items()), *self._sources()]
+
+    def _sources(self) -> Iterator[Finding]:
+        if self.record is None or self.item is None or self.places is None:
+            return
+        now = identities(self.item, self.places, with_scene="scene" in self.record.sources)
+        self.unseen = sum(identity == ABSENT for identity in now.values())
+        for change in changed_sources(self.record, self.item, now):
+            yield Finding(CHANGED, self.item.name, change)
+
+
+def _broken(looks: list[_Look], decode: bool, reporter: Reporter) -> Iterator[Finding]:
+    reporter.begin("decoding" if decode else "reading", len(looks))
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        for done, complaints in enumerate(pool.map(look, promises), 1):
-            for name, complaint in complaints:
-                yield Finding(BROKEN, name, complaint)
+        for done, findings in enumerate(pool.map(partial(_Look.findings, decode=decode), looks), 1):
+            yield from findings
             reporter.at(done)
-
-
-def _broken_promises(folder: Path, promise: Promise) -> list[tuple[str, str]]:
-    return list(promise.broken(folder))
-
-
-def _image_sizes(folder: Path) -> list[Size]:
-    return [read_png16(path).shape[::-1] for path in sorted(folder.glob("depth_*.png"))]

@@ -12,20 +12,24 @@
 Nothing here knows what the frames are for.
 """
 
-from vda.video.index import FrameIndex, index_frames
+from vda.video.index import FrameIndex, index_frames, index_in_cache, list_frames
 from vda.video.info import VideoInfo, probe, stated_rate
-from vda.video.reading import Frame, read_frame_list, read_frames
+from vda.video.reading import Frame, NotAsListed, read_frame_list, read_frames, read_listed
 from vda.video.writing import ClipWriter, write_clip
 
 __all__ = [
     "ClipWriter",
     "Frame",
     "FrameIndex",
+    "NotAsListed",
     "VideoInfo",
     "index_frames",
+    "index_in_cache",
+    "list_frames",
     "probe",
     "read_frame_list",
     "read_frames",
+    "read_listed",
     "stated_rate",
     "write_clip",
 ]

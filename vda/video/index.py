@@ -11,7 +11,7 @@ import os
 import zipfile
 from array import array
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -107,6 +107,7 @@ def index_frames(
     *,
     trust_container: bool = False,
     cache_dir: Path | None = None,
+    threads: int | None = None,
     reporter: Reporter | None = None,
 ) -> FrameIndex:
     """Count and time the frames of ``info``'s stream, or find that in the cache.
@@ -114,7 +115,8 @@ def index_frames(
     Every frame is decoded once, a damaged video's twice, so that what ``reporter`` is told, the count so far,
     may begin again. With ``trust_container`` only the packets are listed: that takes milliseconds, but some
     places may yield no picture, and near damage the pictures may differ between numbers of threads. ``cache_dir``
-    None is ``$XDG_CACHE_HOME/vda``. Raises ``VideoError`` if there is not one frame.
+    None is ``$XDG_CACHE_HOME/vda``; ``threads`` are the decoder's, None as many as FFmpeg thinks fit. Raises
+    ``VideoError`` if there is not one frame.
     """
     reporter = reporter or Silence()
     reporter.begin("counting frames", None)
@@ -127,13 +129,31 @@ def index_frames(
         index = _list_packets(info)
         empty = f"The container of {info.path} stores no frame times.", "Leave out --trust-container."
     else:
-        index = _decode_all(info, reporter)
+        index = _decode_all(info, reporter, threads)
         empty = f"Not one frame of {info.path} decodes.", "Check that the file is whole, or copy it again."
     if len(index) == 0:
         raise VideoError(*empty)
     with suppress(StorageError):  # a cache that cannot be written costs time in the next run, never a result
         index.save(cached)
     return index
+
+
+def index_in_cache(info: VideoInfo, cache_dir: Path | None = None) -> FrameIndex | None:
+    """The index of counted frames, where somebody counted them before."""
+    try:
+        return FrameIndex.load(_cache_file(info, False, cache_dir))
+    except InputError:
+        return None
+
+
+def list_frames(info: VideoInfo) -> FrameIndex | None:
+    """The index as the container has it, in milliseconds; None where reading the file shows that it is damaged.
+
+    Where it fits what decodes (``read_listed``), it has the times and the notes that counting would give.
+    """
+    index = _list_packets(info)
+    damaged = len(index) == 0 or index.damaged
+    return None if damaged else replace(index, notes=index.notes[1:])
 
 
 def _cache_file(info: VideoInfo, trust_container: bool, cache_dir: Path | None) -> Path:
@@ -195,7 +215,8 @@ def _list_packets(info: VideoInfo) -> FrameIndex:
             "The frames were taken from the container's sample table, not counted.",
             *_notes(source, info, times),
         )
-        return FrameIndex(times, source.time_base, "container", notes, keyframes)
+        damaged = source.read_errors > 0
+        return FrameIndex(times, source.time_base, "container", notes, keyframes, damaged=damaged)
 
 
 def _notes(source: OpenVideo, info: VideoInfo, pts: "array[int] | np.ndarray") -> tuple[str, ...]:

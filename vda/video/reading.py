@@ -75,6 +75,34 @@ def read_frame_list(
             first = last
 
 
+class NotAsListed(Exception):
+    """What decodes is not what the container lists: the frames have to be counted first."""
+
+
+def read_listed(
+    info: VideoInfo, index: FrameIndex, indices: Sequence[int], *, whole: bool, threads: int | None = None
+) -> Iterator[Frame]:
+    """Yield the frames of rising ``indices`` of an ``index`` that was listed, not counted (``list_frames``).
+
+    Decoding begins at the start and goes on to the end if the ``whole`` list is to be borne out, else to the last
+    frame that is wanted. Pictures are those of ``read_frame_list``. Raises ``NotAsListed`` at the first frame that
+    decodes to another time than it is listed with, at damage, and for frames that never come.
+    """
+    _check_identity(info)
+    reader = _RunReader(info, index, indices, threads)
+    with OpenVideo(info.path, info.stream_index, threads) as source:
+        count = 0
+        for pts, frame in source.timed_frames():
+            if source.damaged or count == len(index) or pts != index.pts[count]:
+                raise NotAsListed
+            yield from reader.if_wanted(count, frame)
+            count += 1
+            if reader.done and not whole:
+                return
+        if source.damaged or count < len(index):
+            raise NotAsListed
+
+
 def _outside(info: VideoInfo, index: FrameIndex, asked: str) -> UsageError:
     return UsageError(
         f"{info.path} has {len(index)} frames, and {asked} is outside of them.",
@@ -135,6 +163,11 @@ class _RunReader:
     @property
     def done(self) -> bool:
         return self._delivered == len(self._wanted)
+
+    def if_wanted(self, position: int, frame: VideoFrame) -> Iterator[Frame]:
+        """Yield the frame at ``position``, if it is the next one to deliver."""
+        if not self.done and self._wanted[self._delivered] == position:
+            yield self._deliver(frame, decoded=True)
 
     def read_from(self, entry: int | None) -> Iterator[Frame]:
         """Yield the frames still to be delivered; end early as soon as what comes cannot be trusted.
