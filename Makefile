@@ -9,12 +9,13 @@ DEVICES ?= auto
 TORCH = torch==2.13.0
 SAMPLE = data/sample.mp4
 
-.PHONY: help setup depth enrich test check format lint types bench slow chaos mini monitor clean
+.PHONY: help setup depth enrich test test-fast check format lint types bench slow chaos mini monitor clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make depth VIDEO=film.mp4    from a video to depth, in data/film"
 	@echo "make test                    the tests"
+	@echo "make test-fast               those that take less than a minute together"
 	@echo "Others: setup enrich check bench slow chaos mini monitor clean"
 
 setup: $(VENV)/.ready
@@ -42,6 +43,9 @@ monitor: setup
 
 test: $(VENV)/.ready-test
 	$(BIN)/pytest -n auto --dist loadfile $(ARGS)
+
+test-fast: $(VENV)/.ready-test
+	$(BIN)/pytest -n auto --dist loadfile -m "not whole" $(ARGS)
 
 slow: $(VENV)/.ready-test
 	VDA_SLOW_TESTS=1 $(BIN)/pytest $(ARGS)

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,11 @@ MODULES = sorted(path for path in (ROOT / "vda").rglob("*.py") if path != ROOT /
 FOLDERS = sorted(path.parent for path in (ROOT / "vda").glob("*/__init__.py"))
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def room(path: Path) -> str:
     return path.relative_to(ROOT / "vda").parts[0].removesuffix(".py")
 
@@ -55,6 +61,11 @@ def imported(tree: ast.AST) -> list[str]:
     return names
 
 
+@cache
+def imports_of(path: Path) -> list[str]:
+    return imported(tree_of(path))
+
+
 def at_module_level(tree: ast.Module) -> list[str]:
     """What an import of the module imports: bodies of functions and of TYPE_CHECKING do not count."""
     body = [
@@ -67,7 +78,7 @@ def at_module_level(tree: ast.Module) -> list[str]:
 
 
 def rooms_imported(path: Path) -> set[str]:
-    names = (name.split(".") for name in imported(ast.parse(path.read_text())))
+    names = (name.split(".") for name in imports_of(path))
     return {parts[1] for parts in names if parts[0] == "vda" and len(parts) > 1} - {room(path), "__version__"}
 
 
@@ -93,7 +104,7 @@ def test_inside_a_folder_there_are_no_circles(folder: Path) -> None:
 
 def imports_file(path: Path, folder: Path, other: str) -> bool:
     prefix = f"vda.{folder.name}.{other}"
-    return any(name == prefix or name.startswith(f"{prefix}.") for name in imported(ast.parse(path.read_text())))
+    return any(name == prefix or name.startswith(f"{prefix}.") for name in imports_of(path))
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
@@ -109,7 +120,7 @@ def test_no_two_classes_share_a_name() -> None:
     """Nobody who meets a name has to ask which it is; what a file keeps to itself may be called anything."""
     places: dict[str, list[str]] = defaultdict(list)
     for path in MODULES:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(name_of(path))
     assert {name: where for name, where in places.items() if len(where) > 1} == {}
@@ -117,7 +128,7 @@ def test_no_two_classes_share_a_name() -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_torch_is_loaded_only_where_tensors_are_made(path: Path) -> None:
-    heavy = [name for name in at_module_level(ast.parse(path.read_text())) if name.split(".")[0] == "torch"]
+    heavy = [name for name in at_module_level(tree_of(path)) if name.split(".")[0] == "torch"]
     assert not heavy or {room(path), name_of(path)} & MAY_IMPORT_TORCH
 
 
@@ -129,7 +140,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 def test_only_commands_print() -> None:
     for path in MODULES:
-        calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        calls = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Call)]
         printing = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
         assert room(path) == "cli" or not printing, path
 
@@ -149,7 +160,7 @@ def told_by_hand(node: ast.AST) -> set[str]:
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_how_work_goes_is_told_to_a_reporter(path: Path) -> None:
-    found = {name for node in ast.walk(ast.parse(path.read_text())) for name in told_by_hand(node)}
+    found = {name for node in ast.walk(tree_of(path)) for name in told_by_hand(node)}
     assert not found
 
 
