@@ -18,8 +18,10 @@ from vda.calibration.fit import (
     load_calibration,
     save_calibration,
 )
+from vda.calibration.identity import Fingerprint
 from vda.camera.choice import CameraChoice
 from vda.camera.intrinsics import Intrinsics
+from vda.depthmaps.codes import Quantizer
 from vda.depthmaps.source import open_depth
 from vda.enriching.stage import DepthChoice, EnrichSettings, Report, enrich_file
 from vda.errors import InputError, UsageError
@@ -142,7 +144,7 @@ def test_impossible_calibrations_are_refused(numbers: tuple[float, float]) -> No
 
 
 def test_a_calibration_comes_back_from_its_file(tmp_path: Path) -> None:
-    calibration = Calibration(0.5, -0.125, "inverse_depth", "known distances", 3, 0.01, ("a note",), "abc")
+    calibration = Calibration(0.5, -0.125, "inverse_depth", "known distances", 3, 0.01, ("a note",))
     save_calibration(calibration, tmp_path / "calibration.json")
     assert load_calibration(tmp_path / "calibration.json") == calibration
     assert load_calibration(tmp_path / "none.json") is None
@@ -181,9 +183,34 @@ def test_the_scene_keeps_its_calibration_until_its_depth_is_another(
     report, second = enrich_scene(scene.root, CalibrationChoice())
     assert second == first
     assert any("scene's calibration is used" in sentence for sentence in report.said)
-    write_depth(scene.merged_dir, images, TRUTH, model="another")
+    # The same model merged with other settings: the record says the same, the values do not.
+    write_depth(scene.merged_dir, [image * np.float32(1.02) for image in images], TRUTH)
     with pytest.raises(InputError, match="other depth"):
         enrich_scene(scene.root, CalibrationChoice())
+
+
+def values_of(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(0, 8, (9, 30, 40)).astype(np.float32)
+
+
+def test_a_fingerprint_fits_the_same_depth_whatever_it_is_stored_as() -> None:
+    values = values_of(1)
+    values[3, :, :20] = np.nan
+    quantizer = Quantizer.for_range(0, 8)
+    kept = Fingerprint.from_json(json.loads(json.dumps(Fingerprint.of(range(9), values.__getitem__).to_json())))
+    decoded = quantizer.decode(quantizer.encode(values))
+    assert kept.fits(Fingerprint.of(range(9), decoded.__getitem__))
+    for other in (values_of(2), values * np.float32(1.01), values + np.float32(0.01)):
+        assert not kept.fits(Fingerprint.of(range(9), other.__getitem__))
+    assert not kept.fits(Fingerprint.of(range(8), values.__getitem__))
+
+
+@pytest.mark.parametrize(
+    "value", [[], {}, {"frames": [1]}, {"frames": "x", "values": 3}, {"frames": [1e400], "values": []}]
+)
+def test_a_fingerprint_of_another_shape_is_refused(value: Any) -> None:
+    with pytest.raises(InputError, match="which depth"):
+        Fingerprint.from_json(value)
 
 
 def test_metric_depth_needs_no_calibration_and_takes_none_that_is_kept_for_relative_depth(

@@ -1,6 +1,7 @@
 """Tracks into space: the right metres at the right frames, and a reason wherever there are none."""
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from click.testing import CliRunner
 from pictures import read_picture
 from reporters import Steps
 
+from vda.calibration.choice import CalibrationChoice
+from vda.calibration.fit import KnownDistance
 from vda.calibration.sampling import Region, mask_pixels, measure, quantile
 from vda.camera.choice import CameraChoice
 from vda.camera.intrinsics import Intrinsics
@@ -543,3 +546,55 @@ def test_a_frame_number_beyond_all_reason_asks_for_no_memory(tmp_path: Path) -> 
     report, out = run(tmp_path, content, depth, motion=MotionModel(), times_fps=10.0)
     assert report.skipped == {"not detected": 1, "no depth for the frame": 1}
     assert "vda_position_smoothed" in out["tracks"][0]
+
+
+def on_half_the_picture(tmp_path: Path) -> tuple[Path, dict[str, Any]]:
+    """A scene of 320x240, and tracks that somebody's tracker found in pictures of 640x480."""
+    boards = boards_for(WIDE)
+    scene = write_scene(tmp_path / "scene", WIDE.width, WIDE.height)
+    write_depth(scene.merged_dir, [depth_of(WIDE, boards, frame) for frame in range(FRAMES)])
+    content = tracks_of(WIDE.scaled(2 * WIDE.width, 2 * WIDE.height), boards, FRAMES)
+    content["metadata"] = {"width": 2 * WIDE.width, "height": 2 * WIDE.height}
+    return scene.merged_dir, content
+
+
+def test_a_focal_length_is_for_the_videos_size_whatever_the_tracks_are_for(tmp_path: Path) -> None:
+    depth, content = on_half_the_picture(tmp_path)
+    choice = CameraChoice(numbers=(WIDE.fx, WIDE.fy, WIDE.cx, WIDE.cy))
+    _, out = run(tmp_path, content, depth, camera=choice)
+    assert np.median(relative_errors(out["tracks"])) < 0.01
+    larger = WIDE.scaled(4 * WIDE.width, 4 * WIDE.height)
+    choice = CameraChoice((larger.fx, larger.fy, larger.cx, larger.cy), (larger.width, larger.height))
+    _, out = run(tmp_path, content, depth, camera=choice)
+    assert np.median(relative_errors(out["tracks"])) < 0.01
+
+
+def test_known_distances_are_at_the_videos_pixels(tmp_path: Path) -> None:
+    """Depth of 5 m on the left and 10 m on the right half; the tracks are for pictures twice as large."""
+    scene = write_scene(tmp_path / "scene", 320, 240)
+    image = np.full((240, 320), 5.0, np.float32)
+    image[:, 160:] = 10.0
+    write_depth(scene.merged_dir, [image], relative=(0.5, 0.01))
+    content = {
+        "metadata": {"width": 640, "height": 480},
+        "tracks": [{"frame": 0, "contact_2d": [500.0, 240.0]}, {"frame": 0, "contact_2d": [100.0, 240.0]}],
+    }
+    points = CalibrationChoice(distances=(KnownDistance(0, 100, 120, 5.0), KnownDistance(0, 250, 120, 10.0)))
+    _, out = run(tmp_path, content, scene.merged_dir, camera=CameraChoice(fov_deg=60), calibration=points)
+    assert [record["vda_depth"] for record in out["tracks"]] == pytest.approx([10, 5], rel=1e-3)
+
+
+def test_where_no_size_is_the_videos_numbers_without_one_are_refused(tmp_path: Path) -> None:
+    depth = write_depth(tmp_path / "depth", [np.full((240, 320), 5.0, np.float32)])
+    (depth / "depth.json").unlink()
+    content = {"tracks": [{"frame": 0, "contact_2d": [159.5, 119.5]}]}
+    settings = EnrichSettings(
+        save(tmp_path / "t.json", content),
+        tmp_path / "o.json",
+        DepthChoice(folder=depth, scale=1000),
+        asked=Asked(size=(640, 480)),
+        camera=CameraChoice(numbers=(500.0, None, None, None)),
+    )
+    with pytest.raises(UsageError, match="which of them"):
+        enrich_file(settings)
+    enrich_file(replace(settings, camera=CameraChoice((500.0, None, None, None), (640, 480))))

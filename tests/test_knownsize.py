@@ -227,6 +227,7 @@ def test_a_pitch_without_a_size_is_refused(tmp_path: Path, relative: Path) -> No
             "inverse_depth",
             board_tracks(tmp_path),
             CAMERA,
+            (CAMERA.width, CAMERA.height),
             None,
             Silence(),
         )

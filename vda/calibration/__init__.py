@@ -1,6 +1,7 @@
 """From relative inverse depth to metres.
 
     sampling   depth at the records of a track file
+    identity   which depth a calibration was made for
     fit        scale and shift from known distances or from metric depth
     knownsize  scale and shift from how tall the tracked things are
     choice     the calibration that was asked for, or kept in the scene

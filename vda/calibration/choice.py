@@ -16,10 +16,10 @@ from vda.calibration.fit import (
     KnownDistance,
     from_known_distances,
     from_reference,
-    identity_of,
     load_calibration,
     save_calibration,
 )
+from vda.calibration.identity import Fingerprint
 from vda.calibration.knownsize import from_known_size
 from vda.camera.intrinsics import Intrinsics
 from vda.depthmaps.codes import Kind
@@ -51,16 +51,18 @@ def choose_calibration(
     kind: Kind,
     tracks: Tracks,
     camera: Intrinsics,
+    video: tuple[int, int],
     scene: Scene | None,
     reporter: Reporter,
 ) -> Calibration | None:
     """A new calibration as ``choice`` has it, kept in ``scene``; else the one kept there, if it is for this depth.
 
-    ``scene`` is None where the depth belongs to none. Raises ``UsageError`` for more than one way, ``InputError``
-    where a way leads nowhere, or what is kept was made for other depth.
+    ``camera`` is for the image that the tracks' pixels are for; known distances are in pixels of the ``video``
+    (width, height). ``scene`` is None where the depth belongs to none. Raises ``UsageError`` for more than one
+    way, ``InputError`` where a way leads nowhere, or what is kept was made for other depth.
     """
-    made_for = identity_of(depth.record) if depth.record else None
-    fresh = _fresh_calibration(choice, depth, kind, tracks, camera)
+    made_for = Fingerprint.of(depth.frames, depth.read)
+    fresh = _fresh_calibration(choice, depth, kind, tracks, camera, video)
     if fresh is None:
         return _kept_calibration(scene, kind, made_for, reporter)
     calibration = replace(fresh, made_for=made_for)
@@ -76,7 +78,12 @@ def choose_calibration(
 
 
 def _fresh_calibration(
-    choice: CalibrationChoice, depth: DepthSource, kind: Kind, tracks: Tracks, camera: Intrinsics
+    choice: CalibrationChoice,
+    depth: DepthSource,
+    kind: Kind,
+    tracks: Tracks,
+    camera: Intrinsics,
+    video: tuple[int, int],
 ) -> Calibration | None:
     ways = (choice.numbers, choice.distances or None, choice.height, choice.reference)
     if sum(way is not None for way in ways) > 1:
@@ -86,7 +93,7 @@ def _fresh_calibration(
     if choice.numbers is not None:
         return Calibration(*choice.numbers, kind)
     if choice.distances:
-        return from_known_distances(choice.distances, depth, kind, (camera.width, camera.height))
+        return from_known_distances(choice.distances, depth, kind, video)
     if choice.height is not None:
         return from_known_size(*choice.height, tracks, depth, kind, camera, choice.pitch_deg)
     if choice.reference is not None:
@@ -110,12 +117,12 @@ def _open_reference(
 
 
 def _kept_calibration(
-    scene: Scene | None, kind: Kind, made_for: str | None, reporter: Reporter
+    scene: Scene | None, kind: Kind, depth: Fingerprint, reporter: Reporter
 ) -> Calibration | None:
     kept = load_calibration(scene.calibration_path) if scene is not None else None
     if kept is None or kept.kind != kind or scene is None:
         return None
-    if made_for is not None and kept.made_for is not None and kept.made_for != made_for:
+    if kept.made_for is not None and not kept.made_for.fits(depth):
         raise InputError(
             f"The calibration in {scene.calibration_path} was made for other depth than is there now.",
             "Calibrate again, or remove that file.",

@@ -6,8 +6,6 @@ scene, because its depth is brought to one scale and shift; a scene of several s
 alike. This file does not know how depth was made.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
+from vda.calibration.identity import Fingerprint
 from vda.calibration.sampling import DepthImages, Region, measure
 from vda.camera.intrinsics import pixel_grid, resize_points
-from vda.depthmaps.codes import DepthRecord
 from vda.errors import InputError, UsageError
 from vda.files import read_json, write_json
 from vda.tracks import Header, Skip, Tracks
@@ -44,7 +42,7 @@ class Calibration:
     """1 / metres = ``scale`` * value + ``shift``, for values of ``kind``; of depth the inverse is meant.
 
     ``error`` is the median relative error of the distances it was fitted to (None where nothing was fitted),
-    ``made_for`` the identity of the depth it was made for, where that has one (``identity_of``).
+    ``made_for`` some values of the depth it was made for (None: for any).
     """
 
     scale: float
@@ -54,7 +52,7 @@ class Calibration:
     samples: int = 0
     error: float | None = None
     notes: tuple[str, ...] = ()
-    made_for: str | None = None
+    made_for: Fingerprint | None = None
 
     def __post_init__(self) -> None:
         if not np.isfinite([self.scale, self.shift]).all() or self.scale <= 0:
@@ -103,14 +101,9 @@ def inverse_depth(values: NDArray[np.floating], kind: str) -> Values:
     return np.divide(1.0, numbers, out=np.full_like(numbers, np.nan), where=numbers > 0)
 
 
-def identity_of(record: DepthRecord) -> str:
-    """What has to stay the same for a calibration to stay right: model, kind, and every shot's scale and shift."""
-    settled = json.dumps([record.model, record.quantizer.kind, record.shots], sort_keys=True)
-    return hashlib.sha256(settled.encode()).hexdigest()
-
-
 def save_calibration(calibration: Calibration, path: Path) -> None:
-    write_json(path, asdict(calibration))
+    made_for = calibration.made_for and calibration.made_for.to_json()
+    write_json(path, {**asdict(replace(calibration, made_for=None)), "made_for": made_for})
 
 
 def load_calibration(path: Path) -> Calibration | None:
@@ -119,7 +112,9 @@ def load_calibration(path: Path) -> Calibration | None:
         return None
     value: dict[str, Any] = read_json(path)
     try:
-        return Calibration(**{**value, "notes": tuple(value.get("notes", ()))})
+        made_for = value.get("made_for")
+        read = {"notes": tuple(value.get("notes", ())), "made_for": made_for and Fingerprint.from_json(made_for)}
+        return Calibration(**{**value, **read})
     except TypeError as error:
         raise InputError(f"{path} is not a calibration.", "Calibrate again with vda enrich.") from error
 

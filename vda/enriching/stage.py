@@ -140,15 +140,19 @@ def enrich_file(settings: EnrichSettings, *, reporter: Reporter | None = None) -
     _refuse_existing(settings)
     depth = _open_depth(settings.depth)
     _require_figure(settings.figure, depth.scene)
-    size = _video_size(settings, depth)
+    video = _video_size(settings, depth)
     noted.begin("reading tracks", None)
-    tracks = read_tracks(settings.tracks, settings.track_format, replace(settings.asked, size=size))
+    asked = replace(settings.asked, size=settings.asked.size or video)
+    tracks = read_tracks(settings.tracks, settings.track_format, asked)
     if not len(tracks):
         noted.say(f"{settings.tracks} holds no records.")
-    size = _tracks_size(settings, tracks, size)
-    camera = choose_camera(tracks.intrinsics(*size), _turned_like(settings.camera, depth.scene), size, noted)
+    size = _tracks_size(settings, tracks, video)
+    chosen = choose_camera(tracks.intrinsics(*size), _turned_like(settings.camera, depth.scene), video, noted)
+    camera = chosen.scaled(*size)
     home = depth.scene if depth.is_scenes_own else None
-    calibration = choose_calibration(settings.calibration, depth.source, depth.kind, tracks, camera, home, noted)
+    calibration = choose_calibration(
+        settings.calibration, depth.source, depth.kind, tracks, camera, video, home, noted
+    )
     relative = calibration is None and depth.kind == "inverse_depth"
     _refuse_relative(relative, settings.allow_relative)
     noted.begin("enriching", len(np.unique(tracks.frame[tracks.skip == Skip.NONE])))
@@ -223,15 +227,23 @@ def _open_depth(choice: DepthChoice) -> _Depth:
 
 
 def _video_size(settings: EnrichSettings, depth: _Depth) -> tuple[int, int]:
-    """The size of the upright video (width, height): as asked, the scene's, or that of the depth."""
-    if settings.asked.size is not None:
-        return settings.asked.size
+    """The size of the upright video (width, height): the scene's, or that of the depth.
+
+    Raises ``UsageError`` where numbers are for the video's size, and two sizes are known that may be it.
+    """
     if depth.scene is not None:
         video = depth.scene.read_video()
         return int(video["width"]), int(video["height"])
     if depth.source.record is not None:
         return depth.source.record.width, depth.source.record.height
     height, width = depth.source.read(depth.source.frames[0]).shape
+    numbers = settings.camera.numbers is not None and settings.camera.numbers_size is None
+    if (numbers or settings.calibration.distances) and settings.asked.size not in (None, (width, height)):
+        raise UsageError(
+            f"The depth is {width}x{height} and the tracks are for another size: nothing says which of them "
+            "--fx or --known-distance is for.",
+            "Give --camera-size with --fx; give known distances in a scene, which knows its video's size.",
+        )
     return width, height
 
 

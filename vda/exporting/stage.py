@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vda.calibration.fit import Calibration, fit_calibration, identity_of, inverse_depth, load_calibration
+from vda.calibration.fit import Calibration, fit_calibration, inverse_depth, load_calibration
+from vda.calibration.identity import Fingerprint
 from vda.camera.choice import choose_camera
 from vda.camera.intrinsics import resize_points
 from vda.camera.reconstruction import View, read_reconstruction
@@ -137,7 +138,12 @@ def _metric(
             shots, tuple(_fit_shot(shot, depth, kind, views, reporter) for shot in shots), "reconstruction"
         )
     kept = load_calibration(scene.calibration_path)
-    if kept is not None and kept.kind == kind and kept.made_for in (None, identity_of(record)):
+    if kept is not None and kept.kind == kind:
+        if kept.made_for is not None and not kept.made_for.fits(Fingerprint.of(depth.frames, depth.read)):
+            raise InputError(
+                f"The calibration in {scene.calibration_path} was made for other depth than is there now.",
+                "Calibrate again with vda enrich, or remove that file.",
+            )
         return Metric(shots, (kept,) * len(shots), "metre")
     plain = Metric(shots, (Calibration(1.0, 0.0, kind),) * len(shots), "metre" if kind == "depth" else "relative")
     if plain.unit == "metre":

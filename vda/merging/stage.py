@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from vda.calibration.fit import Calibration, identity_of, load_calibration
+from vda.calibration.fit import Calibration, load_calibration
+from vda.calibration.identity import Fingerprint
 from vda.depthmaps.codes import DepthRecord, Quantizer
 from vda.depthmaps.colours import Rgb, shown_range
 from vda.errors import SceneError, UsageError, WorkError
@@ -229,9 +230,8 @@ def _in_metres(
             "The depth is relative: it has no metres that --depth-scale could count.",
             "Give --metres SCALE,SHIFT (see 'vda merge --help'), or calibrate the scene with 'vda enrich'.",
         )
-    shots = [part.to_json() for part in depth.parts]
-    relative = DepthRecord(Quantizer.for_range(0, 1), 0, 0, 0, origin.model, shots=shots)
-    if calibration.made_for not in (None, identity_of(relative)):
+    made_for = calibration.made_for
+    if made_for is not None and not made_for.fits(Fingerprint.of(depth.frames, depth.frame)):
         raise UsageError(
             "The scene's calibration was made for other depth than this.", "Calibrate again with 'vda enrich'."
         )
