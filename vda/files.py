@@ -19,7 +19,10 @@ from typing import IO, Any
 from vda.errors import InputError, StorageError, UsageError
 
 TEMPORARY_PREFIX = ".tmp-"
+# Containers keep at their ends what tells films apart: headers and the table of frames. All of a film would take
+# minutes to read.
 _HEAD_TAIL_BYTES = 1 << 20
+# struct flock of 64-bit Linux: type and whence, start and length, process and padding.
 _LOCK_FORMAT = "hhqqi4x"
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 

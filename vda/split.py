@@ -13,8 +13,11 @@ from vda.scene.chunks import Chunking, FrameRange, Plan, plan_independent, plan_
 from vda.scene.scene import Scene
 from vda.video import FrameIndex, VideoInfo, index_frames, probe
 
+# As many frames as a window has.
 DEFAULT_OVERLAP = 32
+# So that a slow or lost device leaves chunks that others can take.
 CHUNKS_PER_DEVICE = 4
+# However long the video, no chunk keeps a device for much longer.
 CHUNK_SECONDS = 300
 # Frames per second, roughly: of the official small model on an old gaming card, and on a CPU.
 _GPU_FPS, _CPU_FPS = 10, 1

@@ -15,7 +15,9 @@ from vda.scene.chunks import Chunk, Plan
 from vda.scene.runstate import ChunkAttempts, Pause, RunFiles, WorkerState
 from vda.scene.scene import Scene, WindowId, chunk_windows
 
+# Recent enough to follow what happens to a run, enough not to jump with each window.
 _RATE_WINDOWS = 20
+# Five pauses: their median holds against two that were something else.
 _PACE_WINDOWS = 6
 
 

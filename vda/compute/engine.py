@@ -21,6 +21,7 @@ import torch
 from vda.compute.ladder import MemoryFit
 from vda.network.model import FrameFeatures, VideoDepthModel
 
+# Evens out what takes long at key frames; 92 MB at 924x518.
 _DECODE_AHEAD = 16
 # What libraries say when a device or the host has no memory left, beside PyTorch's own exception.
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")

@@ -22,6 +22,7 @@ from vda.video import ClipWriter, FrameIndex, VideoInfo, read_frame_list
 Rgb = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
+# Twenty seconds at 25 frames/s: it is a picture to check by, not a film. Trails are of a second and a half.
 _MOST_FRAMES = 500
 _TRAIL_FRAMES = 40
 _PALETTE = "turbo"

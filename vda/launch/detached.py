@@ -22,6 +22,7 @@ FINAL_CODES = (0, 1, 2, 130)
 UNITS_VARIABLE = "VDA_UNITS"
 """Set in a service's environment: its workers become units of their own."""
 
+# systemd answers at once or not at all; this is for a machine under load.
 _TIMEOUT_SECONDS = 20.0
 # What a process started by systemd does not inherit by itself, and the work may depend on.
 _INHERITED = (

@@ -14,6 +14,7 @@ from pathlib import Path
 from vda.files import exclusive_lock
 from vda.launch.detached import FINAL_CODES
 
+# A single death is mended at once; what dies again and again does not fill the log.
 _WAIT_SECONDS = (1.0, 2.0, 5.0, 15.0, 60.0)
 # Whoever ran for so long did not die of how it was started.
 _SOUND_SECONDS = 600.0

@@ -16,7 +16,9 @@ from vda.scene.runstate import WorkerFiles
 
 # The shell writes down how the worker ended; where the whole unit is killed there is no file, which tells as much.
 _SHELL = '"$@"; echo $? > "$0"'
+# Importing PyTorch takes seconds, and from a cold or shared disk much longer.
 _COMING_SECONDS = 120.0
+# Between the lock's release and the file with the exit code the shell has to run once more.
 _GONE_SECONDS = 2.0
 
 

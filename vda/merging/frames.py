@@ -28,6 +28,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 JOURNAL = "merge_journal.jsonl"
+# A frame in the making and one that waits for its turn: more would only take memory.
 _AHEAD_PER_THREAD = 2
 
 

@@ -29,10 +29,12 @@ _LEVELS: Final[dict[str, tuple[int, int]]] = {
     "hevc": (64, 1023),
     "h264": (64, 1023),
 }
+# Better than the eye asks for, as they may be read back; still they are to look at, not to measure.
 _ENCODERS: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "hevc": ("libx265", {"crf": "14", "preset": "fast", "x265-params": "log-level=error"}),
     "h264": ("libx264", {"crf": "10", "preset": "veryfast"}),
 }
+# All that a merge may have left in its folder: what it overwrites, and nothing else that is there.
 _WRITTEN: Final = (
     "depth_[0-9]*.png", "png8/depth_[0-9]*.png", "exr/depth_[0-9]*.exr", "depths.np[zy]", "depth.mkv",
     "depth_hevc.mp4", "depth_h264.mp4", "depth_visualization.mp4", "depth.json",

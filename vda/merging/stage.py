@@ -33,6 +33,7 @@ from vda.scene.chunks import Plan
 from vda.scene.scene import RunRecord, Scene
 from vda.video import FrameIndex, VideoInfo, read_frames
 
+# A range of colours needs no more: some 16 frames of 96 x 96 places, over all of the scene.
 _SHOWN_FRAMES = 16
 _SHOWN_LATTICE = 96
 

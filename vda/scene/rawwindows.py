@@ -18,6 +18,7 @@ from numcodecs import Blosc
 from vda.errors import StorageError
 from vda.files import atomic_writer
 
+# The sizes of 16, 17, 18 and 20 bits, and those of other codecs, are in docs/decisions.md.
 BITS = 18
 _CODES = (1 << BITS) - 1
 _CODEC = Blosc(cname="zstd", clevel=1, shuffle=Blosc.BITSHUFFLE, blocksize=0)

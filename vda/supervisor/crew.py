@@ -20,6 +20,7 @@ from vda.scene.runstate import Order, RunFiles, WorkerFiles, WorkerSettings, Wor
 from vda.scene.scene import Scene
 from vda.supervisor.seen import ChunkId, WorkerView
 
+# Their median is a device's pace: a single pause for memory or a busy disk does not move it.
 _PACE_WINDOWS = 5
 # A worker that waits or is paused moves no counter; but its heartbeat tells that it is not stopped itself.
 _FRESH_SECONDS = 60.0

@@ -26,10 +26,13 @@ from vda.supervisor.seen import (
     WorkerView,
 )
 
+# The tenth that is left is for what is already begun.
 PAUSE_FRACTION = 0.90
 # Lower than where the pause begins, so that it does not flicker.
 RESUME_FRACTION = 0.85
+# A worker's peak differs a little from start to start.
 PEAK_MARGIN = 1.1
+# More than what the pause began at, so that it does not flicker.
 DISK_MARGIN = 1.5
 
 

@@ -11,9 +11,11 @@ from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM
 from vda.scene.runstate import ChunkAttempts
 from vda.supervisor.seen import Bury, ChunkView, DeviceView, Snapshot, WorkerView
 
+# An accident is over at once; what is busy or short of memory for longer is not hammered at.
 WAIT_SECONDS = (0.0, 1.0, 5.0, 30.0, 120.0)
 # A person or a scheduler may end workers a few times in a row; nobody should wait for that.
 FREE_KILLS = 4
+# On one device it may be the device; on two it is the chunk.
 CHUNK_DEVICES = 2
 _FROM_OUTSIDE = {-SIGKILL, -SIGTERM, -SIGINT, -SIGHUP}
 

@@ -21,8 +21,10 @@ from vda.scene.runstate import Holder, RunFiles
 from vda.scene.scene import Scene
 from vda.supervisor.crew import Member
 
+# Five renewals may fail on a busy file server before another machine takes the scene.
 _RENEW_SECONDS = 10.0
 _LEASE_SECONDS = 60.0
+# Time for a window in hand of a large model on a CPU; what takes longer is killed.
 _ENDING_SECONDS = 120.0
 _NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "ceph", "lustre", "gpfs", "beegfs", "fuse.")
 

@@ -38,8 +38,11 @@ from vda.supervisor.seen import (
 )
 from vda.supervisor.telling import Telling
 
+# How long an idle device waits at the most; a look at the files of the chunks in hand is cheap.
 _POLL_SECONDS = 0.1
+# Looking reads many files of control groups, and neither memory nor disk fills at once.
 _HOST_SECONDS = 1.0
+# Somebody has to make room: nothing is to be won by trying again at once.
 _FULL_DISK_SECONDS = 5.0
 
 

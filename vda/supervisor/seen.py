@@ -7,6 +7,7 @@ from vda.scene.runstate import ChunkAttempts, WorkerState
 ChunkId = tuple[str, int]
 """A scene's directory and the index of a chunk in it."""
 
+# In a row and on several chunks: fewer may be chance.
 DEVICE_FAILURES = 3
 
 
