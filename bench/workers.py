@@ -1,10 +1,8 @@
 """Two workers on the CPU against one, beside bare processes; and one worker made three times slower."""
 
-import re
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +13,7 @@ from vda.launch.local import LocalLauncher, LocalProcess
 from vda.machine.devices import cpu_device
 from vda.pipeline import plan_scene, run
 from vda.reporter import Silence
+from vda.scene.events import WindowBegun, WindowComputed, read_events
 from vda.scene.scene import Scene
 from vda.split import PlanSettings
 from vda.supervisor import Crew, Supervisor, hold
@@ -22,7 +21,6 @@ from vda.supervisor.resolve import Resolver
 
 FRAMES = 640
 SLOWER = 3
-_LINE = re.compile(r"^(\S+ \S+) (\S+) pid \d+: chunk (\d+): window \S+ (begun|computed)", re.MULTILINE)
 
 # A share of the chunks, computed as a worker would, with nobody to tell it what to do: decoding, network, writing.
 _BARE = """
@@ -103,10 +101,10 @@ def _slowed(scene: Scene) -> Iterator[Figure]:
         held = hold([scene], locks)
         Resolver(settings("cpu,cpu"), devices, crew, Silence()).fix(scene)
         Supervisor(held, devices, crew).run()
-    chunks: dict[tuple[str, str], list[float]] = {}
-    for log in scene.logs_dir.glob("chunk_*.log"):
-        for when, device, chunk, _ in _LINE.findall(log.read_text()):
-            chunks.setdefault((device, chunk), []).append(time.mktime(time.strptime(when, "%Y-%m-%d %H:%M:%S")))
+    chunks: dict[tuple[str, int], list[float]] = {}
+    for entry in read_events(scene):
+        if isinstance(entry.event, WindowBegun | WindowComputed):
+            chunks.setdefault((entry.device, entry.chunk), []).append(entry.unix_s)
     ends = {device: max(max(t) for (who, _), t in chunks.items() if who == device) for device, _ in chunks}
     longest = max(max(times) - min(times) for times in chunks.values())
     yield Figure(

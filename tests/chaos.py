@@ -11,7 +11,6 @@ import argparse
 import ctypes
 import os
 import random
-import re
 import shutil
 import signal
 import sys
@@ -19,6 +18,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -29,13 +29,13 @@ import vda.launch.local
 from vda.compute import worker
 from vda.merging.stage import MergeSettings, merge
 from vda.pipeline import RunSettings, plan_scene, run
+from vda.scene.events import WindowBegun, WindowComputed, read_events
 from vda.scene.runstate import RunFiles
 from vda.scene.scene import Scene
 from vda.split import PlanSettings
 
 PR_SET_CHILD_SUBREAPER = 36
 FRAMES, CHUNKS = 256, 4
-_LINE = re.compile(r"pid (\d+): chunk \d+: window (\S+) (begun|computed)")
 
 
 def fork(work: Callable[[], None], log: Path) -> int:
@@ -157,17 +157,15 @@ class Chaos:
 
 
 def overlaps(scene: Scene) -> list[str]:
-    """Where the journal of a chunk shows a process after another one had begun with it."""
+    """Where the events of a chunk show a process after another one had begun with it."""
     found = []
-    for log in sorted(scene.logs_dir.glob("chunk_*.log")):
-        ended: set[str] = set()
-        last = ""
-        for pid, window, event in _LINE.findall(log.read_text()):
-            if pid != last:
-                ended.add(last)
-                last = pid
-            if pid in ended:
-                found.append(f"{log.name}: window {window} {event} by {pid}")
+    entries = [entry for entry in read_events(scene) if isinstance(entry.event, WindowBegun | WindowComputed)]
+    ended: set[tuple[int, int]] = set()
+    for before, entry in pairwise(sorted(entries, key=lambda entry: (entry.chunk, entry.unix_s))):
+        if before.pid != entry.pid:
+            ended.add((before.chunk, before.pid))
+        if (entry.chunk, entry.pid) in ended:
+            found.append(f"chunk {entry.chunk}: {entry.event} by {entry.pid}")
     return found
 
 

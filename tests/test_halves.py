@@ -17,6 +17,7 @@ from vda.compute.precision import Verdict
 from vda.errors import DeviceError
 from vda.network.model import build_model
 from vda.pipeline import RunSettings, plan_scene, run
+from vda.scene.events import WindowComputed, WindowRecomputed, read_events
 from vda.scene.rawwindows import open_raw_window
 from vda.scene.runstate import RunFiles
 from vda.scene.scene import Scene
@@ -97,6 +98,9 @@ def test_the_window_check_catches_what_was_let_through(
     assert [entry["window"] for entry in listed] == [[0, 0], [0, 1]]
     assert {entry["problem"] for entry in listed} == {"its values are not finite"}
     assert scene_status(scene)["recomputed_windows"] == 2
+    events = [entry.event for entry in read_events(scene)]
+    assert [event.window for event in events if isinstance(event, WindowRecomputed)] == [(0, 0), (0, 1)]
+    assert {event.precision for event in events if isinstance(event, WindowComputed)} == {"fp32"}
 
 
 def test_a_device_that_joins_later_and_fails_is_refused(

@@ -8,6 +8,9 @@ import pytest
 from depth_runs import check, depth_digest, make_video, make_weights, run_options, vda
 from pictures import read_codes
 
+from vda.scene.events import WindowBegun, read_events
+from vda.scene.scene import Scene
+
 FRAMES = 75
 
 
@@ -124,8 +127,8 @@ def test_depth_whose_windows_were_discarded_is_not_computed_again(
     check(vda("depth", video, "--scene", scene, *options))
     again = check(vda("depth", video, "--scene", scene, *options))
     assert "already" in again.stderr
-    assert len(list((scene / "vda_logs").glob("chunk_*.log"))) == 1
-    assert (scene / "vda_logs" / "chunk_00.log").read_text().count("begun") == 1
+    begun = [entry for entry in read_events(Scene(scene)) if isinstance(entry.event, WindowBegun)]
+    assert [entry.chunk for entry in begun] == [0]
     refused = vda("depth", video, "--scene", scene, *options, "--input-size", 48)
     assert refused.returncode == 2
     assert "--restart" in refused.stderr

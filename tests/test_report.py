@@ -23,12 +23,17 @@ from vda.scene.scene import Scene
 from vda.split import PlanSettings, split
 
 FRAMES, WIDTH, HEIGHT = 36, 64, 48
-LOG = """\
-2026-01-02 10:00:00 GPU-1 pid 11: chunk 1: 2 windows to compute, micro-batches of 1
-2026-01-02 10:00:05 GPU-1 pid 11: chunk 1: window 1/0 begun
-2026-01-02 10:00:10 GPU-1 pid 11: chunk 1: window 1/0 computed, frames 18:30
-2026-01-02 10:01:00 GPU-2 pid 12: chunk 1: 1 windows to compute, micro-batches of 1
-2026-01-02 10:02:00 GPU-2 pid 12: chunk 1: window 1/1 computed, frames 30:36
+FIRST = """\
+{"event": "chunk_begun", "unix_s": 100.0, "host": "h", "device": "GPU-1", "pid": 11, "chunk": 1, "windows": 2, \
+"memory": "m"}
+{"event": "window_computed", "unix_s": 110.0, "host": "h", "device": "GPU-1", "pid": 11, "chunk": 1, \
+"sequence": 1, "k": 0, "start_frame": 18, "end_frame": 30, "seconds": 5.0, "precision": "fp32"}
+"""
+SECOND = """\
+{"event": "chunk_begun", "unix_s": 160.0, "host": "h", "device": "GPU-2", "pid": 12, "chunk": 1, "windows": 1, \
+"memory": "m"}
+{"event": "window_computed", "unix_s": 220.0, "host": "h", "device": "GPU-2", "pid": 12, "chunk": 1, \
+"sequence": 1, "k": 1, "start_frame": 30, "end_frame": 36, "seconds": 5.0, "precision": "fp32"}
 """
 
 
@@ -45,7 +50,8 @@ def make_scene(root: Path, *, jump: float = 0.0, overlap: int = 0) -> Scene:
         stack = 2 + 0.1 * y + 0.02 * x + 0.05 * frames + jump * chunk.index
         np.save(scene.depths_dir / f"chunk_{chunk.index:02d}_depths.npy", stack.astype(np.float32))
     scene.logs_dir.mkdir()
-    scene.chunk_log_path(1).write_text(LOG)
+    scene.events_path("h_GPU-1").write_text(FIRST)
+    scene.events_path("h_GPU-2").write_text(SECOND)
     merge(scene, MergeSettings())
     return scene
 
@@ -115,6 +121,7 @@ def test_the_page_is_one_file_that_asks_for_nothing(scene: Scene) -> None:
     assert "largest 10.0" in page
     drawings = [base64.b64decode(part) for part in re.findall(r"svg\+xml;base64,([^\"]*)", page)]
     assert "0.15 frames a second" in page  # 18 frames in 120 s
+    assert any(b"GPU-1" in drawing and b"GPU-2" in drawing for drawing in drawings)
     assert len(drawings) == 3 and all(b"<svg" in drawing for drawing in drawings)
     assert not any(a == b for a, b in pairwise(drawings))
 

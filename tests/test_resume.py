@@ -14,6 +14,9 @@ import psutil
 import pytest
 from depth_runs import check, depth_digest, make_video, make_weights, run_options, vda
 
+from vda.scene.events import WindowBegun, read_events
+from vda.scene.scene import Scene, WindowId
+
 FRAMES = 300
 WINDOWS = 14
 PATIENCE_SECONDS = 240
@@ -58,9 +61,9 @@ def wait_for(event: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def windows_begun(scene: Path) -> list[str]:
-    logs = "".join(path.read_text() for path in sorted((scene / "vda_logs").glob("chunk_*.log")))
-    return re.findall(r"window (\S+) begun", logs)
+def windows_begun(scene: Path) -> list[WindowId]:
+    events = (entry.event for entry in read_events(Scene(scene)))
+    return [event.window for event in events if isinstance(event, WindowBegun)]
 
 
 def worker_pids(scene: Path) -> list[int]:

@@ -28,6 +28,7 @@ from vda.machine.devices import Device
 from vda.network.model import VideoDepthModel
 from vda.pipeline import RunSettings, plan_scene, redo, run
 from vda.reporter import Silence
+from vda.scene.events import ChunkBegun, ChunkEnded, MemoryLowered, read_events
 from vda.scene.rawwindows import open_raw_window
 from vda.scene.runstate import Holder, Order, Pause, RunFiles, WorkerSettings, WorkerState
 from vda.scene.scene import Scene
@@ -238,6 +239,7 @@ class TestMemory:
         assert found.keys() == quiet.keys()
         span = max(depth.max() for depth in quiet.values()) - min(depth.min() for depth in quiet.values())
         assert max(np.abs(found[name] - quiet[name]).max() for name in quiet) <= span / 65535
+        assert any(isinstance(entry.event, MemoryLowered) for entry in read_events(scene))
         remembered = (scene.run_dir / "fits_cpu.json").read_text()
         assert all(f'"{name}": {str(value).lower()}' in remembered for name, value in fit.items())
 
@@ -249,7 +251,8 @@ class TestMemory:
             '{"encoder_batch": 1, "head_batch": 32, "features_on_host": true}'
         )
         run([scene], settings(files))
-        assert "features on the host" in scene.chunk_log_path(0).read_text()
+        begun = [entry.event for entry in read_events(scene) if isinstance(entry.event, ChunkBegun)]
+        assert begun and all("features on the host" in event.memory for event in begun)
         assert_equal(windows(scene), quiet)
 
     def test_below_the_ladder_the_error_names_the_way_out(
@@ -263,6 +266,9 @@ class TestMemory:
             run([scene], settings(files, retries=0))
         assert "missing: chunk 0 (3 of 3 windows)" in failed.value.problem.replace("2 of 2", "3 of 3")
         assert "does not suffice" in failed.value.tail
+        ends = [entry.event for entry in read_events(scene) if isinstance(entry.event, ChunkEnded)]
+        assert {end.outcome for end in ends} == {"failed"}
+        assert all("does not suffice" in end.problem for end in ends)
 
 
 class TestRoom:

@@ -22,6 +22,8 @@ TEMPORARY_PREFIX = ".tmp-"
 # Containers keep at their ends what tells films apart: headers and the table of frames. All of a film would take
 # minutes to read.
 _HEAD_TAIL_BYTES = 1 << 20
+# Far longer than any line that is written here; damage without an end of line must not fill the memory.
+_LONGEST_LINE = 1 << 20
 # struct flock of 64-bit Linux: type and whence, start and length, process and padding.
 _LOCK_FORMAT = "hhqqi4x"
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -106,6 +108,50 @@ def read_json(path: Path) -> Any:
         raise InputError(
             f"{path} could not be read as JSON: {error}.", "Check the path, or make the file again."
         ) from error
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add ``line`` to ``path`` in one write, so that the lines of several processes never mix.
+
+    A line that a killed writer left torn is ended first, so that it costs no other.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab+", buffering=0) as handle:
+            data = (f"{line}\n" if _ends_whole(handle) else f"\n{line}\n").encode()
+            if handle.write(data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _ends_whole(handle: IO[bytes]) -> bool:
+    if not handle.seek(0, os.SEEK_END):
+        return True
+    handle.seek(-1, os.SEEK_END)
+    return handle.read(1) == b"\n"
+
+
+def read_json_lines(path: Path) -> Iterator[Any]:
+    """Yield the value of each line of ``path``, holding one at a time; nothing where there is no file.
+
+    What is no whole line of JSON is passed over: a killed writer or a full disk left it.
+    """
+    try:
+        handle = path.open("rb")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(f"{path} could not be read: {error}.", "Check the path and its permissions.") from error
+    with handle:
+        while line := handle.readline(_LONGEST_LINE):
+            try:
+                value = json.loads(line if line.endswith(b"\n") else b"", parse_constant=_refuse_constant)
+            except (ValueError, RecursionError):
+                continue
+            yield value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def sha256_file(path: Path) -> str:

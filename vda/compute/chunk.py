@@ -18,6 +18,16 @@ from vda.compute.computer import Computer, scene_source
 from vda.compute.ladder import step_down
 from vda.errors import DeviceError, StorageError, WorkError
 from vda.files import exclusive_lock
+from vda.scene.events import (
+    ChunkBegun,
+    Event,
+    MemoryLowered,
+    Paused,
+    Resumed,
+    WindowBegun,
+    WindowComputed,
+    WindowRecomputed,
+)
 from vda.scene.rawwindows import write_raw_window
 from vda.scene.runstate import Outcome, Phase, RunFiles
 from vda.scene.scene import Scene, WindowId
@@ -45,7 +55,7 @@ class Surroundings:
 
     should_stop: Callable[[], bool] = lambda: False
     pause_reason: Callable[[], str] = lambda: ""
-    log: Callable[[str], None] = lambda line: None
+    note: Callable[[Event], None] = lambda event: None
     phase: Callable[[Phase], None] = lambda phase: None
     patience_s: float = 60.0
 
@@ -53,13 +63,21 @@ class Surroundings:
         """Whether the next window may be begun: at once, or when there is room again; not if work should stop."""
         if self.should_stop() or not (reason := self.pause_reason()):
             return not self.should_stop()
-        self.log(f"paused: {reason}")
-        self.phase("paused")
-        end = time.monotonic() + self.patience_s
-        while self.pause_reason() and not self.should_stop() and time.monotonic() < end:
-            time.sleep(_ROOM_SECONDS)
-        self.phase("computing")
+        with self.paused(reason):
+            end = time.monotonic() + self.patience_s
+            while self.pause_reason() and not self.should_stop() and time.monotonic() < end:
+                time.sleep(_ROOM_SECONDS)
         return not self.pause_reason() and not self.should_stop()
+
+    @contextmanager
+    def paused(self, reason: str) -> Iterator[None]:
+        """Tell of a pause for ``reason``, which lasts as long as the context."""
+        self.note(Paused(reason))
+        self.phase("paused")
+        began = time.monotonic()
+        yield
+        self.phase("computing")
+        self.note(Resumed(time.monotonic() - began))
 
 
 def compute_chunk(
@@ -78,12 +96,12 @@ def compute_chunk(
             return "stopped"
         todo = scene.missing_windows(chunk)
         around.phase("computing")
-        around.log(f"chunk {chunk}: {len(todo)} windows to compute, {computer.engine.fit}")
-        _compute_windows(scene, chunk, todo, computer, around)
+        around.note(ChunkBegun(len(todo), str(computer.engine.fit)))
+        _compute_windows(scene, todo, computer, around)
         return "stopped" if scene.missing_windows(chunk) else "done"
 
 
-def _compute_windows(scene: Scene, chunk: int, todo: Todo, computer: Computer, around: Surroundings) -> None:
+def _compute_windows(scene: Scene, todo: Todo, computer: Computer, around: Surroundings) -> None:
     source = scene_source(scene, computer.record, computer.threads)
     slots = [window.frame_indices for _, window in todo]
     depths = answers(slots, source, computer.engine, computer, around)
@@ -92,13 +110,15 @@ def _compute_windows(scene: Scene, chunk: int, todo: Todo, computer: Computer, a
         for key, window in todo:
             if not around.may_go_on():
                 break
-            around.log(f"chunk {chunk}: window {key[0]}/{key[1]} begun")
+            around.note(WindowBegun(*key))
+            began = time.monotonic()
             answer = next(depths)
-            depth = _trusted(scene, key, window, answer, source, computer, around)
+            depth, precision = _trusted(scene, key, window, answer, source, computer, around)
+            seconds = time.monotonic() - began
             if written is not None:
                 written.result()
             kept = window.kept
-            around.log(f"chunk {chunk}: window {key[0]}/{key[1]} computed, frames {kept.start}:{kept.stop}")
+            around.note(WindowComputed(*key, kept.start, kept.stop, seconds, precision))
             written = writer.submit(_write, scene.window_path(key), depth, answer.missing, around)
         if written is not None:
             written.result()
@@ -137,7 +157,7 @@ def _step_down(computer: Computer, problem: str, around: Surroundings) -> None:
             f"The device's memory does not suffice even for one frame at a time ({problem}).",
             "Leave the device out of --devices, or start over with --restart and a smaller --input-size.",
         )
-    around.log(f"out of memory with {computer.engine.fit}: going on with {lower}")
+    around.note(MemoryLowered(str(computer.engine.fit), str(lower), problem))
     computer.use(lower)
 
 
@@ -149,8 +169,8 @@ def _trusted(
     source: "FrameSource",
     computer: Computer,
     around: Surroundings,
-) -> "np.ndarray":
-    """Return the window's depth; computed again in float32, and listed, where it is not finite or is constant.
+) -> "tuple[np.ndarray, str]":
+    """Return the window's depth and its precision: float32, and listed, where it was not finite or was constant.
 
     A constant window in float32 is what it is: a video may begin in black.
     """
@@ -158,8 +178,8 @@ def _trusted(
 
     problem = check_window(answer.depth)
     if problem is None or (computer.record.precision == "fp32" and "finite" not in problem):
-        return answer.depth
-    around.log(f"window {key[0]}/{key[1]} is computed again in float32: {problem}")
+        return answer.depth, computer.record.precision
+    around.note(WindowRecomputed(*key, problem))
     (again,) = answers([window.frame_indices], source, computer.exact(), computer, around)
     still = check_window(again.depth)
     if still is not None and "finite" in still:
@@ -168,7 +188,7 @@ def _trusted(
             "Run the same command again; if it stays so, check the weights with 'vda weights verify'.",
         )
     RunFiles(scene.run_dir).note_recomputed({"window": key, "problem": problem, "instead": "fp32"})
-    return again.depth
+    return again.depth, "fp32"
 
 
 def _write(path: Path, depth: "np.ndarray", missing: tuple[int, ...], around: Surroundings) -> None:
@@ -180,10 +200,9 @@ def _write(path: Path, depth: "np.ndarray", missing: tuple[int, ...], around: Su
             cause = error.__cause__
             if not (isinstance(cause, OSError) and cause.errno in _FULL) or around.should_stop():
                 raise
-            around.log(f"paused: {error.problem}")
-        around.phase("paused")
-        time.sleep(_ROOM_SECONDS)
-        around.phase("computing")
+            problem = error.problem
+        with around.paused(problem):
+            time.sleep(_ROOM_SECONDS)
 
 
 @contextmanager

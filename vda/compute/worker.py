@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +21,8 @@ from vda.compute.chunk import Surroundings, compute_chunk
 from vda.compute.computer import Computer, load_computer
 from vda.errors import StorageError, VdaError
 from vda.files import exclusive_lock
-from vda.scene.runstate import Order, Outcome, Pause, Phase, RunFiles, WorkerFiles, WorkerSettings, WorkerState
+from vda.scene.events import ChunkEnded, EventLog
+from vda.scene.runstate import Order, Pause, Phase, RunFiles, WorkerFiles, WorkerSettings, WorkerState
 from vda.scene.scene import Scene
 
 if TYPE_CHECKING:
@@ -125,41 +125,34 @@ class _Orders:
         self.heart.set(
             phase="starting", order=order.number, outcome="", problem="", scene=order.scene, chunk=order.chunk
         )
+        log = EventLog(scene, order.chunk, self.settings.device)
+        began = time.monotonic()
         try:
-            outcome = self._compute(scene, order)
-        except VdaError as error:
-            self.heart.set(outcome="failed", problem=error.problem, remedy=error.remedy)
-            raise
+            outcome = compute_chunk(
+                scene, order.chunk, self._load(scene), self._surroundings(scene, log), lock=order.lock
+            )
         except Exception as error:
-            self.heart.set(outcome="failed", problem=f"{type(error).__name__}: {error}", remedy="")
+            problem, remedy = _in_words(error)
+            log.note(ChunkEnded("failed", time.monotonic() - began, problem))
+            self.heart.set(outcome="failed", problem=problem, remedy=remedy)
             raise
+        log.note(ChunkEnded(outcome, time.monotonic() - began))
         self.heart.set(phase="idle", outcome=outcome)
 
-    def _compute(self, scene: Scene, order: Order) -> Outcome:
-        computer = self._load(scene)
+    def _surroundings(self, scene: Scene, log: EventLog) -> Surroundings:
         run, home = RunFiles(scene.run_dir), RunFiles(self.files.home)
-        path = scene.chunk_log_path(order.chunk)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", buffering=1) as file:
 
-            def log(line: str) -> None:
-                when = time.strftime("%Y-%m-%d %H:%M:%S")
-                # On a full disk a line is lost; that must not end the work, which waits for room.
-                with suppress(OSError):
-                    file.write(f"{when} {self.settings.device} pid {os.getpid()}: {line}\n")
+        def phase(name: Phase) -> None:
+            self.heart.set(phase=name)
 
-            def phase(name: Phase) -> None:
-                self.heart.set(phase=name)
+        def pause_reason() -> str:
+            pause = Pause.read(home.pause_path)
+            return pause.reason if pause else ""
 
-            def pause_reason() -> str:
-                pause = Pause.read(home.pause_path)
-                return pause.reason if pause else ""
+        def should_stop() -> bool:
+            return run.stop_path.exists() or home.stop_path.exists() or not self.is_supervised()
 
-            def should_stop() -> bool:
-                return run.stop_path.exists() or home.stop_path.exists() or not self.is_supervised()
-
-            around = Surroundings(should_stop, pause_reason, log, phase)
-            return compute_chunk(scene, order.chunk, computer, around, lock=order.lock)
+        return Surroundings(should_stop, pause_reason, log.note, phase)
 
     def _load(self, scene: Scene) -> Computer:
         """The model of ``scene`` on the device; the one at hand if it is the same."""
@@ -174,6 +167,13 @@ class _Orders:
             self.heart.engine = self._computer.engine
         self._computer.record = record
         return self._computer
+
+
+def _in_words(error: Exception) -> tuple[str, str]:
+    """What is wrong and what to do about it; of errors that nobody foresaw the type, and nothing to do."""
+    if isinstance(error, VdaError):
+        return error.problem, error.remedy
+    return f"{type(error).__name__}: {error}", ""
 
 
 def main(arguments: list[str]) -> int:

@@ -6,10 +6,9 @@ disk (raw windows, the video) is left out, and the page says so. This file does 
 
 import base64
 import html
-import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from vda.evaluation.steadiness import flicker
 from vda.files import write_bytes
 from vda.joining.scenedepth import SceneDepth, depth_of_windows
 from vda.scene.chunks import Plan
+from vda.scene.events import ChunkBegun, WindowComputed, read_events
 from vda.scene.scene import Scene
 from vda.scene.windows import Window
 from vda.video import FrameIndex, VideoInfo, read_frame_list
@@ -33,11 +33,6 @@ from vda.video import FrameIndex, VideoInfo, read_frame_list
 _STRIP_FRAMES = 6
 _STRIP_WIDTH = 320
 _FLOW_PAIRS = 8
-_LOG_LINE = re.compile(
-    r"^(?P<time>[\d-]+ [\d:]+) (?P<device>\S+) pid (?P<pid>\d+): chunk \d+: "
-    r"(?:\d+ windows to compute|window \S+ computed, frames (?P<start>\d+):(?P<stop>\d+))",
-    re.MULTILINE,
-)
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2126; --paper: #ffffff; --faint: #66707a; --line: #d8dde2; }
@@ -194,33 +189,45 @@ def _flicker(work: _Work) -> str:
 
 
 def _timeline(work: _Work) -> str:
-    """Who computed which chunk, when: from the chunks' logs, a bar for each time that a worker took a chunk up."""
-    bars, frames = [], 0
-    for chunk in work.plan.chunks:
-        path = work.scene.chunk_log_path(chunk.index)
-        spans, computed = _spans(path.read_text(errors="replace") if path.is_file() else "")
-        frames += computed
-        for turn, (device, start, stop) in enumerate(spans, start=1):
-            bars.append((f"chunk {chunk.index}", start, stop, device, f"turn {turn}" if len(spans) > 1 else ""))
-    if not bars:
+    """Who computed which chunk, when: a bar for each time that a worker took a chunk up."""
+    turns, frames = _turns(work.scene)
+    if not turns:
         return _section("Timeline", "", "There are no logs of how this depth was computed.")
-    begin, end = min(bar[1] for bar in bars), max(bar[2] for bar in bars)
-    drawn = [Bar(row, (a - begin) / 60, (b - begin) / 60, device, word) for row, a, b, device, word in bars]
-    pace = f" {frames / (end - begin):.2f} frames a second, pauses included." if end > begin else ""
+    first, last = min(turn.begin_s for turn in turns), max(turn.end_s for turn in turns)
+    of_chunk = Counter(turn.chunk for turn in turns)
+    seen: Counter[int] = Counter()
+    bars = []
+    for turn in turns:
+        seen[turn.chunk] += 1
+        word = f"turn {seen[turn.chunk]}" if of_chunk[turn.chunk] > 1 else ""
+        minutes = (turn.begin_s - first) / 60, (turn.end_s - first) / 60
+        bars.append(Bar(f"chunk {turn.chunk}", *minutes, turn.device, word))
+    pace = f" {frames / (last - first):.2f} frames a second, pauses included." if last > first else ""
     note = f"Each time a worker took a chunk up, until its last finished window.{pace}"
-    return _section("Timeline", _svg_image(draw_timeline(drawn), "timeline of the chunks"), note)
+    return _section("Timeline", _svg_image(draw_timeline(bars), "timeline of the chunks"), note)
 
 
-def _spans(log: str) -> tuple[list[tuple[str, float, float]], int]:
-    """Return device, begin and end (seconds) of each turn in a chunk's log, and the frames that were computed."""
-    spans: dict[tuple[str, str], tuple[float, float]] = {}
+@dataclass
+class _Turn:
+    """A worker's time with a chunk, in seconds since the epoch."""
+
+    chunk: int
+    device: str
+    begin_s: float
+    end_s: float
+
+
+def _turns(scene: Scene) -> tuple[list[_Turn], int]:
+    """Return the turns, by chunk and time, and how many frames were computed in all."""
+    turns: dict[tuple[Any, ...], _Turn] = {}
     frames = 0
-    for line in _LOG_LINE.finditer(log):
-        moment = datetime.fromisoformat(line["time"]).timestamp()
-        worker = line["device"], line["pid"]
-        spans[worker] = (spans.get(worker, (moment, moment))[0], moment)
-        frames += int(line["stop"]) - int(line["start"]) if line["stop"] else 0
-    return [(device, *span) for (device, _), span in spans.items()], frames
+    for entry in read_events(scene):
+        if isinstance(entry.event, ChunkBegun | WindowComputed):
+            new = _Turn(entry.chunk, entry.device, entry.unix_s, entry.unix_s)
+            turns.setdefault((entry.chunk, entry.worker), new).end_s = entry.unix_s
+        if isinstance(entry.event, WindowComputed):
+            frames += entry.event.end_frame - entry.event.start_frame
+    return sorted(turns.values(), key=lambda turn: (turn.chunk, turn.begin_s)), frames
 
 
 def _facts(work: _Work) -> str:

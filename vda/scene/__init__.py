@@ -4,6 +4,7 @@
     chunks      shots, windows, chunks: the plan
     scene       every path and every record
     runstate    the files of a run: orders, heartbeats, attempts
+    events      what happened, a line each: written by workers, read by reports
     rawwindows  raw windows on disk: the checkpoint
 
 Nothing here decodes, computes or merges.

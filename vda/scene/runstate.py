@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from vda.errors import InputError
-from vda.files import lock_is_held, read_json, storage_errors, write_json
+from vda.files import append_line, lock_is_held, read_json, read_json_lines, write_json
 
 Phase = Literal["starting", "idle", "waiting", "computing", "paused", "ended"]
 """``waiting`` is for the chunk's lock, ``paused`` for room in memory or on the disk."""
@@ -320,11 +320,8 @@ class RunFiles:
 
     def note_recomputed(self, line: dict[str, Any]) -> None:
         """Add a window that was computed again to the list; lines of several workers never mix."""
-        with storage_errors(self.recomputed_path), self.recomputed_path.open("a") as handle:
-            handle.write(json.dumps(line) + "\n")
+        append_line(self.recomputed_path, json.dumps(line))
 
     def recomputed(self) -> list[dict[str, Any]]:
         """The windows that had to be computed again in float32."""
-        if not self.recomputed_path.is_file():
-            return []
-        return [json.loads(line) for line in self.recomputed_path.read_text().splitlines()]
+        return list(read_json_lines(self.recomputed_path))

@@ -7,7 +7,7 @@
       vda_windows/run.json              what was asked and resolved: model, weights, input size, precision
       vda_windows/window_SSS_KKKKK.npz  raw window K of sequence S: the checkpoint
       vda_run/                          the run itself (``runstate``)
-      vda_logs/                         supervisor.log, chunk_00.log, ...
+      vda_logs/                         supervisor.log, chunk_00.log, ...; events_*.jsonl for programs (``events``)
       vda_merged_depth/                 depth_000000.png, ..., depth.json, depth_visualization.mp4
 
 State is a function of the files: nothing is cached, so a restarted process is the same as a fresh one. This file
@@ -136,6 +136,14 @@ class Scene:
 
     def chunk_log_path(self, chunk: int) -> Path:
         return self.logs_dir / f"chunk_{chunk:02d}.log"
+
+    def events_path(self, writer: str) -> Path:
+        """Where the workers of one device on one host (``writer`` names both) note what happens."""
+        return self.logs_dir / f"events_{writer}.jsonl"
+
+    def event_paths(self) -> list[Path]:
+        """The files of all that noted something, by name."""
+        return sorted(self.logs_dir.glob("events_*.jsonl"))
 
     def depth_path(self, frame: int) -> Path:
         return self.merged_dir / f"depth_{frame:06d}.png"
