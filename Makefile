@@ -16,7 +16,7 @@ help:
 	@echo "make depth VIDEO=film.mp4    from a video to depth, in data/film"
 	@echo "make test                    the tests"
 	@echo "make test-fast               those that take less than a minute together"
-	@echo "Others: setup enrich check bench slow chaos mini monitor clean"
+	@echo "Others: setup enrich check format lint types bench slow chaos mini monitor clean"
 
 setup: $(VENV)/.ready
 
