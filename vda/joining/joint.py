@@ -32,6 +32,7 @@ _CANDIDATES: Final = 200
 _MAD_TO_SIGMA: Final = 1.4826
 # The biweight's width for 95 % efficiency on normal noise, in units of the noise (Beaton and Tukey, 1974).
 _BIWEIGHT_WIDTH: Final = 4.685
+# Of the 59 fits in the tests all but one were there after 13 steps; this ends the one that was not.
 _MAX_ITERATIONS: Final = 50
 _NOISE_ITERATIONS: Final = 5
 # Of log scale: below the rounding of float32, in which the depth is.
@@ -112,6 +113,7 @@ def solve_joint(samples: Sequence[OverlapSample], pieces: int, *, kind: Kind) ->
         if iteration < _NOISE_ITERATIONS:
             noise = _measure_noise(samples, units, state, kind)
         step = _gauss_newton_step(samples, units, state, noise, kind)
+        # A step of 1 is a factor of e, or a whole spread: what was linearised says nothing of what lies beyond.
         state += np.clip(step, -1, 1)
         if np.abs(step).max(initial=0.0) < _CONVERGED:
             break
@@ -210,16 +212,19 @@ def _least_median_fit(first: Float64Array, second: Float64Array, kind: Kind) -> 
     """Return log(k) and m of second = k * first + m, right even if nearly half of the pixels are wrong."""
     if kind == "depth":
         return float(np.median(second - first)), 0.0
+    # Always the same draws: the same windows have to give the same bytes.
     random = np.random.default_rng(0)
     order = np.argsort(first + second)
     far = random.choice(order[: len(order) // 2 + 1], _CANDIDATES)
     near = random.choice(order[len(order) // 2 :], _CANDIDATES)
     rise, run = second[near] - second[far], first[near] - first[far]
     usable = (rise > 0) & (run > 0)
+    # Where no pair rises, the slope 1 is still there to be chosen.
     slopes = np.append(rise[usable] / run[usable], 1.0)[:, None]
     tested = random.choice(len(first), min(len(first), _CANDIDATES), replace=False)
     residuals = second[tested] - slopes * first[tested]
     middles = np.median(residuals, axis=1, keepdims=True)
+    # Divided as the residual is, in which both pieces are alike; flat slopes would win otherwise.
     best = int(np.argmin(np.median(np.abs(residuals - middles), axis=1) / np.sqrt(slopes[:, 0])))
     return float(np.log(slopes[best, 0])), float(middles[best, 0])
 

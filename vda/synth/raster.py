@@ -178,6 +178,7 @@ def trace(placed: list[Placed], views: list[Viewpoint], device: torch.device) ->
     grid = _Grid(*normalised_axes(camera, device))
     keys = torch.full((len(views), height, width), _NOTHING, dtype=torch.int64, device=device)
     pixels = (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+    # In any order, for the nearest hit is a minimum (see ``_key``).
     for frame, part in zip(*np.nonzero(pixels > _LARGE), strict=True):
         shape = Shape(placed[0].shapes[part])
         _test_rectangle(shape, boxes[frame, part], int(part), rays[frame, part], grid, keys[frame])

@@ -47,6 +47,8 @@ def _dot(a: Vector, b: Vector) -> Tensor:
 
 
 def _slab(origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
+    # A direction of 0 gives infinities, which the minima and maxima take as they should; on the very face it gives
+    # NaN, which counts as a miss.
     inverse = direction.reciprocal()
     one, other = (origin + 1).neg() * inverse, (origin - 1).neg() * inverse
     return torch.minimum(one, other), torch.maximum(one, other)

@@ -24,6 +24,7 @@ from vda.errors import VideoError
 _MAX_CONSECUTIVE_READ_ERRORS = 64
 # Twice the fastest standard rate. Containers that know no rate claim 1000 (flv) and more.
 _MAX_SANE_FPS = 480
+# A frame of 8K takes 50 MB, and each of a decoder's threads, as many as there are cores, holds one of its own.
 _LARGE_PIXELS = 4096 * 2304
 _LARGE_THREADS = 4
 # FFmpeg's own assumption for streams without times.
