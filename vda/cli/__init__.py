@@ -21,6 +21,7 @@
     synth         ``vda synth``
     fvc           ``vda fvc``
     scale         ``vda fvc scale``
+    folds         ``vda fvc folds``
     weights       ``vda weights``
 
 Commands import what they need when they run, so that ``--help`` answers at once.
@@ -34,6 +35,7 @@ from vda.cli.depth import depth
 from vda.cli.enrich import enrich
 from vda.cli.evaluate import evaluate
 from vda.cli.export import export
+from vda.cli.folds import folds
 from vda.cli.fvc import fvc
 from vda.cli.merge import merge
 from vda.cli.monitor import monitor
@@ -65,3 +67,4 @@ COMMANDS = (
 for command in COMMANDS:
     main.add_command(command)
 fvc.add_command(scale)
+fvc.add_command(folds)

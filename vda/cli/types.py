@@ -38,6 +38,7 @@ SIZE = Numbers("WxH", "x", "a width and a height in pixels, such as 1920x1080")
 CROP = Numbers("L,T,W,H", ",", "left, top, width and height in pixels, such as 0,60,1920,960")
 FRAME_RANGE = Numbers("A:B", ":", "two frame indices, such as 0:250")
 SHARD = Numbers("I/N", "/", "part I of N counted from 0, such as 0/3")
+SHARES = Numbers("TRAIN/VAL/TEST", "/", "three shares, such as 80/10/10", float)
 SCALE_AND_SHIFT = Numbers("SCALE,SHIFT", ",", "two numbers, such as 0.01,0.02", float)
 
 

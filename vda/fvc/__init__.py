@@ -27,6 +27,12 @@ on comes with the ``fvc`` extra; a part of the package that is imported without 
     scale        the stage that scales a data set
     promises     what a row promises of its files
     verify       whether the data set is whole, and its files what their rows say
+    identity     every way of naming an original, brought to one
+    likeness     videos that are equal, or alike in their pictures
+    parts        folds, or train, val and test, and those that rows had before
+    dealing      groups dealt out evenly
+    balance      how even the parts are, and what is to be said of them
+    leaks        what lies in more than one part
     folds        folds that never part what belongs together
 """
 

@@ -25,12 +25,14 @@ _NUMBER = r"^\d+$"
 _SHOWN = 5
 
 
-def read_metadata(path: Path, *, may_be_empty: bool = False) -> pl.DataFrame:
+def read_metadata(path: Path, *, may_be_empty: bool = False, outputs: bool = True) -> pl.DataFrame:
     """The table in ``path``, one row a video to make, in its own order and with all its columns.
 
     ``row`` (UInt32) is the row's number in the file and ``video_id`` what its files are named by (a column of that
-    name wins over the name of ``original_video``). ``label`` is text; ``is_original`` is always known;
-    ``augmentation_idx`` (Int64) is null for originals; the other optional columns are text, null where absent.
+    name wins over the name of ``original_video``; ``stated_id`` is that column alone). ``label`` is text;
+    ``is_original`` is always known; ``augmentation_idx`` (Int64) is null for originals; the other optional columns
+    are text, null where absent.
+    Without ``outputs``, rows may be named alike, for nothing is written by their names.
     Raises ``InputError`` naming the rows that are wrong.
     """
     table = read_table(path)
@@ -39,7 +41,9 @@ def read_metadata(path: Path, *, may_be_empty: bool = False) -> pl.DataFrame:
         raise InputError(f"{path} has no rows.", "Give metadata with one row a video.")
     _check(path, _TEXTS, texts)
     typed = _typed(texts)
-    _check(path, _ROWS, _with_outputs(typed))
+    _check(path, _ROWS, typed)
+    if outputs:
+        _check(path, _OUTPUTS, _with_outputs(typed))
     unknown = table.drop("row", *REQUIRED, *OPTIONAL, strict=False)
     return pl.concat([typed.with_row_index("row"), unknown], how="horizontal")
 
@@ -105,6 +109,7 @@ def _typed(texts: pl.DataFrame) -> pl.DataFrame:
     typed = texts.with_columns(is_original=pl.coalesce(stated, number.is_null() | (number < 0)))
     return typed.with_columns(
         augmentation_idx=pl.when(~pl.col("is_original") & (number >= 0)).then(number),
+        stated_id=pl.col("video_id"),
         video_id=pl.coalesce(pl.col("video_id"), pl.Series(_derived_ids(texts), dtype=pl.String)),
     )
 
@@ -173,7 +178,6 @@ _TEXTS = pa.DataFrameSchema(
 
 _ROWS = pa.DataFrameSchema(
     {
-        "video_id": pa.Column(pl.String, _matches(r"^[^./\\\x00][^/\\\x00]*$", "cannot begin the name of a file")),
         "is_original": pa.Column(
             pl.Boolean,
             _rule(
@@ -181,6 +185,12 @@ _ROWS = pa.DataFrameSchema(
                 pl.col("is_original") | pl.col("augmentation_idx").is_not_null(),
             ),
         ),
+    }
+)
+
+_OUTPUTS = pa.DataFrameSchema(
+    {
+        "video_id": pa.Column(pl.String, _matches(r"^[^./\\\x00][^/\\\x00]*$", "cannot begin the name of a file")),
         "output": pa.Column(
             pl.String, _rule("would be written by more than one row", pl.col("output").is_unique())
         ),
