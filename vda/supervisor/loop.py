@@ -71,10 +71,19 @@ class Supervisor:
     wait: Callable[[float], None] = time.sleep
     look: Callable[[Scene], HostView] = look_at_host
     patience: Patience = field(default_factory=Patience)
+    _jobs: dict[str, Job] = field(default_factory=dict, init=False)
+    """What is to do, by the scene's key."""
+    _views: dict[str, DeviceView] = field(default_factory=dict, init=False)
+    """What is known of each device, by its id."""
     _workers: dict[str, Member] = field(default_factory=dict, init=False)
+    """The workers that live, by name."""
     _paused: str = field(default="", init=False)
+    """Why nothing new is begun; empty where all goes on."""
+    _host: HostView = field(default_factory=HostView, init=False)
     _looked: float = field(default=0.0, init=False)
+    """What the host had left when it was last looked at, and when that was (0: never)."""
     _stopping: bool = field(default=False, init=False)
+    """Whether somebody asks the run to end."""
 
     @property
     def scenes(self) -> list[Scene]:
@@ -92,14 +101,14 @@ class Supervisor:
         self._check_complete()
 
     def _begin(self) -> None:
-        self._home = self.crew.home
+        home = self.crew.home
         self._jobs = {scene.key: Job.of(scene, self.only) for scene in self.scenes}
-        notes = {} if self.held.is_new else self._home.read_devices()
+        notes = {} if self.held.is_new else home.read_devices()
         self._views = {device.id: _device_view(device.id, notes.get(device.id)) for device in self.devices}
         if self.held.is_new:
             for job in self._jobs.values():
                 job.forgive()
-        self._home.pause_path.unlink(missing_ok=True)
+        home.pause_path.unlink(missing_ok=True)
         self._log(f"supervisor begins, {len(self.scenes)} scenes on {', '.join(self._views)}")
         for member in self.crew.adopt(self.clock()):
             self._adopt(member)
@@ -149,6 +158,7 @@ class Supervisor:
         for chunk in {worker.chunk for worker in self._workers.values() if worker.chunk is not None}:
             if chunk[0] in self._jobs:
                 self._jobs[chunk[0]].look([chunk[1]])
+        self._look_at_host(now)
         self._stopping = any(RunFiles(scene.run_dir).stop_path.exists() for scene in self.scenes)
         return Snapshot(
             now,
@@ -157,7 +167,7 @@ class Supervisor:
             tuple(self._views.values()),
             self.retries,
             self._stopping,
-            self._host(now),
+            self._host,
             self._paused,
             self.patience,
         )
@@ -169,13 +179,12 @@ class Supervisor:
             view = replace(view, seconds_per_window=pace, failed=())
         self._views[worker.device] = replace(view, peak_memory_bytes=peak)
 
-    def _host(self, now: float) -> HostView:
+    def _look_at_host(self, now: float) -> None:
         if now - self._looked >= _HOST_SECONDS or not self._looked:
             self._looked = now
             # Each worker has a window in hand and one being written; the supervisor's own files need room as well.
             needed = (2 * len(self._workers) + 1) * self.window_bytes
-            self._host_view = replace(self.look(self.scenes[0]), disk_needed_bytes=needed)
-        return self._host_view
+            self._host = replace(self.look(self.scenes[0]), disk_needed_bytes=needed)
 
     def _act(self, action: Action) -> None:
         match action:
@@ -208,7 +217,7 @@ class Supervisor:
         if action.chunk is not None and action.attempts is not None:
             self._jobs[action.chunk[0]].note(action.chunk, action.attempts)
         self._views[action.device.id] = action.device
-        self._home.write_devices({name: _device_notes(view) for name, view in self._views.items()})
+        self.crew.home.write_devices({name: _device_notes(view) for name, view in self._views.items()})
         self._log(f"worker {action.worker} is {'given up' if action.given_up else 'gone'}: {action.reason}")
         if action.given_up:
             write_bytes(worker.files.given_up_path, b"")
@@ -218,9 +227,9 @@ class Supervisor:
 
     def _hold(self, reason: str) -> None:
         if reason:
-            Pause(reason, self.clock()).write(self._home.pause_path)
+            Pause(reason, self.clock()).write(self.crew.home.pause_path)
         else:
-            self._home.pause_path.unlink(missing_ok=True)
+            self.crew.home.pause_path.unlink(missing_ok=True)
         self._paused = reason
         self._log(f"paused: {reason}" if reason else "goes on")
 
