@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from vda.compute.engine import Engine, FrameSource, WindowDepth
 
 _POLL_SECONDS = 0.05
+# Room in memory or on the disk is made by somebody else, and looked for at this pace.
 _ROOM_SECONDS = 1.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 

@@ -28,8 +28,11 @@ from vda.scene.scene import Scene
 if TYPE_CHECKING:
     from vda.compute.engine import Engine
 
+# A beat is good for a minute (supervisor/crew): many may be late on a slow file system.
 _HEARTBEAT_SECONDS = 1.0
+# Between two chunks, of minutes each, this does not show.
 _POLL_SECONDS = 0.05
+# The first order is there before the process is: long enough for a slow file system to show it.
 _FIRST_ORDER_SECONDS = 30.0
 EXIT_FAILED = 1
 

@@ -30,8 +30,10 @@ from vda.scene.scene import Scene
 from vda.scene.windows import Window
 from vda.video import FrameIndex, VideoInfo, read_frame_list
 
+# One row of the page, which is 60rem wide and has columns of 9rem; twice a column's pixels, for dense screens.
 _STRIP_FRAMES = 6
 _STRIP_WIDTH = 320
+# Each pair costs two decoded frames and their flow both ways.
 _FLOW_PAIRS = 8
 
 _STYLE = """

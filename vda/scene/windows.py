@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+# Slots that the network was trained on, and how far each window goes on: both are the published method's.
 WINDOW_SLOTS: Final = 32
 WINDOW_STEP: Final = 22
 ANCHOR_SLOTS: Final = 2
