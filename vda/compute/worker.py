@@ -1,8 +1,9 @@
 """A worker: one process on one device that computes the chunks it is ordered to.
 
-In: orders. Out: a heartbeat with counters of progress, a log; the raw windows are ``computing``'s. It loads the
-model once and ends by itself once no supervisor holds the run any more. It does not know which other workers there
-are, nor how chunks are shared out; the same functions serve a run inside the calling process.
+In: orders. Out: a heartbeat with counters of progress, and what happens as events; the raw windows are
+``chunk``'s. It loads the model once and ends by itself once no supervisor holds the run any more. It does not know
+which other workers there are, nor how chunks are shared out; the same functions serve a run inside the calling
+process.
 """
 
 import os
