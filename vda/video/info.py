@@ -62,7 +62,8 @@ def _clockwise_rotation(frame: VideoFrame) -> int:
 
 def probe(path: Path) -> VideoInfo:
     """Open ``path`` and decode its first frame; raise ``VideoError`` for what is no video with pictures in it."""
-    with OpenVideo(path) as source:
+    # One thread: of many, each would decode a frame ahead of the first one's coming out.
+    with OpenVideo(path, threads=1) as source:
         first = next(source.frames(), None)
         if first is None:
             raise VideoError(
