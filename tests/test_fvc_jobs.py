@@ -1,6 +1,7 @@
 """Several processes in one command: the same bytes, no thread too many, and a kill costs one row at most."""
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from data_sets import content, data_set, log_of, scaled, table
 from vda.cli import main
 from vda.fvc.hands import KILLED, Task, Workers
 from vda.fvc.paths import Places
-from vda.fvc.rate import Rate
+from vda.fvc.rate import Cadence, Rate
 from vda.fvc.request import Item, ScaleSettings
 from vda.fvc.row import Outcome, Workplace
 from vda.fvc.scale import scale
@@ -56,6 +57,55 @@ def test_progress_is_of_all_together(tmp_path: Path) -> None:
 
     scale(data_set(tmp_path, 4), tmp_path / "out", SMALL, jobs=2, reporter=Watching())
     assert seen == [1, 2, 3, 4]
+
+
+def test_videos_and_frames_a_second_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vda.cli.progress._LINE_SECONDS", 0.0)
+    metadata = data_set(tmp_path, 3)
+    command = ["fvc", "scale", str(metadata), "--output-dir", str(tmp_path / "out"), "--size", "64", "--jobs", "1"]
+    last = [line for line in CliRunner().invoke(main, command).output.splitlines() if "scaling: 3 of 3" in line][
+        -1
+    ]
+    found = re.search(r"([\d.]+) videos/s, (\d+) frames/s", last)
+    assert found is not None
+    # Eight frames a video; the figures are rounded.
+    assert float(found[2]) == pytest.approx(8 * float(found[1]), rel=0.1, abs=1)
+
+
+class Clock:
+    """A clock that only work moves on."""
+
+    def __init__(self) -> None:
+        self.now = 1e9
+
+    def time(self) -> float:
+        return self.now
+
+    monotonic = time
+
+
+def test_joining_costs_many_processes_a_twentieth_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, joined = Clock(), tmp_path / "joined.csv"
+    monkeypatch.setattr("vda.fvc.rate.time", clock)
+    spent = 0.0
+
+    def join() -> None:
+        nonlocal spent
+        clock.now += 2
+        spent += 2
+        joined.touch()
+        os.utime(joined, (clock.now, clock.now))
+
+    cadences = [Cadence() for _ in range(64)]
+    began = clock.now
+    for _ in range(300):
+        for cadence in cadences:
+            cadence.maybe(join, joined)
+            clock.now += 0.1
+    # Each does it once before it knows what that costs.
+    assert spent - 2 * len(cadences) < 0.06 * (clock.now - began)
 
 
 def item(folder: Path, frames: int) -> Item:

@@ -8,11 +8,16 @@ from typing import Protocol
 
 
 class Reporter(Protocol):
-    """Told how the work goes: ``begin`` a stage of ``total`` steps (None: unknown), be ``at`` one, ``say`` it."""
+    """Told how the work goes: ``begin`` a stage of ``total`` steps (None: unknown), be ``at`` one, ``say`` it.
+
+    Where steps are large, it ``count``s what they are made of: so many more of a ``unit``, such as frames.
+    """
 
     def begin(self, stage: str, total: int | None, done: int = 0) -> None: ...
 
     def at(self, done: int) -> None: ...
+
+    def count(self, more: int, unit: str) -> None: ...
 
     def say(self, sentence: str) -> None: ...
 
@@ -23,6 +28,8 @@ class Silence:
     def begin(self, stage: str, total: int | None, done: int = 0) -> None: ...
 
     def at(self, done: int) -> None: ...
+
+    def count(self, more: int, unit: str) -> None: ...
 
     def say(self, sentence: str) -> None: ...
 
@@ -42,6 +49,9 @@ class Noted:
 
     def at(self, done: int) -> None:
         self._reporter.at(done)
+
+    def count(self, more: int, unit: str) -> None:
+        self._reporter.count(more, unit)
 
     def say(self, sentence: str) -> None:
         self.said.append(sentence)

@@ -19,11 +19,13 @@ class Progress:
         self._bar: tqdm[None] | None = None
         self._stage, self._start = "", 0
         self._total: int | None = None
+        self._counted: dict[str, int] = {}
         self._began = self._printed = 0.0
 
     def begin(self, stage: str, total: int | None, done: int = 0) -> None:
         self.close()
         self._stage, self._total, self._start = stage, total, done
+        self._counted = {}
         self._began = self._printed = time.monotonic()
         if not self._quiet and self._terminal:
             self._bar = tqdm(desc=stage, total=total, initial=done, unit=self._unit, leave=True)
@@ -35,6 +37,11 @@ class Progress:
         elif not self._quiet and now - self._printed >= _LINE_SECONDS:
             self._printed = now
             click.echo(self._line(done, now - self._began), err=True)
+
+    def count(self, more: int, unit: str) -> None:
+        self._counted[unit] = self._counted.get(unit, 0) + more
+        if self._bar is not None:
+            self._bar.set_postfix_str(self._rates(time.monotonic() - self._began), refresh=False)
 
     def say(self, sentence: str) -> None:
         if self._quiet:
@@ -49,7 +56,11 @@ class Progress:
 
     def _line(self, done: int, seconds: float) -> str:
         rate = (done - self._start) / seconds
+        rates = ", ".join(filter(None, (f"{rate:.1f} {self._unit}s/s", self._rates(seconds))))
         if self._total is None:
-            return f"{self._stage}: {done} {self._unit}s, {rate:.1f} {self._unit}s/s"
+            return f"{self._stage}: {done} {self._unit}s, {rates}"
         left = f", {(self._total - done) / rate:.0f} s left" if rate > 0 else ""
-        return f"{self._stage}: {done} of {self._total} {self._unit}s, {rate:.1f} {self._unit}s/s{left}"
+        return f"{self._stage}: {done} of {self._total} {self._unit}s, {rates}{left}"
+
+    def _rates(self, seconds: float) -> str:
+        return ", ".join(f"{count / seconds:.0f} {unit}s/s" for unit, count in self._counted.items())

@@ -278,6 +278,7 @@ class _Work:
         if outcome.state == "failed":
             self.reporter.say(f"{item.video_path} is left out: {outcome.reason}")
         self.scaled += outcome.state == "done"
+        self.reporter.count(outcome.columns.get("frames", 0), "frame")
         self.ledger.note(
             Record(
                 item.name,
