@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vda.cli.options import Command, json_option, quiet_option, together
+from vda.cli.options import Command, encoding_option, json_option, quiet_option, together
 from vda.cli.types import PATH, SHARES
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ part_options = together(
 check_options = together(
     click.option("--near-duplicates", is_flag=True, help="Open the videos: what looks alike hangs together."),
     click.option("--root", type=PATH, help="Where else relative paths are looked for."),
+    encoding_option,
     click.option(
         "--strict", is_flag=True, help="Refuse originals that are no row or several, and lacking labels."
     ),
@@ -35,7 +36,9 @@ check_options = together(
 @click.argument("metadata", type=PATH)
 @part_options
 @check_options
-@click.option("--output", type=PATH, help=".csv, .parquet or .arrow [default: METADATA's name + _folds].")
+@click.option(
+    "--output", type=PATH, help=".csv, .tsv, .jsonl, .parquet, .arrow, or .gz [default: METADATA's name + _folds]."
+)
 @click.option("--check", is_flag=True, help="Make none: look for leaks in the column fold or split that is there.")
 @quiet_option
 @json_option
@@ -43,6 +46,7 @@ def folds(
     metadata: Path,
     near_duplicates: bool,
     root: Path | None,
+    encoding: str | None,
     strict: bool,
     output: Path | None,
     check: bool,
@@ -63,10 +67,12 @@ def folds(
     looking: dict[str, Any] = {
         "near_duplicates": near_duplicates,
         "root": root,
+        "encoding": encoding,
         "strict": strict,
         "reporter": progress,
     }
-    beside = metadata.with_name(f"{metadata.stem}_folds{metadata.suffix}")
+    stem, *suffixes = metadata.name.rsplit(".", 2 if metadata.suffix == ".gz" else 1)
+    beside = metadata.with_name(".".join((f"{stem}_folds", *suffixes)))
     made = (
         check_folds(metadata, **looking) if check else write_folds(metadata, output or beside, **looking, **asked)
     )

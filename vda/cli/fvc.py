@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from vda.cli.options import Group, json_option, quiet_option
+from vda.cli.options import Group, encoding_option, json_option, quiet_option
 from vda.errors import WorkError
 
 
@@ -19,6 +19,7 @@ def fvc() -> None:
 @click.argument("metadata", type=click.Path(path_type=Path), required=False)
 @click.option("--output-dir", "folder", type=click.Path(path_type=Path), help="Where scaled videos are, if any.")
 @click.option("--root", type=click.Path(path_type=Path), help="Where else relative paths are looked for.")
+@encoding_option
 @click.option(
     "--augmentations",
     type=click.IntRange(min=0),

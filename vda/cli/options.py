@@ -89,6 +89,7 @@ gathered_merge = gathered("merge", "vda.merging.stage:MergeSettings")
 scene_argument = click.argument("scene", type=PATH)
 scene_option = click.option("--scene", "root", type=PATH, help="Scene directory [default: data/<stem>].")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+encoding_option = click.option("--encoding", help="How METADATA is stored, such as cp1252 [default: guessed].")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace results that are there.")
 restart_option = click.option(

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vda.cli.options import Command, gathered, gathered_run, json_option, quiet_option, run_options, together
+from vda.cli.options import (
+    Command,
+    encoding_option,
+    gathered,
+    gathered_run,
+    json_option,
+    quiet_option,
+    run_options,
+    together,
+)
 from vda.cli.types import PATH, SHARD
 from vda.errors import UsageError, WorkError
 from vda.reporter import Reporter
@@ -128,6 +137,7 @@ def rows_asked_for(
 @click.argument("metadata", type=PATH)
 @click.option("--output-dir", type=PATH, required=True, help="Where everything goes.")
 @click.option("--root", type=PATH, help="Where else relative paths are looked for.")
+@encoding_option
 @method_options
 @frame_options
 @row_options
@@ -142,6 +152,7 @@ def scale(
     metadata: Path,
     output_dir: Path,
     root: Path | None,
+    encoding: str | None,
     settings: "ScaleSettings",
     rows: "Selection",
     run: "RunSettings",
@@ -153,7 +164,7 @@ def scale(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Bring the videos in METADATA (CSV, Parquet or Arrow; video_path, label) to one size.
+    """Bring the videos in METADATA (CSV, JSON lines, Parquet or Arrow; video_path, label) to one size.
 
     Example: vda fvc scale videos.csv --output-dir scaled --size 256 --modality both
     """
@@ -172,6 +183,7 @@ def scale(
         settings,
         selection=_of_this_task(rows, progress),
         root=root,
+        encoding=encoding,
         delete_existing=not resume,
         keep_removed=keep_removed,
         jobs=jobs or (1 if settings.autoencoder else len(os.sched_getaffinity(0))),

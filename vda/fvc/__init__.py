@@ -3,6 +3,8 @@
 In goes a table of videos (``schema``), out come files of one size beside a table of what was made. What it stands
 on comes with the ``fvc`` extra; a part of the package that is imported without it says so.
 
+    reading      a table as people have it: any form, encoding and separator
+    ids          what the files of a row are named by
     schema       the table of videos, checked where it enters
     paths        where the files that a table names are, and which files a video becomes
     selection    which rows this process scales

@@ -5,13 +5,15 @@ Rows hang together as ``identity`` says, where their files are equal, and where 
 asked. This file does not know how groups are dealt out, nor how leaks are found.
 """
 
+import gzip
+import io
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from vda.errors import InputError, UsageError, VdaError, WorkError
-from vda.files import atomic_writer, refuse_to_overwrite
+from vda.files import refuse_to_overwrite, write_bytes
 from vda.fvc.balance import Folds
 from vda.fvc.dealing import Rows, deal
 from vda.fvc.identity import Identities, components, identify
@@ -20,7 +22,7 @@ from vda.fvc.likeness import Alike, find_alike
 from vda.fvc.parts import FOLD, SPLIT, Kept, Partition, keep
 from vda.fvc.paths import Places
 from vda.fvc.schema import read_metadata, read_table
-from vda.reporter import Reporter, Silence
+from vda.reporter import Noted, Reporter, Silence
 
 _SHOWN = 5
 
@@ -35,6 +37,7 @@ def write_folds(
     kept_from: Path | None = None,
     near_duplicates: bool = False,
     root: Path | None = None,
+    encoding: str | None = None,
     alone: bool = False,
     strict: bool = False,
     overwrite: bool = False,
@@ -47,22 +50,22 @@ def write_folds(
     ``alone``: only ``row``, ``video_path`` and the column. Raises ``UsageError`` where ``output``, or the column,
     is there and ``overwrite`` is not given; ``strict``: ``WorkError`` for all that ``Folds.objections`` names.
     """
-    reporter = reporter or Silence()
+    noted = Noted(None)
     parts = Partition.folds(folds) if shares is None else Partition.splits(shares)
     refuse_to_overwrite(output, overwrite=overwrite)
-    table = read_table(metadata)
+    table = read_table(metadata, encoding=encoding)
     if parts.column in table.columns and not (overwrite or alone):
         raise UsageError(
             f"{metadata} already has a column {parts.column}.", "Give --overwrite to replace it, or --alone."
         )
-    checked = read_metadata(metadata, outputs=False)
+    checked = read_metadata(metadata, outputs=False, encoding=encoding, reporter=noted)
     identities = identify(checked, metadata.parent)
-    alike = _alike(checked, Places(metadata, root), near_duplicates, reporter)
+    alike = _alike(checked, Places(metadata, root), near_duplicates, reporter or Silence())
     groups = groups_of(checked, identities, alike)
     kept = None if kept_from is None else keep(kept_from, parts, checked, groups, metadata.parent)
     part = make_parts(checked, groups, parts, seed, kept)
     refuse_leaks(checked, [parts.names[number] for number in part], metadata.parent)
-    said = () if kept is None else (_of_kept(kept, len(checked), parts),)
+    said = (*noted.said, *(() if kept is None else (_of_kept(kept, len(checked), parts),)))
     known = {"absent": identities.absent, "several": identities.several, "alike": alike, "said": said}
     made = Folds.of(checked, groups, part, parts, **known)
     _refuse_objections(made, strict)
@@ -76,6 +79,7 @@ def check_folds(
     *,
     near_duplicates: bool = False,
     root: Path | None = None,
+    encoding: str | None = None,
     strict: bool = False,
     reporter: Reporter | None = None,
 ) -> Folds:
@@ -83,7 +87,8 @@ def check_folds(
 
     Raises ``InputError`` where it parts what belongs together, and as ``write_folds`` does where ``strict``.
     """
-    checked = read_metadata(metadata, outputs=False)
+    noted = Noted(None)
+    checked = read_metadata(metadata, outputs=False, encoding=encoding, reporter=noted)
     column = next((name for name in (FOLD, SPLIT) if name in checked.columns), None)
     if column is None:
         raise InputError(f"{metadata} has no column {FOLD} or {SPLIT}.", "Make one: vda fvc folds METADATA.")
@@ -100,7 +105,7 @@ def check_folds(
     part = np.array([names.index(name) for name in named], np.int64)
     identities = identify(checked, metadata.parent)
     parts = Partition(column, tuple(names), _even_shares(column, part))
-    known = {"absent": identities.absent, "several": identities.several, "alike": alike}
+    known = {"absent": identities.absent, "several": identities.several, "alike": alike, "said": tuple(noted.said)}
     made = Folds.of(checked, groups_of(checked, identities, alike), part, parts, **known)
     _refuse_objections(made, strict)
     return made
@@ -172,14 +177,19 @@ def _refuse_objections(made: Folds, strict: bool) -> None:
 
 
 def _write(table: pl.DataFrame, path: Path) -> None:
+    """Write as the suffix says; one of ``.gz`` is gzipped, without the time, so that the bytes are the same."""
+    inner, packed = (path.with_suffix(""), True) if path.suffix == ".gz" else (path, False)
+    held = io.BytesIO()
     try:
-        with atomic_writer(path) as handle:
-            if path.suffix == ".parquet":
-                table.write_parquet(handle)
-            elif path.suffix in (".arrow", ".feather", ".ipc"):
-                table.write_ipc(handle)
-            else:
-                table.write_csv(handle)
+        if inner.suffix == ".parquet":
+            table.write_parquet(held)
+        elif inner.suffix in (".arrow", ".feather", ".ipc"):
+            table.write_ipc(held)
+        elif inner.suffix in (".jsonl", ".ndjson"):
+            table.write_ndjson(held)
+        else:
+            table.write_csv(held, separator="\t" if inner.suffix == ".tsv" else ",")
+        write_bytes(path, gzip.compress(held.getvalue(), mtime=0) if packed else held.getvalue())
     except pl.exceptions.PolarsError as error:
         raise VdaError(
             f"{path} could not be written: {error}.", "Give an --output with the suffix .parquet."

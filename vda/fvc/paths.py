@@ -6,7 +6,8 @@ In: what a row says. Out: a path that exists, or the name of an output. This fil
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PureWindowsPath
+from unicodedata import normalize
 
 from vda.errors import InputError
 from vda.files import temporary_beside
@@ -28,9 +29,14 @@ def video_id(video_path: str, original_video: str | None) -> str:
 
     Only what is known as a video's suffix is taken off, for ``original_video`` may be an identifier with dots.
     """
-    name = PurePath(original_video or video_path).name
+    name = PurePath(slashed(original_video or video_path)).name
     suffix = PurePath(name).suffix
     return name.removesuffix(suffix) if suffix.lower() in VIDEO_SUFFIXES else name
+
+
+def slashed(stated: str) -> str:
+    """A path of Windows with the slashes of all others."""
+    return PureWindowsPath(stated).as_posix() if "\\" in stated else stated
 
 
 def scaled_name(video_id: str, augmentation_idx: int | None) -> str:
@@ -106,11 +112,41 @@ class Places:
         raise self._absent(kind, stated)
 
     def _candidates(self, stated: str) -> Iterator[Path]:
-        # Joined to an absolute path, a folder does not count.
-        yield self.metadata.parent / stated
-        if self.root is not None:
-            yield self.root / stated
+        for spelling in _spellings(stated):
+            # Joined to an absolute path, a folder does not count.
+            yield self.metadata.parent / spelling
+            if self.root is not None:
+                yield self.root / spelling
 
     def _absent(self, kind: str, stated: str) -> InputError:
+        if _is_windows(stated):
+            folders = " or ".join(
+                str(folder) for folder in (self.metadata.parent, self.root) if folder is not None
+            )
+            return InputError(
+                f"There is no {kind} for the Windows path {stated} in {folders}.",
+                "Give as --root the folder that holds what the path names, or correct the path in the metadata.",
+            )
         looked = " and ".join(str(path) for path in dict.fromkeys(self._candidates(stated)))
         return InputError(f"There is no {kind} {looked}.", "Correct the path in the metadata, or give --root.")
+
+
+def _is_windows(stated: str) -> bool:
+    return "\\" in stated or PureWindowsPath(stated).is_absolute()
+
+
+def _spellings(stated: str) -> Iterator[str]:
+    """``stated`` and what else it may be called on this machine: by other slashes, or letters composed otherwise.
+
+    Of a path with a drive, the drive and then folders are left out, but for the last: by names alone, videos of
+    different folders would be taken for each other.
+    """
+    ways = [stated]
+    if _is_windows(stated):
+        path = PureWindowsPath(stated)
+        parts = path.parts[1:] if path.drive or path.root else path.parts
+        most = max(1, len(parts) - 1) if path.drive else 1
+        ways += ["/".join(parts[skipped:]) for skipped in range(most)]
+    for form in ("NFC", "NFD"):
+        ways += [normalize(form, way) for way in ways]
+    yield from dict.fromkeys(ways)

@@ -67,6 +67,7 @@ def scale(
     *,
     selection: Selection | None = None,
     root: Path | None = None,
+    encoding: str | None = None,
     delete_existing: bool = False,
     keep_removed: bool = False,
     jobs: int = 1,
@@ -86,7 +87,7 @@ def scale(
     if settings.autoencoder is not None and through is None and jobs == 1:
         through = load_autoencoder(settings.autoencoder, autoencoder_device)
     selection, reporter = selection or Selection(), reporter or Silence()
-    items = list(items_of(read_metadata(metadata)))
+    items = list(items_of(read_metadata(metadata, encoding=encoding, reporter=reporter)))
     chosen = [items[row] for row in selection.in_order(len(items))]
     with Ledger(folder) as ledger:
         if delete_existing:

@@ -1,22 +1,27 @@
-"""The table of videos, checked where it enters: CSV, Parquet or Arrow in, a polars table of known types out.
+"""The table of videos, checked where it enters: columns as they were read in, a table of known types out.
 
 Every value that matters is brought to text first, so that ``0``, ``0.0`` and ``false`` mean the same from a CSV
 and from a Parquet file; pandera then says which rows are wrong, and what is left is given its type. Rows are
 counted from 0, without a header. This file does not know whether the videos exist.
 """
 
+import re
 from pathlib import Path
 
 import pandera.polars as pa
 import polars as pl
 
 from vda.errors import InputError
-from vda.fvc.paths import scaled_name, tracks_name, video_id
+from vda.fvc.ids import derived_ids
+from vda.fvc.paths import scaled_name, tracks_name
+from vda.fvc.reading import read_columns
+from vda.reporter import Reporter
 
 REQUIRED = ("video_path", "label")
 OPTIONAL = (
     "original_video", "augmentation_idx", "is_original", "dup_group", "platform", "scene", "tracks", "video_id",
 )  # fmt: skip
+_KNOWN = {*REQUIRED, *OPTIONAL, "source_path", "fold", "split"}
 _TRUE = ("true", "t", "yes", "y", "1")
 _FALSE = ("false", "f", "no", "n", "0")
 _NOTHING = ("nan", "none", "null", "<na>")
@@ -25,17 +30,24 @@ _NUMBER = r"^\d+$"
 _SHOWN = 5
 
 
-def read_metadata(path: Path, *, may_be_empty: bool = False, outputs: bool = True) -> pl.DataFrame:
+def read_metadata(
+    path: Path,
+    *,
+    may_be_empty: bool = False,
+    outputs: bool = True,
+    encoding: str | None = None,
+    reporter: Reporter | None = None,
+) -> pl.DataFrame:
     """The table in ``path``, one row a video to make, in its own order and with all its columns.
 
     ``row`` (UInt32) is the row's number in the file and ``video_id`` what its files are named by (a column of that
     name wins over the name of ``original_video``; ``stated_id`` is that column alone). ``label`` is text;
     ``is_original`` is always known; ``augmentation_idx`` (Int64) is null for originals; the other optional columns
-    are text, null where absent.
-    Without ``outputs``, rows may be named alike, for nothing is written by their names.
-    Raises ``InputError`` naming the rows that are wrong.
+    are text, null where absent. Rows that repeat an earlier one are dropped, and not counted. Without ``outputs``,
+    rows may be named alike, for nothing is written by their names. ``reporter`` is told what was guessed or
+    dropped. Raises ``InputError`` naming the rows that are wrong.
     """
-    table = read_table(path)
+    table = read_table(path, encoding=encoding, reporter=reporter)
     texts = _as_texts(path, table)
     if table.is_empty() and not may_be_empty:
         raise InputError(f"{path} has no rows.", "Give metadata with one row a video.")
@@ -48,28 +60,21 @@ def read_metadata(path: Path, *, may_be_empty: bool = False, outputs: bool = Tru
     return pl.concat([typed.with_row_index("row"), unknown], how="horizontal")
 
 
-def read_table(path: Path) -> pl.DataFrame:
-    """The table in ``path`` as it is: Parquet and Arrow (Feather) by content, else CSV, of which all is text."""
-    try:
-        with path.open("rb") as handle:
-            head = handle.read(1 << 16)
-        if head.startswith(b"PAR1"):
-            return pl.read_parquet(path)
-        if head.startswith(b"ARROW1"):
-            return pl.read_ipc(path)
-        if head.startswith(b"\xff\xff\xff\xff"):
-            return pl.read_ipc_stream(path)
-        return pl.read_csv(path, infer_schema=False, separator=_separator(head))
-    except (OSError, pl.exceptions.PolarsError) as error:
-        reason = str(error).strip().split("\n")[0].rstrip(".")
-        raise InputError(
-            f"{path} could not be read as a table: {reason}.", "Give metadata as CSV (UTF-8), Parquet or Arrow."
-        ) from error
+def read_table(path: Path, *, encoding: str | None = None, reporter: Reporter | None = None) -> pl.DataFrame:
+    """The table in ``path`` as it is, but with known columns by their own names: not ``Video Path``."""
+    table = read_columns(path, encoding=encoding, reporter=reporter)
+    known = {name: plain for name in table.columns if (plain := _plain(name)) in _KNOWN}
+    for plain in known.values():
+        if len(same := [name for name in known if known[name] == plain]) > 1:
+            raise InputError(
+                f"{path} has the column {plain} more than once: {', '.join(map(repr, same))}.",
+                "Rename the others.",
+            )
+    return table.rename(known)
 
 
-def _separator(head: bytes) -> str:
-    header = head.split(b"\n")[0].decode(errors="replace")
-    return max(",;\t", key=header.count)
+def _plain(header: str) -> str:
+    return re.sub(r"[\s-]+", "_", header.strip().lower())
 
 
 def _as_texts(path: Path, table: pl.DataFrame) -> pl.DataFrame:
@@ -107,15 +112,11 @@ def _typed(texts: pl.DataFrame) -> pl.DataFrame:
     stated = pl.col("is_original").str.to_lowercase().is_in(_TRUE)
     # Some tables number the original -1, others 0 and say so in is_original: that column has the last word.
     typed = texts.with_columns(is_original=pl.coalesce(stated, number.is_null() | (number < 0)))
-    return typed.with_columns(
+    typed = typed.with_columns(
         augmentation_idx=pl.when(~pl.col("is_original") & (number >= 0)).then(number),
         stated_id=pl.col("video_id"),
-        video_id=pl.coalesce(pl.col("video_id"), pl.Series(_derived_ids(texts), dtype=pl.String)),
     )
-
-
-def _derived_ids(texts: pl.DataFrame) -> list[str]:
-    return [video_id(path, original) for path, original in texts.select("video_path", "original_video").rows()]
+    return typed.with_columns(video_id=pl.Series(derived_ids(typed), dtype=pl.String))
 
 
 def _with_outputs(typed: pl.DataFrame) -> pl.DataFrame:

@@ -21,6 +21,7 @@ from vda.errors import UsageError
 from vda.files import TEMPORARY_PREFIX
 from vda.fvc.checksums import content_checksum
 from vda.fvc.freshness import ABSENT, changed_sources, identities
+from vda.fvc.identity import identify
 from vda.fvc.ledger import Record, read_records
 from vda.fvc.paths import Places, scaled_name
 from vda.fvc.promises import Promise
@@ -89,6 +90,7 @@ def verify(
     folder: Path | None = None,
     *,
     root: Path | None = None,
+    encoding: str | None = None,
     augmentations: int | None = None,
     decode: bool = True,
     reporter: Reporter | None = None,
@@ -103,9 +105,13 @@ def verify(
         folder, metadata = folder or metadata.parent, None
     if metadata is None and folder is None:
         raise UsageError("There is nothing to verify.", "Give the metadata, or --output-dir.")
-    wanted = None if metadata is None else read_metadata(metadata)
+    wanted = None if metadata is None else read_metadata(metadata, encoding=encoding, reporter=reporter)
     made = None if folder is None else read_metadata(folder / METADATA_NAME, may_be_empty=True)
-    tables = [_present(table) for table in (made, wanted) if table is not None]
+    tables = [
+        _by_family(_present(table), where)
+        for table, where in ((made, folder), (wanted, metadata and metadata.parent))
+        if table is not None and where is not None
+    ]
     names = pl.concat([table.select("video_id") for table in tables]).unique(maintain_order=True)["video_id"]
     findings = [*_families(tables[0], names, augmentations)]
     if folder is None or made is None:
@@ -125,6 +131,16 @@ def verify(
     unsigned = sum(look.record is None for look in looks)
     unseen = sum(look.unseen for look in looks)
     return Verified(len(tables[0]), len(names), files, tuple(findings), unsigned, unseen)
+
+
+def _by_family(table: pl.DataFrame, where: Path) -> pl.DataFrame:
+    """With the id of its original for each augmentation, however the row names it."""
+    original_of, ids = identify(table, where).original_of, table["video_id"].to_list()
+    family = [
+        name if is_original else ids[original_of.get(row, row)]
+        for row, (name, is_original) in enumerate(table.select("video_id", "is_original").rows())
+    ]
+    return table.with_columns(video_id=pl.Series(family, dtype=pl.String))
 
 
 def _present(table: pl.DataFrame) -> pl.DataFrame:
