@@ -111,6 +111,24 @@ def test_videos_come_out_the_same_twice(models: Path, tmp_path: Path) -> None:
     assert abs(shown.mean() - back.mean()) < 6
 
 
+def test_jobs_load_it_each_and_one_row_is_no_exception(models: Path, tmp_path: Path) -> None:
+    """More jobs than rows, and more of both: the pictures went through the model in any case."""
+    metadata, settings = (
+        video(tmp_path),
+        ScaleSettings(64, "autoencoder", autoencoder=str(models / "alone_float32")),
+    )
+    for jobs in (1, 2):
+        scale(metadata, tmp_path / f"one{jobs}", settings, jobs=jobs, autoencoder_device="cpu")
+    scale(metadata, tmp_path / "plain", ScaleSettings(64))
+    name = "a_scaled_original.mp4"
+    one, two, plain = (pictures(tmp_path / folder / name) for folder in ("one1", "one2", "plain"))
+    assert (one == two).all() and (one != plain).any()
+    clips.make_clip(tmp_path / "b.mp4", range(3), draw=lambda number: clips.picture(number, 50, 38))
+    table(metadata, [{"video_path": f"{name}.mp4", "label": "real"} for name in ("a", "b")])
+    assert scale(metadata, tmp_path / "one2", settings, jobs=2, autoencoder_device="cpu").scaled == 1
+    assert {row["method"] for row in scaled(tmp_path / "one2")} == {"autoencoder"}
+
+
 class Greedy:
     """An autoencoder that changes nothing and runs out of memory with more than ``most`` frames at once."""
 

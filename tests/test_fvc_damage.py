@@ -272,6 +272,14 @@ def test_removed_rows_are_kept_and_marked_on_request(finished: tuple[Path, Path,
     assert {row["removed"] for row in scaled(out)} == {"false"}
 
 
+def test_nothing_is_removed_where_the_run_is_refused(finished: tuple[Path, Path, list[dict[str, object]]]) -> None:
+    metadata, out, rows = finished
+    table(metadata, rows[1:])
+    with pytest.raises(UsageError, match="size 32 became 64"):
+        scale(metadata, out, ScaleSettings(size=64, modality="both"))
+    assert (out / "video00_scaled_original.mp4").is_file()
+
+
 def test_another_tables_folder_is_refused(
     finished: tuple[Path, Path, list[dict[str, object]]], tmp_path: Path
 ) -> None:

@@ -3,7 +3,10 @@
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -21,7 +24,7 @@ from vda.fvc.paths import Places
 from vda.fvc.rate import Cadence, Rate
 from vda.fvc.request import Item, ScaleSettings
 from vda.fvc.row import Outcome, Workplace
-from vda.fvc.scale import scale
+from vda.fvc.scale import ScaleResult, scale
 from vda.reporter import Silence
 from vda.video import index_frames, probe
 from vda.video.decoding import OpenVideo
@@ -195,6 +198,44 @@ def test_workers_end_with_whoever_started_them(tmp_path: Path) -> None:
     assert len(scaled(tmp_path / "out")) == 1
     assert not list((tmp_path / "out").glob(".tmp-*"))
     assert scale(metadata, tmp_path / "out", SMALL, jobs=2).kept == 1
+
+
+def command(metadata: Path, out: Path) -> subprocess.Popen[bytes]:
+    arguments = ["fvc", "scale", str(metadata), "--output-dir", str(out), "--size", "64", "--jobs", "2", "-q"]
+    return subprocess.Popen([sys.executable, "-m", "vda", *arguments], stdout=subprocess.DEVNULL)
+
+
+def test_a_killed_command_leaves_no_worker_and_two_together_finish_its_work(tmp_path: Path) -> None:
+    metadata, out = data_set(tmp_path, 8, frames=40), tmp_path / "out"
+    scale(metadata, tmp_path / "whole", SMALL)
+    first = command(metadata, out)
+    while first.poll() is None and not list(out.glob("*.mp4")):
+        time.sleep(0.005)
+    workers = psutil.Process(first.pid).children()
+    first.kill()
+    assert first.wait() == -signal.SIGKILL
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert not alive
+    two = [command(metadata, out) for _ in range(2)]
+    assert [process.wait() for process in two] == [0, 0]
+    assert content(out) == content(tmp_path / "whole")
+
+
+def test_tasks_of_a_slurm_step_share_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def noting(*_arguments: object, jobs: int, **_options: object) -> ScaleResult:
+        asked.append(jobs)
+        return ScaleResult(tmp_path, 0, 0, 0)
+
+    monkeypatch.setattr("vda.fvc.scale.scale", noting)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _process: set(range(64)))
+    arguments = ["fvc", "scale", str(data_set(tmp_path, 1)), "--output-dir", str(tmp_path / "out")]
+    for environment in ({}, {"SLURM_NTASKS": "64"}, {"SLURM_CPUS_PER_TASK": "4"}):
+        for name, value in {**environment, "SLURM_PROCID": "0"}.items():
+            monkeypatch.setenv(name, value)
+        assert CliRunner().invoke(main, arguments).exit_code == 0
+    assert asked == [64, 1, 4]
 
 
 def odd(folder: Path) -> Path:

@@ -100,7 +100,7 @@ row_options = together(
     click.option(
         "--jobs",
         type=click.IntRange(min=1),
-        help="Videos at once, each in a process [default: cores; 1 with --autoencoder].",
+        help="Videos at once, each in a process [default: cores, or those of a SLURM task; 1 with --autoencoder].",
     ),
     click.option("--keep-removed", is_flag=True, help="Keep, and mark, videos that METADATA has no more."),
     click.option("--start-idx", type=click.IntRange(min=0), help="First row of the metadata [default: 0]."),
@@ -186,7 +186,7 @@ def scale(
         encoding=encoding,
         delete_existing=not resume,
         keep_removed=keep_removed,
-        jobs=jobs or (1 if settings.autoencoder else len(os.sched_getaffinity(0))),
+        jobs=jobs or (1 if settings.autoencoder else _cores()),
         autoencoder_device=autoencoder_device,
         maker=maker if make_depth else None,
         reporter=progress,
@@ -199,6 +199,15 @@ def scale(
             f"{len(result.failed)} of {result.rows} videos could not be scaled.",
             f"The reasons are in {output_dir / 'scaled_log.csv'}; the others are done.",
         )
+
+
+def _cores() -> int:
+    """Cores of this process alone: a task of a SLURM step shares its node with others of the step."""
+    from vda.fvc.selection import Shard
+
+    if Shard.of_slurm_task(os.environ) is not None:
+        return int(os.environ.get("SLURM_CPUS_PER_TASK", "1"))
+    return len(os.sched_getaffinity(0))
 
 
 def _of_this_task(rows: "Selection", reporter: Reporter) -> "Selection":

@@ -84,23 +84,22 @@ def scale(
     used, ``UsageError`` where rows were scaled with other settings, or none of them belongs to the metadata, and
     ``StorageError`` where the disk refuses.
     """
+    selection, reporter, places = selection or Selection(), reporter or Silence(), Places(metadata, root)
+    items = list(items_of(read_metadata(metadata, encoding=encoding, reporter=reporter)))
+    rows = selection.rows(len(items))
+    chosen = [items[row] for row in selection.in_order(len(items))]
+    jobs = max(1, min(jobs, len(chosen)))
     if settings.autoencoder is not None and through is None and jobs == 1:
         through = load_autoencoder(settings.autoencoder, autoencoder_device)
-    selection, reporter = selection or Selection(), reporter or Silence()
-    items = list(items_of(read_metadata(metadata, encoding=encoding, reporter=reporter)))
-    chosen = [items[row] for row in selection.in_order(len(items))]
     with Ledger(folder) as ledger:
         if delete_existing:
             ledger.forget({item.name for item in chosen})
             if maker is not None:
                 maker.forget(chosen)
-        removed = _follow(ledger, items, keep_removed, reporter)
         _refuse_other_settings(ledger, chosen, settings)
-        places = Places(metadata, root)
-        kind = _kind_of_depth(ledger, chosen, places, maker) if settings.wants_depth else None
-        jobs = max(1, min(jobs, len(chosen)))
+        kind = _kind_of_depth(ledger, items, chosen, places, maker) if settings.wants_depth else None
+        removed = _follow(ledger, items, keep_removed, reporter)
         workplace = Workplace(folder, places, settings, _threads(jobs))
-        rows = selection.rows(len(items))
         try:
             if maker is not None:
                 maker.make([item for item in chosen if workplace.needs_work(item, ledger.get(item.name))])
@@ -133,13 +132,15 @@ def _refuse_other_settings(ledger: Ledger, items: list[Item], settings: ScaleSet
             )
 
 
-def _kind_of_depth(ledger: Ledger, items: list[Item], places: Places, maker: DepthMaker | None) -> OneKind:
+def _kind_of_depth(
+    ledger: Ledger, items: list[Item], chosen: list[Item], places: Places, maker: DepthMaker | None
+) -> OneKind:
     """What all depth in the folder is made with. Raises ``UsageError`` where some of what is there is not."""
     kind = OneKind(None if maker is None else maker.settings)
-    for record in ledger.records():
-        if record.state == "done":
+    for record in (ledger.get(item.name) for item in items):
+        if record is not None and record.state == "done":
             kind.require(record.settings.get("depth"), str(ledger.folder / record.name))
-    for item in items:
+    for item in chosen:
         facts: Facts | None = None
         with suppress(VdaError, OSError):  # a row without a scene that can be read is told of in its turn
             scene = scene_of(item, places) if maker is None else Scene(maker.place_of(item))
