@@ -26,7 +26,15 @@ ROOMS = [
 # More would be no house that a reader can keep in mind.
 MOST_ROOMS, MOST_FILES = 35, 12
 MAY_BE_LARGE = {"synth", "fvc", "cli"}
-MAY_IMPORT_TORCH = {"network", "compute/engine", "compute/pace", "compute/precision", "synth", "training"}
+MAY_IMPORT_TORCH = {
+    "network",
+    "compute/engine",
+    "compute/pace",
+    "compute/precision",
+    "synth",
+    "training",
+    "fvc/dataset",
+}
 HEAVY = {"torch", "numpy", "cv2", "av", "scipy", "matplotlib", "polars", "pandas"}
 
 # What the one protocol, ``Reporter``, does away with.

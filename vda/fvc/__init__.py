@@ -36,11 +36,25 @@ on comes with the ``fvc`` extra; a part of the package that is imported without 
     balance      how even the parts are, and what is to be said of them
     leaks        what lies in more than one part
     folds        folds that never part what belongs together
+    scaledtable  the table of scaled videos, read for training
+    clipchoice   which frames of a video make a clip
+    clipreading  frames of scaled files, from anywhere in them
+    dataset      clips of scaled videos as a PyTorch data set
+
+``ScaledVideos``, ``ClipChoice`` and ``collate_clips`` are had from here; torch is loaded when they are asked for.
 """
 
 from importlib.util import find_spec
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any, Final
 
 from vda.errors import UsageError
+
+if TYPE_CHECKING:
+    from vda.fvc.clipchoice import ClipChoice
+    from vda.fvc.dataset import ScaledVideos, collate_clips
+
+__all__ = ["ClipChoice", "ScaledVideos", "collate_clips"]
 
 _PACKAGES = ("polars", "pandera", "sklearn")
 
@@ -49,3 +63,15 @@ if missing := [name for name in _PACKAGES if find_spec(name) is None]:
         f"The data-set stage needs packages that are not installed: {', '.join(missing)}.",
         "Install them: pip install 'vda-toolkit[fvc]'.",
     )
+
+_PUBLIC: Final = {
+    "ClipChoice": "vda.fvc.clipchoice:ClipChoice",
+    "ScaledVideos": "vda.fvc.dataset:ScaledVideos",
+    "collate_clips": "vda.fvc.dataset:collate_clips",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return resolve_name(_PUBLIC[name])
