@@ -253,6 +253,19 @@ def test_without_decoding_checksums_are_compared_still(
     ]
 
 
+def test_depth_as_images_is_held_against_its_checksum_too(tmp_path: Path) -> None:
+    settings = ScaleSettings(size=32, modality="depth", depth_format="png")
+    metadata, out = table(tmp_path / "videos.csv", sources(tmp_path, 2)), tmp_path / "out"
+    scale(metadata, out, settings)
+    before = content(out)
+    image = out / "video01_scaled_original_depth" / "depth_000002.png"
+    # Another image of the same size and kind: it decodes, and is in its place.
+    image.write_bytes((image.with_name("depth_000001.png")).read_bytes())
+    assert named(metadata, out).startswith("file not as promised: video01_scaled_original_depth")
+    assert scale(metadata, out, settings).scaled == 1
+    assert content(out) == before
+
+
 def test_removed_rows_are_kept_and_marked_on_request(finished: tuple[Path, Path, list[dict[str, object]]]) -> None:
     metadata, out, rows = finished
     table(metadata, rows[1:])
@@ -291,6 +304,22 @@ def test_another_tables_folder_is_refused(
     assert {name: data for name, data in content(out).items() if "scaled_state" not in name} == {
         name: data for name, data in before.items() if "scaled_state" not in name
     }
+
+
+def test_names_that_change_with_other_rows_are_followed(tmp_path: Path) -> None:
+    """A second ``0001.mp4`` beside the first: both are then named by more of their paths."""
+    for kind in ("real", "fake"):
+        (tmp_path / kind).mkdir()
+        clips.make_clip(tmp_path / kind / "0001.mp4", range(4))
+    rows: list[dict[str, object]] = [
+        {"video_path": f"{kind}/0001.mp4", "label": kind} for kind in ("real", "fake")
+    ]
+    metadata, out = table(tmp_path / "videos.csv", rows[:1]), tmp_path / "out"
+    scale(metadata, out, ScaleSettings(size=32))
+    table(metadata, rows)
+    scale(metadata, out, ScaleSettings(size=32))
+    scale(metadata, tmp_path / "fresh", ScaleSettings(size=32))
+    assert content(out) == content(tmp_path / "fresh")
 
 
 def test_originals_may_be_put_away(finished: tuple[Path, Path, list[dict[str, object]]], tmp_path: Path) -> None:

@@ -174,7 +174,7 @@ def _follow(ledger: Ledger, items: list[Item], keep_removed: bool, reporter: Rep
     records = ledger.records()
     done = [record for record in records if record.state == "done"]
     gone = [record for record in done if record.name not in names]
-    if gone and len(gone) == len(done):
+    if done and not _in_common(done, items):
         raise UsageError(
             f"{ledger.folder} holds other videos than this metadata names: none of its {len(done)} is among them.",
             "Give another --output-dir, or remove that folder.",
@@ -191,6 +191,12 @@ def _follow(ledger: Ledger, items: list[Item], keep_removed: bool, reporter: Rep
         how = "are marked as removed" if keep_removed else "were removed"
         reporter.say(f"{count} videos are not in the metadata any more: they {how}.")
     return count
+
+
+def _in_common(records: list[Record], items: list[Item]) -> bool:
+    """Whether any of ``records`` is of a row of the metadata; names change with rows that are called alike."""
+    names, paths = {item.name for item in items}, {item.video_path for item in items}
+    return any(record.name in names or record.inputs["video_path"] in paths for record in records)
 
 
 @dataclass
