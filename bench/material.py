@@ -21,5 +21,5 @@ def make_video(path: Path, frames: int, fps: int = 30) -> Path:
 
 
 def settings(devices: str) -> RunSettings:
-    """The built-in model, one thread a worker."""
+    """The built-in model, one thread per worker."""
     return RunSettings(model="mini", input_size=INPUT_SIZE, devices=devices, threads=1)

@@ -25,7 +25,9 @@ def measure() -> Iterator[Figure]:
             short, long = peaks[SHORT][stage], peaks[LONG][stage]
             yield Figure(f"vda {stage}: peak memory for {LONG} frames", long / 1e6, "MB")
             yield Figure(f"vda {stage}: against {SHORT} frames", long / short, "", 1.1)
-        yield Figure("raw windows at 518x924, noise of 1e-3", _window_bytes(Path(folder)) / 1e6, "MB a frame", 1.0)
+        yield Figure(
+            "raw windows at 518x924, noise of 1e-3", _window_bytes(Path(folder)) / 1e6, "MB per frame", 1.0
+        )
 
 
 def _peaks(folder: Path, frames: int) -> dict[str, int]:

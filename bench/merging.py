@@ -1,4 +1,4 @@
-"""Merging other programs' chunks: frames a second at 848x478, and memory for a long video against a short one."""
+"""Merging other programs' chunks: frames per second at 848x478, and memory for a long video and a short one."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The engine against the straightforward way of computing, and the built-in model's frames a second."""
+"""The engine against the straightforward way of computing, and the built-in model's frames per second."""
 
 import tempfile
 import time
@@ -32,8 +32,8 @@ def measure() -> Iterator[Figure]:
         # In turn, so that a machine that slows down slows both.
         plain.append(_baseline_seconds(model, pixels))
         ours.append(_engine_seconds(model, pixels))
-    yield Figure("vits at 280: the straightforward way", min(plain) / FRAMES * 1e3, "ms a frame")
-    yield Figure("vits at 280: the engine", min(ours) / FRAMES * 1e3, "ms a frame")
+    yield Figure("vits at 280: the straightforward way", min(plain) / FRAMES * 1e3, "ms per frame")
+    yield Figure("vits at 280: the engine", min(ours) / FRAMES * 1e3, "ms per frame")
     ratios = [slow / fast for slow, fast in zip(plain, ours, strict=True)]
     yield Figure("vits at 280: times the straightforward speed", float(np.median(ratios)), "", 1.5, "at least")
     mini = build_model("mini")

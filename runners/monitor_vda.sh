@@ -69,7 +69,7 @@ show_gpus() {
         '
 }
 
-# One line a chunk: id, sequence, first window, window after the last. The plan is JSON with one key a line.
+# One line per chunk: id, sequence, first window, window after the last. The plan is JSON with one key a line.
 list_chunks() {
     awk -F '[:,]' '
         /"chunk_id":/ { id = $2 + 0; sequence = start = stop = "" }

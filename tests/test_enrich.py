@@ -277,7 +277,7 @@ def test_a_spread_is_the_standard_deviation_where_noise_is_normal(tmp_path: Path
 
 
 def moving(frames: list[int]) -> dict[str, Any]:
-    """A board that walks 1.5 m/s to the right and 2 m/s away, at 10 frames a second; one record is undetected."""
+    """A board goes 1.5 m/s to the right and 2 m/s away, at 10 frames per second; one record is undetected."""
     board = Board(1, -2.0, 0.0, 6.0, (0.15, 0.0, 0.2))
     records = [record_of(BROWN, board, frame) for frame in frames]
     records[len(frames) // 2]["detected"] = False

@@ -71,7 +71,7 @@ def test_videos_and_frames_a_second_are_shown(tmp_path: Path, monkeypatch: pytes
     ]
     found = re.search(r"([\d.]+) videos/s, (\d+) frames/s", last)
     assert found is not None
-    # Eight frames a video; the figures are rounded.
+    # Eight frames per video; the figures are rounded.
     assert float(found[2]) == pytest.approx(8 * float(found[1]), rel=0.1, abs=1)
 
 

@@ -120,7 +120,7 @@ def test_the_page_is_one_file_that_asks_for_nothing(scene: Scene) -> None:
         assert f"<h2>{title}</h2>" in page
     assert "largest 10.0" in page
     drawings = [base64.b64decode(part) for part in re.findall(r"svg\+xml;base64,([^\"]*)", page)]
-    assert "0.15 frames a second" in page  # 18 frames in 120 s
+    assert "0.15 frames per second" in page  # 18 frames in 120 s
     assert any(b"GPU-1" in drawing and b"GPU-2" in drawing for drawing in drawings)
     assert len(drawings) == 3 and all(b"<svg" in drawing for drawing in drawings)
     assert not any(a == b for a, b in pairwise(drawings))

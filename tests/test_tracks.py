@@ -206,7 +206,7 @@ def test_a_sinks_frame_field_can_be_named(save: Callable[[str, Any], Path]) -> N
         "\n".join(json.dumps(frame) for frame in (YOLO_FRAME, [], YOLO_FRAME)),
         [{**YOLO_FRAME[0], "frame": frame} for frame in (0, 2)],
     ],
-    ids=["list of lists", "a list a line", "objects with frames"],
+    ids=["list of lists", "a list per line", "objects with frames"],
 )
 def test_ultralytics_json(save: Callable[[str, Any], Path], content: Any) -> None:
     tracks = read_tracks(save("results.json", content))

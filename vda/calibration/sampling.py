@@ -76,7 +76,7 @@ class Region:
 
 @dataclass
 class Measured:
-    """One row a record: ``pixel`` [N, 2] in the tracks' image; ``value``, ``spread``, ``share``, ``skip`` [N]."""
+    """A row per record: ``pixel`` [N, 2] in the tracks' image, ``value``, ``spread``, ``share``, ``skip`` [N]."""
 
     pixel: Values
     value: Values

@@ -1,6 +1,6 @@
 """How long a model will take on this CPU: one frame computed, the rest multiplied.
 
-In: a model and the network's size. Out: seconds a frame. This file does not know the video, nor who is told.
+In: a model and the network's size. Out: seconds per frame. This file does not know the video, nor who is told.
 """
 
 import time

@@ -60,7 +60,7 @@ class DepthSource:
 
 
 def open_depth(path: Path, *, scale: float | None = None) -> DepthSource:
-    """Open the depth at ``path``: a merged folder, a stack, or a folder with one file a frame.
+    """Open the depth at ``path``: a merged folder, a stack, or a folder with one file per frame.
 
     Files other than a merged folder's hold depth times ``scale``: 1000 for a sensor's millimetres. Images of whole
     numbers need it, and their codes 0 and 65535 are no depth (nothing seen, and out of reach). The frame index of
@@ -136,7 +136,7 @@ def _open_stack(path: Path, record: DepthRecord | None, scale: float | None) -> 
 
 
 def _open_files(files: list[Path], scale: float | None) -> DepthSource:
-    """One file a frame, of any kind a reader is known for."""
+    """One file per frame, of any kind a reader is known for."""
     reader = _READERS.get(files[0].suffix.lower())
     if reader is None:
         raise InputError(f"{files[0]} is not depth.", f"Give a stack or images: {', '.join(_FRAME_SUFFIXES)}.")

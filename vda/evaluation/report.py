@@ -204,7 +204,7 @@ def _timeline(work: _Work) -> str:
         word = f"turn {seen[turn.chunk]}" if of_chunk[turn.chunk] > 1 else ""
         minutes = (turn.begin_s - first) / 60, (turn.end_s - first) / 60
         bars.append(Bar(f"chunk {turn.chunk}", *minutes, turn.device, word))
-    pace = f" {frames / (last - first):.2f} frames a second, pauses included." if last > first else ""
+    pace = f" {frames / (last - first):.2f} frames per second, pauses included." if last > first else ""
     note = f"Each time a worker took a chunk up, until its last finished window.{pace}"
     return _section("Timeline", _svg_image(draw_timeline(bars), "timeline of the chunks"), note)
 

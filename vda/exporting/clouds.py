@@ -1,4 +1,4 @@
-"""Coloured point clouds, binary PLY, one a frame: in the world where poses are known, else in each camera's axes.
+"""Coloured point clouds, a binary PLY per frame: in the world where poses are known, else in the camera's axes.
 
 Written with plyfile; ``x y z`` float32 and ``red green blue``. Axes as in ``camera``.
 """

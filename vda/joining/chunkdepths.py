@@ -1,6 +1,6 @@
 """Depth of independent chunks that other programs made: files in, pieces of float depth out.
 
-A chunk is ``chunk_00_depths.npz`` (or ``.npy``), or a folder ``chunk_00/`` with one stack or one file a frame.
+A chunk is ``chunk_00_depths.npz`` (or ``.npy``), or a folder ``chunk_00/`` with one stack or one file per frame.
 What is not there, or too short, is told by name, and never moves the frames behind it. This file does not know how
 pieces are fitted to each other.
 """

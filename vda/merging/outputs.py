@@ -1,4 +1,4 @@
-"""Everything that merged depth is written as: images, one a frame, and streams that take all frames in order.
+"""Everything that merged depth is written as: images, one per frame, and streams that take all frames in order.
 
 In: a frame's floats and 16-bit codes. Out: files below one folder, each whole or absent. What is where, and which
 reader is for it, is in ``depthsource``. This file does not know where depth comes from, nor how a merge resumes.

@@ -1,4 +1,4 @@
-"""The last stage of depth: raw windows in, one depth image a frame out, with the record that says what codes mean.
+"""The last stage of depth: raw windows in; one depth image per frame out, and the record of what codes mean.
 
 Two passes, both in constant memory: the first finds scales, shifts and one range for the whole scene, the second
 makes the frames in a pool of threads. Frames are independent of each other, so an interrupted merge keeps the

@@ -1,4 +1,4 @@
-"""Observe, decide, act: keeps one worker a device busy until every raw window of some scenes is on disk.
+"""Observe, decide, act: keeps one worker per device busy until every raw window of some scenes is on disk.
 
 In: planned scenes whose run is fixed, devices, a launcher. Out: the raw windows, written by the workers. All state
 is in files (``runstate``), so a supervisor that is started again goes on where the last one was killed, and takes

@@ -148,7 +148,7 @@ class Resolver:
         pace = seconds_a_frame(model, draft.net_width, draft.net_height, os.cpu_count() or 1)
         start, stop = scene.plan().frame_range
         self.reporter.say(
-            f"On this CPU {draft.model} takes about {pace:.2f} seconds a frame: "
+            f"On this CPU {draft.model} takes about {pace:.2f} seconds per frame: "
             f"{in_words(pace * (stop - start))} for {stop - start} frames."
         )
 

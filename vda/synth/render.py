@@ -51,7 +51,7 @@ def render_frames(
     """Yield the frames in the order asked for.
 
     Depth, poses and thing numbers are the same bytes for any order and batch size on one kind of device.
-    ``samples`` squared rays a pixel make the colours smoother; the truth is that of the pixel's centre. Raises
+    ``samples`` squared rays per pixel make the colours smoother; the truth is that of the pixel's centre. Raises
     ``DeviceError`` for a device that is not there.
     """
     session = _Session(world, width, height, fps, _usable(device), samples)

@@ -33,7 +33,7 @@ class Bridge:
 
 @dataclass
 class Enriched:
-    """One row a record, NaN where ``skip`` says why there is nothing.
+    """One row per record, NaN where ``skip`` says why there is nothing.
 
     ``depth`` and ``spread`` float64 [N], ``share`` [N] of valid pixels, ``position`` [N, 3] in camera coordinates:
     metres, or without unit where ``relative``. With smoothing: ``smoothed`` [N, 3], ``velocity`` [N, 3] (a second)

@@ -1,4 +1,4 @@
-"""MOTChallenge text: ``frame, id, left, top, width, height, confidence, ...``, one record a line.
+"""MOTChallenge text: ``frame, id, left, top, width, height, confidence, ...``, one record per line.
 
 Frames, ids and pixels count from 1: the top-left pixel is (1, 1). An id of -1 is a detection that belongs to no
 track. The definition has ten columns, the last four being confidence and a place in the world. What they hold

@@ -1,4 +1,4 @@
-"""What the formats read into: one row a record, in columns, so that tens of millions fit in memory.
+"""What the formats read into: one row per record, in columns, so that tens of millions fit in memory.
 
 In go single records as a format's reader meets them; out come arrays, with a reason for every record that has no
 place in the image. This file does not know any format, nor depth.

@@ -23,7 +23,7 @@ _ROWS_AT_ONCE = 1 << 16
 
 
 def write_table(tracks: Tracks, enriched: Enriched, output: Path) -> None:
-    """Write one row a record to ``output``: frame, track, category, box, point, depth, position, validity, reason.
+    """Write a row per record to ``output``: frame, track, category, box, point, depth, position, validity, reason.
 
     The suffix says which: ``.parquet``, else CSV. Missing values are empty.
     """

@@ -3,7 +3,7 @@
 A label file ``<video>_<frame>.txt`` holds a frame, counted from 1 in videos (from 0 in streams). One named after
 an image has the image's number, and the user has to say what that counts from. A line is ``class
 x_center y_center width height [confidence] [id]``, in fractions of the image, or ``class`` and the corners of a
-polygon. JSON is one list a frame, as a list of lists or line after line, frames counted by their place from 0; or
+polygon. JSON is a list per frame, as a list of lists or line after line, frames counted by their place from 0; or
 one list of objects that name their ``frame``. Pixels are measured from the corner of the image, half a pixel off
 our Convention. Label files of poses look like those of polygons and are not meant.
 """

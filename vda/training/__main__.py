@@ -73,7 +73,7 @@ def judge_weights(options: argparse.Namespace) -> None:
     samples = [rgbd_folder(options.rgbd)] if options.rgbd else held_out(options.cache / "held_out")
     chosen = predictors(loaded(options.weights or SHIPPED), options.input_size, stills=options.stills)
     rows = table(samples, chosen)
-    LOG.info("%d frames a clip, shorter side %d\n%s", len(samples[0].rgb), options.input_size, as_markdown(rows))
+    LOG.info("%d frames per clip, shorter side %d\n%s", len(samples[0].rgb), options.input_size, as_markdown(rows))
     for sample, figures in zip(samples, rows["mini"], strict=True):
         LOG.info("%s: AbsRel %.3f, delta1 %.3f", sample.name, figures.abs_rel, figures.delta1)
 

@@ -1,6 +1,6 @@
 """Rendered training clips on disk, outside the work tree: rendered once, read a few frames at a time.
 
-A clip is one ``.npy`` file, its seed and shape in its name, with one record a frame: ``rgb`` (uint8 ``[H, W, 3]``)
+A clip is one ``.npy`` file, its seed and shape in its name, with a record per frame: ``rgb`` (uint8 ``[H, W, 3]``)
 and ``inverse_depth`` (float16 ``[H, W]``, 1/metre, 0 for the sky). Files appear whole, so any number of renderers
 and readers may share a folder. This file does not know how batches are made or what a network is.
 """

@@ -37,7 +37,7 @@ class ClipWriter:
     ``pix_fmt`` of more than 8 bits, uint16. Pixel formats with halved chroma need even sizes: an odd picture gets
     its last column or row twice. ``options`` are the encoder's (for H.264 crf 18, preset veryfast unless given);
     the same pictures give the same file, with the same number of threads.
-    ``threads`` 0 is one a core; ``jpeg_colour``, for RGB in yuv420p, keeps colours as exactly as 8 bits can.
+    ``threads`` 0 is one per core; ``jpeg_colour``, for RGB in yuv420p, keeps colours as exactly as 8 bits can.
     Raises ``UsageError`` for pictures that do not fit, ``VideoError`` for what FFmpeg cannot encode,
     ``StorageError`` for a disk that is full.
     """
