@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from vda.errors import InputError
 from vda.fvc.folds import check_folds, groups_of, write_folds
 from vda.fvc.identity import identify
+from vda.fvc.leaks import find_leaks
 from vda.fvc.schema import read_metadata
 
 FOLDS = 3
@@ -99,7 +100,7 @@ def test_every_way_of_naming_an_original_finds_it(folder: Path, drawn: tuple[lis
     assert not identities.several
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(families_of())
 def test_no_family_is_parted_and_the_check_agrees(folder: Path, drawn: tuple[list[list[str]], list[int]]) -> None:
     truth = made(folder, *drawn, frozenset())
@@ -130,7 +131,7 @@ def test_the_check_sees_every_row_that_is_parted_from_its_family(
 PATHS = ("as it is", "dot", "absolute elsewhere", "part of the path", "name", "stem", "other suffix", "windows")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(families_of(PATHS))
 def test_siblings_of_an_original_without_a_row_meet_too(
     folder: Path, drawn: tuple[list[list[str]], list[int]]
@@ -141,6 +142,30 @@ def test_siblings_of_an_original_without_a_row_meet_too(
     identities = identify(checked, folder)
     assert partition(groups_of(checked, identities)) == partition(truth.family)
     assert sorted(row for original in identities.absent for row in original.rows) == list(range(len(checked)))
+
+
+paths = st.builds(
+    "{}{}{}".format,
+    st.sampled_from(["", "./", "/", "../", "C:\\", "x\\"]),
+    st.sampled_from(["", "x/", "y/", "x/y/"]),
+    st.sampled_from(["a", "a.mp4", "a.mov", "b.mp4", "b.MP4", "a.b.mp4"]),
+)
+statements = st.tuples(
+    paths, st.none() | paths, st.none() | st.sampled_from(["a", "b", "a.mp4"]), st.sampled_from([None, None, "g"])
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(statements, min_size=2, max_size=7))
+def test_the_check_and_the_making_agree_on_names_of_any_kind(rows: list[tuple]) -> None:
+    columns = ["video_path", "original_video", "stated_id", "dup_group"]
+    table = pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String), orient="row")
+    groups = groups_of(table, identify(table, Path("/x")))
+    assert find_leaks(table, [str(group) for group in groups], Path("/x")) == []
+    # What states the same file, original, id or group is together, whatever else there is.
+    for column in columns:
+        for value in table[column].drop_nulls().unique():
+            assert len(set(groups[(table[column] == value).fill_null(False).to_numpy()])) == 1
 
 
 def test_the_layout_of_a_well_known_challenge_is_not_parted(folder: Path) -> None:

@@ -160,11 +160,11 @@ def _rows_of(originals: Sequence[Originals]) -> str:
 
 
 def _stating(original: Originals) -> str:
-    return f"{original.text} (in row {_numbers(original.rows)})"
+    return f"{original.texts[0]} (in row {_numbers(original.rows)})"
 
 
 def _choosing(original: Originals) -> str:
-    return f"{original.text} (in row {_numbers(original.rows)}) may be row {_numbers(original.candidates)}"
+    return f"{original.texts[0]} (in row {_numbers(original.rows)}) may be row {_numbers(original.candidates)}"
 
 
 def _numbers(rows: Sequence[int]) -> str:

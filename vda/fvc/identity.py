@@ -73,9 +73,9 @@ def resolved(stated: str, folder: Path) -> str:
 
 @dataclass(frozen=True)
 class Originals:
-    """Rows that name the same original: ``text`` is how the first does, ``candidates`` rows that it may be."""
+    """Rows that name the same original: ``texts`` are how they do, ``candidates`` rows that it may be."""
 
-    text: str
+    texts: tuple[str, ...]
     rows: tuple[int, ...]
     candidates: tuple[int, ...] = ()
 
@@ -102,7 +102,7 @@ def identify(checked: pl.DataFrame, folder: Path) -> Identities:
     several: list[Originals] = []
     original_of: dict[int, int] = {}
     for key, original in book.named.items():
-        candidates, certain = book.candidates(original.text)
+        candidates, certain = book.candidates(original)
         # Rows that name the same original are each other's siblings.
         others = candidates - set(original.rows)
         identities = {component[row] for row in others}
@@ -111,7 +111,7 @@ def identify(checked: pl.DataFrame, folder: Path) -> Identities:
             continue
         bonds += ((row, key) for row in candidates)
         if len(identities) > 1:
-            several.append(Originals(original.text, original.rows, tuple(sorted(others))))
+            several.append(Originals(original.texts, original.rows, tuple(sorted(others))))
         else:
             original_of |= dict.fromkeys(original.rows, min(others or candidates))
     return Identities((*bonds, *_among_absent(absent, folder)), tuple(absent), tuple(several), original_of)
@@ -147,12 +147,12 @@ class _Book:
 
     def _by_original(self, checked: pl.DataFrame) -> dict[Hashable, Originals]:
         rows: dict[str, list[int]] = defaultdict(list)
-        texts: dict[str, str] = {}
+        texts: dict[str, dict[str, None]] = defaultdict(dict)
         for row, text in _stated(checked, "original_video"):
             path = resolved(text, self._folder)
             rows[path].append(row)
-            texts.setdefault(path, text)
-        return {_key_of(path): Originals(texts[path], tuple(found)) for path, found in rows.items()}
+            texts[path].setdefault(text)
+        return {_key_of(path): Originals(tuple(texts[path]), tuple(found)) for path, found in rows.items()}
 
     def bonds(self) -> Iterator[Bond]:
         """What binds rows without any search."""
@@ -165,18 +165,25 @@ class _Book:
     def _index(self) -> "_Index":
         return _Index((row, name) for row, names in self._names.items() for name in names)
 
-    def candidates(self, text: str) -> tuple[set[int], bool]:
-        """The rows that ``text`` may name, and whether their folders do not contradict it."""
+    def candidates(self, original: Originals) -> tuple[set[int], bool]:
+        """The rows that an original may be, and whether their folders do not contradict it."""
+        if found := set().union(*map(self._fitting, original.texts)):
+            return found, True
+        return set().union(
+            *(self._index.tails.get(Name.of(text).parts[-1:], set()) for text in original.texts)
+        ), False
+
+    def _fitting(self, text: str) -> set[int]:
         exact = self._paths.get(resolved(text, self._folder), set()) | self._ids.get(plain(text), set())
         if exact:
-            return exact, True
+            return exact
         name = Name.of(text)
         longest, rows = self._index.agreeing(name)
         same_suffix = {row for row in rows if any(self._is_like(name, other) for other in self._names[row])}
         rows = same_suffix or rows
         if longest <= 1:
             rows = rows | self._ids.get(name.parts[-1], set())
-        return (rows, True) if rows else (self._index.tails.get(name.parts[-1:], set()), False)
+        return rows
 
     @staticmethod
     def _is_like(name: Name, other: Name) -> bool:
@@ -206,11 +213,11 @@ class _Index:
 
 def _among_absent(absent: list[Originals], folder: Path) -> Iterator[Bond]:
     """Bind rows that name the same original that has no row, in different ways."""
-    names = [Name.of(original.text) for original in absent]
-    index = _Index(enumerate(names))
-    for name, original in zip(names, absent, strict=True):
+    names = [(number, Name.of(text)) for number, original in enumerate(absent) for text in original.texts]
+    index = _Index(names)
+    for number, name in names:
         for other in index.tails[name.parts]:
-            yield absent[other].rows[0], _key_of(resolved(original.text, folder))
+            yield absent[other].rows[0], _key_of(resolved(absent[number].texts[0], folder))
 
 
 def _key_of(path: str) -> Hashable:

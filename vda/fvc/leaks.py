@@ -68,9 +68,15 @@ class _Stated:
         for kind, column in (("video", "stated_id"), ("dup_group", "dup_group")):
             for row, text in _texts(checked, column):
                 self.shared[kind][normalize("NFC", text)].add(row)
+        self._reasons: dict[int, list[set[int]]] = defaultdict(list)
+        for kind in ("file", "video", "dup_group"):
+            for places in self.shared[kind].values():
+                for row in places:
+                    self._reasons[row].append(places)
+        self._texts = dict(self.originals)
         self._rows = _Backwards((text, row) for row, text in paths)
         self._memory: dict[str, set[int]] = {}
-        self._unknown = _Backwards((text, row) for row, text in self.originals if not self._among_rows(text))
+        self._unknown = _Backwards((text, row) for row, text in self.originals if self._is_unknown(text))
 
     def _file(self, text: str) -> str:
         windows = PureWindowsPath(text)
@@ -80,7 +86,15 @@ class _Stated:
 
     def may_be(self, original: str) -> set[int]:
         """Rows that ``original`` may name, or, where none is it, rows that name it too."""
-        return self._among_rows(original) or self._unknown.fitting(original)
+        return self._unknown.longer(original) if self._is_unknown(original) else self._among_rows(original)
+
+    def _is_unknown(self, original: str) -> bool:
+        return not self._among_rows(original) and not self._fits_otherwise(original)
+
+    def _fits_otherwise(self, original: str) -> bool:
+        """Whether another row names the same original in a way that fits some row."""
+        siblings = self.shared["original"][self._file(original)]
+        return any(self._fitting(text) for text in {self._texts[row] for row in siblings})
 
     def _among_rows(self, original: str) -> set[int]:
         if original not in self._memory:
@@ -88,18 +102,27 @@ class _Stated:
         return self._memory[original]
 
     def _search(self, original: str) -> set[int]:
-        file, text = self._file(original), normalize("NFC", original)
+        if fitting := self._fitting(original):
+            return fitting
+        # What is named in several ways is looked for elsewhere only where none of them finds it.
+        if self._fits_otherwise(original):
+            return set()
+        elsewhere = self._rows.called(original) - self.shared["original"][self._file(original)]
+        return elsewhere if self._is_one(elsewhere) else set()
+
+    def _fitting(self, original: str) -> set[int]:
+        file, text = self._file(original), normalize("NFC", _slashed(original))
         exact = self.shared["file"].get(file, set()) | self.shared["video"].get(text, set())
         if exact:
             return exact
         fitting = self._rows.fitting(original)
         stem = _backwards(original).split("/")[0][::-1]
-        if self._rows.depth(original) < 2:
-            fitting = fitting | self.shared["video"].get(stem, set())
-        if fitting:
-            return fitting
-        elsewhere = self._rows.called(original) - self.shared["original"].get(file, set())
-        return elsewhere if len(elsewhere) == 1 else set()
+        return fitting | (self.shared["video"].get(stem, set()) if self._rows.depth(original) < 2 else set())
+
+    def _is_one(self, rows: set[int]) -> bool:
+        """Whether all rows are one for some reason: there is but one, or a file, an id or a group is theirs."""
+        reasons = self._reasons[min(rows)] if rows else []
+        return len(rows) == 1 or any(rows <= places for places in reasons)
 
 
 class _Backwards:
@@ -116,6 +139,10 @@ class _Backwards:
         entries = self._longer(_backwards(text)) or self._shorter(_backwards(text))
         same = {row for _, suffix, row in entries if suffix == _suffix(text).lower()}
         return same or {row for _, _, row in entries}
+
+    def longer(self, text: str) -> set[int]:
+        """Rows of the paths that end with ``text``, of any suffix."""
+        return {row for _, _, row in self._longer(_backwards(text))}
 
     def depth(self, text: str) -> int:
         """How many parts of ``text`` the paths that fit it share with it."""
