@@ -33,6 +33,7 @@ WAYS: dict[str, Callable[[Path, str, int], str]] = {
     "other disk, other suffix": lambda folder, stem, number: f"D:\\data\\films\\part\\{stem}.avi",
     "windows": lambda folder, stem, number: f"films\\part\\{stem}.mp4",
     "decomposed": lambda folder, stem, number: unicodedata.normalize("NFD", f"films/part/{stem}.mp4"),
+    "decomposed name": lambda folder, stem, number: unicodedata.normalize("NFD", f"{stem}.mp4"),
     "id": lambda folder, stem, number: f"id-{number}",
     "id with suffix": lambda folder, stem, number: f"id-{number}.mp4",
 }
