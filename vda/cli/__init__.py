@@ -22,6 +22,7 @@
     fvc           ``vda fvc``
     scale         ``vda fvc scale``
     folds         ``vda fvc folds``
+    augment       ``vda fvc augment``
     weights       ``vda weights``
 
 Commands import what they need when they run, so that ``--help`` answers at once.
@@ -30,6 +31,7 @@ Commands import what they need when they run, so that ``--help`` answers at once
 import click
 
 from vda import __version__
+from vda.cli.augment import augment
 from vda.cli.clean import clean
 from vda.cli.depth import depth
 from vda.cli.enrich import enrich
@@ -68,3 +70,4 @@ for command in COMMANDS:
     main.add_command(command)
 fvc.add_command(scale)
 fvc.add_command(folds)
+fvc.add_command(augment)

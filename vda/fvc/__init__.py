@@ -36,6 +36,11 @@ on comes with the ``fvc`` extra; a part of the package that is imported without 
     balance      how even the parts are, and what is to be said of them
     leaks        what lies in more than one part
     folds        folds that never part what belongs together
+    warp         where the pixels of a picture go in its augmentation
+    kinds        the ten kinds of augmentation
+    warptracks   tracks for an augmentation
+    augmented    one augmentation of one video
+    augment      the stage that makes augmentations
     scaledtable  the table of scaled videos, read for training
     clipchoice   which frames of a video make a clip
     clipreading  frames of scaled files, from anywhere in them
