@@ -221,6 +221,24 @@ def test_a_killed_command_leaves_no_worker_and_two_together_finish_its_work(tmp_
     assert content(out) == content(tmp_path / "whole")
 
 
+def test_what_another_process_made_meanwhile_is_not_looked_at_again(tmp_path: Path) -> None:
+    """Many processes on one folder would each read all of it. What is damaged meanwhile, the next run finds."""
+    metadata, out = data_set(tmp_path, 6), tmp_path / "out"
+
+    class Slow(Silence):
+        """While it does its first row, another process does all others, and one is damaged."""
+
+        def at(self, done: int) -> None:
+            if done == 1:
+                assert scale(metadata, out, SMALL).scaled == 5
+                (out / "video4_scaled_original.mp4").write_bytes(b"damaged")
+
+    result = scale(metadata, out, SMALL, reporter=Slow())
+    assert (result.scaled, result.kept) == (1, 5)
+    assert len(scaled(out)) == 6
+    assert scale(metadata, out, SMALL).scaled == 1
+
+
 def test_tasks_of_a_slurm_step_share_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 

@@ -60,6 +60,21 @@ def test_one_process_at_a_time_has_a_row_and_the_next_knows_what_came_of_it(tmp_
             assert two.get("c") == record("c", 3)
 
 
+def test_only_what_others_wrote_meanwhile_is_news(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as one:
+        one.note(record("before"))
+        with Ledger(tmp_path) as two:
+            one.note(record("meanwhile", 1))
+            two.note(record("own", 2))
+            assert names(two) == ["before", "meanwhile", "own"]
+            assert [two.news(name) is not None for name in names(two)] == [False, True, False]
+            # The same records in another part are nothing new.
+            finish(one)
+            assert two.news("before") is None
+    with Ledger(tmp_path) as three:
+        assert not any(three.news(name) for name in names(three))
+
+
 def test_who_finishes_first_leaves_the_part_of_who_is_at_work(tmp_path: Path) -> None:
     with Ledger(tmp_path) as one:
         one.note(record("b", 1))

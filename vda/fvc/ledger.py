@@ -14,7 +14,6 @@ several, it ends in the same bytes. This file does not know tables, nor how vide
 import errno
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -92,6 +91,7 @@ class Ledger:
         self._state = folder / _FOLDER
         self._records: dict[str, tuple[int, Record]] = {}
         self._read: dict[tuple[str, int], int] = {}
+        self._news: set[str] = set()
         self._number = _SETTLED
         self._stack: ExitStack
         self._part: IO[bytes]
@@ -104,6 +104,7 @@ class Ledger:
             with storage_errors(path):
                 self._part = opened.enter_context(path.open("ab", buffering=0))
             self.read_parts()
+            self._news.clear()
             self._stack = opened.pop_all()
         return self
 
@@ -139,6 +140,10 @@ class Ledger:
     def get(self, name: str) -> Record | None:
         _, record = self._records.get(name, (0, None))
         return record
+
+    def news(self, name: str) -> Record | None:
+        """What another process wrote down since this one began: nobody has to look at its files again."""
+        return self.get(name) if name in self._news else None
 
     def records(self) -> list[Record]:
         """All records, in the order of the metadata."""
@@ -186,19 +191,29 @@ class Ledger:
     def read_parts(self) -> None:
         """Read what was written since, in any part. To be called ``frozen``."""
         for path in self._parts():
-            with path.open("rb") as handle:
-                key = (path.name, os.fstat(handle.fileno()).st_ino)
-                handle.seek(self._read.get(key, 0))
-                for line in handle:
-                    if not line.endswith(b"\n"):
-                        break
-                    self._keep(_number(path), Record.from_line(line, path))
-                    self._read[key] = self._read.get(key, 0) + len(line)
+            status = path.stat()
+            key = (path.name, status.st_ino)
+            # Of many processes' parts few have grown since: the others need no opening.
+            if status.st_size > self._read.get(key, 0):
+                self._read_part(path, key)
 
-    def _keep(self, number: int, record: Record) -> None:
-        known, _ = self._records.get(record.name, (_SETTLED, None))
+    def _read_part(self, path: Path, key: tuple[str, int]) -> None:
+        with path.open("rb") as handle:
+            handle.seek(self._read.get(key, 0))
+            for line in handle:
+                if not line.endswith(b"\n"):
+                    break
+                record = Record.from_line(line, path)
+                if self._keep(_number(path), record):
+                    self._news.add(record.name)
+                self._read[key] = self._read.get(key, 0) + len(line)
+
+    def _keep(self, number: int, record: Record) -> bool:
+        """Keep ``record`` unless a later part has another; return whether it was not known before."""
+        known, before = self._records.get(record.name, (_SETTLED, None))
         if number >= known:
             self._records[record.name] = (number, record)
+        return number >= known and record != before
 
     def _others(self) -> list[Path]:
         return [path for path in self._parts() if _number(path) != self._number]

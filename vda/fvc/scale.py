@@ -230,6 +230,8 @@ class _Work:
 
     def _given(self, item: Item, *, wait: bool) -> bool:
         """Give ``item`` to whoever is free, unless another process has it."""
+        if self._was_just_done(item):
+            return True
         while not self.hands.has_room:
             self._take()
         claim = ExitStack()
@@ -237,12 +239,24 @@ class _Work:
             claim.close()
             return False
         self._claims[item.name] = claim
+        if self._was_just_done(item):
+            return True
         try:
             scene = self._scene(item)
         except VdaError as error:
             self._note(item, Outcome(state="failed", reason=error.problem))
             return True
         self.hands.give(Task(item, self.ledger.get(item.name), scene))
+        return True
+
+    def _was_just_done(self, item: Item) -> bool:
+        """Whether another process dealt with the same row while this one was at work; it is then over."""
+        record = self.ledger.news(item.name)
+        if record is None or record.inputs != item.inputs:
+            return False
+        if record.state == "done":
+            self._keep(item)
+        self._over(item)
         return True
 
     def _scene(self, item: Item) -> Path | None:
@@ -270,7 +284,10 @@ class _Work:
         else:
             self._write_down(item, outcome)
             self._cadence.maybe(self._join_now, self.ledger.folder / METADATA_NAME)
-        self._claims.pop(item.name).close()
+        self._over(item)
+
+    def _over(self, item: Item) -> None:
+        self._claims.pop(item.name, ExitStack()).close()
         self.done += 1
         self.reporter.at(self.done)
 
