@@ -144,12 +144,22 @@ def test_a_chunk_folder_with_one_stack_is_that_stack(tmp_path: Path) -> None:
     assert list(open_depth(tmp_path).frames) == [0, 1, 2, 3]
 
 
-def test_names_with_times_are_taken_in_order(tmp_path: Path) -> None:
+def test_names_with_times_are_taken_in_order_where_that_is_asked_for(tmp_path: Path) -> None:
     for index, name in enumerate(("1305031102.160407", "1305031102.194330", "1305031102.226738")):
         write_png16(tmp_path / f"{name}.png", np.full((2, 3), 1000 * (index + 1), np.uint16))
-    source = open_depth(tmp_path, scale=5000)
+    with pytest.raises(InputError, match=r"are times \(1305031102.160407\).*--by-order"):
+        open_depth(tmp_path, scale=5000)
+    source = open_depth(tmp_path, scale=5000, by_order=True)
     assert list(source.frames) == [0, 1, 2]
     assert source.read(2).max() == pytest.approx(0.6)
+
+
+def test_thinned_names_with_two_numbers_are_told_by_the_one_that_varies(tmp_path: Path) -> None:
+    for frame in (3, 9, 12):
+        write_png16(tmp_path / f"cam1_depth_{frame}.png", np.full((2, 3), 1000 * frame, np.uint16))
+    source = open_depth(tmp_path, scale=1000)
+    assert list(source.frames) == [3, 9, 12]
+    assert [float(source.read(frame).max()) for frame in source.frames] == [3, 9, 12]
 
 
 def test_a_sensors_images_need_a_scale_and_have_two_codes_for_none(tmp_path: Path) -> None:

@@ -489,6 +489,28 @@ def test_depth_that_does_not_say_what_it_is_needs_a_scale(tmp_path: Path) -> Non
     assert json.loads(output.read_text())["tracks"][0]["vda_depth"] == 2.5
 
 
+def test_a_folder_of_depth_is_read_by_the_number_that_varies_or_by_order_if_asked(tmp_path: Path) -> None:
+    tracks = save(
+        tmp_path / "t.json", {"tracks": [{"frame": frame, "contact_2d": [50, 50]} for frame in (0, 3, 9)]}
+    )
+
+    def depths(folder: str, names: list[str], *options: str) -> list[Any]:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        for metres, name in enumerate(names, 1):
+            cv2.imwrite(str(tmp_path / folder / name), np.full((240, 320), 1000 * metres, np.uint16))
+        arguments = ["--tracks", tracks, "--output", tmp_path / "o.json", "--depth-dir", tmp_path / folder]
+        asked = [*map(str, arguments), "--depth-scale", "1000", "--fov", "60", "--overwrite", "-q", *options]
+        result = CliRunner().invoke(enrich_command, asked)
+        if result.exit_code:
+            return [result.exit_code, "--by-order" in result.stderr]
+        return [record.get("vda_depth") for record in json.loads((tmp_path / "o.json").read_text())["tracks"]]
+
+    assert depths("thin", ["cam1_depth_000003.png", "cam1_depth_000009.png"]) == [None, 1.0, 2.0]
+    two = [f"cam{number}_depth_{number + 3}.png" for number in range(4)]
+    assert depths("two", two) == [2, True]
+    assert depths("two", two, "--by-order") == [1.0, 4.0, None]
+
+
 def test_tracks_of_another_picture_are_refused(tmp_path: Path) -> None:
     depth = write_depth(tmp_path / "depth", [np.full((240, 320), 5.0, np.float32)])
     with pytest.raises(InputError, match="not the same picture"):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,11 +20,14 @@ from vda.cli.evaluate import evaluate as command
 from vda.depthmaps.codes import DepthRecord, Quantizer
 from vda.depthmaps.colours import INVALID_RGB, colorize, colorize_codes
 from vda.depthmaps.files import write_png16
+from vda.depthmaps.source import DepthSource
 from vda.errors import InputError, UsageError
-from vda.evaluation.stage import evaluate, match_frames
+from vda.evaluation.pairing import Pairing, pair_frames
+from vda.evaluation.stage import evaluate
 from vda.files import write_json
 from vda.scene.scene import Scene
 from vda.split import split
+from vda.video import FrameIndex
 
 Array = NDArray[np.float32]
 
@@ -143,20 +147,98 @@ def test_depth_of_another_size_is_brought_to_the_truths(tmp_path: Path, truth_m:
         evaluate(tmp_path / "square.npy", truth, truth_scale=1000)
 
 
+def numbered(frames: list[int]) -> DepthSource:
+    return DepthSource(frames, lambda place: np.zeros((1, 1), np.float32))
+
+
+def timed(times_s: list[float]) -> DepthSource:
+    return replace(numbered(list(range(len(times_s)))), times_s=tuple(times_s))
+
+
 @pytest.mark.parametrize(
-    ("depth", "truth", "pairs", "matched_by"),
+    ("depth", "truth", "pairs", "unmatched"),
     [
-        ([0, 1, 2], [0, 1, 2], [(0, 0), (1, 1), (2, 2)], "index"),
-        ([0, 1, 2, 3], [1, 3], [(1, 1), (3, 3)], "index"),
-        ([10, 11], list(range(100)), [(10, 10), (11, 11)], "index"),
-        ([0, 1, 2], [1, 2, 3], [(0, 1), (1, 2), (2, 3)], "order"),
-        ([0, 1, 2], [0, 50, 100], [(0, 0), (1, 50), (2, 100)], "order"),
+        ([0, 1, 2], [0, 1, 2], [(0, 0), (1, 1), (2, 2)], (0, 0)),
+        ([0, 1, 2, 3], [1, 3], [(1, 1), (3, 3)], (2, 0)),
+        ([10, 11], list(range(100)), [(10, 10), (11, 11)], (0, 98)),
     ],
 )
-def test_frames_are_paired_by_index_and_else_by_order(
-    depth: list[int], truth: list[int], pairs: list[tuple[int, int]], matched_by: str
+def test_frames_are_paired_by_index(
+    depth: list[int], truth: list[int], pairs: list[tuple[int, int]], unmatched: tuple[int, int]
 ) -> None:
-    assert match_frames(depth, truth) == (tuple(pairs), matched_by)
+    assert pair_frames(numbered(depth), numbered(truth)) == Pairing(tuple(pairs), "index", *unmatched)
+
+
+@pytest.mark.parametrize("truth", [[1, 2, 3], [0, 50, 100]])
+def test_frames_are_paired_by_order_only_where_that_is_asked_for(truth: list[int]) -> None:
+    depth = numbered([0, 1, 2])
+    with pytest.raises(InputError, match=r"3 frames of depth and 3 of truth, and only [12] have .*--by-order if"):
+        pair_frames(depth, numbered(truth))
+    pairs = tuple(zip([0, 1, 2], truth, strict=True))
+    assert pair_frames(depth, numbered(truth), by_order=True) == Pairing(pairs, "order")
+    with pytest.raises(InputError, match="3 frames of depth and 2 of truth, which cannot be paired by order"):
+        pair_frames(depth, numbered(truth[:2]), by_order=True)
+
+
+def test_times_are_paired_with_the_nearest_within_half_a_step() -> None:
+    depth, truth = timed([5.0, 5.1, 5.2, 5.3, 5.4]), timed([5.04, 5.12, 5.31, 5.58])
+    assert pair_frames(depth, truth) == Pairing(((0, 0), (1, 1), (3, 2)), "time", 2, 1)
+    # Two are near to one: the nearer has it.
+    assert pair_frames(timed([1.0, 1.04, 1.2, 1.4]), timed([1.03, 1.4])).pairs == ((1, 0), (3, 1))
+
+
+def test_times_of_two_clocks_and_times_against_numbers_are_refused_with_the_counts() -> None:
+    with pytest.raises(InputError, match=r"2 frames of depth and 3 of truth, and no two times are within"):
+        pair_frames(timed([0.0, 0.1]), timed([1e9, 1e9 + 0.1, 1e9 + 0.2]))
+    for depth, truth in ((numbered([0, 1]), timed([0.0, 0.1, 0.2])), (timed([0.0, 0.1]), numbered([0, 1, 2]))):
+        with pytest.raises(InputError, match=r"named by times .* 2 frames of depth and 3 of truth"):
+            pair_frames(depth, truth)
+
+
+def stamped(folder: Path, depth_m: Array, start: float = 1305031102.175304) -> Path:
+    """Files named as the TUM RGB-D benchmark names them: seconds since 1970, at 30 frames a second."""
+    folder.mkdir()
+    for place, frame in enumerate(depth_m):
+        name = f"{start + place / 30:.6f}.png"
+        write_png16(folder / name, np.rint(frame * 5000).astype(np.uint16))
+    return folder
+
+
+def test_truth_named_by_times_of_which_some_are_lost_is_paired_by_time(tmp_path: Path, truth_m: Array) -> None:
+    """Each frame is another distance away: paired wrongly, the error is at least a tenth."""
+    distances = np.stack([np.full((HEIGHT, WIDTH), 2.0 + 0.5 * place) for place in range(10)]).astype(np.float32)
+    truth = stamped(tmp_path / "truth", distances)
+    for lost in (1, 4, 7):
+        sorted(truth.iterdir())[lost].rename(tmp_path / f"lost{lost}.png")
+    # The camera's own clock is 4 ms behind that of the depth sensor.
+    depth = stamped(tmp_path / "depth", distances, 1305031102.179304)
+    arguments = [str(depth), str(truth), "--truth-scale", "5000", "--depth-scale", "5000", "-q"]
+    figures = json.loads(CliRunner().invoke(command, [*arguments, "--json"]).stdout)
+    assert figures["matched_by"] == "time"
+    assert (figures["depth"]["frames"], figures["unmatched_depth"], figures["unmatched_truth"]) == (7, 3, 0)
+    assert figures["depth"]["abs_rel"] < 1e-3
+    shown = CliRunner().invoke(command, arguments).stdout
+    assert "matched by time" in shown
+    assert "left out: 3 frames of depth and 0 of truth" in shown
+    # Without names that tell, the counts have to be equal and the order asked for.
+    np.save(tmp_path / "depth.npy", distances)
+    refused = CliRunner().invoke(command, [str(tmp_path / "depth.npy"), *arguments[1:], "--by-order"])
+    assert refused.exit_code == 2
+    assert "10 frames of depth and 7 of truth" in refused.stderr
+    np.save(tmp_path / "depth.npy", np.delete(distances, (1, 4, 7), axis=0) * 5000)
+    by_order = CliRunner().invoke(command, [str(tmp_path / "depth.npy"), *arguments[1:], "--by-order"])
+    assert "matched by order" in by_order.stdout
+
+
+def test_a_scene_has_the_times_of_its_video(tmp_path: Path, truth_m: Array, scene: Path) -> None:
+    split(make_clip(tmp_path / "clip.mp4", range(FRAMES)), Scene(scene))
+    times_s = FrameIndex.load(Scene(scene).index_path).times_s
+    truth = tmp_path / "truth"
+    truth.mkdir()
+    for place in (0, 1, 3):
+        write_png16(truth / f"{times_s[place]:.4f}.png", np.rint(truth_m[place] * 1000).astype(np.uint16))
+    result = evaluate(scene, truth, truth_scale=1000, cap_m=CAP_M)
+    assert (result.matched_by, result.depth.frames, result.unmatched_depth) == ("time", 3, 2)
 
 
 def test_inverse_depth_is_no_truth(scene: Path) -> None:
@@ -166,7 +248,7 @@ def test_inverse_depth_is_no_truth(scene: Path) -> None:
 
 def test_depth_and_truth_of_different_videos_are_refused() -> None:
     with pytest.raises(InputError, match="3 frames of depth and 4 of truth, and only 2"):
-        match_frames([0, 1, 2], [1, 2, 3, 4])
+        pair_frames(numbered([0, 1, 2]), numbered([1, 2, 3, 4]))
 
 
 def test_pairs_keep_together_what_belongs_together(tmp_path: Path, truth_m: Array) -> None:

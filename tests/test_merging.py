@@ -177,6 +177,32 @@ def test_folders_of_frames_are_read_by_their_numbers(tmp_path: Path) -> None:
         assert np.abs(chunks.read(index) - scenery(index)).max() < 1e-3
 
 
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        # Chunk 1 has the frames 20 to 50 of the video, and 30 of its own.
+        (range(25, 29), "numbered from 25 to 28: those are both frames of the video"),
+        (range(100, 120), "numbered from 100 to 119: those are neither frames of the video"),
+        (range(0, 60, 2), "numbered from 0 to 58: those are neither frames of the video"),
+    ],
+)
+def test_numbers_that_do_not_tell_a_chunks_frames_are_refused_and_taken_by_order_if_asked(
+    tmp_path: Path, names: range, words: str
+) -> None:
+    chunks = make_chunks(tmp_path, 50, 2, 10, distort=False)
+    assert [(chunk.start, chunk.stop) for chunk in plan_independent(50, 2, 10).chunks] == [(0, 30), (20, 50)]
+    folder = chunks.depth / "chunk_01"
+    folder.mkdir()
+    stack = np.load(chunks.depth / "chunk_01_depths.npz")["depths"]
+    for name, frame in zip(names, stack, strict=False):
+        np.save(folder / f"cam2_{name:04d}.npy", frame)
+    (chunks.depth / "chunk_01_depths.npz").unlink()
+    with pytest.raises(InputError, match=words):
+        chunks.merge(allow_gaps=True)
+    chunks.merge(allow_gaps=True, by_order=True)
+    assert np.abs(chunks.read(20 + len(names) - 1) - scenery(20 + len(names) - 1)).max() < 1e-3
+
+
 def test_depth_of_the_networks_size_is_resized_with_its_corners_in_place(tmp_path: Path) -> None:
     chunks = make_chunks(tmp_path, 20, 2, 4, distort=False)
     for path in sorted(chunks.depth.iterdir()):

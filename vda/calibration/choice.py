@@ -34,7 +34,8 @@ from vda.tracks import Tracks
 class CalibrationChoice:
     """At most one way to metres: (scale, shift), known distances, a known height (and class), another depth.
 
-    ``pitch_deg`` goes with the height: how far the camera looks down; None: find out.
+    ``pitch_deg`` goes with the height: how far the camera looks down; None: find out. ``by_order`` is of the other
+    depth: its frames are in the order of its files' names.
     """
 
     numbers: tuple[float, float] | None = None
@@ -43,6 +44,7 @@ class CalibrationChoice:
     pitch_deg: float | None = None
     reference: Path | None = None
     reference_scale: float | None = None
+    by_order: bool = False
 
 
 def choose_calibration(
@@ -97,16 +99,18 @@ def _fresh_calibration(
     if choice.height is not None:
         return from_known_size(*choice.height, tracks, depth, kind, camera, choice.pitch_deg)
     if choice.reference is not None:
-        return from_reference(depth, kind, *_open_reference(choice.reference, choice.reference_scale))
+        return from_reference(depth, kind, *_open_reference(choice))
     return None
 
 
 def _open_reference(
-    path: Path, scale: float | None
+    choice: CalibrationChoice,
 ) -> tuple[DepthSource, Callable[[NDArray[np.float64]], NDArray[np.float64]]]:
     """Another source of depth, a scene or a folder, which has to be in metres."""
+    path, scale = choice.reference, choice.reference_scale
+    assert path is not None
     merged = Scene(path).merged_dir
-    reference = open_depth(merged if merged.is_dir() else path, scale=scale)
+    reference = open_depth(merged if merged.is_dir() else path, scale=scale, by_order=choice.by_order)
     record = reference.record
     if (record is None and scale is None) or (record is not None and record.quantizer.unit != "metre"):
         raise UsageError(

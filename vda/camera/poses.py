@@ -4,7 +4,7 @@ In goes a file or a folder; out come intrinsics and, by frame index, poses from 
 Convention of ``camera``, in metres. This file does not know what the poses are wanted for.
 """
 
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ from vda.camera.files import read_camera
 from vda.camera.intrinsics import Intrinsics
 from vda.errors import InputError
 from vda.files import read_json
+from vda.video.numbering import number_names
 
-_NUMBER = re.compile(r"\d+")
 # OpenGL's camera (nerfstudio, instant-ngp) looks along -z with y up; ours looks along z with y down.
 _FROM_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
 _FILES = ("cameras.json", "transforms.json")
@@ -32,44 +32,50 @@ class Cameras:
     camera_to_world: dict[int, NDArray[np.float64]]
 
 
-def read_cameras(path: Path, size: tuple[int, int]) -> Cameras:
+def read_cameras(path: Path, size: tuple[int, int], *, by_order: bool = False) -> Cameras:
     """Read the cameras at ``path``: a clip's own ``cameras.json``, nerfstudio's ``transforms.json``, a folder
     with one of them, or a folder as 7-Scenes has them.
 
     The last has a 4 x 4 text file ``frame-000000.pose.txt`` for each frame and the 3 x 3 matrix
-    ``camera-intrinsics.txt``, which says no size: ``size`` (width, height) is the images'. Raises ``InputError``.
+    ``camera-intrinsics.txt``, which says no size: ``size`` (width, height) is the images'. Frames are told by the
+    names as ``number_names`` does, or are in their order (``by_order``). Raises ``InputError``.
     """
     if path.is_dir():
         inside = next((path / name for name in _FILES if (path / name).is_file()), None)
-        return _from_folder(path, size) if inside is None else _from_json(inside)
-    return _from_json(path)
+        return _from_folder(path, size, by_order) if inside is None else _from_json(inside, by_order)
+    return _from_json(path, by_order)
 
 
-def _from_json(path: Path) -> Cameras:
+def _from_json(path: Path, by_order: bool) -> Cameras:
     intrinsics, _ = read_camera(path)
     value = read_json(path)
     try:
         if "poses" in value:
             poses = {int(entry["frame"]): _pose(entry["camera_to_world"]) for entry in value["poses"]}
         else:
-            poses = dict(_nerfstudio_pose(frame, place) for place, frame in enumerate(value["frames"]))
+            names = [str(frame["file_path"]) for frame in value["frames"]]
+            matrices = [_pose(frame["transform_matrix"]) @ _FROM_OPENGL for frame in value["frames"]]
+            poses = _by_frame(names, matrices, path, by_order)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} has no pose for each frame: {type(error).__name__} {error}.", _REMEDY) from error
     return Cameras(intrinsics, poses)
 
 
-def _nerfstudio_pose(frame: dict[str, Any], place: int) -> tuple[int, NDArray[np.float64]]:
-    numbers = _NUMBER.findall(Path(frame.get("file_path", "")).stem)
-    return int(numbers[-1]) if numbers else place, _pose(frame["transform_matrix"]) @ _FROM_OPENGL
+def _by_frame(
+    names: Sequence[str], poses: Sequence[NDArray[np.float64]], where: Path, by_order: bool
+) -> dict[int, NDArray[np.float64]]:
+    numbering = number_names(names, where, by_order=by_order)
+    return {frame: poses[place] for frame, place in zip(numbering.frames, numbering.places, strict=True)}
 
 
-def _from_folder(folder: Path, size: tuple[int, int]) -> Cameras:
+def _from_folder(folder: Path, size: tuple[int, int], by_order: bool) -> Cameras:
     files = sorted(folder.glob("*.pose.txt"))
     if not files:
         raise InputError(f"{folder} holds no *.pose.txt.", _REMEDY)
     matrix = _read_matrix(folder / "camera-intrinsics.txt", (3, 3))
     fx, fy, cx, cy = (float(matrix[at]) for at in ((0, 0), (1, 1), (0, 2), (1, 2)))
-    poses = {int(_NUMBER.findall(path.name)[-1]): _read_matrix(path, (4, 4)) for path in files}
+    names = [file.name.removesuffix(".txt") for file in files]
+    poses = _by_frame(names, [_read_matrix(file, (4, 4)) for file in files], folder, by_order)
     return Cameras(Intrinsics(*size, fx, fy, cx, cy), poses)
 
 

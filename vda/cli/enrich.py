@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from vda.cli.options import Command, gathered, json_option, overwrite_option, quiet_option, together
+from vda.cli.options import (
+    Command,
+    by_order_option,
+    gathered,
+    json_option,
+    overwrite_option,
+    quiet_option,
+    together,
+)
 from vda.cli.trackoptions import allow_relative_option, camera_options, gathered_camera
 from vda.cli.types import PATH, SIZE, OneOf
 from vda.errors import UsageError
@@ -24,6 +32,7 @@ track_options = together(
     click.option(
         "--depth-scale", type=float, help="Codes per metre of images without a record: 1000 for millimetres."
     ),
+    by_order_option,
     click.option("--track-format", type=OneOf("vda.tracks:FORMATS"), help="Where the content does not tell."),
     click.option("--frame-base", type=click.IntRange(0, 1), help="Whether the file counts frames from 0 or 1."),
     click.option("--frame-field", help="The field that holds the frame, in CSV and JSON lists."),
@@ -174,6 +183,7 @@ def enrich(
     output: Path,
     depth_dir: Path | None,
     depth_scale: float | None,
+    by_order: bool,
     track_format: str | None,
     asked: "Asked",
     camera: "CameraChoice",
@@ -198,11 +208,11 @@ def enrich(
     settings = EnrichSettings(
         tracks=tracks,
         output=output,
-        depth=DepthChoice(scene, depth_dir, depth_scale),
+        depth=DepthChoice(scene, depth_dir, depth_scale, by_order=by_order),
         track_format=track_format,
         asked=replace(asked, masks=region.kind == "mask"),
         camera=camera,
-        calibration=calibration,
+        calibration=replace(calibration, by_order=by_order),
         region=region,
         allow_relative=allow_relative,
         motion=motion,

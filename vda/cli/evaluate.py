@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vda.cli.options import Command, json_option, overwrite_option, quiet_option
+from vda.cli.options import Command, by_order_option, json_option, overwrite_option, quiet_option
 from vda.cli.types import PATH
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ _HEADER = f"{'':<10}{'AbsRel':>9}{'RMSE m':>9}{'delta1':>9}{'delta2':>9}{'delta3
     "--border", type=click.IntRange(min=0), default=0, show_default=True, help="Pixels left out at each edge."
 )
 @click.option("--cameras", type=PATH, help="transforms.json or a folder with poses, for the temporal error.")
+@by_order_option
 @click.option("--figure", type=PATH, help="Write a picture: frame, depth, truth, error.")
 @overwrite_option
 @quiet_option
@@ -45,6 +46,7 @@ def evaluate(
     cap_m: float,
     border: int,
     cameras: Path | None,
+    by_order: bool,
     figure: Path | None,
     overwrite: bool,
     quiet: bool,
@@ -69,6 +71,7 @@ def evaluate(
         cap_m=cap_m,
         border=border,
         cameras=cameras,
+        by_order=by_order,
         figure=figure,
         overwrite=overwrite,
         reporter=progress,
@@ -94,6 +97,11 @@ def _basis(result: "Evaluation") -> str:
         f"{measured.pixels:,} pixels, {measured.coverage:.1%} of those with truth; {aligned}; "
         f"cap {result.cap_m:g} m, border {result.border}."
     )
+    if result.unmatched_depth or result.unmatched_truth:
+        basis += (
+            f"\nWithout a partner, and left out: {result.unmatched_depth} frames of depth and "
+            f"{result.unmatched_truth} of truth."
+        )
     if measured.scale < 0:
         basis += "\nThe scale is negative: what the depth calls near is far, on the whole."
     return basis

@@ -8,6 +8,7 @@ import click
 
 from vda.cli.options import (
     Command,
+    by_order_option,
     gathered_merge,
     json_option,
     merge_options,
@@ -30,6 +31,7 @@ other_depth_options = together(
     ),
     click.option("--input-scale", type=float, help="Codes per metre of other programs' images [default: 1]."),
     click.option("--allow-gaps", is_flag=True, help="Frames of missing or short chunks become invalid."),
+    by_order_option,
 )
 
 

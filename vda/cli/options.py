@@ -92,6 +92,9 @@ quiet_option = click.option("-q", "--quiet", is_flag=True, help="Show no progres
 encoding_option = click.option("--encoding", help="How METADATA is stored, such as cp1252 [default: guessed].")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace results that are there.")
+by_order_option = click.option(
+    "--by-order", is_flag=True, help="Frames are in the order of the files' names, whatever numbers these hold."
+)
 restart_option = click.option(
     "--restart", is_flag=True, help="Throw away what was computed with other settings and start over."
 )

@@ -4,8 +4,7 @@ In: the path of a merged folder, of a stack (``.npz``, ``.npy``), of a video of 
 a frame. Out: a ``DepthSource``. No more than a frame is in memory. This file does not know what it is wanted for.
 """
 
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,24 +16,26 @@ from vda.depthmaps.codes import MAX_CODE, DepthRecord, Float32Array
 from vda.depthmaps.files import open_stack, read_image, read_png16, require_exr
 from vda.errors import InputError, UsageError
 from vda.video.grey import GreyFrames
+from vda.video.numbering import number_names
 
 RECORD_NAME: Final = "depth.json"
 _STACK_SUFFIXES: Final = (".npz", ".npy")
 _VIDEOS: Final = {"depth.mkv": "mkv", "depth_hevc.mp4": "hevc", "depth_h264.mp4": "h264"}
 _FRAME_SUFFIXES: Final = (".png", ".npy", ".npz", ".exr", ".tif", ".tiff")
-_NUMBER: Final = re.compile(r"\d+")
 
 
 @dataclass(frozen=True)
 class DepthSource:
     """The depth of the frames ``frames`` (indices, in order); ``record`` is the ``depth.json`` beside it, if any.
 
-    ``read_place`` gives the depth at a place in ``frames``.
+    ``read_place`` gives the depth at a place in ``frames``. ``times_s`` are the times of the frames in seconds,
+    where their names are times; the indices are then no more than their order.
     """
 
     frames: Sequence[int]
     read_place: Callable[[int], Float32Array]
     record: DepthRecord | None = None
+    times_s: tuple[float, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -59,18 +60,21 @@ class DepthSource:
         return {frame: place for place, frame in enumerate(self.frames)}
 
 
-def open_depth(path: Path, *, scale: float | None = None) -> DepthSource:
+def open_depth(
+    path: Path, *, scale: float | None = None, by_order: bool = False, timed: bool = False
+) -> DepthSource:
     """Open the depth at ``path``: a merged folder, a stack, or a folder with one file per frame.
 
     Files other than a merged folder's hold depth times ``scale``: 1000 for a sensor's millimetres. Images of whole
     numbers need it, and their codes 0 and 65535 are no depth (nothing seen, and out of reach). The frame index of
-    a file is the number in its name, where that is unique, and else its place in the order of names.
-    Raises ``InputError`` where there is no depth, ``UsageError`` where ``scale`` is missing or not positive.
+    a file is the number in its name that varies, or with ``by_order`` its place in the order of names; ``timed``
+    allows names that are times (see ``number_names``). Raises ``InputError`` where there is no depth or the names
+    tell no frames, ``UsageError`` where ``scale`` is missing or not positive.
     """
     if scale is not None and not scale > 0:
         raise UsageError(f"A depth scale of {scale} is not possible.", "Give the codes to a metre, such as 1000.")
     if path.is_dir():
-        return _open_folder(path, scale)
+        return _open_folder(path, scale, by_order, timed)
     if not path.is_file():
         raise InputError(f"{path} does not exist.", "Check the path.")
     if path.suffix.lower() in _STACK_SUFFIXES:
@@ -78,10 +82,10 @@ def open_depth(path: Path, *, scale: float | None = None) -> DepthSource:
         return _open_stack(path, DepthRecord.read(record_path) if record_path.is_file() else None, scale)
     if path.name in _VIDEOS:
         return _open_video(path, DepthRecord.read(path.with_name(RECORD_NAME)))
-    return _open_files([path], scale)
+    return _open_files([path], scale, by_order, timed)
 
 
-def _open_folder(folder: Path, scale: float | None) -> DepthSource:
+def _open_folder(folder: Path, scale: float | None, by_order: bool, timed: bool) -> DepthSource:
     record_path = folder / RECORD_NAME
     record = DepthRecord.read(record_path) if record_path.is_file() else None
     if record is None and folder.name in ("png8", "exr") and (folder.parent / RECORD_NAME).is_file():
@@ -90,11 +94,11 @@ def _open_folder(folder: Path, scale: float | None) -> DepthSource:
         files = _frame_files(folder)
         if len(files) == 1 and files[0].suffix.lower() in _STACK_SUFFIXES:
             return _open_stack(files[0], None, scale)
-        return _open_files(files, scale)
+        return _open_files(files, scale, by_order, timed)
     images = sorted(folder.glob("depth_[0-9]*.png"))
     if images:
-        frames, decode = _frame_numbers(images), record.quantizer.decode
-        return DepthSource(frames, lambda place: decode(read_png16(images[place])), record)
+        decode = record.quantizer.decode
+        return _numbered(images, lambda image: decode(read_png16(image)), record)
     return _open_other_output(folder, record)
 
 
@@ -116,9 +120,9 @@ def _open_other_output(folder: Path, record: DepthRecord) -> DepthSource:
 def _open_other_images(folder: Path, record: DepthRecord) -> DepthSource:
     files = _frame_files(folder)
     if folder.name == "exr":
-        return DepthSource(_frame_numbers(files), lambda place: _read_exr_depth(files[place], None), record)
+        return _numbered(files, lambda file: _read_exr_depth(file, None), record)
     levels = record.levels_of("png8")
-    return DepthSource(_frame_numbers(files), lambda place: levels.decode(read_image(files[place])), record)
+    return _numbered(files, lambda file: levels.decode(read_image(file)), record)
 
 
 def _open_video(path: Path, record: DepthRecord) -> DepthSource:
@@ -135,13 +139,26 @@ def _open_stack(path: Path, record: DepthRecord | None, scale: float | None) -> 
     return DepthSource(frames, lambda place: _scaled(stack.frame(place), scale), record)
 
 
-def _open_files(files: list[Path], scale: float | None) -> DepthSource:
-    """One file per frame, of any kind a reader is known for."""
+def _open_files(files: list[Path], scale: float | None, by_order: bool, timed: bool) -> DepthSource:
+    """One file a frame, of any kind a reader is known for."""
     reader = _READERS.get(files[0].suffix.lower())
     if reader is None:
         raise InputError(f"{files[0]} is not depth.", f"Give a stack or images: {', '.join(_FRAME_SUFFIXES)}.")
-    read = partial(reader, scale=scale)
-    return DepthSource(_frame_numbers(files), lambda place: read(files[place]))
+    return _numbered(files, partial(reader, scale=scale), by_order=by_order, timed=timed)
+
+
+def _numbered(
+    files: list[Path],
+    read: Callable[[Path], Float32Array],
+    record: DepthRecord | None = None,
+    *,
+    by_order: bool = False,
+    timed: bool = False,
+) -> DepthSource:
+    """A source of one file per frame, in the order of frames."""
+    numbering = number_names([file.name for file in files], files[0].parent, by_order=by_order, timed=timed)
+    ordered = [files[place] for place in numbering.places]
+    return DepthSource(numbering.frames, lambda place: read(ordered[place]), record, numbering.times_s)
 
 
 def _frame_files(folder: Path) -> list[Path]:
@@ -151,13 +168,6 @@ def _frame_files(folder: Path) -> list[Path]:
         if files:
             return files
     raise InputError(f"{folder} holds no depth.", f"Give a folder with files {', '.join(_FRAME_SUFFIXES)}.")
-
-
-def _frame_numbers(files: Iterable[Path]) -> list[int]:
-    found = [_NUMBER.findall(path.stem) for path in files]
-    numbers = [int(runs[0]) for runs in found if len(runs) == 1]
-    # Times and the like have several numbers in a name, and none of them is the frame's index.
-    return numbers if len(set(numbers)) == len(found) else list(range(len(found)))
 
 
 def _scaled(values: np.ndarray, scale: float | None) -> Float32Array:

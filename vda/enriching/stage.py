@@ -36,12 +36,15 @@ _SHAPE_TOLERANCE = 0.01
 
 @dataclass(frozen=True)
 class DepthChoice:
-    """Where depth is: the ``scene``'s own, or ``folder``; ``scale`` codes are a metre where no record says so."""
+    """Where depth is: the ``scene``'s own, or ``folder``; ``scale`` codes are a metre where no record says so,
+    and with ``by_order`` the frames of the folder are in the order of its files' names.
+    """
 
     scene: Path | None = None
     folder: Path | None = None
     scale: float | None = None
     kind: Kind = "depth"
+    by_order: bool = False
 
 
 @dataclass(frozen=True)
@@ -215,7 +218,7 @@ def _open_depth(choice: DepthChoice) -> _Depth:
         folder = scene.merged_dir
         if not folder.is_dir():
             raise InputError(f"{scene.root} has no merged depth.", f"Run 'vda merge {scene.root}' first.")
-    depth = open_depth(folder, scale=choice.scale)
+    depth = open_depth(folder, scale=choice.scale, by_order=choice.by_order)
     if depth.record is None and choice.scale is None:
         raise UsageError(
             f"The depth in {folder} does not say what its numbers are.",

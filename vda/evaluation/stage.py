@@ -6,9 +6,9 @@ protocol is that of ``metrics``. One frame is in memory at a time. This file doe
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ from vda.depthmaps.colours import ComparedFrame, draw_evaluation
 from vda.depthmaps.source import DepthSource, open_depth
 from vda.errors import InputError
 from vda.evaluation.metrics import Figures, Kind, Pose, VideoMetrics, inside_border, ramp
+from vda.evaluation.pairing import MatchedBy, Pairing, pair_frames
 from vda.files import refuse_to_overwrite
 from vda.reporter import Reporter, Silence
 from vda.scene.scene import Scene
@@ -34,7 +35,8 @@ _FIGURE_ROWS = 4
 class Evaluation:
     """The figures of the depth, those of the two ``baselines``, and what they were taken over.
 
-    ``matched_by`` says whether frames of depth and truth were paired by their index or by their order.
+    ``matched_by`` says whether frames of depth and truth were paired by their index, their time or their order;
+    the ``unmatched`` ones of either have no partner and do not count.
     """
 
     depth: Figures
@@ -42,7 +44,9 @@ class Evaluation:
     kind: Kind
     cap_m: float
     border: int
-    matched_by: Literal["index", "order"]
+    matched_by: MatchedBy
+    unmatched_depth: int
+    unmatched_truth: int
     width: int
     height: int
 
@@ -59,6 +63,7 @@ def evaluate(
     cap_m: float = 80.0,
     border: int = 0,
     cameras: Path | None = None,
+    by_order: bool = False,
     figure: Path | None = None,
     overwrite: bool = False,
     reporter: Reporter | None = None,
@@ -67,11 +72,12 @@ def evaluate(
 
     Depth without a ``depth.json`` is inverse depth, or metric if ``depth_scale`` (its numbers to the metre) is
     given; ``truth_scale`` is the truth's, needed for images of whole numbers. Pixels within ``border`` of the edge
-    are left out, at the truth's size; depth of another size is brought to it, bilinearly. ``reporter`` is told the
-    frames done, of both passes. Raises ``InputError`` where the two do not belong together.
+    are left out, at the truth's size; depth of another size is brought to it, bilinearly. ``by_order`` pairs
+    frames by the order of their names. ``reporter`` is told the frames done, of both passes. Raises ``InputError``
+    where the two do not belong together.
     """
     refuse_to_overwrite(figure, overwrite=overwrite)
-    pairs = _Pairs.open(depth, truth, depth_scale, truth_scale, cameras)
+    pairs = _Pairs.open(depth, truth, depth_scale, truth_scale, cameras, by_order)
     contenders = _contenders(pairs, cap_m, border)
     _see_all(pairs, list(contenders.values()), reporter or Silence())
     figures = {name: contender.metrics.figures() for name, contender in contenders.items()}
@@ -84,7 +90,11 @@ def evaluate(
     if figure is not None:
         _draw(figure, pairs, contenders["depth"].metrics, cap_m, depth)
     height, width = pairs.shape
-    return Evaluation(measured, figures, pairs.kind, cap_m, border, pairs.matched_by, width, height)
+    found = pairs.pairing
+    counts = (found.unmatched_depth, found.unmatched_truth)
+    return Evaluation(
+        measured, figures, pairs.kind, cap_m, border, found.matched_by, *counts, width=width, height=height
+    )
 
 
 @dataclass(frozen=True)
@@ -143,23 +153,27 @@ def _see_all(pairs: "_Pairs", contenders: Sequence[_Contender], reporter: Report
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Depth and truth frame by frame; ``places`` are the frame indices in either that belong together."""
+    """Depth and truth frame by frame, as ``pairing`` has them."""
 
     depth: DepthSource
     truth: DepthSource
-    places: tuple[tuple[int, int], ...]
-    matched_by: Literal["index", "order"]
+    pairing: Pairing
     shape: tuple[int, int]
     kind: Kind
     cameras: Cameras | None
 
     @classmethod
     def open(
-        cls, depth: Path, truth: Path, depth_scale: float | None, truth_scale: float | None, cameras: Path | None
+        cls,
+        depth: Path,
+        truth: Path,
+        depth_scale: float | None,
+        truth_scale: float | None,
+        cameras: Path | None,
+        by_order: bool,
     ) -> "_Pairs":
-        merged = Scene(depth).merged_dir
-        predicted = open_depth(merged if merged.is_dir() else depth, scale=depth_scale or 1)
-        true = open_depth(truth, scale=truth_scale)
+        predicted = _open_prediction(depth, depth_scale, by_order)
+        true = open_depth(truth, scale=truth_scale, by_order=by_order, timed=True)
         if true.record is not None and true.record.quantizer.kind != "depth":
             raise InputError(
                 f"{truth} is inverse depth, not truth in metres.", "Give depth in metres as the truth."
@@ -167,16 +181,16 @@ class _Pairs:
         kind: Kind = "depth" if depth_scale else "inverse_depth"
         if predicted.record is not None:
             kind = predicted.record.quantizer.kind
-        places, matched_by = match_frames(predicted.frames, true.frames)
-        height, width = true.read(places[0][1]).shape
-        poses = None if cameras is None else read_cameras(cameras, (width, height))
-        return cls(predicted, true, places, matched_by, (height, width), kind, poses)
+        pairing = pair_frames(predicted, true, by_order=by_order)
+        height, width = true.read(pairing.pairs[0][1]).shape
+        poses = None if cameras is None else read_cameras(cameras, (width, height), by_order=by_order)
+        return cls(predicted, true, pairing, (height, width), kind, poses)
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.pairing.pairs)
 
     def frames(self) -> Iterator[_Frame]:
-        return (self.frame(*place) for place in self.places)
+        return (self.frame(*place) for place in self.pairing.pairs)
 
     def frame(self, depth_index: int, truth_index: int) -> _Frame:
         # Poses are the data set's, as the truth is, and so are counted like it.
@@ -186,23 +200,16 @@ class _Pairs:
         return _Frame(depth_index, _resized(self.depth.read(depth_index), truth.shape), truth, pose)
 
 
-def match_frames(
-    depth: Sequence[int], truth: Sequence[int]
-) -> tuple[tuple[tuple[int, int], ...], Literal["index", "order"]]:
-    """Pair the frame indices of depth and truth: by index where one has all of the other's, else by order.
-
-    By order are paired data sets that number from 1, or by time. Raises ``InputError`` where neither is possible.
-    """
-    common = sorted(set(depth) & set(truth))
-    if common and len(common) == min(len(depth), len(truth)):
-        return tuple((index, index) for index in common), "index"
-    if len(depth) == len(truth):
-        return tuple(zip(depth, truth, strict=True)), "order"
-    raise InputError(
-        f"There are {len(depth)} frames of depth and {len(truth)} of truth, and only {len(common)} have an index "
-        "in common.",
-        "Give depth and truth of the same video.",
-    )
+def _open_prediction(path: Path, scale: float | None, by_order: bool) -> DepthSource:
+    """The depth that is measured; that of a scene has the video's own times."""
+    scene = Scene(path)
+    if not scene.merged_dir.is_dir():
+        return open_depth(path, scale=scale or 1, by_order=by_order, timed=True)
+    depth = open_depth(scene.merged_dir, scale=scale or 1)
+    if not scene.index_path.is_file():
+        return depth
+    times_s = FrameIndex.load(scene.index_path).times_s
+    return replace(depth, times_s=tuple(float(times_s[frame]) for frame in depth.frames))
 
 
 def _resized(prediction: Float32Image, shape: tuple[int, ...]) -> Float32Image:
@@ -220,7 +227,7 @@ def _resized(prediction: Float32Image, shape: tuple[int, ...]) -> Float32Image:
 
 def _draw(path: Path, pairs: _Pairs, metrics: VideoMetrics, cap_m: float, depth: Path) -> None:
     chosen = sorted({round(place) for place in np.linspace(0, len(pairs) - 1, _FIGURE_ROWS)})
-    frames = [pairs.frame(*pairs.places[place]) for place in chosen]
+    frames = [pairs.frame(*pairs.pairing.pairs[place]) for place in chosen]
     pictures = _pictures(Scene(depth), [frame.index for frame in frames])
     rows = [
         ComparedFrame(frame.index, metrics.depth(frame.prediction), frame.truth, pictures.get(frame.index))

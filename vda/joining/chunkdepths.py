@@ -92,16 +92,18 @@ def open_chunk_depths(
     kind: Kind,
     scale: float | None = None,
     allow_gaps: bool = False,
+    by_order: bool = False,
 ) -> tuple[Piece, ...]:
     """Return the plan's chunks with the depth found in ``folder``, at ``size`` (width, height; None: the depth's).
 
     Files hold depth times ``scale`` (None: 1). Raises ``InputError`` that names the chunks of which depth is
     missing or not of their length; with ``allow_gaps`` absent chunks are left out, and of a short one the frames
-    that are there are used: by the numbers in their names where these are frame numbers, else the first ones.
+    that are there are used: by the numbers in their names, which are the video's frames or count the chunk's from
+    0. Where they are neither they are refused, but with ``by_order`` they are the first ones, as a stack's are.
     """
     found = _chunk_paths(folder)
     sources = {
-        chunk.index: open_depth(found[chunk.index], scale=scale or 1.0)
+        chunk.index: open_depth(found[chunk.index], scale=scale or 1.0, by_order=by_order)
         for chunk in plan.chunks
         if chunk.index in found
     }
@@ -118,7 +120,7 @@ def open_chunk_depths(
     width, height = size or _size(next(iter(sources.values())))
     return tuple(
         Piece(
-            ChunkDepth(chunk.start, chunk.stop, width, height, source, _places(chunk, source.frames), kind),
+            ChunkDepth(chunk.start, chunk.stop, width, height, source, _places(chunk, source, by_order), kind),
             chunk.sequence.shot,
         )
         for chunk in plan.chunks
@@ -154,14 +156,21 @@ def _problems(plan: Plan, sources: dict[int, DepthSource], allow_gaps: bool) -> 
     return problems
 
 
-def _places(chunk: Chunk, numbers: Any) -> dict[int, int]:
-    """Where each frame of the video is among the depth's frames ``numbers``."""
-    wanted = chunk.stop - chunk.start
-    if len(numbers) == wanted or isinstance(numbers, range):
+def _places(chunk: Chunk, source: DepthSource, by_order: bool) -> dict[int, int]:
+    """Where each frame of the video is among the depth's frames."""
+    numbers, wanted = source.frames, chunk.stop - chunk.start
+    consecutive = numbers[-1] - numbers[0] + 1 == len(numbers)
+    if by_order or isinstance(numbers, range) or (consecutive and len(numbers) == wanted):
         return {chunk.start + place: place for place in range(len(numbers))}
-    of_the_video = min(numbers) >= chunk.start and max(numbers) < chunk.stop
-    if not of_the_video and max(numbers) >= wanted:
-        return {chunk.start + place: place for place in range(len(numbers))}
+    of_the_video = chunk.start <= numbers[0] and numbers[-1] < chunk.stop
+    of_the_chunk = numbers[-1] < wanted
+    if of_the_video == of_the_chunk and (chunk.start > 0 or not of_the_chunk):
+        raise InputError(
+            f"The files of chunk {chunk.index} are numbered from {numbers[0]} to {numbers[-1]}: those are "
+            f"{'both' if of_the_chunk else 'neither'} frames of the video ({chunk.start}:{chunk.stop}) "
+            f"{'and' if of_the_chunk else 'nor'} of the chunk (0:{wanted}).",
+            "Number them by the video's frames, or give --by-order if they are the chunk's first frames.",
+        )
     base = 0 if of_the_video else chunk.start
     return {base + number: place for place, number in enumerate(numbers)}
 

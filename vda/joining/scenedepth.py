@@ -101,9 +101,12 @@ def depth_of_chunks(
     kind: Kind,
     scale: float | None = None,
     allow_gaps: bool = False,
+    by_order: bool = False,
 ) -> SceneDepth:
     """The depth that another program made of the plan's chunks; arguments and errors of ``open_chunk_depths``."""
-    pieces = open_chunk_depths(folder, plan, size, kind=kind, scale=scale, allow_gaps=allow_gaps)
+    pieces = open_chunk_depths(
+        folder, plan, size, kind=kind, scale=scale, allow_gaps=allow_gaps, by_order=by_order
+    )
     frames = range(*plan.frame_range)
     first = next(iter(pieces)).depth
     shape = first.frame(

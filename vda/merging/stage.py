@@ -43,7 +43,8 @@ class MergeSettings:
     """What to write, and of what. ``keep_finished``: a finished merge is left as it is, not refused.
 
     ``depth_scale`` are codes to the metre; relative depth then needs ``metres`` (scale and shift of inverse depth)
-    or the scene's calibration. ``kind``, ``input_scale`` and ``allow_gaps`` are of depth that other programs made.
+    or the scene's calibration. ``kind``, ``input_scale``, ``allow_gaps`` and ``by_order`` are of depth that other
+    programs made.
     """
 
     formats: tuple[str, ...] = ("png16",)
@@ -58,6 +59,7 @@ class MergeSettings:
     kind: Kind = "inverse_depth"
     input_scale: float | None = None
     allow_gaps: bool = False
+    by_order: bool = False
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,13 @@ def _other_depth(
     folder: Path, plan: Plan, size: tuple[int, int] | None, settings: MergeSettings
 ) -> tuple[SceneDepth, _Origin]:
     depth = depth_of_chunks(
-        folder, plan, size, kind=settings.kind, scale=settings.input_scale, allow_gaps=settings.allow_gaps
+        folder,
+        plan,
+        size,
+        kind=settings.kind,
+        scale=settings.input_scale,
+        allow_gaps=settings.allow_gaps,
+        by_order=settings.by_order,
     )
     return depth, _Origin("another program's", {"chunking": plan.chunking, "depth_dir": str(folder)})
 

@@ -1,13 +1,14 @@
 """A video file in, frames with exact times out, and clips written: the only place that knows FFmpeg (PyAV).
 
-    info      what a video is, before its frames are counted
-    rates     the exact frame rate behind frame times
-    decoding  an open stream: demuxing, decoding, seeking, FFmpeg's errors
-    index     which frames really decode, and when each is shown
-    reading   frames by index, upright, in RGB
-    writing   clips written, whole or absent
-    colour    RGB to the colours of video, exactly
-    grey      grey video of depth, read at its full number of bits
+    info       what a video is, before its frames are counted
+    rates      the exact frame rate behind frame times
+    decoding   an open stream: demuxing, decoding, seeking, FFmpeg's errors
+    index      which frames really decode, and when each is shown
+    numbering  which frames files are of, by the numbers in their names
+    reading    frames by index, upright, in RGB
+    writing    clips written, whole or absent
+    colour     RGB to the colours of video, exactly
+    grey       grey video of depth, read at its full number of bits
 
 Nothing here knows what the frames are for.
 """
