@@ -23,6 +23,7 @@
     scale         ``vda fvc scale``
     folds         ``vda fvc folds``
     augment       ``vda fvc augment``
+    shards        ``vda fvc shards``
     weights       ``vda weights``
 
 Commands import what they need when they run, so that ``--help`` answers at once.
@@ -46,6 +47,7 @@ from vda.cli.redo import redo
 from vda.cli.report import report
 from vda.cli.run import run
 from vda.cli.scale import scale
+from vda.cli.shards import shards
 from vda.cli.split import split
 from vda.cli.status import status
 from vda.cli.stop import stop
@@ -71,3 +73,4 @@ for command in COMMANDS:
 fvc.add_command(scale)
 fvc.add_command(folds)
 fvc.add_command(augment)
+fvc.add_command(shards)

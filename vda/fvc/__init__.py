@@ -45,6 +45,7 @@ on comes with the ``fvc`` extra; a part of the package that is imported without 
     clipchoice   which frames of a video make a clip
     clipreading  frames of scaled files, from anywhere in them
     dataset      clips of scaled videos as a PyTorch data set
+    shards       scaled videos as WebDataset shards
 
 ``ScaledVideos``, ``ClipChoice`` and ``collate_clips`` are had from here; torch is loaded when they are asked for.
 """
