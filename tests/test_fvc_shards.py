@@ -55,7 +55,9 @@ def shard(made: Path, output: Path, most_samples: int = 3, **options: Any) -> li
 def read_back(path: Path) -> list[dict[str, Any]]:
     """As ``webdataset.WebDataset`` does, but for its own opening of files, which it leaves to chance to close."""
     with path.open("rb") as handle:
-        return list(tariterators.group_by_keys(tariterators.tar_file_iterator(handle)))
+        return list(
+            tariterators.group_by_keys(tariterators.tar_file_expander([{"url": str(path), "stream": handle}]))
+        )
 
 
 def first_number(data: bytes) -> int:
