@@ -24,6 +24,7 @@
     folds         ``vda fvc folds``
     augment       ``vda fvc augment``
     shards        ``vda fvc shards``
+    embed         ``vda fvc embed``
     weights       ``vda weights``
 
 Commands import what they need when they run, so that ``--help`` answers at once.
@@ -35,6 +36,7 @@ from vda import __version__
 from vda.cli.augment import augment
 from vda.cli.clean import clean
 from vda.cli.depth import depth
+from vda.cli.embed import embed
 from vda.cli.enrich import enrich
 from vda.cli.evaluate import evaluate
 from vda.cli.export import export
@@ -74,3 +76,4 @@ fvc.add_command(scale)
 fvc.add_command(folds)
 fvc.add_command(augment)
 fvc.add_command(shards)
+fvc.add_command(embed)

@@ -46,6 +46,8 @@ on comes with the ``fvc`` extra; a part of the package that is imported without 
     clipreading  frames of scaled files, from anywhere in them
     dataset      clips of scaled videos as a PyTorch data set
     shards       scaled videos as WebDataset shards
+    visionmodel  pictures to vectors, by a model of the Hugging Face hub
+    embed        the stage that embeds frames
 
 ``ScaledVideos``, ``ClipChoice`` and ``collate_clips`` are had from here; torch is loaded when they are asked for.
 """
