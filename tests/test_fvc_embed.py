@@ -128,9 +128,9 @@ def test_interrupted_a_run_keeps_what_it_made(model: VisionModel, videos: Path) 
         name = model.name
         calls = 0
 
-        def vectors(self, pictures: Any, say: Any) -> Iterator[Any]:
+        def vectors(self, pictures: Any, reporter: Any) -> Iterator[Any]:
             self.calls += 1
-            for vector in model.vectors(pictures, say):
+            for vector in model.vectors(pictures, reporter):
                 if self.calls == 2:
                     raise KeyboardInterrupt
                 yield vector
@@ -183,11 +183,11 @@ def test_where_memory_runs_out_micro_batches_are_halved() -> None:
     tight, noted = _Tight(3), Noted(None)
     model = VisionModel("tight", tight, _as_they_are, "cpu", 8)
     pictures = [np.full((2, 2, 3), number, np.uint8) for number in range(11)]
-    assert [vector[0] for vector in model.vectors(pictures, noted.say)] == list(range(11))
+    assert [vector[0] for vector in model.vectors(pictures, noted)] == list(range(11))
     assert tight.seen[:3] == [8, 4, 2] and max(tight.seen[3:]) == 2
     assert noted.said[-1] == "Out of memory: going on with micro-batches of 2."
     with pytest.raises(WorkError, match="one picture"):
-        list(VisionModel("none", _Tight(0), _as_they_are, "cpu", 8).vectors(pictures, noted.say))
+        list(VisionModel("none", _Tight(0), _as_they_are, "cpu", 8).vectors(pictures, noted))
 
 
 def test_no_more_pictures_are_held_than_a_micro_batch() -> None:
@@ -200,7 +200,7 @@ def test_no_more_pictures_are_held_than_a_micro_batch() -> None:
             asked += 1
             yield np.full((2, 2, 3), number, np.uint8)
 
-    for place, _ in enumerate(model.vectors(pictures(), Noted(None).say)):
+    for place, _ in enumerate(model.vectors(pictures(), Noted(None))):
         assert asked <= place + 4
 
 

@@ -6,7 +6,7 @@ model and settings, is kept. Frames and vectors stream through. This file does n
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
@@ -49,9 +49,7 @@ class Embedder(Protocol):
 
     name: str
 
-    def vectors(
-        self, pictures: Iterable[np.ndarray], say: Callable[[str], None]
-    ) -> Iterator[NDArray[np.float32]]: ...
+    def vectors(self, pictures: Iterable[np.ndarray], reporter: Reporter) -> Iterator[NDArray[np.float32]]: ...
 
 
 @dataclass(frozen=True)
@@ -192,7 +190,7 @@ class _Work:
         index = index_frames(info)
         timing = time_frames(info, index, self._settings.rate)
         frames = read_frame_list(info, index, timing.indices.tolist())
-        vectors = self._model.vectors((frame.rgb for frame in frames), self._reporter.say)
+        vectors = self._model.vectors((frame.rgb for frame in frames), self._reporter)
         name = self._name(item)
         write = _write_parquet if self._settings.form == "parquet" else _write_npy
         width = write(self._folder / name, timing, vectors)

@@ -6,7 +6,7 @@ runs out. This file does not know videos.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from vda.errors import DeviceError, UsageError, WeightsError, WorkError
 from vda.fvc.fallback import is_out_of_memory
+from vda.reporter import Reporter
 
 BATCH_VARIABLE: Final = "VDA_BATCH_SIZE"
 # A ViT-L of 224 pixels takes some 20 MB per picture without gradients: half a GB, which all have.
@@ -24,7 +25,7 @@ DEFAULT_BATCH: Final = 32
 
 
 class VisionModel:
-    """A loaded model on its device. ``batch_size`` pictures are in it at once; ``say`` is told of fewer."""
+    """A loaded model on its device. ``batch_size`` pictures are in it at once; the reporter is told of fewer."""
 
     def __init__(self, name: str, model: Any, processor: Any, device: str, batch_size: int) -> None:
         self.name = name
@@ -33,7 +34,7 @@ class VisionModel:
         self._processor = processor
         self._device = device
 
-    def vectors(self, pictures: Iterable[np.ndarray], say: Callable[[str], None]) -> Iterator[NDArray[np.float32]]:
+    def vectors(self, pictures: Iterable[np.ndarray], reporter: Reporter) -> Iterator[NDArray[np.float32]]:
         """Yield the vector of each RGB uint8 picture [height, width, 3].
 
         No more than a micro-batch is held. Raises ``WorkError`` where one picture alone is too much, or where the
@@ -44,19 +45,19 @@ class VisionModel:
             while held:
                 found, reason = self._tried(held[: self.batch_size])
                 if found is None:
-                    self._halve(reason, say)
+                    self._halve(reason, reporter)
                     continue
                 held = held[len(found) :]
                 yield from found
 
-    def _halve(self, reason: str, say: Callable[[str], None]) -> None:
+    def _halve(self, reason: str, reporter: Reporter) -> None:
         if self.batch_size == 1:
             raise WorkError(
                 f"Out of memory with one picture in {self.name}: {reason}.",
                 "Take a smaller model, or free memory.",
             )
         self.batch_size //= 2
-        say(f"Out of memory: going on with micro-batches of {self.batch_size}.")
+        reporter.say(f"Out of memory: going on with micro-batches of {self.batch_size}.")
 
     def _tried(self, pictures: list[np.ndarray]) -> tuple[NDArray[np.float32] | None, str]:
         """The vectors, or why memory ran out; the error holds tensors, and must be gone before less is tried."""
