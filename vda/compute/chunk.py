@@ -18,6 +18,7 @@ from vda.compute.computer import Computer, scene_source
 from vda.compute.ladder import step_down
 from vda.errors import DeviceError, StorageError, WorkError
 from vda.files import exclusive_lock
+from vda.machine.shortage import is_out_of_memory
 from vda.scene.events import (
     ChunkBegun,
     Event,
@@ -133,8 +134,6 @@ def answers(
     around: Surroundings = Surroundings(),
 ) -> Generator["WindowDepth", None, None]:
     """Compute windows on ``engine``, one step further down the memory ladder each time that memory runs out."""
-    from vda.compute.engine import is_out_of_memory
-
     done = 0
     while done < len(windows):
         try:

@@ -23,8 +23,6 @@ from vda.network.model import FrameFeatures, VideoDepthModel
 
 # Evens out what takes long at key frames; 92 MB at 924x518.
 _DECODE_AHEAD = 16
-# What libraries say when a device or the host has no memory left, beside PyTorch's own exception.
-_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
 
 
 @dataclass(frozen=True)
@@ -125,13 +123,6 @@ class Engine:
     def free_bytes(self) -> int | None:
         """Memory that the device has free; None on the CPU."""
         return torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else None
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` says that memory ran out, on the device or on the host."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _MEMORY_WORDS)
 
 
 def _first_and_last_use(windows: Sequence[tuple[int, ...]]) -> tuple[list[int], dict[int, int]]:

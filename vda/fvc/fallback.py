@@ -1,8 +1,7 @@
 """Less and less memory for the same video: what is tried, in which order, when memory runs out.
 
 In: how a video is to be scaled, and what scales it. Out: what came of the first way that had enough. Memory can be
-a machine's or a GPU's, and every library says in its own way that there is none left. This file does not know what
-is scaled.
+a machine's or a GPU's. This file does not know what is scaled.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,17 +10,10 @@ from typing import TypeVar
 
 from vda.errors import WorkError
 from vda.fvc.request import Method
+from vda.machine.shortage import is_out_of_memory
 from vda.reporter import Reporter
 
 T = TypeVar("T")
-
-_SAYINGS = (
-    "out of memory",
-    "can't allocate memory",
-    "not enough memory",
-    "insufficient memory",
-    "cannot allocate",
-)
 
 
 @dataclass(frozen=True)
@@ -80,12 +72,3 @@ def _tried(rung: Rung, attempt: Callable[[Rung], T]) -> tuple[T | None, str]:
         if not is_out_of_memory(error):
             raise
         return None, str(error).strip().split("\n")[0]
-
-
-def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether ``error``, or what it was translated from, says that there is no memory left."""
-    while error is not None:
-        if isinstance(error, MemoryError) or any(saying in str(error).lower() for saying in _SAYINGS):
-            return True
-        error = error.__cause__
-    return False

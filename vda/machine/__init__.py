@@ -1,8 +1,9 @@
 """What this machine has to compute on.
 
-    devices  what GPUs there are and how they are; the CPU as a device
-    choice   which of them ``--devices`` means
-    host     memory and disk, as far as this process may use them
+    devices   what GPUs there are and how they are; the CPU as a device
+    choice    which of them ``--devices`` means
+    host      memory and disk, as far as this process may use them
+    shortage  what counts as "out of memory", whichever library says it
 
 Nothing here knows what is computed.
 """
