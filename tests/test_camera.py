@@ -15,6 +15,7 @@ from vda.camera.intrinsics import (
     pixel_grid,
     project,
     resize_points,
+    same_shape,
     unproject,
     unproject_image,
 )
@@ -85,6 +86,24 @@ def test_a_cropped_image_keeps_its_rays() -> None:
     crop = BROWN.cropped(100, 50, 300, 200)
     assert (crop.width, crop.height) == (300, 200)
     assert normalise(crop, np.array([[20.0, 30.0]])) == pytest.approx(normalise(BROWN, np.array([[120.0, 80.0]])))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ((1920, 1080), (1280, 720), True),
+        # A film of 1.85:1 and one of 16:9 are 4 % apart; a crop of 1.5 % is another picture too.
+        ((1920, 1080), (1998, 1080), False),
+        ((1920, 1080), (1920, 1064), False),
+        # ScanNet's colour is 1296x968 and its depth 640x480.
+        ((1296, 968), (640, 480), True),
+        ((1080, 1920), (1920, 1080), False),
+    ],
+)
+def test_sizes_of_one_picture_differ_by_rounding_alone(
+    one: tuple[int, int], other: tuple[int, int], same: bool
+) -> None:
+    assert same_shape(one, other) is same_shape(other, one) is same
 
 
 def test_a_field_of_view_reaches_from_edge_to_edge() -> None:

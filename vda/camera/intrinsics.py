@@ -31,6 +31,8 @@ _ITERATIONS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-12)
 # A ray is right if it leads back to its pixel: those that are found do to 1e-12 of a pixel, wrong ones miss by
 # many pixels.
 _RETURN_TOLERANCE_PX = 0.1
+# Sides of 50 pixels and more that are rounded to whole pixels change the ratio by less; the nearest shapes in use,
+# 16:9 and 1.85:1, are 4 % apart.
 _ASPECT_TOLERANCE = 0.01
 
 
@@ -125,11 +127,16 @@ class Intrinsics:
 
     def has_aspect_of(self, width: int, height: int) -> bool:
         """Whether an image of that size can be this camera's image resized, within rounding to whole pixels."""
-        return abs(self.width * height / (self.height * width) - 1) < _ASPECT_TOLERANCE
+        return same_shape((self.width, self.height), (width, height))
 
     def without_distortion(self) -> "Intrinsics":
         """The ideal pinhole camera with the same K: the one whose image ``undistort`` maps to."""
         return replace(self, distortion_model="none", distortion=())
+
+
+def same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether images of these sizes (width, height) can be one picture resized, sides rounded to whole pixels."""
+    return abs(one[0] * other[1] / (one[1] * other[0]) - 1) <= _ASPECT_TOLERANCE
 
 
 def _turned_lens(model: str, distortion: tuple[float, ...]) -> tuple[float, ...]:

@@ -17,7 +17,7 @@ from vda.calibration.choice import CalibrationChoice, choose_calibration
 from vda.calibration.fit import Calibration
 from vda.calibration.sampling import DepthImages, Region, measure
 from vda.camera.choice import CameraChoice, choose_camera
-from vda.camera.intrinsics import Intrinsics, unproject
+from vda.camera.intrinsics import Intrinsics, same_shape, unproject
 from vda.depthmaps.codes import Kind
 from vda.depthmaps.source import DepthSource, open_depth
 from vda.enriching.figure import require_figure_name, write_track_figure
@@ -31,7 +31,6 @@ from vda.tracks import Asked, Enriched, Skip, Tracks, read_tracks, write_table, 
 from vda.video import FrameIndex, VideoInfo
 
 _ANYWHERE = Region()
-_SHAPE_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -253,7 +252,7 @@ def _video_size(settings: EnrichSettings, depth: _Depth) -> tuple[int, int]:
 def _tracks_size(settings: EnrichSettings, tracks: Tracks, video: tuple[int, int]) -> tuple[int, int]:
     """The size of the image that the tracks' pixels are for: as asked, as their file says, or the video's."""
     size = settings.asked.size or tracks.header.size or video
-    if abs(size[0] * video[1] / (size[1] * video[0]) - 1) > _SHAPE_TOLERANCE:
+    if not same_shape(size, video):
         raise InputError(
             f"The tracks are for images of {size[0]}x{size[1]}, the video is {video[0]}x{video[1]}: "
             "they are not the same picture.",

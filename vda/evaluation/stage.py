@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vda.camera.intrinsics import same_shape
 from vda.camera.poses import Cameras, read_cameras
 from vda.depthmaps.colours import ComparedFrame, draw_evaluation
 from vda.depthmaps.source import DepthSource, open_depth
@@ -27,7 +28,6 @@ from vda.video import FrameIndex, VideoInfo, read_frame_list
 
 Float32Image = NDArray[np.float32]
 
-_ASPECT_TOLERANCE = 0.02
 _FIGURE_ROWS = 4
 
 
@@ -217,7 +217,7 @@ def _resized(prediction: Float32Image, shape: tuple[int, ...]) -> Float32Image:
     if prediction.shape == shape:
         return prediction
     (height, width), (to_height, to_width) = prediction.shape, shape
-    if abs(width * to_height / (height * to_width) - 1) > _ASPECT_TOLERANCE:
+    if not same_shape((width, height), (to_width, to_height)):
         raise InputError(
             f"Depth of {width} x {height} and truth of {to_width} x {to_height} are not of the same picture.",
             "Crop or turn one of them to the other first.",

@@ -9,14 +9,11 @@ from typing import Literal
 
 import numpy as np
 
-from vda.camera.intrinsics import Intrinsics, Points, resize_points
+from vda.camera.intrinsics import Intrinsics, Points, resize_points, same_shape
 from vda.errors import InputError, UsageError
 
 Layout = Literal["letterbox", "resize"]
 Size = tuple[int, int]
-
-# Coded with a size rounded to whole pixels, pictures of one shape differ by this much.
-_SHAPE_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ class Geometry:
 
     def seen_at(self, size: Size) -> "Geometry":
         """The same for what was made of the video at another size. Raises ``InputError`` for another shape."""
-        if abs(size[0] * self.source[1] / (size[1] * self.source[0]) - 1) > _SHAPE_TOLERANCE:
+        if not same_shape(size, self.source):
             raise InputError(
                 f"It is for pictures of {size[0]}x{size[1]}, and the video is {self.source[0]}x{self.source[1]}.",
                 "Check that it belongs to this video.",

@@ -11,15 +11,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vda.camera.intrinsics import Points
+from vda.camera.intrinsics import Points, same_shape
 from vda.depthmaps.codes import Codes
 from vda.errors import InputError
 from vda.fvc.geometry import Size
 
 # A displacement changes by at most some tenths of a pixel per pixel, so each round leaves a third of the error.
 _ROUNDS = 30
-# Sizes rounded to whole pixels differ in shape by this much.
-_SHAPE_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +64,7 @@ class Warp:
         Pixel centres of both sizes are brought together as corners are (``camera``).
         """
         shares = np.array([size[0] / self.size[0], size[1] / self.size[1]])
-        if abs(shares[0] / shares[1] - 1) > _SHAPE_TOLERANCE:
+        if not same_shape(size, self.size):
             raise InputError(
                 f"It is for pictures of {size[0]}x{size[1]}, and the video is {self.size[0]}x{self.size[1]}.",
                 "Check that it belongs to this video.",
