@@ -72,6 +72,8 @@ def test_sixteen_bits_are_exact(tmp_path: Path) -> None:
     write_clip(tmp_path / "d.mkv", depth, fps=Fraction(25), codec="ffv1", pix_fmt="gray16le")
     with av.open(str(tmp_path / "d.mkv")) as container:
         read = [frame.to_ndarray() for frame in container.decode(video=0)]
+        container.seek(0)
+        assert [packet.is_keyframe for packet in container.demux(video=0) if packet.size] == [True] * 4
     assert np.array_equal(read, depth)
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 from vda.depthmaps.codes import Codes, DepthRecord
 from vda.depthmaps.files import write_png16
@@ -18,8 +17,6 @@ from vda.fvc.depthkind import facts_in
 from vda.fvc.geometry import Size
 from vda.fvc.rate import Timing
 from vda.video import ClipWriter
-
-_FFV1: Final = {"level": "3", "slicecrc": "1", "g": "1"}
 
 
 def scaled_record(record: DepthRecord, size: Size, timing: Timing, form: str) -> DepthRecord:
@@ -49,7 +46,6 @@ def write_depth_video(path: Path, codes: Iterator[Codes], timing: Timing, record
         time_base=timing.time_base,
         codec="ffv1",
         pix_fmt="gray16le",
-        options=_FFV1,
         threads=1,
     ) as writer:
         for place, picture in enumerate(codes):

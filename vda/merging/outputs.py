@@ -40,8 +40,6 @@ _WRITTEN: Final = (
     "depth_hevc.mp4", "depth_h264.mp4", "depth_visualization.mp4", "depth.json",
     *(f"{folder}{TEMPORARY_PREFIX}*" for folder in ("", "png8/", "exr/")),
 )  # fmt: skip
-# Closed groups of one frame and slices with checksums: each frame can be had alone, and damage is noticed.
-_FFV1_OPTIONS: Final = {"level": "3", "slicecrc": "1", "g": "1"}
 
 
 @dataclass(frozen=True)
@@ -146,7 +144,7 @@ class Outputs:
             array = stack.enter_context(writer(self.target.folder / f"depths.{name}", shape))
             return lambda made: array.write(_given(made.depth))
         if name == "mkv":
-            clip = self._clip("depth.mkv", stack, codec="ffv1", pix_fmt="gray16le", options=_FFV1_OPTIONS)
+            clip = self._clip("depth.mkv", stack, codec="ffv1", pix_fmt="gray16le")
             return lambda made: clip.write(_given(made.codes), self.target.time_of(made.index))
         codec, options = _ENCODERS[name]
         small = self._clip(f"depth_{name}.mp4", stack, codec=codec, pix_fmt="gray10le", options=options)

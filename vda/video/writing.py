@@ -24,7 +24,11 @@ from vda.video.colour import jpeg_planes
 
 # FFmpeg's guide to H.264 calls 18 nearly lossless to the eye; a slower preset would make smaller files, not better
 # ones.
-_DEFAULT_OPTIONS: dict[str, dict[str, str]] = {"libx264": {"crf": "18", "preset": "veryfast"}}
+_DEFAULT_OPTIONS: dict[str, dict[str, str]] = {
+    "libx264": {"crf": "18", "preset": "veryfast"},
+    # Closed groups of one frame and slices with checksums: each frame can be had alone, and damage is noticed.
+    "ffv1": {"level": "3", "slicecrc": "1", "g": "1"},
+}
 # With mbtree, x264 does not write the same bytes twice of small pictures, and what it writes depends on the
 # processor's instructions unless it is told not to.
 _SAME_BYTES: dict[str, dict[str, str]] = {"libx264": {"x264-params": "mbtree=0:cpu-independent=1"}}
@@ -35,8 +39,9 @@ class ClipWriter:
 
     Pictures are all of one size: RGB uint8 [height, width, 3], or grey [height, width] as uint8 or, for a grey
     ``pix_fmt`` of more than 8 bits, uint16. Pixel formats with halved chroma need even sizes: an odd picture gets
-    its last column or row twice. ``options`` are the encoder's (for H.264 crf 18, preset veryfast unless given);
-    the same pictures give the same file, with the same number of threads.
+    its last column or row twice. ``options`` are the encoder's (unless given: for H.264 crf 18, preset veryfast;
+    for FFV1 frames that stand alone, with checksums); the same pictures give the same file, with the same number
+    of threads.
     ``threads`` 0 is one per core; ``jpeg_colour``, for RGB in yuv420p, keeps colours as exactly as 8 bits can.
     Raises ``UsageError`` for pictures that do not fit, ``VideoError`` for what FFmpeg cannot encode,
     ``StorageError`` for a disk that is full.
