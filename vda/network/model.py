@@ -19,9 +19,6 @@ from vda.network.convnet import ConvEncoder
 from vda.network.encoder import VisionTransformer
 from vda.network.head import DepthHead, FrameFeatures
 
-APACHE = "Apache-2.0"
-NON_COMMERCIAL = "CC-BY-NC-4.0"
-
 
 @dataclass(frozen=True)
 class Preset:
@@ -36,7 +33,6 @@ class Preset:
     encoder: str
     features: int
     out_channels: tuple[int, int, int, int]
-    licence: str
     patch: int = 14
     metric: bool = False
     input_size: int = 518
@@ -44,10 +40,10 @@ class Preset:
 
 # The published models' widths. The built-in one is at its best at the size it was trained at (docs/decisions.md).
 RELATIVE = (
-    Preset("mini", "conv", 64, (48, 64, 128, 192), APACHE, patch=16, input_size=112),
-    Preset("vits", "vits", 64, (48, 96, 192, 384), APACHE),
-    Preset("vitb", "vitb", 128, (96, 192, 384, 768), NON_COMMERCIAL),
-    Preset("vitl", "vitl", 256, (256, 512, 1024, 1024), NON_COMMERCIAL),
+    Preset("mini", "conv", 64, (48, 64, 128, 192), patch=16, input_size=112),
+    Preset("vits", "vits", 64, (48, 96, 192, 384)),
+    Preset("vitb", "vitb", 128, (96, 192, 384, 768)),
+    Preset("vitl", "vitl", 256, (256, 512, 1024, 1024)),
 )
 METRIC = tuple(replace(preset, name=f"metric-{preset.name}", metric=True) for preset in RELATIVE[1:])
 PRESETS: Mapping[str, Preset] = MappingProxyType({preset.name: preset for preset in RELATIVE + METRIC})
