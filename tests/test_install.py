@@ -2,11 +2,15 @@
 
 import os
 import subprocess
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "tools" / "install_torch.sh"
+import vda
+
+ROOT = Path(__file__).parents[1]
+SCRIPT = ROOT / "tools" / "install_torch.sh"
 PYTHON = """#!/bin/sh
 echo "$@" >> {log}
 case "$*" in *cuda.is_available*) exit {cuda} ;; *"import torch"*) exit {present} ;; esac
@@ -31,6 +35,14 @@ def install(
     command = ["sh", str(SCRIPT), str(python.parent), "torch==2.13.0", index]
     result = subprocess.run(command, env=environment, capture_output=True, text=True)
     return result, "".join(line for line in log.read_text().splitlines(True) if "pip install" in line)
+
+
+def test_the_version_that_is_packaged_is_the_packages_own() -> None:
+    """Setuptools reads a plain assignment without importing what is not installed yet."""
+    settings = ConfigParser(interpolation=None)
+    settings.read(ROOT / "setup.cfg")
+    assert settings["metadata"]["version"] == "attr: vda.__version__"
+    assert f'\n__version__ = "{vda.__version__}"\n' in (ROOT / "vda" / "__init__.py").read_text()
 
 
 def test_without_a_gpu_the_pinned_build_is_taken(tmp_path: Path) -> None:
