@@ -172,6 +172,25 @@ def test_how_work_goes_is_told_to_a_reporter(path: Path) -> None:
     assert not found
 
 
+# What lies in a scene or in a folder of depth: spelled in one file, or a rename breaks what nobody looked at.
+FILE_NAMES = {
+    "scene.json", "frame_index.npz", "vda_chunks", "chunks_metadata.json", "vda_video_chunks", "vda_windows",
+    "run.json", "vda_run", "vda_logs", "supervisor.log", "supervisor.lock", "recomputed.jsonl", "vda_depth_final",
+    "vda_merged_depth", "depth.json", "merge.json", "depth_visualization.mp4", "calibration.json", "report.html",
+    "detached.log", "detached.lock", "scaled_metadata.csv",
+}  # fmt: skip
+
+
+def test_each_file_name_has_one_owner() -> None:
+    owners: dict[str, set[str]] = {}
+    for path in MODULES:
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.Constant) and node.value in FILE_NAMES:
+                owners.setdefault(node.value, set()).add(name_of(path))
+    assert {name for name, files in owners.items() if len(files) != 1} == set()
+    assert owners.keys() == FILE_NAMES
+
+
 def test_the_readmes_tree_is_the_files() -> None:
     lines = (ROOT / "README.md").read_text().split("```")
     tree = next(block for block in lines if "setup.cfg" in block and "vda/" in block)

@@ -20,13 +20,14 @@ def main(video: Path, output_dir: Path, chunks: int, overlap: int) -> None:
     """Count the frames of a video exactly and write the plan of its chunks."""
     from vda.files import write_json
     from vda.scene.chunks import plan_independent
+    from vda.scene.scene import PLAN_NAME
     from vda.split import video_facts
     from vda.video import index_frames, probe
 
     info = probe(video)
     index = index_frames(info)
     plan = plan_independent(len(index), chunks, overlap)
-    path = output_dir / "chunks_metadata.json"
+    path = output_dir / PLAN_NAME
     write_json(path, plan.to_metadata(video_facts(info, index)))
     click.echo(f"{plan.total_frames} frames in {len(plan.chunks)} chunks: {path}")
 

@@ -61,17 +61,13 @@ def plan_scene(
 
 def _extract(scene: Scene, plan: Plan, reporter: Reporter) -> None:
     from vda.extract import extract_clips
-    from vda.video import FrameIndex, VideoInfo
 
-    video, index = VideoInfo.from_json(scene.read_video()), FrameIndex.load(scene.index_path)
-    extract_clips(video, index, plan, scene.clips_dir, reporter=reporter)
+    extract_clips(*scene.film(), plan, scene.clips_dir, reporter=reporter)
 
 
 def scene_notes(scene: Scene) -> tuple[str, ...]:
     """What is wrong with the scene's video, in sentences."""
-    from vda.video import FrameIndex
-
-    return FrameIndex.load(scene.index_path).notes
+    return scene.frame_index().notes
 
 
 def find_devices(request: str, reporter: Reporter | None = None) -> Choice:

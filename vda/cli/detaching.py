@@ -25,22 +25,24 @@ def go_on_without_terminal(ctx: click.Context, roots: Sequence[Path], *, if_idle
     """Start the command of ``ctx`` detached, for the scenes in ``roots``, and say where to look."""
     from vda.launch.detached import detach
     from vda.scene.runstate import RunFiles
+    from vda.scene.scene import Scene
 
-    home = roots[0].resolve()
+    scene = Scene(roots[0].resolve())
+    home = scene.root
     name = f"vda-{re.sub('[^A-Za-z0-9]', '-', home.name)}-{hashlib.sha256(str(home).encode()).hexdigest()[:8]}"
-    log = home / "detached.log"
+    log = scene.detached_log_path
     arguments = [argument for argument in ctx.meta["vda.arguments"] if argument not in _OWN]
     command = [sys.executable, "-m", "vda", str(ctx.command.name), *arguments]
     try:
         for root in roots:
-            files = RunFiles(root.resolve() / "vda_run")
+            files = RunFiles(Scene(root.resolve()).run_dir)
             if files.is_supervised():
                 holder = files.holder()
                 raise SceneError(
                     f"{root} is already being computed by process {holder.pid if holder else '?'}.",
                     f"Look at it with 'vda status {root}', or end it with 'vda stop {root}'.",
                 )
-        detached = detach(command, name, log, home / "detached.lock")
+        detached = detach(command, name, log, scene.detached_lock_path)
     except SceneError:
         if if_idle:
             return

@@ -115,9 +115,8 @@ def frame_source(info: VideoInfo, index: FrameIndex, record: RunRecord, threads:
 
 def scene_source(scene: Scene, record: RunRecord, threads: int) -> "FrameSource":
     """``frame_source`` of a scene's video."""
-    return frame_source(
-        VideoInfo.from_json(scene.read_video()), FrameIndex.load(scene.index_path), record, threads
-    )
+    info, index = scene.film()
+    return frame_source(info, index, record, threads)
 
 
 def _runs(order: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -15,10 +15,10 @@ import numpy as np
 from vda.depthmaps.codes import MAX_CODE, DepthRecord, Float32Array
 from vda.depthmaps.files import open_stack, read_image, read_png16, require_exr
 from vda.errors import InputError, UsageError
+from vda.scene.scene import DEPTH_RECORD_NAME
 from vda.video.grey import GreyFrames
 from vda.video.numbering import number_names
 
-RECORD_NAME: Final = "depth.json"
 _STACK_SUFFIXES: Final = (".npz", ".npy")
 _VIDEOS: Final = {"depth.mkv": "mkv", "depth_hevc.mp4": "hevc", "depth_h264.mp4": "h264"}
 _FRAME_SUFFIXES: Final = (".png", ".npy", ".npz", ".exr", ".tif", ".tiff")
@@ -78,18 +78,18 @@ def open_depth(
     if not path.is_file():
         raise InputError(f"{path} does not exist.", "Check the path.")
     if path.suffix.lower() in _STACK_SUFFIXES:
-        record_path = path.with_name(RECORD_NAME)
+        record_path = path.with_name(DEPTH_RECORD_NAME)
         return _open_stack(path, DepthRecord.read(record_path) if record_path.is_file() else None, scale)
     if path.name in _VIDEOS:
-        return _open_video(path, DepthRecord.read(path.with_name(RECORD_NAME)))
+        return _open_video(path, DepthRecord.read(path.with_name(DEPTH_RECORD_NAME)))
     return _open_files([path], scale, by_order, timed)
 
 
 def _open_folder(folder: Path, scale: float | None, by_order: bool, timed: bool) -> DepthSource:
-    record_path = folder / RECORD_NAME
+    record_path = folder / DEPTH_RECORD_NAME
     record = DepthRecord.read(record_path) if record_path.is_file() else None
-    if record is None and folder.name in ("png8", "exr") and (folder.parent / RECORD_NAME).is_file():
-        return _open_other_images(folder, DepthRecord.read(folder.parent / RECORD_NAME))
+    if record is None and folder.name in ("png8", "exr") and (folder.parent / DEPTH_RECORD_NAME).is_file():
+        return _open_other_images(folder, DepthRecord.read(folder.parent / DEPTH_RECORD_NAME))
     if record is None:
         files = _frame_files(folder)
         if len(files) == 1 and files[0].suffix.lower() in _STACK_SUFFIXES:
@@ -114,7 +114,9 @@ def _open_other_output(folder: Path, record: DepthRecord) -> DepthSource:
             return _open_video(folder / name, record)
     if (folder / "png8").is_dir():
         return _open_other_images(folder / "png8", record)
-    raise InputError(f"{folder} has a {RECORD_NAME} but no depth.", "Merge the scene again with --overwrite.")
+    raise InputError(
+        f"{folder} has a {DEPTH_RECORD_NAME} but no depth.", "Merge the scene again with --overwrite."
+    )
 
 
 def _open_other_images(folder: Path, record: DepthRecord) -> DepthSource:

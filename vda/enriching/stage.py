@@ -28,7 +28,6 @@ from vda.files import refuse_to_overwrite
 from vda.reporter import Noted, Reporter, Silence
 from vda.scene.scene import Scene
 from vda.tracks import Asked, Enriched, Skip, Tracks, read_tracks, write_table, write_tracks
-from vda.video import FrameIndex, VideoInfo
 
 _ANYWHERE = Region()
 
@@ -170,8 +169,7 @@ def enrich_file(settings: EnrichSettings, *, reporter: Reporter | None = None) -
     written = _write(tracks, enriched, settings)
     if settings.figure is not None and depth.scene is not None:
         noted.begin("drawing", None)
-        info, index = VideoInfo.from_json(depth.scene.read_video()), FrameIndex.load(depth.scene.index_path)
-        write_track_figure(settings.figure, info, index, tracks, enriched, size, noted)
+        write_track_figure(settings.figure, *depth.scene.film(), tracks, enriched, size, noted)
         written.append(settings.figure)
     return Report(
         len(tracks), enriched.skipped(), relative, camera, calibration, tuple(written), tuple(noted.said)
@@ -280,7 +278,7 @@ def _refuse_relative(relative: bool, allowed: bool) -> None:
 def _times(settings: EnrichSettings, scene: Scene | None, tracks: Tracks) -> TimesOf:
     """When frames are shown: by the video's own clock, or by a rate."""
     if settings.times_fps is None and scene is not None and scene.index_path.is_file():
-        return times_listed(np.asarray(FrameIndex.load(scene.index_path).times_s, np.float64))
+        return times_listed(np.asarray(scene.frame_index().times_s, np.float64))
     rate = settings.times_fps or tracks.header.fps
     if rate is None:
         raise UsageError(

@@ -28,7 +28,7 @@ from vda.scene.chunks import Plan
 from vda.scene.events import ChunkBegun, WindowComputed, read_events
 from vda.scene.scene import Scene
 from vda.scene.windows import Window
-from vda.video import FrameIndex, VideoInfo, read_frame_list
+from vda.video import read_frame_list
 
 # One row of the page, which is 60rem wide and has columns of 9rem; twice a column's pixels, for dense screens.
 _STRIP_FRAMES = 6
@@ -68,7 +68,7 @@ class _Work:
     def pictures(self, frames: Sequence[int]) -> dict[int, Rgb]:
         """The video's frames, by index; none where the video is no longer there."""
         try:
-            info, index = VideoInfo.from_json(self.scene.read_video()), FrameIndex.load(self.scene.index_path)
+            info, index = self.scene.film()
             return {frame.index: frame.rgb for frame in read_frame_list(info, index, sorted(set(frames)))}
         except (VdaError, OSError):
             return {}

@@ -24,7 +24,7 @@ from vda.evaluation.pairing import MatchedBy, Pairing, pair_frames
 from vda.files import refuse_to_overwrite
 from vda.reporter import Reporter, Silence
 from vda.scene.scene import Scene
-from vda.video import FrameIndex, VideoInfo, read_frame_list
+from vda.video import read_frame_list
 
 Float32Image = NDArray[np.float32]
 
@@ -208,7 +208,7 @@ def _open_prediction(path: Path, scale: float | None, by_order: bool) -> DepthSo
     depth = open_depth(scene.merged_dir, scale=scale or 1)
     if not scene.index_path.is_file():
         return depth
-    times_s = FrameIndex.load(scene.index_path).times_s
+    times_s = scene.frame_index().times_s
     return replace(depth, times_s=tuple(float(times_s[frame]) for frame in depth.frames))
 
 
@@ -240,8 +240,7 @@ def _pictures(scene: Scene, indices: Sequence[int]) -> dict[int, NDArray[np.uint
     """Read the video's own frames, where the depth is a scene's and its video is still there."""
     if not scene.video_path.is_file():
         return {}
-    info = VideoInfo.from_json(scene.read_video())
+    info, index = scene.film()
     if not info.path.is_file():
         return {}
-    index = FrameIndex.load(scene.index_path)
     return {frame.index: frame.rgb for frame in read_frame_list(info, index, indices)}

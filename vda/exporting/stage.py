@@ -27,7 +27,7 @@ from vda.exporting.written import Written
 from vda.files import refuse_to_overwrite
 from vda.reporter import Noted, Reporter
 from vda.scene.scene import Scene
-from vda.video import FrameIndex, VideoInfo
+from vda.video import FrameIndex
 
 Values = NDArray[np.float64]
 
@@ -84,7 +84,7 @@ def export(settings: ExportSettings, *, reporter: Reporter | None = None) -> Exp
         )
     refuse_to_overwrite(settings.output, overwrite=settings.overwrite)
     scene = Scene(settings.scene)
-    info, index = VideoInfo.from_json(scene.read_video()), FrameIndex.load(scene.index_path)
+    info, index = scene.film()
     depth = open_depth(scene.merged_dir)
     views = _views(settings, index, depth, noted)
     size = (info.width, info.height)

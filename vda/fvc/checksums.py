@@ -8,9 +8,8 @@ import hashlib
 import os
 from pathlib import Path
 
-from vda.depthmaps.source import RECORD_NAME
 from vda.files import head_tail_sha256, sha256_file
-from vda.scene.scene import Scene
+from vda.scene.scene import DEPTH_RECORD_NAME, Scene
 
 
 def content_checksum(path: Path) -> str | None:
@@ -33,7 +32,7 @@ def video_identity(path: Path) -> str:
 
 def scene_identity(scene: Scene) -> str:
     """Of the record of the merged depth, and the names and sizes of its files. Raises ``OSError``."""
-    digest = hashlib.sha256((scene.merged_dir / RECORD_NAME).read_bytes())
+    digest = hashlib.sha256((scene.merged_dir / DEPTH_RECORD_NAME).read_bytes())
     with os.scandir(scene.merged_dir) as entries:
         sizes = sorted((entry.name, entry.stat().st_size) for entry in entries)
     digest.update("\n".join(f"{name} {size}" for name, size in sizes).encode())

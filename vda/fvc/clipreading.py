@@ -17,6 +17,7 @@ from vda.depthmaps.files import read_png16
 from vda.errors import InputError, VideoError
 from vda.files import read_json
 from vda.fvc.scaledtable import ScaledVideo
+from vda.scene.scene import DEPTH_RECORD_NAME, depth_image_name
 from vda.tracks import read_tracks
 from vda.tracks.jsonstream import stream
 from vda.video import FrameIndex, VideoInfo, list_frames, probe, read_frame_list
@@ -42,7 +43,7 @@ def read_codes(video: ScaledVideo, places: NDArray[np.int64]) -> Codes:
         raise _absent(video, "depth", "depth or both")
     wanted, shown = np.unique(places, return_inverse=True)
     if video.depth.is_dir():
-        codes = [read_png16(video.depth / f"depth_{place:06d}.png") for place in wanted.tolist()]
+        codes = [read_png16(video.depth / depth_image_name(place)) for place in wanted.tolist()]
     else:
         codes = _grey_frames(video.depth, video.frames, wanted)
     return np.stack(codes)[shown]
@@ -52,7 +53,7 @@ def read_record(video: ScaledVideo) -> DepthRecord:
     """What the codes of ``video`` mean."""
     if video.depth is None:
         raise _absent(video, "depth", "depth or both")
-    about = video.depth / "depth.json" if video.depth.is_dir() else video.depth.with_suffix(".json")
+    about = video.depth / DEPTH_RECORD_NAME if video.depth.is_dir() else video.depth.with_suffix(".json")
     return DepthRecord.read(about)
 
 

@@ -16,6 +16,7 @@ from vda.files import storage_errors, temporary_beside
 from vda.fvc.depthkind import facts_in
 from vda.fvc.geometry import Size
 from vda.fvc.rate import Timing
+from vda.scene.scene import DEPTH_RECORD_NAME, depth_image_name
 from vda.video import ClipWriter
 
 
@@ -58,8 +59,8 @@ def write_depth_images(folder: Path, codes: Iterator[Codes], record: DepthRecord
     """Write a folder of PNG with ``depth.json``, which appears when all are there; return the folder."""
     with _whole_folder(folder) as temporary:
         for place, picture in enumerate(codes):
-            write_png16(temporary / f"depth_{place:06d}.png", picture)
-        record.write(temporary / "depth.json")
+            write_png16(temporary / depth_image_name(place), picture)
+        record.write(temporary / DEPTH_RECORD_NAME)
     return [folder]
 
 

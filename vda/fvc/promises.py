@@ -11,11 +11,11 @@ from typing import Any
 
 from vda.depthmaps.codes import DepthRecord
 from vda.depthmaps.files import read_png16
-from vda.depthmaps.source import RECORD_NAME
 from vda.errors import InputError
 from vda.files import read_json
 from vda.fvc.geometry import Size
 from vda.fvc.paths import TIMES_ENDING, TRACKS_ENDING
+from vda.scene.scene import DEPTH_RECORD_NAME
 from vda.video.decoding import OpenVideo
 
 _PATHS = ("video_path", "depth_path", "tracks_path", "times_path")
@@ -62,7 +62,7 @@ class Promise:
             read_json(path)
             return ""
         if path.is_dir():
-            return self._of_sizes(_image_sizes(path)) or self._of_record(path / RECORD_NAME)
+            return self._of_sizes(_image_sizes(path)) or self._of_record(path / DEPTH_RECORD_NAME)
         complaint = self._of_video(path)
         return complaint or (self._of_record(path.with_suffix(".json")) if path.suffix == ".mkv" else "")
 

@@ -30,6 +30,7 @@ from vda.fvc.clipreading import read_times
 from vda.fvc.scaledtable import ScaledTable, ScaledVideo, read_scaled
 from vda.fvc.schema import OPTIONAL, REQUIRED, read_metadata
 from vda.reporter import Reporter, Silence
+from vda.scene.scene import DEPTH_RECORD_NAME
 
 INDEX_NAME: Final = "index.parquet"
 LABELS_NAME: Final = "labels.json"
@@ -171,7 +172,7 @@ def _files(video: ScaledVideo) -> dict[str, Path]:
     found = {
         "mp4": video.video,
         "depth.mkv": video.depth,
-        "depth.json": None if video.depth is None else video.depth.with_suffix(".json"),
+        DEPTH_RECORD_NAME: None if video.depth is None else video.depth.with_suffix(".json"),
         "tracks.json": video.tracks,
         "times.json": video.times,
     }

@@ -93,7 +93,7 @@ def _index_of(scene: Scene, info: VideoInfo) -> FrameIndex:
         raise SceneError(
             f"The scene {scene.root} is of another video than {info.path}.", "Correct the column scene."
         )
-    return FrameIndex.load(scene.index_path)
+    return scene.frame_index()
 
 
 def _depth_of(scene: Scene) -> Depth:

@@ -17,6 +17,7 @@ from vda.depthmaps.codes import Codes, Float32Array, Levels, Quantizer
 from vda.depthmaps.colours import Rgb, beside, colorize_codes
 from vda.depthmaps.files import NpyWriter, NpzWriter, require_exr, write_exr, write_png8, write_png16
 from vda.files import TEMPORARY_PREFIX
+from vda.scene.scene import DEPTH_RECORD_NAME, depth_image_name
 from vda.video import ClipWriter
 
 Format = Literal["png16", "png8", "exr", "npz", "npy", "mkv", "hevc", "h264"]
@@ -34,10 +35,11 @@ _ENCODERS: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "hevc": ("libx265", {"crf": "14", "preset": "fast", "x265-params": "log-level=error"}),
     "h264": ("libx264", {"crf": "10", "preset": "veryfast"}),
 }
+VISUALIZATION: Final = "depth_visualization.mp4"
 # All that a merge may have left in its folder: what it overwrites, and nothing else that is there.
 _WRITTEN: Final = (
     "depth_[0-9]*.png", "png8/depth_[0-9]*.png", "exr/depth_[0-9]*.exr", "depths.np[zy]", "depth.mkv",
-    "depth_hevc.mp4", "depth_h264.mp4", "depth_visualization.mp4", "depth.json",
+    "depth_hevc.mp4", "depth_h264.mp4", VISUALIZATION, DEPTH_RECORD_NAME,
     *(f"{folder}{TEMPORARY_PREFIX}*" for folder in ("", "png8/", "exr/")),
 )  # fmt: skip
 
@@ -157,7 +159,7 @@ class Outputs:
         return stack.enter_context(writer)
 
     def _visualization(self, look: Look, stack: ExitStack) -> Callable[[MergedFrame], None]:
-        clip = self._clip("depth_visualization.mp4", stack)
+        clip = self._clip(VISUALIZATION, stack)
         pictures = self.target.pictures() if look.side_by_side and self.target.pictures else None
 
         def show(made: MergedFrame) -> None:
@@ -176,7 +178,7 @@ def written_files(folder: Path) -> list[Path]:
 def image_path(folder: Path, name: str, index: int) -> Path:
     """Where a frame's image is: the 16-bit ones in ``folder`` itself, other formats in a folder of their own."""
     suffix = "exr" if name == "exr" else "png"
-    return (folder if name == "png16" else folder / name) / f"depth_{index:06d}.{suffix}"
+    return (folder if name == "png16" else folder / name) / depth_image_name(index, suffix)
 
 
 def _given(array: np.ndarray | None) -> np.ndarray:

@@ -30,7 +30,7 @@ from vda.merging.frames import JOURNAL, Tally, write_frames
 from vda.merging.outputs import Look, Outputs, Target, written_files
 from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Plan
-from vda.scene.scene import RunRecord, Scene
+from vda.scene.scene import DEPTH_RECORD_NAME, RunRecord, Scene
 from vda.video import FrameIndex, VideoInfo, read_frames
 
 # A range of colours needs no more: some 16 frames of 96 x 96 places, over all of the scene.
@@ -98,7 +98,7 @@ def merge(
     if existing is not None:
         return existing
     plan, record = scene.plan(), scene.run_record()
-    video, index = VideoInfo.from_json(scene.read_video()), FrameIndex.load(scene.index_path)
+    video, index = scene.film()
     reporter.begin("aligning", None)
     if record is None and scene.depths_dir.is_dir():
         depth, origin = _other_depth(scene.depths_dir, plan, (video.width, video.height), settings)
@@ -170,7 +170,7 @@ def _other_depth(
 
 def _existing(folder: Path, settings: MergeSettings) -> MergeResult | None:
     """A finished merge that is to be kept as it is, or None."""
-    path = folder / "depth.json"
+    path = folder / DEPTH_RECORD_NAME
     if not path.is_file():
         return None
     record = read_json(path)
@@ -218,7 +218,7 @@ def _write(
     shots = [part.to_json() for part in depth.parts]
     _start_over_unless_same(target.folder, quantizer, shots, depth.frames, settings)
     tally = write_frames(depth, outputs, reporter)
-    _record(outputs, depth, origin, settings, shots, tally).write(target.folder / "depth.json")
+    _record(outputs, depth, origin, settings, shots, tally).write(target.folder / DEPTH_RECORD_NAME)
     remarks = (*depth.remarks(), *_remarks(tally))
     return MergeResult(target.folder, len(depth.frames), remarks)
 

@@ -18,17 +18,28 @@ import re
 import shutil
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from vda.errors import SceneError
 from vda.files import read_json, write_json
 from vda.scene.chunks import Chunk, Plan
 from vda.scene.windows import Window
 
+if TYPE_CHECKING:
+    from vda.video import FrameIndex, VideoInfo
+
+PLAN_NAME: Final = "chunks_metadata.json"
+DEPTH_RECORD_NAME: Final = "depth.json"
+"""What a folder of depth says of itself; merges and the data-set stage write it."""
 _WINDOW_NAME = re.compile(r"window_(\d{3,})_(\d{5,})\.npz")
 
 WindowId = tuple[int, int]
 """A sequence's index and a window's number in it."""
+
+
+def depth_image_name(frame: int, suffix: str = "png") -> str:
+    """The file of a frame's depth in any folder of depth."""
+    return f"depth_{frame:06d}.{suffix}"
 
 
 def chunk_windows(chunk: Chunk) -> list[tuple[WindowId, Window]]:
@@ -89,7 +100,7 @@ class Scene:
 
     @property
     def plan_path(self) -> Path:
-        return self.root / "vda_chunks" / "chunks_metadata.json"
+        return self.root / "vda_chunks" / PLAN_NAME
 
     @property
     def clips_dir(self) -> Path:
@@ -121,7 +132,7 @@ class Scene:
 
     @property
     def depth_record_path(self) -> Path:
-        return self.merged_dir / "depth.json"
+        return self.merged_dir / DEPTH_RECORD_NAME
 
     @property
     def calibration_path(self) -> Path:
@@ -130,6 +141,15 @@ class Scene:
     @property
     def report_path(self) -> Path:
         return self.root / "report.html"
+
+    @property
+    def detached_log_path(self) -> Path:
+        """What a command prints that goes on without its terminal."""
+        return self.root / "detached.log"
+
+    @property
+    def detached_lock_path(self) -> Path:
+        return self.root / "detached.lock"
 
     def device_log_path(self, device: str) -> Path:
         return self.logs_dir / f"device_{device}.log"
@@ -146,7 +166,7 @@ class Scene:
         return sorted(self.logs_dir.glob("events_*.jsonl"))
 
     def depth_path(self, frame: int) -> Path:
-        return self.merged_dir / f"depth_{frame:06d}.png"
+        return self.merged_dir / depth_image_name(frame)
 
     def window_path(self, window: WindowId) -> Path:
         sequence, k = window
@@ -190,6 +210,17 @@ class Scene:
 
     def write_video(self, video: dict[str, Any]) -> None:
         write_json(self.video_path, video)
+
+    def film(self) -> tuple["VideoInfo", "FrameIndex"]:
+        """The video and its exact frames, as they were when the scene was split."""
+        from vda.video import VideoInfo
+
+        return VideoInfo.from_json(self.read_video()), self.frame_index()
+
+    def frame_index(self) -> "FrameIndex":
+        from vda.video import FrameIndex
+
+        return FrameIndex.load(self.index_path)
 
     def read_video(self) -> dict[str, Any]:
         """The record of the video, as ``video.VideoInfo`` wrote it."""

@@ -27,6 +27,7 @@ from vda.depthmaps.files import write_png16
 from vda.errors import UsageError
 from vda.files import refuse_to_overwrite, storage_errors, write_bytes, write_json
 from vda.reporter import Reporter, Silence
+from vda.scene.scene import depth_image_name
 from vda.synth.render import RenderedFrame, render_frames
 from vda.synth.things import Array
 from vda.synth.truth import Tracker
@@ -131,7 +132,7 @@ def write_clip(
     with ClipWriter(out / "video.mp4", fps=Fraction(spec.fps), options=options) as writer:
         for frame in _frames(spec, world, device, samples):
             writer.write(frame.rgb)
-            write_png16(out / "depth" / f"depth_{frame.index:06d}.png", quantizer.encode(frame.depth_m))
+            write_png16(out / "depth" / depth_image_name(frame.index), quantizer.encode(frame.depth_m))
             poses.append(frame.camera_to_world)
             tracks += tracker.records(frame)
             reporter.at(frame.index + 1)
