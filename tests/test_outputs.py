@@ -5,7 +5,9 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -26,7 +28,7 @@ from vda.merging.stage import MergeSettings, merge
 from vda.scene.chunks import plan_independent
 from vda.scene.scene import Scene
 from vda.split import PlanSettings, split
-from vda.video import index_frames, probe
+from vda.video import index_frames, probe, read_frames
 
 FRAMES, WIDTH, HEIGHT = 24, 50, 34
 TIMES = [2 * index + index // 5 for index in range(FRAMES)]  # of a variable rate
@@ -127,6 +129,64 @@ def test_other_programs_read_them(merged: Path) -> None:
         assert container.streams.video[0].codec_context.name == "ffv1"
     assert len(frames) == FRAMES
     assert (frames[7] == codes).all()
+
+
+def test_exr_with_the_frame_below_its_depth(video: Path, tmp_path: Path) -> None:
+    """Nuke and Blender show R, G and B; a file with Z alone looks black there."""
+    scene = make_scene(tmp_path / "scene", video)
+    settings = MergeSettings(formats=("png16", "exr"), exr="rgb", exr_layer="depth", exr_type="half")
+    result = merge(scene, settings)
+    assert any("half floats" in remark for remark in result.remarks)
+    info = probe(video)
+    frames = [frame.rgb for frame in read_frames(info, index_frames(info), 0, FRAMES)]
+    for number in (0, 7, FRAMES - 1):
+        with OpenEXR.File(
+            str(scene.merged_dir / "exr" / f"depth_{number:06d}.exr"), separate_channels=True
+        ) as file:
+            channels = {name: channel.pixels for name, channel in file.channels().items()}
+        assert list(channels) == ["B", "G", "R", "depth.Z"]
+        value = frames[number][9, 9, 0] / 255  # grey: the frame's number times 5, as the codec has it
+        light = value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+        assert float(channels["R"][9, 9]) == pytest.approx(light, rel=1e-3, abs=1e-6)
+        found, truth = channels["depth.Z"].astype(np.float32), depth_of(number)
+        assert (np.isnan(found) == np.isnan(truth)).all()
+        assert np.nanmax(np.abs(found / truth - 1)) < 2**-10
+    first = (scene.merged_dir / "exr" / "depth_000000.exr").read_bytes()
+    merge(scene, replace(settings, overwrite=True, exr="none"))
+    assert len((scene.merged_dir / "exr" / "depth_000000.exr").read_bytes()) < len(first)
+
+
+def test_an_interrupted_merge_with_colours_goes_on_where_it_was(video: Path, tmp_path: Path) -> None:
+    scene, whole = make_scene(tmp_path / "scene", video), make_scene(tmp_path / "whole", video)
+    settings = MergeSettings(formats=("exr",), exr="rgb")
+    with pytest.raises(Killed):
+        merge(scene, settings, reporter=killed_after(10))
+    merge(scene, settings)
+    merge(whole, settings)
+    assert contents(scene.merged_dir) == contents(whole.merged_dir)
+
+
+def test_exr_that_cannot_be_written_as_asked_is_refused_before_the_work(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match="without EXR"):
+        MergeSettings(exr_layer="depth")
+    with pytest.raises(UsageError, match="cannot be called"):
+        MergeSettings(formats=("exr",), exr_layer="")
+    scene = make_scene(tmp_path / "scene", video)
+    for stack in scene.depths_dir.iterdir():
+        np.savez(stack, depths=np.load(stack)["depths"] * np.float32(1e5))
+    with pytest.raises(UsageError, match="half floats end at 65504"):
+        merge(scene, MergeSettings(formats=("exr",), exr_type="half"))
+    assert not list(scene.merged_dir.rglob("*.exr"))
+    (tmp_path / "clip.mp4").write_bytes(video.read_bytes())
+    gone = make_scene(tmp_path / "gone", tmp_path / "clip.mp4")
+    (tmp_path / "clip.mp4").unlink()
+    with pytest.raises(InputError, match="needs the video"):
+        merge(gone, MergeSettings(formats=("exr",), exr="rgb"))
+    monkeypatch.setitem(sys.modules, "OpenEXR", None)
+    with pytest.raises(UsageError, match="OpenEXR, which is not installed"):
+        MergeSettings(formats=("exr",))
 
 
 @pytest.mark.parametrize(

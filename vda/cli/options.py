@@ -180,6 +180,28 @@ merge_options = together(
     click.option(
         "--metres", type=SCALE_AND_SHIFT, help="1/metres = SCALE * inverse depth + SHIFT, for --depth-scale."
     ),
+    click.option(
+        "--exr",
+        type=click.Choice(["none", "rgb"]),
+        default="none",
+        show_default=True,
+        help="What EXR shows besides depth: the frame's colours, in linear light.",
+    ),
+    click.option("--exr-layer", help="EXR's layer of depth: depth for the channel depth.Z [default: Z alone]."),
+    click.option(
+        "--exr-type",
+        type=click.Choice(["float", "half"]),
+        default="float",
+        show_default=True,
+        help="Bits of depth in EXR: 32, or 16 of which 11 count.",
+    ),
+    click.option(
+        "--exr-compression",
+        type=click.Choice(["zip", "pxr24"]),
+        default="zip",
+        show_default=True,
+        help="zip keeps every bit; pxr24 rounds floats to 24.",
+    ),
     click.option("--discard-windows", is_flag=True, help="Remove the raw windows once merged and verified."),
 )
 

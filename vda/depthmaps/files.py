@@ -1,4 +1,4 @@
-"""Files of depth: PNG and EXR images, and NumPy's stacks of floats, frame by frame in either direction.
+"""Files of depth: PNG images, and NumPy's stacks of floats, frame by frame in either direction.
 
 In: codes, float frames, a path. Out: files that are whole or absent and that other programs read; their content,
 never more than a frame in memory. This file does not know what the numbers mean: ``depthsource`` does.
@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, Literal, Self
+from typing import IO, Final, Literal, Self
 
 import cv2
 import numpy as np
@@ -21,7 +21,7 @@ import numpy.typing as npt
 from isal import isal_zlib
 
 from vda.depthmaps.codes import Codes, Float32Array
-from vda.errors import InputError, UsageError
+from vda.errors import InputError
 from vda.files import atomic_path, storage_errors, write_bytes
 
 # In order of preference. The first two are the classic scripts', the last is what NumPy calls an array without a
@@ -68,28 +68,6 @@ def encode_grey_png(codes: npt.NDArray[np.unsignedinteger]) -> bytes:
 
 def _png_chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-
-def require_exr() -> Any:
-    """Return the package OpenEXR, or raise ``UsageError`` where it is not installed."""
-    try:
-        import OpenEXR
-    except ImportError as error:
-        raise UsageError(
-            "EXR needs the package OpenEXR, which is not installed.", "Run: pip install 'vda-toolkit[exr]'"
-        ) from error
-    return OpenEXR
-
-
-def write_exr(path: Path, depth: Float32Array) -> None:
-    """Write ``depth`` (float32 ``[height, width]``, NaN where there is none) as channel Z, whole or not at all."""
-    exr = require_exr()
-    header = {"compression": exr.ZIP_COMPRESSION, "type": exr.scanlineimage}
-    with atomic_path(path) as temporary, storage_errors(path):
-        try:
-            exr.File(header, {"Z": np.ascontiguousarray(depth, np.float32)}).write(str(temporary))
-        except RuntimeError as error:
-            raise OSError(str(error)) from error
 
 
 def read_png16(path: Path) -> Codes:

@@ -13,7 +13,8 @@ from typing import Any, Final
 import numpy as np
 
 from vda.depthmaps.codes import MAX_CODE, DepthRecord, Float32Array
-from vda.depthmaps.files import open_stack, read_image, read_png16, require_exr
+from vda.depthmaps.exr import read_exr
+from vda.depthmaps.files import open_stack, read_image, read_png16
 from vda.errors import InputError, UsageError
 from vda.scene.scene import DEPTH_RECORD_NAME
 from vda.video.grey import GreyFrames
@@ -142,7 +143,7 @@ def _open_stack(path: Path, record: DepthRecord | None, scale: float | None) -> 
 
 
 def _open_files(files: list[Path], scale: float | None, by_order: bool, timed: bool) -> DepthSource:
-    """One file a frame, of any kind a reader is known for."""
+    """One file per frame, of any kind a reader is known for."""
     reader = _READERS.get(files[0].suffix.lower())
     if reader is None:
         raise InputError(f"{files[0]} is not depth.", f"Give a stack or images: {', '.join(_FRAME_SUFFIXES)}.")
@@ -204,15 +205,7 @@ def _read_stack_depth(path: Path, scale: float | None) -> Float32Array:
 
 
 def _read_exr_depth(path: Path, scale: float | None) -> Float32Array:
-    exr = require_exr()
-    try:
-        with exr.File(str(path), separate_channels=True) as file:
-            depth = file.channels()["Z"].pixels
-    except (RuntimeError, OSError, ValueError) as error:
-        raise InputError(f"{path} could not be read as EXR: {error}.", "Make it again.") from error
-    except KeyError as error:
-        raise InputError(f"{path} has no channel Z.", "Depth in EXR is in channel Z.") from error
-    return _scaled(depth, scale)
+    return _scaled(read_exr(path), scale)
 
 
 _READERS: Final[dict[str, Any]] = {

@@ -15,7 +15,8 @@ import numpy as np
 
 from vda.depthmaps.codes import Codes, Float32Array, Levels, Quantizer
 from vda.depthmaps.colours import Rgb, beside, colorize_codes
-from vda.depthmaps.files import NpyWriter, NpzWriter, require_exr, write_exr, write_png8, write_png16
+from vda.depthmaps.exr import ExrStyle, write_exr
+from vda.depthmaps.files import NpyWriter, NpzWriter, write_png8, write_png16
 from vda.files import TEMPORARY_PREFIX
 from vda.scene.scene import DEPTH_RECORD_NAME, depth_image_name
 from vda.video import ClipWriter
@@ -91,6 +92,7 @@ class Outputs:
     value_range: tuple[float, float]
     formats: tuple[str, ...]
     look: Look | None = None
+    exr: ExrStyle = field(default_factory=ExrStyle)
     levels: dict[str, Levels] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -99,7 +101,7 @@ class Outputs:
         }
         object.__setattr__(self, "levels", levels)
         if "exr" in self.formats:
-            require_exr()
+            self.exr.require_room(self.value_range[1])
 
     def levels_json(self) -> dict[str, dict[str, float]]:
         return {name: asdict(levels) for name, levels in self.levels.items()}
@@ -107,16 +109,22 @@ class Outputs:
     @property
     def want_depth(self) -> bool:
         """Whether a stream needs a frame's floats, be its images there or not."""
-        return any(name in ("npz", "npy", "hevc", "h264") for name in self.formats)
+        return any(name in ("npz", "npy", "hevc", "h264") or self._is_coloured(name) for name in self.formats)
 
     @property
     def want_codes(self) -> bool:
         return "mkv" in self.formats or self.look is not None
 
+    def _is_coloured(self, name: str) -> bool:
+        """Whether the format needs the video's frames: these come in order, and so it is written as a stream."""
+        return name == "exr" and self.exr.base == "rgb"
+
     def image_paths(self, index: int) -> dict[str, Path]:
         """The images of a frame, by format."""
         return {
-            name: image_path(self.target.folder, name, index) for name in self.formats if name in IMAGE_FORMATS
+            name: image_path(self.target.folder, name, index)
+            for name in self.formats
+            if name in IMAGE_FORMATS and not self._is_coloured(name)
         }
 
     def write_images(self, made: MergedFrame) -> None:
@@ -130,11 +138,13 @@ class Outputs:
             elif name == "png8":
                 write_png8(path, self.levels[name].encode(made.depth).astype(np.uint8))
             else:
-                write_exr(path, made.depth)
+                write_exr(path, made.depth, self.exr)
 
     def open_streams(self, stack: ExitStack) -> list[Callable[[MergedFrame], None]]:
         """Open every output that takes frames in order; each appears when ``stack`` is left without an error."""
         streams = [self._stream(name, stack) for name in self.formats if name not in IMAGE_FORMATS]
+        if any(map(self._is_coloured, self.formats)):
+            streams.append(self._coloured_exr())
         if self.look is not None:
             streams.append(self._visualization(self.look, stack))
         return streams
@@ -152,6 +162,17 @@ class Outputs:
         small = self._clip(f"depth_{name}.mp4", stack, codec=codec, pix_fmt="gray10le", options=options)
         levels = self.levels[name]
         return lambda made: small.write(levels.encode(_given(made.depth)), self.target.time_of(made.index))
+
+    def _coloured_exr(self) -> Callable[[MergedFrame], None]:
+        assert self.target.pictures is not None
+        pictures = self.target.pictures()
+
+        def write(made: MergedFrame) -> None:
+            path, picture = image_path(self.target.folder, "exr", made.index), next(pictures)
+            if not path.exists():
+                write_exr(path, _given(made.depth), self.exr, picture)
+
+        return write
 
     def _clip(self, name: str, stack: ExitStack, **settings: object) -> ClipWriter:
         target = self.target

@@ -20,7 +20,8 @@ from vda.calibration.fit import Calibration, load_calibration
 from vda.calibration.identity import Fingerprint
 from vda.depthmaps.codes import DepthRecord, Quantizer
 from vda.depthmaps.colours import Rgb, shown_range
-from vda.errors import SceneError, UsageError, WorkError
+from vda.depthmaps.exr import Base, Compression, ExrStyle, PixelType, require_exr
+from vda.errors import InputError, SceneError, UsageError, WorkError
 from vda.files import TEMPORARY_PREFIX, read_json, refuse_to_overwrite, write_json
 from vda.joining.align import Float32Array
 from vda.joining.joint import Kind
@@ -44,7 +45,8 @@ class MergeSettings:
 
     ``depth_scale`` are codes to the metre; relative depth then needs ``metres`` (scale and shift of inverse depth)
     or the scene's calibration. ``kind``, ``input_scale``, ``allow_gaps`` and ``by_order`` are of depth that other
-    programs made.
+    programs made. The ``exr`` fields are those of ``ExrStyle``. Raises ``UsageError`` where they are given and the
+    format exr is not, and where the package that writes EXR is not installed.
     """
 
     formats: tuple[str, ...] = ("png16",)
@@ -60,6 +62,21 @@ class MergeSettings:
     input_scale: float | None = None
     allow_gaps: bool = False
     by_order: bool = False
+    exr: Base = "none"
+    exr_layer: str | None = None
+    exr_type: PixelType = "float"
+    exr_compression: Compression = "zip"
+
+    def __post_init__(self) -> None:
+        style = self.exr_style
+        if "exr" in self.formats:
+            require_exr()
+        elif style != ExrStyle():
+            raise UsageError("The EXR options are of no use without EXR.", "Give --format exr as well.")
+
+    @property
+    def exr_style(self) -> ExrStyle:
+        return ExrStyle(self.exr, self.exr_layer, self.exr_type, self.exr_compression)
 
 
 @dataclass(frozen=True)
@@ -99,6 +116,11 @@ def merge(
         return existing
     plan, record = scene.plan(), scene.run_record()
     video, index = scene.film()
+    if settings.exr == "rgb" and not video.path.is_file():
+        raise InputError(
+            f"EXR with colours needs the video, and {video.path} is not there.",
+            "Put it back, or leave out --exr rgb.",
+        )
     reporter.begin("aligning", None)
     if record is None and scene.depths_dir.is_dir():
         depth, origin = _other_depth(scene.depths_dir, plan, (video.width, video.height), settings)
@@ -131,6 +153,8 @@ def merge_chunks(
     are missing or short, ``UsageError`` where results are there and ``overwrite`` is not given.
     """
     reporter = reporter or Silence()
+    if settings.exr == "rgb":
+        raise UsageError("EXR with colours needs the video, which only a scene knows.", "Merge a scene.")
     existing = _existing(output_dir, settings)
     if existing is not None:
         return existing
@@ -214,12 +238,13 @@ def _write(
         else Quantizer.for_range(low, high)
     )
     look = _look(depth, settings) if settings.create_video else None
-    outputs = Outputs(target, quantizer, (low, high), settings.formats, look)
+    outputs = Outputs(target, quantizer, (low, high), settings.formats, look, settings.exr_style)
     shots = [part.to_json() for part in depth.parts]
     _start_over_unless_same(target.folder, quantizer, shots, depth.frames, settings)
     tally = write_frames(depth, outputs, reporter)
     _record(outputs, depth, origin, settings, shots, tally).write(target.folder / DEPTH_RECORD_NAME)
-    remarks = (*depth.remarks(), *_remarks(tally))
+    rounded = settings.exr_style.remark()
+    remarks = (*depth.remarks(), *_remarks(tally), *([rounded] if rounded else []))
     return MergeResult(target.folder, len(depth.frames), remarks)
 
 
@@ -276,7 +301,12 @@ def _start_over_unless_same(
             f"{folder} holds depth that no merge here has written, such as {depth[0].name}.",
             "Give another folder, or --overwrite to replace it.",
         )
-    meaning = {"quantizer": asdict(quantizer), "frames": [frames.start, frames.stop], "shots": shots}
+    meaning = {
+        "quantizer": asdict(quantizer),
+        "frames": [frames.start, frames.stop],
+        "shots": shots,
+        "exr": asdict(settings.exr_style),
+    }
     if settings.overwrite or not path.is_file() or read_json(path) != meaning:
         for file in (*there, folder / JOURNAL):
             file.unlink(missing_ok=True)
