@@ -1,5 +1,6 @@
 """Tracks into space: the right metres at the right frames, and a reason wherever there are none."""
 
+import csv
 import json
 from dataclasses import replace
 from fractions import Fraction
@@ -316,6 +317,49 @@ def test_frames_between_records_are_bridged_at_the_tracks_own_step(tmp_path: Pat
     assert [(bridge["frame"], bridge["track_id"]) for bridge in bridges] == [(5, 1), (6, 1), (7, 1)]
     assert bridges[1]["vda_position_smoothed"]["x"] == pytest.approx(-2.0 + 6 * 0.15, abs=0.15)
     assert bridges[1]["vda_position_smoothed"]["z"] == pytest.approx(6.0 + 6 * 0.2, rel=0.03)
+
+
+def test_a_sheet_has_units_in_its_titles_and_opens_as_it_is(tmp_path: Path) -> None:
+    depth = write_depth(tmp_path / "depth", [np.full((240, 320), metres, np.float32) for metres in (5.0, 7.5)])
+    records = [
+        {"frame": frame, "track_id": 4, "class": "Fußgänger", "contact_2d": [149.5, 119.5], "detected": detected}
+        for frame, detected in ((0, True), (1, True), (0, False))
+    ]
+    plain = CameraChoice(numbers=(100.0, 100.0, 159.5, 119.5))
+    report, _ = run(tmp_path, {"tracks": records}, depth, camera=plain, also=("sheet",), times_fps=8.0)
+    path = tmp_path / "out_sheet.csv"
+    assert path in report.written
+    # Excel takes a file for UTF-8 by this mark, and RFC 4180 ends lines so.
+    assert path.read_bytes().startswith(b"\xef\xbb\xbfframe,time [s],track,class,")
+    assert path.read_bytes().count(b"\r\n") == path.read_bytes().count(b"\n") == 4
+    with path.open(encoding="utf-8-sig", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    # 10 pixels left of the middle, a focal length of 100 pixels: a tenth of the distance.
+    names = ("frame", "time [s]", "class", "depth [m]", "x [m]", "y [m]", "z [m]", "valid", "reason")
+    assert [[row[name] for name in names] for row in rows] == [
+        ["0", "0", "Fußgänger", "5", "-0.5", "0", "5", "true", ""],
+        ["1", "0.125", "Fußgänger", "7.5", "-0.75", "0", "7.5", "true", ""],
+        ["0", "0", "Fußgänger", "", "", "", "", "false", "not detected"],
+    ]
+    assert rows[0]["point x [px]"] == "149.5"
+
+
+def test_a_sheets_speeds_are_in_metres_per_second_and_lengths_without_metres_have_no_unit(tmp_path: Path) -> None:
+    depth = walk_depth(tmp_path / "depth", 12)
+    run(tmp_path, moving(list(range(12))), depth, motion=MotionModel(), times_fps=10.0, also=("sheet",))
+    titles = (tmp_path / "out_sheet.csv").read_text("utf-8-sig").splitlines()[0].split(",")
+    assert {"smoothed x [m]", "velocity z [m/s]", "speed [m/s]", "bridged", "valid share"} <= set(titles)
+    relative = write_depth(tmp_path / "relative", [np.full((240, 320), 5.0, np.float32)], (1.0, 0.0))
+    content = {"tracks": [{"frame": 0, "contact_2d": [50, 50]}]}
+    report, _ = run(tmp_path, content, relative, allow_relative=True, also=("sheet",))
+    titles = (tmp_path / "out_sheet.csv").read_text("utf-8-sig").splitlines()[0].split(",")
+    assert {"x [relative]", "depth [relative]"} <= set(titles)
+    assert not [title for title in titles if title.endswith("[m]")]
+    assert any("times in out_sheet.csv are empty" in sentence for sentence in report.said)
+    (tmp_path / "new_sheet.csv").write_text("mine")
+    files = (tmp_path / "tracks.json", tmp_path / "new.json")
+    with pytest.raises(UsageError, match="is there already"):
+        enrich_file(EnrichSettings(*files, DepthChoice(folder=depth), also=("sheet",)))
 
 
 def test_velocities_follow_the_videos_own_clock(tmp_path: Path) -> None:

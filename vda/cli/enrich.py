@@ -90,9 +90,9 @@ motion_options = together(
 output_options = together(
     click.option(
         "--also",
-        type=click.Choice(["csv", "parquet"]),
+        type=click.Choice(["csv", "parquet", "sheet"]),
         multiple=True,
-        help="Also write a flat table beside the output.",
+        help="Also write a flat table beside the output; sheet: for spreadsheets, with units.",
     ),
     click.option("--figure", type=PATH, help="Tracks drawn: a .png, or a short .mp4."),
     overwrite_option,

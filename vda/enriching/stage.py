@@ -27,7 +27,17 @@ from vda.errors import InputError, UsageError
 from vda.files import refuse_to_overwrite
 from vda.reporter import Noted, Reporter, Silence
 from vda.scene.scene import Scene
-from vda.tracks import Asked, Enriched, Skip, Tracks, read_tracks, write_table, write_tracks
+from vda.tracks import (
+    SHEET_MOST_ROWS,
+    Asked,
+    Enriched,
+    Skip,
+    Tracks,
+    read_tracks,
+    write_sheet,
+    write_table,
+    write_tracks,
+)
 
 _ANYWHERE = Region()
 
@@ -167,6 +177,8 @@ def enrich_file(settings: EnrichSettings, *, reporter: Reporter | None = None) -
             noted.say(sentence)
     enriched.about = _about(camera, calibration, settings.region)
     written = _write(tracks, enriched, settings)
+    if "sheet" in settings.also:
+        written.append(_write_sheet(settings, depth.scene, tracks, enriched, noted))
     if settings.figure is not None and depth.scene is not None:
         noted.begin("drawing", None)
         write_track_figure(settings.figure, *depth.scene.film(), tracks, enriched, size, noted)
@@ -186,14 +198,19 @@ def _require_figure(path: Path | None, scene: Scene | None) -> None:
 def _refuse_existing(settings: EnrichSettings) -> None:
     if settings.output.resolve() == settings.tracks.resolve():
         raise UsageError("The output is the track file itself.", "Give --output another name.")
-    for path in (settings.output, settings.figure, *_tables(settings)):
+    for path in (settings.output, settings.figure, _sheet(settings), *_tables(settings)):
         refuse_to_overwrite(path, overwrite=settings.overwrite)
 
 
 def _tables(settings: EnrichSettings) -> list[Path]:
     """The flat tables that are wanted beside the output."""
     output = settings.output
-    return [output.with_name(f"{output.stem}_table.{suffix}") for suffix in settings.also]
+    return [output.with_name(f"{output.stem}_table.{suffix}") for suffix in settings.also if suffix != "sheet"]
+
+
+def _sheet(settings: EnrichSettings) -> Path | None:
+    output = settings.output
+    return output.with_name(f"{output.stem}_sheet.csv") if "sheet" in settings.also else None
 
 
 @dataclass(frozen=True)
@@ -276,15 +293,37 @@ def _refuse_relative(relative: bool, allowed: bool) -> None:
 
 
 def _times(settings: EnrichSettings, scene: Scene | None, tracks: Tracks) -> TimesOf:
+    """When frames are shown; raises ``UsageError`` where nothing says it."""
+    times = _known_times(settings, scene, tracks)
+    if times is None:
+        raise UsageError(
+            "Nothing says when the frames were shown, so there is no velocity.", "Give --fps, or name the scene."
+        )
+    return times
+
+
+def _known_times(settings: EnrichSettings, scene: Scene | None, tracks: Tracks) -> TimesOf | None:
     """When frames are shown: by the video's own clock, or by a rate."""
     if settings.times_fps is None and scene is not None and scene.index_path.is_file():
         return times_listed(np.asarray(scene.frame_index().times_s, np.float64))
     rate = settings.times_fps or tracks.header.fps
-    if rate is None:
-        raise UsageError(
-            "Nothing says when the frames were shown, so there is no velocity.", "Give --fps, or name the scene."
-        )
-    return lambda frames: frames / rate
+    return None if rate is None else lambda frames: frames / rate
+
+
+def _write_sheet(
+    settings: EnrichSettings, scene: Scene | None, tracks: Tracks, enriched: Enriched, reporter: Reporter
+) -> Path:
+    """Write the table for spreadsheets, and say what is missing in it, or too much for them."""
+    path = _sheet(settings)
+    assert path is not None
+    times = _known_times(settings, scene, tracks)
+    if times is None:
+        reporter.say(f"Nothing says when the frames were shown: the times in {path.name} are empty, see --fps.")
+    if len(tracks) > SHEET_MOST_ROWS:
+        reporter.say(f"{path.name} has {len(tracks)} rows; spreadsheets open the first {SHEET_MOST_ROWS}.")
+    times_s = np.full(len(tracks), np.nan) if times is None else times(tracks.frame)
+    write_sheet(tracks, enriched, np.where(tracks.frame >= 0, times_s, np.nan), path)
+    return path
 
 
 def _about(camera: Intrinsics, calibration: Calibration | None, region: Region) -> dict[str, Any]:

@@ -13,7 +13,7 @@ while it is written, so nothing of it but the columns is held.
     ultralytics  label folders and JSON of Ultralytics
     flat         CSV and JSON lists of named fields
     enriched     what enriching found, and how it is spelled
-    table        a flat table of all records
+    table        a flat table of all records, and a sheet with units
 
 Nothing here knows what depth is.
 """
@@ -27,11 +27,12 @@ from vda.tracks import classic, coco, flat, mot, ultralytics
 from vda.tracks.enriched import Bridge, Enriched
 from vda.tracks.jsonstream import stream
 from vda.tracks.records import Asked, Header, Skip, TrackRecord, Tracks, collect
-from vda.tracks.table import write_table
+from vda.tracks.table import SHEET_MOST_ROWS, write_sheet, write_table
 from vda.tracks.textfiles import beside, read_lines
 
 __all__ = [
     "FORMATS",
+    "SHEET_MOST_ROWS",
     "Asked",
     "Bridge",
     "Enriched",
@@ -41,6 +42,7 @@ __all__ = [
     "Tracks",
     "read_tracks",
     "recognise",
+    "write_sheet",
     "write_table",
     "write_tracks",
 ]
