@@ -51,6 +51,7 @@ def read(folder: Path, content: bytes, **asked: Any) -> list[tuple]:
         "".join(line + ",,\n" for line in PLAIN.splitlines()),
         'video_path;label;note\nà/é.mp4;fake;"a;\n""b"""\nb.mp4;real\n',
         '{"video_path": "à/é.mp4", "label": "fake"}\n\n{"label": "real", "video_path": "b.mp4", "n": [1]}\n',
+        ' [{"video_path": "à/é.mp4",\n"label": "fake"},\n{"label": "real", "video_path": "b.mp4"}]',
     ],
 )
 @pytest.mark.parametrize("packed", [False, True])
@@ -87,7 +88,11 @@ def test_a_stated_encoding_has_the_last_word(tmp_path: Path) -> None:
         (b"video_path,label,label\na.mp4,fake,real\n", "column 3"),
         (b'{"video_path": "a.mp4", "label": "x"}\n{"video_path": "b", "label" "x"}\n', "line 2, column 29"),
         (b'{"video_path": "a.mp4", "label": "x"}\n[1]\n', "line 2, column 1"),
-        (b"video_path,label\na.mp4,fake\nb\x81.mp4,real\n", "line 3, column 2"),
+        (b'{"video_path": "a.mp4", "label": "x", "label": "y"}\n', "'label' more than once"),
+        (b'[{"video_path": "a.mp4"},\n{"video_path" "b"}]', "line 2, column 15"),
+        (b'[{"video_path": "a.mp4", "label": "x"}, 7]', "element 1"),
+        (b"video_path,label\na.mp4,fake\nb\x81.mp4,real\n", "line 3, column 2 is not cp1252"),
+        (b"PK\x03\x04\x14\x00", "Excel"),
         (gzip.compress(PLAIN.encode())[:-9], "metadata"),
     ],
 )
@@ -153,7 +158,7 @@ def test_json_lines_keep_their_types_and_long_numbers(tmp_path: Path) -> None:
     assert read_metadata(path)["augmentation_idx"].to_list() == [None, 2]
 
 
-@pytest.mark.parametrize("name", ["m.csv", "m.tsv", "m.jsonl", "m.csv.gz", "m.jsonl.gz", "m.parquet"])
+@pytest.mark.parametrize("name", ["m.csv", "m.tsv", "m.json", "m.jsonl", "m.csv.gz", "m.jsonl.gz", "m.parquet"])
 def test_folds_are_written_in_the_form_that_they_came_in(tmp_path: Path, name: str) -> None:
     table = pl.DataFrame({"video_path": [f"{n}.mp4" for n in range(6)], "label": ["a", "b"] * 3})
     write_folds_of = tmp_path / "plain.csv"
@@ -162,6 +167,8 @@ def test_folds_are_written_in_the_form_that_they_came_in(tmp_path: Path, name: s
     result = CliRunner().invoke(main, ["fvc", "folds", str(tmp_path / name), "--folds", "2", "--overwrite"])
     assert result.exit_code == 0, result.output
     written = tmp_path / name.replace("m.", "m_folds.")
+    if name == "m.json":
+        assert len(json.loads(written.read_text())) == 6
     assert (written.read_bytes()[:2] == b"\x1f\x8b") == name.endswith(".gz")
     assert read_columns(written).select(pl.col("fold").cast(pl.Int64))["fold"].n_unique() == 2
     first = written.read_bytes()
@@ -223,3 +230,21 @@ def test_fakes_without_a_number_are_named_by_themselves_where_they_must(tmp_path
 
 def test_ids_of_windows_paths_are_their_names(tmp_path: Path) -> None:
     assert ids(tmp_path, "C:\\d\\a.mp4,real,,", "x.mp4,real,D:\\e\\a.mp4,0") == ["a", "a"]
+
+
+def test_ids_that_meet_those_of_other_originals_get_longer_too(tmp_path: Path) -> None:
+    """Fakes are numbered by themselves in many sets, so that each original has a fake called like another."""
+    rows = ["real/1.mp4,real,,", "real/2.mp4,real,,"]
+    rows += [f"fake/{n}.mp4,fake,real/{n % 2 + 1}.mp4," for n in range(1, 7)]
+    assert ids(tmp_path, *rows) == ["real_1", "real_2", *(f"fake_{n}" for n in range(1, 7))]
+
+
+def test_files_that_differ_in_their_suffix_alone_are_told_apart_by_it(tmp_path: Path) -> None:
+    assert ids(tmp_path, "a/1.avi,real,,", "a/1.mov,fake,,", "a/2.mp4,fake,,") == ["1_avi", "1_mov", "2"]
+
+
+def test_a_folder_is_no_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["fvc", "folds", "."])
+    assert result.exit_code == 2
+    assert "could not be read as a table" in result.output

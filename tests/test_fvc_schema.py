@@ -99,7 +99,7 @@ def test_one_label_in_two_spellings_is_refused(tmp_path: Path) -> None:
 
 
 def test_two_rows_of_one_output_are_both_named(tmp_path: Path) -> None:
-    problem = refused(tmp_path, "video_path,label\nx/a.mp4,fake\nb.mp4,fake\nx/a.mkv,real\n")
+    problem = refused(tmp_path, "video_path,label,video_id\nx/a.mp4,fake,a\nb.mp4,fake,\nx/a.mkv,real,a\n")
     assert "2 rows (row 0: 'a_scaled_original.mp4', row 2: 'a_scaled_original.mp4')" in problem
 
 

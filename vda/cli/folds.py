@@ -37,7 +37,9 @@ check_options = together(
 @part_options
 @check_options
 @click.option(
-    "--output", type=PATH, help=".csv, .tsv, .jsonl, .parquet, .arrow, or .gz [default: METADATA's name + _folds]."
+    "--output",
+    type=PATH,
+    help=".csv, .tsv, .json, .jsonl, .parquet, .arrow, or .gz [default: METADATA's name + _folds].",
 )
 @click.option("--check", is_flag=True, help="Make none: look for leaks in the column fold or split that is there.")
 @quiet_option
@@ -72,7 +74,7 @@ def folds(
         "reporter": progress,
     }
     stem, *suffixes = metadata.name.rsplit(".", 2 if metadata.suffix == ".gz" else 1)
-    beside = metadata.with_name(".".join((f"{stem}_folds", *suffixes)))
+    beside = metadata.parent / ".".join((f"{stem}_folds", *suffixes))
     made = (
         check_folds(metadata, **looking) if check else write_folds(metadata, output or beside, **looking, **asked)
     )

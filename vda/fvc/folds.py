@@ -187,6 +187,8 @@ def _write(table: pl.DataFrame, path: Path) -> None:
             table.write_ipc(held)
         elif inner.suffix in (".jsonl", ".ndjson"):
             table.write_ndjson(held)
+        elif inner.suffix == ".json":
+            table.write_json(held)
         else:
             table.write_csv(held, separator="\t" if inner.suffix == ".tsv" else ",")
         write_bytes(path, gzip.compress(held.getvalue(), mtime=0) if packed else held.getvalue())

@@ -1,8 +1,9 @@
 """A table as people have it: the bytes of a file in, columns out.
 
-Parquet and Arrow (Feather) are known by content; else it is text in some encoding, as JSON lines or with fields
-between commas, semicolons, tabs or bars. Any of it may be gzipped. What is guessed or dropped is told to the
-reporter, and what cannot be read is said with its line and column. This file does not know what columns mean.
+Parquet and Arrow (Feather) are known by content; else it is text in some encoding, as JSON (an object per line, or
+one array) or with fields between commas, semicolons, tabs or bars. Any of it may be gzipped. What is guessed or
+dropped is told to the reporter, and what cannot be read is said with its line and column. This file does not know
+what columns mean.
 """
 
 import csv
@@ -30,6 +31,7 @@ _MARKS = (
     (b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe\x00\x00", "utf-32"), (b"\x00\x00\xfe\xff", "utf-32"),
     (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"),
 )  # fmt: skip
+_ZIP = b"PK\x03\x04"
 _SHOWN = 5
 
 
@@ -41,6 +43,8 @@ def read_columns(path: Path, *, encoding: str | None = None, reporter: Reporter 
     reporter = reporter or Silence()
     try:
         data = path.read_bytes()
+        if data.startswith(_ZIP):
+            _refuse(path, "it is a ZIP archive, as Excel's workbooks are; its table is to be saved as CSV")
         if data.startswith(b"\x1f\x8b"):
             data = gzip.decompress(data)
         table = _packed(data)
@@ -48,7 +52,9 @@ def read_columns(path: Path, *, encoding: str | None = None, reporter: Reporter 
         _refuse(path, str(error).strip().split("\n")[0].rstrip("."), error)
     if table is None:
         text = _decoded(path, data, encoding, reporter)
-        table = _of_json_lines(path, text) if text.lstrip().startswith("{") else _of_fields(path, text)
+        begin = text.lstrip()[:1]
+        readers = {"{": _of_json_lines, "[": _of_json_array}
+        table = readers.get(begin, _of_fields)(path, text)
     return _without_repeats(path, table, reporter)
 
 
@@ -74,7 +80,9 @@ def _decoded(path: Path, data: bytes, encoding: str | None, reporter: Reporter) 
         ) from error
     except UnicodeDecodeError as error:
         line, column = _place(data[: error.start].decode(error.encoding, errors="replace"))
-        _refuse(path, f"line {line}, column {column} is not {error.encoding}", error)
+        # Python calls all encodings of one byte a letter charmap.
+        name = (encoding or "cp1252") if error.encoding == "charmap" else error.encoding
+        _refuse(path, f"line {line}, column {column} is not {name}", error)
     return text.removeprefix("\ufeff")
 
 
@@ -115,13 +123,39 @@ def _of_json_lines(path: Path, text: str) -> pl.DataFrame:
     for number, line in enumerate(_LINE_END.split(text), 1):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            _refuse(path, f"line {number}, column {error.colno} is not JSON: {error.msg}", error)
+        row = _json(path, line, number)
         if not isinstance(row, dict):
             _refuse(path, f"line {number}, column 1 is no JSON object")
         rows.append(row)
+    return _of_objects(rows)
+
+
+def _of_json_array(path: Path, text: str) -> pl.DataFrame:
+    rows = _json(path, text, 1)
+    for number, row in enumerate(rows):
+        if not isinstance(row, dict):
+            _refuse(path, f"element {number} of the JSON array is no object")
+    return _of_objects(rows)
+
+
+def _json(path: Path, text: str, line: int) -> Any:
+    """What ``text``, which begins in ``line``, holds."""
+    try:
+        return json.loads(text, object_pairs_hook=lambda pairs: _object(path, line, pairs))
+    except json.JSONDecodeError as error:
+        _refuse(path, f"line {line + error.lineno - 1}, column {error.colno} is not JSON: {error.msg}", error)
+
+
+def _object(path: Path, line: int, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        _refuse(path, f"from line {line} on, an object has {twice!r} more than once")
+    return found
+
+
+def _of_objects(rows: list[dict[str, Any]]) -> pl.DataFrame:
     names = dict.fromkeys(name for row in rows for name in row)
     return pl.DataFrame([_series(name, [row.get(name) for row in rows]) for name in names])
 
