@@ -21,7 +21,7 @@ ROOMS = [
     "merging", "enriching", "evaluation", "exporting", "synth", "training",
     "launch", "supervisor",
     "split", "extract", "status", "monitor", "pipeline",
-    "fvc", "cli", "__main__",
+    "fvc", "api", "cli", "__main__",
 ]  # fmt: skip
 # More would be no house that a reader can keep in mind.
 MOST_ROOMS, MOST_FILES = 35, 12

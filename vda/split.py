@@ -113,6 +113,11 @@ def split(
     return plan
 
 
+def scene_root(video: Path, root: Path | None) -> Path:
+    """The scene directory of ``video``: ``root``, or ``data/<stem>``."""
+    return root or Path("data") / video.stem
+
+
 def default_chunks(frames: int, devices: Sequence[str], scenes: int = 1) -> int:
     """Return how many chunks suit ``frames`` frames on ``devices`` (ids) that ``scenes`` scenes share.
 

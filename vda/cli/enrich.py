@@ -1,31 +1,13 @@
 """``vda enrich``: 3D positions on somebody's tracks."""
 
 import json
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Any
 
 import click
 
-from vda.cli.options import (
-    Command,
-    by_order_option,
-    gathered,
-    json_option,
-    overwrite_option,
-    quiet_option,
-    together,
-)
-from vda.cli.trackoptions import allow_relative_option, camera_options, gathered_camera
+from vda.cli.options import Command, by_order_option, json_option, overwrite_option, quiet_option, together
+from vda.cli.trackoptions import allow_relative_option, camera_options
 from vda.cli.types import PATH, SIZE, OneOf
-from vda.errors import UsageError
-
-if TYPE_CHECKING:
-    from vda.calibration.choice import CalibrationChoice
-    from vda.calibration.sampling import Region
-    from vda.camera.choice import CameraChoice
-    from vda.enriching.motion import MotionModel
-    from vda.tracks import Asked
 
 depth_folder_option = click.option("--depth-dir", type=PATH, help="Depth in place of the scene's own.")
 track_options = together(
@@ -104,125 +86,22 @@ rule_options = together(
 )
 
 
-def how_to_read(*, frame_base: int | None, frame_field: str | None, track_size: tuple[int, int] | None) -> "Asked":
-    from vda.tracks import Asked
-
-    return Asked(frame_base, frame_field, track_size)
-
-
-def calibration_choice(
-    *,
-    scale: float | None,
-    shift: float | None,
-    known_distance: tuple[str, ...],
-    known_size: str | None,
-    pitch: float | None,
-    reference_depth: Path | None,
-    reference_scale: float | None,
-) -> "CalibrationChoice":
-    from vda.calibration.choice import CalibrationChoice
-    from vda.calibration.fit import KnownDistance
-
-    if scale is None and shift is not None:
-        raise UsageError("--shift is of no use without --scale.", "Give --scale as well.")
-    return CalibrationChoice(
-        numbers=None if scale is None else (scale, shift or 0.0),
-        distances=tuple(KnownDistance.parse(text) for text in known_distance),
-        height=_height(known_size),
-        pitch_deg=pitch,
-        reference=reference_depth,
-        reference_scale=reference_scale,
-    )
-
-
-def _height(text: str | None) -> tuple[float, str | None] | None:
-    if text is None:
-        return None
-    metres, _, category = text.partition(",")
-    try:
-        return float(metres), category.strip() or None
-    except ValueError as error:
-        raise UsageError(f"{text!r} is not a known size.", "Write it as HEIGHT_M or HEIGHT_M,CLASS.") from error
-
-
-def region(
-    *,
-    at: Literal["auto", "window", "box", "mask"],
-    window: int,
-    inner: float,
-    box_point: Literal["center", "bottom"],
-    statistic: Literal["median", "nearest", "percentile"],
-    percentile: float,
-    min_share: float,
-) -> "Region":
-    from vda.calibration.sampling import Region
-
-    return Region(at, window, inner, box_point, statistic, percentile, min_share)
-
-
-def motion(*, smooth: bool, acceleration: float, max_gap: float) -> "MotionModel | None":
-    from vda.enriching.motion import MotionModel
-
-    return MotionModel(acceleration, max_gap) if smooth else None
-
-
 @click.command(cls=Command)
 @click.argument("scene", type=PATH, required=False)
 @click.option("--tracks", type=PATH, required=True, help="The tracker's file, or label folder.")
 @click.option("--output", type=PATH, required=True, help="The same format, with fields added.")
 @depth_folder_option
 @rule_options
-@gathered("asked", how_to_read)
-@gathered_camera
-@gathered("calibration", calibration_choice)
-@gathered("region", region)
-@gathered("motion", motion)
-def enrich(
-    scene: Path | None,
-    tracks: Path,
-    output: Path,
-    depth_dir: Path | None,
-    depth_scale: float | None,
-    by_order: bool,
-    track_format: str | None,
-    asked: "Asked",
-    camera: "CameraChoice",
-    calibration: "CalibrationChoice",
-    allow_relative: bool,
-    region: "Region",
-    motion: "MotionModel | None",
-    fps: float | None,
-    also: tuple[str, ...],
-    figure: Path | None,
-    overwrite: bool,
-    quiet: bool,
-    as_json: bool,
-) -> None:
+def enrich(quiet: bool, as_json: bool, **options: Any) -> None:
     """Say where in space the things of a track file are, by the depth of SCENE.
 
     Example: vda enrich data/film --tracks tracks.json --output tracks_3d.json --camera camera.yaml
     """
+    from vda.api.space import enrich as put_into_space
     from vda.cli.progress import Progress
-    from vda.enriching.stage import DepthChoice, EnrichSettings, enrich_file
 
-    settings = EnrichSettings(
-        tracks=tracks,
-        output=output,
-        depth=DepthChoice(scene, depth_dir, depth_scale, by_order=by_order),
-        track_format=track_format,
-        asked=replace(asked, masks=region.kind == "mask"),
-        camera=camera,
-        calibration=replace(calibration, by_order=by_order),
-        region=region,
-        allow_relative=allow_relative,
-        motion=motion,
-        times_fps=fps,
-        also=also,
-        figure=figure,
-        overwrite=overwrite,
-    )
     progress = Progress(quiet)
-    report = enrich_file(settings, reporter=progress)
+    report = put_into_space(**options, reporter=progress)
     progress.close()
     if as_json:
         click.echo(json.dumps(report.to_json()))

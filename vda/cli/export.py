@@ -1,29 +1,17 @@
 """``vda export``: depth for other programs."""
 
 import json
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
-from vda.cli.options import (
-    Command,
-    gathered,
-    json_option,
-    overwrite_option,
-    quiet_option,
-    scene_argument,
-    together,
-)
-from vda.cli.trackoptions import allow_relative_option, camera_options, gathered_camera
+from vda.cli.options import Command, json_option, overwrite_option, quiet_option, scene_argument, together
+from vda.cli.trackoptions import allow_relative_option, camera_options
 from vda.cli.types import PATH, OneOf
-
-if TYPE_CHECKING:
-    from vda.exporting import ExportSettings
 
 export_options = together(
     click.option(
         "--to",
-        "target",
         type=OneOf("vda.exporting:TARGETS"),
         required=True,
         help="The program, or the kind of file, that the depth is for.",
@@ -51,17 +39,15 @@ export_options = together(
 @camera_options
 @quiet_option
 @json_option
-@gathered_camera
-@gathered("settings", "vda.exporting:ExportSettings")
-def export(settings: "ExportSettings", quiet: bool, as_json: bool) -> None:
+def export(quiet: bool, as_json: bool, **options: Any) -> None:
     """Write the depth of SCENE for another program.
 
     Example: vda export data/film --to gaussian-splatting --poses colmap/sparse/0 --output splat
     """
+    from vda.api.space import export as export_depth
     from vda.cli.progress import Progress
-    from vda.exporting import export as run
 
     progress = Progress(quiet)
-    report = run(settings, reporter=progress)
+    report = export_depth(**options, reporter=progress)
     progress.close()
-    click.echo(json.dumps(report.to_json()) if as_json else f"{report.frames} frames in {settings.output}")
+    click.echo(json.dumps(report.to_json()) if as_json else f"{report.frames} frames in {options['output']}")

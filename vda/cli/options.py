@@ -216,13 +216,10 @@ def video_option(default: bool) -> Callable[[F], F]:
     )
 
 
-def scene_for(video: Path, root: Path | None) -> Path:
-    """The scene directory of ``video``: ``root``, or ``data/<stem>``."""
-    return root or Path("data") / video.stem
-
-
 def one_root(videos: tuple[Path, ...], root: Path | None) -> list[Path]:
     """The scene of each video; one ``--scene`` serves one video only."""
     if root is not None and len(videos) != 1:
         raise UsageError("--scene names one scene, and there are several videos.", "Leave it out.")
-    return [scene_for(video, root) for video in videos]
+    from vda.split import scene_root
+
+    return [scene_root(video, root) for video in videos]

@@ -12,7 +12,6 @@ from vda.cli.options import (
     json_option,
     quiet_option,
     restart_option,
-    scene_for,
     scene_option,
     split_options,
 )
@@ -40,11 +39,12 @@ def split(
     """
     from vda.cli.progress import Progress
     from vda.pipeline import find_devices, plan_scene
+    from vda.split import scene_root
 
     progress = Progress(quiet or as_json)
     scene = plan_scene(
         video,
-        scene_for(video, root),
+        scene_root(video, root),
         plan,
         restart=restart,
         devices=find_devices(devices, progress).devices,

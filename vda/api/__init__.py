@@ -1,0 +1,8 @@
+"""What ``import vda`` gives: the stages as functions whose keywords are the options of the commands.
+
+    results  depth and scenes opened to be read
+    stages   a video to depth: plan, run, merge, depth; the network
+    space    depth into space: enrich, export
+
+Everything is done elsewhere: settings are made of keywords here, and the stages are called.
+"""

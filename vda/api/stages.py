@@ -1,0 +1,226 @@
+"""A video to depth, stage by stage or in one call; and the network itself.
+
+In: paths and the options of the commands, as keywords. Out: a scene to look at, depth to read. This file does not
+know how a stage works: settings are made of the keywords once, and ``pipeline`` is called.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from vda import pipeline
+from vda.api.results import SceneView, StrPath, VideoDepth, open_depth, open_scene
+from vda.depthmaps.exr import Base, Compression, PixelType
+from vda.joining.sequence import Alignment
+from vda.merging.outputs import Format
+from vda.merging.stage import MergeSettings
+from vda.models.weights import choose_model
+from vda.models.weights import load_model as load
+from vda.reporter import Reporter, Silence
+from vda.scene.chunks import Chunking
+from vda.scene.scene import Scene
+from vda.split import PlanSettings, scene_root
+from vda.supervisor.resolve import Place, RunSettings
+
+if TYPE_CHECKING:
+    from vda.network.model import VideoDepthModel
+
+Precision = Literal["auto", "fp32", "fp16", "bf16"]
+
+
+def plan(
+    video: StrPath,
+    scene: StrPath | None = None,
+    *,
+    chunks: int | None = None,
+    frames: tuple[int, int] | None = None,
+    chunking: Chunking | None = None,
+    overlap: int | None = None,
+    extract: bool = False,
+    trust_container: bool = False,
+    devices: str = "auto",
+    restart: bool = False,
+    reporter: Reporter | None = None,
+) -> SceneView:
+    """Count the frames of ``video`` exactly and plan its chunks: ``vda split``.
+
+    ``scene`` is the scene's folder, by default ``data/<stem of the video>``. ``frames`` is a half-open range of
+    frame indices. Raises ``VideoError`` for what is no video, ``SceneError`` where the folder holds another scene.
+    """
+    root = scene_root(Path(video), _path(scene))
+    settings = PlanSettings(chunks, frames, chunking, overlap, extract, trust_container)
+    found = pipeline.find_devices(devices, reporter).devices
+    pipeline.plan_scene(Path(video), root, settings, restart=restart, devices=found, reporter=reporter)
+    return open_scene(root)
+
+
+def run(
+    scene: StrPath,
+    *,
+    model: str = "auto",
+    weights: StrPath | None = None,
+    input_size: int | None = None,
+    precision: Precision = "auto",
+    devices: str = "auto",
+    batch_size: int = 0,
+    threads: int | None = None,
+    on: Place = "local",
+    retries: int = 3,
+    restart: bool = False,
+    reporter: Reporter | None = None,
+) -> SceneView:
+    """Compute the raw windows of a planned scene that are not there yet: ``vda run``.
+
+    Raises ``SceneError`` where the scene was begun with other settings or somebody computes it already, and
+    ``WorkError`` where something stays missing.
+    """
+    settings = RunSettings(
+        model, _path(weights), input_size, precision, devices, batch_size, threads, on, retries, restart
+    )
+    pipeline.run([Scene(Path(scene))], settings, reporter)
+    return open_scene(scene)
+
+
+def merge(
+    scene: StrPath,
+    *,
+    format: Format | Sequence[Format] = "png16",
+    overwrite: bool = False,
+    create_video: bool = False,
+    colormap: str = "inferno",
+    side_by_side: bool = False,
+    exr: Base = "none",
+    exr_layer: str | None = None,
+    exr_type: PixelType = "float",
+    exr_compression: Compression = "zip",
+    align: Alignment = "sequential",
+    depth_scale: float | None = None,
+    metres: tuple[float, float] | None = None,
+    kind: Literal["inverse_depth", "depth"] = "inverse_depth",
+    input_scale: float | None = None,
+    by_order: bool = False,
+    allow_gaps: bool = False,
+    discard_windows: bool = False,
+    reporter: Reporter | None = None,
+) -> VideoDepth:
+    """Join a scene's raw windows, or its chunks' depth, into one depth per frame: ``vda merge``.
+
+    Returns the depth, opened. ``depth_scale`` are codes per metre; relative depth then needs ``metres``, the scale
+    and shift of 1/metres = scale * inverse depth + shift. Raises ``WorkError`` where windows are missing,
+    ``UsageError`` where depth is there and ``overwrite`` is not given.
+    """
+    settings = MergeSettings(
+        formats=_formats(format),
+        overwrite=overwrite,
+        create_video=create_video,
+        colormap=colormap,
+        side_by_side=side_by_side,
+        exr=exr,
+        exr_layer=exr_layer,
+        exr_type=exr_type,
+        exr_compression=exr_compression,
+        align=align,
+        depth_scale=depth_scale,
+        metres=metres,
+        kind=kind,
+        input_scale=input_scale,
+        by_order=by_order,
+        allow_gaps=allow_gaps,
+    )
+    made = Scene(Path(scene)).require()
+    result = pipeline.merge_scene(made, settings, discard_windows=discard_windows, reporter=reporter)
+    return open_depth(result.folder)
+
+
+def depth(
+    video: StrPath,
+    scene: StrPath | None = None,
+    *,
+    chunks: int | None = None,
+    frames: tuple[int, int] | None = None,
+    chunking: Chunking | None = None,
+    overlap: int | None = None,
+    extract: bool = False,
+    trust_container: bool = False,
+    model: str = "auto",
+    weights: StrPath | None = None,
+    input_size: int | None = None,
+    precision: Precision = "auto",
+    devices: str = "auto",
+    batch_size: int = 0,
+    threads: int | None = None,
+    on: Place = "local",
+    retries: int = 3,
+    restart: bool = False,
+    format: Format | Sequence[Format] = "png16",
+    overwrite: bool = False,
+    create_video: bool = True,
+    colormap: str = "inferno",
+    side_by_side: bool = False,
+    exr: Base = "none",
+    exr_layer: str | None = None,
+    exr_type: PixelType = "float",
+    exr_compression: Compression = "zip",
+    align: Alignment = "sequential",
+    depth_scale: float | None = None,
+    metres: tuple[float, float] | None = None,
+    discard_windows: bool = False,
+    reporter: Reporter | None = None,
+) -> VideoDepth:
+    """Turn ``video`` into depth, as ``plan``, ``run`` and ``merge`` do: ``vda depth``. Returns it opened.
+
+    Interrupted, the same call goes on where it was; what is finished is not computed again.
+    """
+    root = scene_root(Path(video), _path(scene))
+    [result] = pipeline.depth(
+        [Path(video)],
+        [root],
+        RunSettings(
+            model, _path(weights), input_size, precision, devices, batch_size, threads, on, retries, restart
+        ),
+        MergeSettings(
+            formats=_formats(format),
+            overwrite=overwrite,
+            create_video=create_video,
+            colormap=colormap,
+            side_by_side=side_by_side,
+            exr=exr,
+            exr_layer=exr_layer,
+            exr_type=exr_type,
+            exr_compression=exr_compression,
+            align=align,
+            depth_scale=depth_scale,
+            metres=metres,
+        ),
+        PlanSettings(chunks, frames, chunking, overlap, extract, trust_container),
+        discard_windows=discard_windows,
+        reporter=reporter,
+    )
+    return open_depth(result.folder)
+
+
+def load_model(
+    model: str = "auto", weights: StrPath | None = None, *, reporter: Reporter | None = None
+) -> "VideoDepthModel":
+    """The network with its weights, found or fetched: a ``torch.nn.Module`` on the CPU, float32, in eval mode.
+
+    It takes float32 images ``[clips, 32, 3, height, width]``, RGB normalised with ImageNet's mean and deviation,
+    height and width multiples of the preset's patch (14; 16 for ``mini``), and gives float32 raw depth ``[clips,
+    32, height, width]``: inverse depth up to scale and shift, or metres for a metric model. ``vda.depth`` is what
+    joins such windows into one video. ``reporter`` is told what a user of the weights must know. Raises
+    ``WeightsError`` where the weights are nowhere or are another model's.
+    """
+    import torch
+
+    choice = choose_model(model, _path(weights), has_gpu=torch.cuda.is_available())
+    for notice in choice.notices:
+        (reporter or Silence()).say(notice)
+    return load(choice.model, choice.weights)
+
+
+def _path(path: StrPath | None) -> Path | None:
+    return None if path is None else Path(path)
+
+
+def _formats(format: Format | Sequence[Format]) -> tuple[str, ...]:
+    return (format,) if isinstance(format, str) else tuple(format)
