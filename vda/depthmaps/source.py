@@ -89,7 +89,7 @@ def open_depth(
 def _open_folder(folder: Path, scale: float | None, by_order: bool, timed: bool) -> DepthSource:
     record_path = folder / DEPTH_RECORD_NAME
     record = DepthRecord.read(record_path) if record_path.is_file() else None
-    if record is None and folder.name in ("png8", "exr") and (folder.parent / DEPTH_RECORD_NAME).is_file():
+    if record is None and folder.name in _IMAGE_FOLDERS and (folder.parent / DEPTH_RECORD_NAME).is_file():
         return _open_other_images(folder, DepthRecord.read(folder.parent / DEPTH_RECORD_NAME))
     if record is None:
         files = _frame_files(folder)
@@ -105,27 +105,21 @@ def _open_folder(folder: Path, scale: float | None, by_order: bool, timed: bool)
 
 def _open_other_output(folder: Path, record: DepthRecord) -> DepthSource:
     """The most exact of what a merge wrote that was not asked for 16-bit images."""
-    for suffix in _STACK_SUFFIXES:
-        if (stack := folder / f"depths{suffix}").is_file():
-            return _open_stack(stack, record, None)
-    if (folder / "exr").is_dir():
-        return _open_other_images(folder / "exr", record)
-    for name in _VIDEOS:
-        if (folder / name).is_file():
-            return _open_video(folder / name, record)
-    if (folder / "png8").is_dir():
-        return _open_other_images(folder / "png8", record)
+    for name, open_it in _OUTPUTS.items():
+        if (place := folder / name).exists():
+            return open_it(place, record)
     raise InputError(
         f"{folder} has a {DEPTH_RECORD_NAME} but no depth.", "Merge the scene again with --overwrite."
     )
 
 
 def _open_other_images(folder: Path, record: DepthRecord) -> DepthSource:
-    files = _frame_files(folder)
-    if folder.name == "exr":
-        return _numbered(files, lambda file: _read_exr_depth(file, None), record)
+    return _numbered(_frame_files(folder), _IMAGE_FOLDERS[folder.name](record), record)
+
+
+def _read_levels(record: DepthRecord) -> Callable[[Path], Float32Array]:
     levels = record.levels_of("png8")
-    return _numbered(files, lambda file: levels.decode(read_image(file)), record)
+    return lambda file: levels.decode(read_image(file))
 
 
 def _open_video(path: Path, record: DepthRecord) -> DepthSource:
@@ -215,4 +209,16 @@ _READERS: Final[dict[str, Any]] = {
     ".npy": _read_stack_depth,
     ".npz": _read_stack_depth,
     ".exr": _read_exr_depth,
+}
+# How the images of a merge are read that are in a folder of their own (``merging.outputs`` writes them there).
+_IMAGE_FOLDERS: Final[dict[str, Callable[[DepthRecord], Callable[[Path], Float32Array]]]] = {
+    "exr": lambda record: partial(_read_exr_depth, scale=None),
+    "png8": _read_levels,
+}
+# Most exact first: floats, then 16 bits, then what is there to be looked at.
+_OUTPUTS: Final[dict[str, Callable[[Path, DepthRecord], DepthSource]]] = {
+    **{f"depths{suffix}": partial(_open_stack, scale=None) for suffix in _STACK_SUFFIXES},
+    "exr": _open_other_images,
+    **dict.fromkeys(_VIDEOS, _open_video),
+    "png8": _open_other_images,
 }

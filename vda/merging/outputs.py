@@ -23,7 +23,6 @@ from vda.video import ClipWriter
 
 Format = Literal["png16", "png8", "exr", "npz", "npy", "mkv", "hevc", "h264"]
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
-IMAGE_FORMATS: Final[tuple[Format, ...]] = ("png16", "png8", "exr")
 
 _LEVELS: Final[dict[str, tuple[int, int]]] = {
     "png8": (1, 255),
@@ -37,12 +36,7 @@ _ENCODERS: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "h264": ("libx264", {"crf": "10", "preset": "veryfast"}),
 }
 VISUALIZATION: Final = "depth_visualization.mp4"
-# All that a merge may have left in its folder: what it overwrites, and nothing else that is there.
-_WRITTEN: Final = (
-    "depth_[0-9]*.png", "png8/depth_[0-9]*.png", "exr/depth_[0-9]*.exr", "depths.np[zy]", "depth.mkv",
-    "depth_hevc.mp4", "depth_h264.mp4", VISUALIZATION, DEPTH_RECORD_NAME,
-    *(f"{folder}{TEMPORARY_PREFIX}*" for folder in ("", "png8/", "exr/")),
-)  # fmt: skip
+_STREAMS: Final = ("depths.np[zy]", "depth.mkv", "depth_hevc.mp4", "depth_h264.mp4")
 
 
 @dataclass(frozen=True)
@@ -129,16 +123,9 @@ class Outputs:
 
     def write_images(self, made: MergedFrame) -> None:
         """Write the images of a frame that are not there yet; called by many threads at once."""
-        assert made.depth is not None and made.codes is not None
         for name, path in self.image_paths(made.index).items():
-            if path.exists():
-                continue
-            if name == "png16":
-                write_png16(path, made.codes)
-            elif name == "png8":
-                write_png8(path, self.levels[name].encode(made.depth).astype(np.uint8))
-            else:
-                write_exr(path, made.depth, self.exr)
+            if not path.exists():
+                IMAGE_FORMATS[name].write(path, made, self)
 
     def open_streams(self, stack: ExitStack) -> list[Callable[[MergedFrame], None]]:
         """Open every output that takes frames in order; each appears when ``stack`` is left without an error."""
@@ -191,17 +178,50 @@ class Outputs:
         return show
 
 
-def written_files(folder: Path) -> list[Path]:
-    """What merges, finished or not, have left in ``folder``; files that others keep there are none of it."""
-    return [path for pattern in _WRITTEN for path in folder.glob(pattern) if path.is_file()]
-
-
-def image_path(folder: Path, name: str, index: int) -> Path:
-    """Where a frame's image is: the 16-bit ones in ``folder`` itself, other formats in a folder of their own."""
-    suffix = "exr" if name == "exr" else "png"
-    return (folder if name == "png16" else folder / name) / depth_image_name(index, suffix)
-
-
 def _given(array: np.ndarray | None) -> np.ndarray:
     assert array is not None
     return array
+
+
+@dataclass(frozen=True)
+class ImageFormat:
+    """One file per frame: the ``folder`` below the depth's own that they are in, their ``suffix``, the writer."""
+
+    folder: str
+    suffix: str
+    write: Callable[[Path, MergedFrame, Outputs], None]
+
+
+def _write_png16(path: Path, made: MergedFrame, outputs: Outputs) -> None:
+    write_png16(path, _given(made.codes))
+
+
+def _write_png8(path: Path, made: MergedFrame, outputs: Outputs) -> None:
+    write_png8(path, outputs.levels["png8"].encode(_given(made.depth)).astype(np.uint8))
+
+
+def _write_exr(path: Path, made: MergedFrame, outputs: Outputs) -> None:
+    write_exr(path, _given(made.depth), outputs.exr)
+
+
+# The 16-bit images are the depth itself; ``depthmaps.source`` knows the other folders by the same names.
+IMAGE_FORMATS: Final[dict[str, ImageFormat]] = {
+    "png16": ImageFormat("", "png", _write_png16),
+    "png8": ImageFormat("png8", "png", _write_png8),
+    "exr": ImageFormat("exr", "exr", _write_exr),
+}
+
+
+def written_files(folder: Path) -> list[Path]:
+    """What merges, finished or not, have left in ``folder``; files that others keep there are none of it."""
+    places = [(folder / form.folder, form.suffix) for form in IMAGE_FORMATS.values()]
+    images = [path for place, suffix in places for path in place.glob(f"depth_[0-9]*.{suffix}")]
+    unfinished = [path for place, _ in places for path in place.glob(f"{TEMPORARY_PREFIX}*")]
+    others = [path for name in (*_STREAMS, VISUALIZATION, DEPTH_RECORD_NAME) for path in folder.glob(name)]
+    return [path for path in (*images, *unfinished, *others) if path.is_file()]
+
+
+def image_path(folder: Path, name: str, index: int) -> Path:
+    """Where a frame's image is."""
+    form = IMAGE_FORMATS[name]
+    return folder / form.folder / depth_image_name(index, form.suffix)
