@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from filterpy.common import Q_discrete_white_noise
+from filterpy.kalman import KalmanFilter
 from numpy.typing import NDArray
 
-from vda.enriching.motion import MotionModel, Stretch, from_the_camera, in_the_world
+from vda.enriching.motion import MotionModel, OneAxis, Stretch, from_the_camera, in_the_world
 from vda.synth.cameras import CameraPath, hand_shake, rotation, steps
 
 Values = NDArray[np.float64]
@@ -143,3 +145,24 @@ def test_velocity_is_that_of_the_truth() -> None:
     stretch, _, poses = seen(CASES["a car that passes"], 0.01, told=True)
     for _, velocity in (from_the_camera(stretch, MotionModel()), in_the_world(stretch, poses, MotionModel())):
         assert velocity.mean(axis=0) == pytest.approx([15, 0, 0], abs=0.5)
+
+
+def test_one_axis_is_smoothed_as_filterpy_does_it() -> None:
+    """Uneven times, two of them equal, gaps, and noise and changes of their own in every row."""
+    random = np.random.default_rng(3)
+    times_s = np.cumsum(random.choice([0.0, 0.04, 0.08], 60))
+    seen = np.sin(times_s) + random.normal(0, 0.05, 60)
+    seen[[7, 20, 21, 22]] = np.nan
+    noise, changes = random.uniform(0.001, 0.01, 60), random.uniform(0.5, 4, 60)
+    steps = np.diff(times_s, prepend=times_s[0])
+    transitions = [np.array([[1, step], [0, 1]]) for step in steps]
+    drifts = [
+        Q_discrete_white_noise(dim=2, dt=step, var=change) for step, change in zip(steps, changes, strict=True)
+    ]
+    kalman = KalmanFilter(dim_x=2, dim_z=1)
+    kalman.H, kalman.x = np.array([[1.0, 0.0]]), np.array([seen[0], 0.0])
+    kalman.P = np.diag([100 * noise[0], 3.0**2])
+    rows = [None if np.isnan(value) else value for value in seen]
+    means, spreads, _, _ = kalman.batch_filter(rows, Fs=transitions, Qs=drifts, Rs=list(noise))
+    expected = kalman.rts_smoother(means, spreads, Fs=transitions, Qs=drifts)[0]
+    assert np.abs(OneAxis(noise, changes, times_s, 3.0).smoothed(seen) - expected).max() < 1e-9

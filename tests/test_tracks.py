@@ -2,6 +2,7 @@
 
 import csv
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -664,3 +665,16 @@ def test_an_empty_folder_of_labels_is_a_video_without_anything(tmp_path: Path) -
     tracks = read_tracks(tmp_path / "labels", asked=Asked(size=(40, 20)))
     write_tracks(tracks, found(tracks), tmp_path / "out")
     assert len(tracks) == 0 and (tmp_path / "out").is_dir()
+
+
+def test_a_file_that_is_one_long_line_is_recognised_by_its_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "tracks.json"
+    records = [{"frame": frame, "contact_2d": [1.0, 2.0], "note": "x" * 100} for frame in range(100_000)]
+    path.write_text(json.dumps({"tracks": records}))
+    del records
+    tracemalloc.start()
+    try:
+        assert recognise(path) == "classic"
+        assert tracemalloc.get_traced_memory()[1] < path.stat().st_size / 2
+    finally:
+        tracemalloc.stop()

@@ -28,7 +28,7 @@ from vda.tracks.enriched import Bridge, Enriched
 from vda.tracks.jsonstream import stream
 from vda.tracks.records import Asked, Header, Skip, TrackRecord, Tracks, collect
 from vda.tracks.table import SHEET_MOST_ROWS, write_sheet, write_table
-from vda.tracks.textfiles import beside, read_lines
+from vda.tracks.textfiles import beside, first_line
 
 __all__ = [
     "FORMATS",
@@ -98,7 +98,7 @@ def _recognise_folder(path: Path) -> str | None:
 
 
 def _recognise_file(path: Path) -> str | None:
-    first = next((line for line in read_lines(path) if line.strip() and not line.startswith("#")), "")
+    first = first_line(path)
     if not first:
         # A tracker that found nothing writes nothing.
         return _OF_NOTHING.get(path.suffix.lower())

@@ -10,6 +10,9 @@ from pathlib import Path
 from vda.errors import InputError
 from vda.files import atomic_writer, read_json
 
+# Far more columns than any table of tracks has.
+_LONGEST_HEADER = 1 << 16
+
 
 def read_lines(path: Path) -> Iterator[str]:
     """The lines of ``path`` without their ends. Raises ``InputError`` where it cannot be read as text."""
@@ -19,6 +22,18 @@ def read_lines(path: Path) -> Iterator[str]:
                 yield line.rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} could not be read: {error}.", "Check the path and the file.") from error
+
+
+def first_line(path: Path) -> str:
+    """The beginning of the first line that says something, or nothing. JSON may be one line of gigabytes."""
+    try:
+        with path.open(encoding="utf-8-sig") as handle:
+            while line := handle.readline(_LONGEST_HEADER):
+                if line.strip() and not line.startswith("#"):
+                    return line.rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} could not be read: {error}.", "Check the path and the file.") from error
+    return ""
 
 
 def beside(path: Path) -> Path:
