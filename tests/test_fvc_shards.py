@@ -1,5 +1,6 @@
 """Shards: read back by the package they are for, the same bytes twice, and never half there."""
 
+import datetime
 import io
 import json
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import av
 import clips
+import polars as pl
 import pyarrow.parquet
 import pytest
 import webdataset
@@ -171,3 +173,31 @@ def test_files_that_are_gone_are_said_before_anything_is_written(made: Path, tmp
     with pytest.raises(InputError, match="8 files that"):
         write_shards(gone, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_columns_of_any_type_and_name_come_along(made: Path, tmp_path: Path) -> None:
+    """Parquet has dates, lists and bytes, which JSON has not; names that the index needs are other columns."""
+    day = datetime.date(2024, 2, 29)
+    typed = pl.read_csv(made / "videos.csv").with_columns(
+        day=day, raw=b"\x01\xff", score=float("nan"), tags=pl.lit([1, 2]), key=pl.lit("k"), shard=pl.lit("s"),
+        label_index=pl.lit(9), times_seconds=pl.lit("t"), part=pl.lit("p"),
+    )  # fmt: skip
+    typed.write_parquet(tmp_path / "videos.parquet")
+    folder = tmp_path / "shards"
+    write_shards(made / "scaled", folder, metadata=tmp_path / "videos.parquet")
+    index = pyarrow.parquet.read_table(folder / "index.parquet").to_pylist()
+    assert {row["shard"] for row in index} == {"000000.tar"}
+    assert {row["label_index"] for row in index} == {0, 1}
+    for sample in read_back(folder / "000000.tar"):
+        row = json.loads(sample["json"], parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+        assert row["day"] == "2024-02-29"
+        assert (row["raw"], row["score"], row["tags"]) == ("01ff", None, [1, 2])
+        assert [row[f"metadata_{name}"] for name in ("key", "shard", "label_index", "part")] == ["k", "s", 9, "p"]
+
+
+def test_a_video_in_no_fold_is_refused_and_not_left_out(made: Path, tmp_path: Path) -> None:
+    write_folds(made / "scaled" / "scaled_metadata.csv", tmp_path / "folds.csv", folds=2)
+    rows = rows_of(tmp_path / "folds.csv")
+    rows[2]["fold"] = ""
+    with pytest.raises(InputError, match=r"no fold for 1 of 7 videos, such as v\.2"):
+        write_shards(table(tmp_path / "holes.csv", rows), tmp_path / "shards")

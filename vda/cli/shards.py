@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vda.cli.options import Command, gathered, json_option, quiet_option
+from vda.cli.options import Command, encoding_option, gathered, json_option, quiet_option
 from vda.cli.types import PATH
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another seed, another order."
 )
+@encoding_option
 @gathered("settings", "vda.fvc.shards:ShardSettings")
 @quiet_option
 @json_option
@@ -45,6 +46,7 @@ def shards(
     output_dir: Path,
     folds: Path | None,
     metadata: Path | None,
+    encoding: str | None,
     settings: "ShardSettings",
     quiet: bool,
     as_json: bool,
@@ -59,7 +61,9 @@ def shards(
     from vda.fvc.shards import write_shards
 
     progress = Progress(quiet, unit="shard")
-    made = write_shards(table, output_dir, settings, folds=folds, metadata=metadata, reporter=progress)
+    made = write_shards(
+        table, output_dir, settings, folds=folds, metadata=metadata, encoding=encoding, reporter=progress
+    )
     progress.close()
     summary = f"{made.samples} videos in {made.shards} shards in {made.folder}: {made.written} written now."
     click.echo(json.dumps(made.to_json()) if as_json else summary)

@@ -90,7 +90,7 @@ def read_scaled(path: Path, folds: Path | None = None) -> ScaledTable:
     rows = [row for row in table.iter_rows(named=True) if str(row.get("removed") or "").lower() not in _TRUE]
     if not rows:
         raise InputError(f"{path} has no videos.", "Scale some first: vda fvc scale.")
-    parts = _own_parts(rows) if folds is None else _parts_of(folds, rows)
+    parts = _own_parts(path, rows) if folds is None else _parts_of(folds, rows)
     labels = _labels(str(row["label"]) for row in rows)
     numbers = {label: number for number, label in enumerate(labels)}
     videos = tuple(_video(path, row, numbers, part) for row, part in zip(rows, parts, strict=True))
@@ -123,9 +123,12 @@ def _video(table: Path, row: dict[str, Any], numbers: dict[str, int], part: str 
     return ScaledVideo(name, video, label, numbers[label], frames, fps, depth, tracks, times, part, row)
 
 
-def _own_parts(rows: list[dict[str, Any]]) -> list[str | None]:
+def _own_parts(path: Path, rows: list[dict[str, Any]]) -> list[str | None]:
     column = next((name for name in PARTS if name in rows[0]), None)
-    return [None if column is None or row[column] is None else str(row[column]) for row in rows]
+    if column is None:
+        return [None] * len(rows)
+    _require_parts(path, column, rows, [row[column] for row in rows])
+    return [str(row[column]) for row in rows]
 
 
 def _parts_of(path: Path, rows: list[dict[str, Any]]) -> list[str | None]:
@@ -141,9 +144,14 @@ def _parts_of(path: Path, rows: list[dict[str, Any]]) -> list[str | None]:
     # Folds of the metadata name the originals' videos, folds of the scaled table the scaled ones.
     key = max(("video_path", "source_path"), key=lambda name: sum(row.get(name) in known for row in rows))
     parts = [known.get(row.get(key)) for row in rows]
+    _require_parts(path, column, rows, parts)
+    return parts
+
+
+def _require_parts(path: Path, column: str, rows: list[dict[str, Any]], parts: list[str | None]) -> None:
+    """A video in no part would be in no training and in no shard, and nobody would notice."""
     if lacking := [row["video_path"] for row, part in zip(rows, parts, strict=True) if part is None]:
         raise InputError(
             f"{path} has no {column} for {len(lacking)} of {len(rows)} videos, such as {lacking[0]}.",
             "Make the folds of this table: vda fvc folds.",
         )
-    return parts

@@ -8,6 +8,7 @@ memory at a time. This file does not know pictures.
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -38,6 +39,8 @@ _STATE_NAME: Final = "shards.json"
 _LOCK_NAME: Final = ".shards.lock"
 # Of a tar, each file has a header of a block, and whole blocks.
 _BLOCK: Final = 512
+# What the index says of a sample itself; columns that are called so get another name.
+_OWN: Final = ("shard", "key", "label_index", "times_seconds", "part")
 _SHOWN: Final = 5
 
 
@@ -87,7 +90,7 @@ class _Sample:
 
     @property
     def text(self) -> bytes:
-        return json.dumps(self.row, ensure_ascii=False).encode()
+        return json.dumps(_plain(self.row), ensure_ascii=False, allow_nan=False).encode()
 
     @property
     def bytes_in_tar(self) -> int:
@@ -101,9 +104,21 @@ class _Sample:
 
     def identity(self) -> str:
         """What the sample is made of, in a few digits."""
-        parts = [self.key, self.video.label_index, self.row, {end: head_tail_sha256(path)
-                 for end, path in self.files.items()}]  # fmt: skip
-        return json.dumps(parts)
+        files = {ending: head_tail_sha256(path) for ending, path in self.files.items()}
+        return json.dumps([self.key, self.video.label_index, _plain(self.row), files])
+
+
+def _plain(value: Any) -> Any:
+    """A table's value as JSON has it: dates, decimals and the like as text, bytes as hexadecimal, NaN as null."""
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, str | int):
+        return value
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 @dataclass(frozen=True)
@@ -122,18 +137,19 @@ def write_shards(
     *,
     folds: Path | None = None,
     metadata: Path | None = None,
+    encoding: str | None = None,
     reporter: Reporter | None = None,
 ) -> ShardResult:
     """Write the videos of ``table`` (or of the folder that has it) as shards into ``folder``.
 
-    With folds or splits, in the table or in ``folds``, no shard holds two of them. ``metadata`` is the table that
-    was scaled: its other columns come along. Shards that are there as they would be written are kept, others of
-    ours are removed. Raises ``InputError`` for tables and files that cannot be used, ``UsageError`` where another
-    process is at work in ``folder``, and ``StorageError`` where the disk refuses.
+    With folds or splits, in the table or in ``folds``, no shard holds two of them. ``metadata`` is the table
+    that was scaled, stored in ``encoding``: its other columns come along. Shards that are there as they would be
+    written are kept, others of ours are removed. Raises ``InputError`` for tables and files that cannot be used,
+    ``UsageError`` where another process is at work in ``folder``, and ``StorageError`` where the disk refuses.
     """
     settings, reporter = settings or ShardSettings(), reporter or Silence()
     read = read_scaled(table, folds)
-    samples = _samples(read, _extra_columns(read, metadata))
+    samples = _samples(read, _extra_columns(read, metadata, encoding, reporter))
     shards = list(_dealt(read, samples, settings))
     with exclusive_lock(folder / _LOCK_NAME) as had:
         if not had:
@@ -150,7 +166,8 @@ def _samples(read: ScaledTable, extra: list[dict[str, Any]]) -> list[_Sample]:
     """A sample of each video, in the table's order; keys are numbers, for names have dots and any length."""
     samples = []
     for place, (video, more) in enumerate(zip(read.videos, extra, strict=True)):
-        row = {**video.columns, **more}
+        row = {(f"metadata_{name}" if name in _OWN else name): value for name, value in video.columns.items()}
+        row |= more
         if video.part is not None:
             row["part"] = video.part
         samples.append(_Sample(f"{place:08d}", video, _files(video), row))
@@ -179,11 +196,13 @@ def _files(video: ScaledVideo) -> dict[str, Path]:
     return {ending: path for ending, path in found.items() if path is not None}
 
 
-def _extra_columns(read: ScaledTable, metadata: Path | None) -> list[dict[str, Any]]:
+def _extra_columns(
+    read: ScaledTable, metadata: Path | None, encoding: str | None, reporter: Reporter
+) -> list[dict[str, Any]]:
     """The metadata's own columns for each video; one whose name is taken gets ``metadata_`` before it."""
     if metadata is None:
         return [{} for _ in read.videos]
-    checked = read_metadata(metadata, outputs=False)
+    checked = read_metadata(metadata, outputs=False, encoding=encoding, reporter=reporter)
     known = (*REQUIRED, *OPTIONAL, "row", "stated_id")
     rows = checked.to_dicts()
     extra = []
@@ -197,7 +216,7 @@ def _extra_columns(read: ScaledTable, metadata: Path | None) -> list[dict[str, A
             )
         extra.append(
             {
-                f"metadata_{name}" if name in video.columns else name: value
+                f"metadata_{name}" if name in video.columns or name in _OWN else name: value
                 for name, value in row.items()
                 if name not in known
             }
