@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from vda.enriching.motion import AXES, MotionModel, Stretch, Values, from_the_camera
+from vda.enriching.motion import AXES, MotionModel, Stretch, Values, from_the_camera, in_the_world
+from vda.enriching.world import MovingCamera, carried_back, turned_back
 from vda.errors import UsageError
 from vda.tracks import Bridge, Enriched, Skip, Tracks
 
@@ -29,7 +30,12 @@ def times_listed(times_s: Values) -> TimesOf:
 
 
 def smooth(
-    tracks: Tracks, enriched: Enriched, times_of: TimesOf, focal_px: float, motion: MotionModel
+    tracks: Tracks,
+    enriched: Enriched,
+    times_of: TimesOf,
+    focal_px: float,
+    motion: MotionModel,
+    camera: MovingCamera | None = None,
 ) -> list[str]:
     """Fill in ``enriched.smoothed``, ``velocity`` and ``bridged``; return, in sentences, what was left out.
 
@@ -37,12 +43,18 @@ def smooth(
     position of their own get one (``bridged``), and so do frames in which the track has no record (``bridges``),
     at the step in which it has records elsewhere. Raises ``UsageError`` where FilterPy is missing or positions
     have no metres.
+
+    With a ``camera`` whose way is known, tracks are smoothed in the world (``enriched.world_smoothed`` and
+    ``world_velocity``), and ``velocity`` is that in the world, in the camera's axes. Stretches with frames that
+    have no pose are smoothed without it.
     """
     if enriched.relative:
         raise UsageError("Without metres there is no velocity.", "Calibrate the depth, or leave --smooth out.")
     count = len(tracks)
     enriched.smoothed, enriched.velocity = np.full((count, AXES), np.nan), np.full((count, AXES), np.nan)
     enriched.bridged = np.zeros(count, bool)
+    if camera is not None:
+        enriched.world_smoothed, enriched.world_velocity = np.full((2, count, AXES), np.nan)
     times_s = times_of(tracks.frame)
     in_time = (tracks.frame >= 0) & np.isfinite(times_s)
     twice = 0
@@ -50,8 +62,17 @@ def smooth(
         single, repeated = _one_per_frame(tracks.frame, enriched.skip, rows)
         twice += repeated
         for run in _runs(enriched, single, times_s[single], motion.max_gap_s):
-            _smooth_run(tracks, enriched, run, times_of, focal_px, motion)
-    return _left_out(tracks, twice, int((~in_time).sum()))
+            _smooth_run(tracks, enriched, run, times_of, focal_px, motion, camera)
+    return [*_left_out(tracks, twice, int((~in_time).sum())), *_without_pose(enriched)]
+
+
+def _without_pose(enriched: Enriched) -> list[str]:
+    if enriched.world_smoothed is None or enriched.smoothed is None:
+        return []
+    count = int((np.isfinite(enriched.smoothed[:, 0]) & np.isnan(enriched.world_smoothed[:, 0])).sum())
+    return (
+        [f"{count} records are smoothed without the camera's poses, for some frames have none."] if count else []
+    )
 
 
 def _left_out(tracks: Tracks, twice: int, untimed: int) -> list[str]:
@@ -98,13 +119,22 @@ def _smooth_run(
     times_of: TimesOf,
     focal_px: float,
     motion: MotionModel,
+    camera: MovingCamera | None,
 ) -> None:
     """Smooth one stretch, and keep what is found at its records and at the frames between them."""
     frames = tracks.frame[run]
     step = max(1, int(np.median(np.diff(frames))))
     nodes = np.union1d(frames, np.arange(frames[0], frames[-1] + 1, step))
     places = np.searchsorted(nodes, frames)
-    position, velocity = from_the_camera(_stretch(enriched, run, places, times_of(nodes), focal_px), motion)
+    stretch = _stretch(enriched, run, places, times_of(nodes), focal_px)
+    poses = None if camera is None else camera.at(nodes, stretch.times_s)
+    if poses is None or np.isnan(poses).any():
+        position, velocity = from_the_camera(stretch, motion)
+    else:
+        world, world_velocity = in_the_world(stretch, poses, motion)
+        position, velocity = carried_back(poses, world), turned_back(poses, world_velocity)
+        if enriched.world_smoothed is not None and enriched.world_velocity is not None:
+            enriched.world_smoothed[run], enriched.world_velocity[run] = world[places], world_velocity[places]
     if enriched.smoothed is not None and enriched.velocity is not None and enriched.bridged is not None:
         enriched.smoothed[run], enriched.velocity[run] = position[places], velocity[places]
         enriched.bridged[run] = enriched.skip[run] != Skip.NONE

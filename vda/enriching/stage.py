@@ -18,11 +18,13 @@ from vda.calibration.fit import Calibration
 from vda.calibration.sampling import DepthImages, Region, measure
 from vda.camera.choice import CameraChoice, choose_camera
 from vda.camera.intrinsics import Intrinsics, same_shape, unproject
+from vda.camera.reconstruction import read_reconstruction
 from vda.depthmaps.codes import Kind
 from vda.depthmaps.source import DepthSource, open_depth
 from vda.enriching.figure import require_figure_name, write_track_figure
 from vda.enriching.motion import MotionModel
 from vda.enriching.smoothing import TimesOf, smooth, times_listed
+from vda.enriching.world import MovingCamera, carry, measure_boxes, moving_camera
 from vda.errors import InputError, UsageError
 from vda.files import refuse_to_overwrite
 from vda.reporter import Noted, Reporter, Silence
@@ -40,6 +42,8 @@ from vda.tracks import (
 )
 
 _ANYWHERE = Region()
+# 100 hours at 100 frames per second: a trajectory is matched to times of as many frames at most.
+_MOST_FRAMES = 36_000_000
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,10 @@ class DepthChoice:
 
 @dataclass(frozen=True)
 class EnrichSettings:
-    """What ``vda enrich`` is asked. ``times_fps`` gives times to frames where no scene knows them."""
+    """What ``vda enrich`` is asked. ``times_fps`` gives times to frames where no scene knows them.
+
+    ``poses`` is a reconstruction (``camera.reconstruction``) whose images count frames from ``image_base``.
+    """
 
     tracks: Path
     output: Path
@@ -70,6 +77,8 @@ class EnrichSettings:
     allow_relative: bool = False
     motion: MotionModel | None = None
     times_fps: float | None = None
+    poses: Path | None = None
+    image_base: int | None = None
     also: tuple[str, ...] = ()
     figure: Path | None = None
     overwrite: bool = False
@@ -171,9 +180,13 @@ def enrich_file(settings: EnrichSettings, *, reporter: Reporter | None = None) -
     enriched = enrich(
         tracks, depth.source, camera, convert, relative=relative, region=settings.region, reporter=noted
     )
+    measure_boxes(enriched, tracks, camera)
+    moving = _moving(settings, depth, tracks, convert, relative, noted)
+    if moving is not None:
+        carry(enriched, tracks, moving, _times(settings, depth.scene, tracks), noted)
     if settings.motion is not None:
-        times = _times(settings, depth.scene, tracks)
-        for sentence in smooth(tracks, enriched, times, (camera.fx + camera.fy) / 2, settings.motion):
+        times, focal = _times(settings, depth.scene, tracks), (camera.fx + camera.fy) / 2
+        for sentence in smooth(tracks, enriched, times, focal, settings.motion, moving):
             noted.say(sentence)
     enriched.about = _about(camera, calibration, settings.region)
     written = _write(tracks, enriched, settings)
@@ -219,6 +232,29 @@ class _Depth:
     kind: Kind
     scene: Scene | None
     is_scenes_own: bool
+
+
+def _moving(
+    settings: EnrichSettings,
+    depth: _Depth,
+    tracks: Tracks,
+    convert: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    relative: bool,
+    reporter: Reporter,
+) -> MovingCamera | None:
+    """The camera's way in metres, where poses are given."""
+    if settings.poses is None:
+        return None
+    if relative:
+        raise UsageError(
+            "Without metres nothing can be put into the world.", "Calibrate the depth, or leave --poses out."
+        )
+    times = _times(settings, depth.scene, tracks)
+    last = max(int(tracks.frame.max(initial=0)), int(max(depth.source.frames, default=0)))
+    shown = times(np.arange(min(last, _MOST_FRAMES) + 1))
+    views = read_reconstruction(settings.poses, shown[np.isfinite(shown)], settings.image_base)
+    gap = (settings.motion or MotionModel()).max_gap_s
+    return moving_camera(views, times, depth.source, convert, gap, reporter)
 
 
 def _open_depth(choice: DepthChoice) -> _Depth:

@@ -38,6 +38,8 @@ class Enriched:
     ``depth`` and ``spread`` float64 [N], ``share`` [N] of valid pixels, ``position`` [N, 3] in camera coordinates:
     metres, or without unit where ``relative``. With smoothing: ``smoothed`` [N, 3], ``velocity`` [N, 3] (a second)
     and ``bridged`` [N], whether the record had no position of its own; ``bridges`` are for frames without record.
+    With the camera's poses: ``world`` [N, 3], and with smoothing ``world_smoothed`` and ``world_velocity``.
+    ``extent`` [N, 2] is how wide and how high a box is at its depth.
     """
 
     depth: NDArray[np.float64]
@@ -49,6 +51,10 @@ class Enriched:
     smoothed: NDArray[np.float64] | None = None
     velocity: NDArray[np.float64] | None = None
     bridged: NDArray[np.bool_] | None = None
+    world: NDArray[np.float64] | None = None
+    world_smoothed: NDArray[np.float64] | None = None
+    world_velocity: NDArray[np.float64] | None = None
+    extent: NDArray[np.float64] | None = None
     bridges: list[Bridge] = field(default_factory=list)
     about: dict[str, Any] = field(default_factory=dict)
 
@@ -84,10 +90,24 @@ class Enriched:
             fields[f"vda_depth{suffix}_std"] = _number(self.spread[row])
             fields["vda_position_relative" if self.relative else "vda_position_3d"] = _xyz(self.position[row])
             fields["vda_valid_share"] = _number(self.share[row])
+            fields |= self._places(row)
         else:
             fields["vda_reason"] = Skip(self.skip[row]).text
         if self.smoothed is not None and self.velocity is not None and self.bridged is not None:
             fields |= _motion(self.smoothed[row], self.velocity[row], bool(self.bridged[row]))
+        return fields
+
+    def _places(self, row: int) -> dict[str, Any]:
+        """Where the record is in the world, and how large its box is, as far as they are known."""
+        fields: dict[str, Any] = {}
+        if self.world is not None and np.isfinite(self.world[row, 0]):
+            fields["vda_world_3d"] = _xyz(self.world[row])
+        if self.extent is not None and np.isfinite(self.extent[row, 0]):
+            width, height = self.extent[row]
+            fields["vda_box_3d"] = {"width": _number(width), "height": _number(height)}
+        smoothed, velocity = self.world_smoothed, self.world_velocity
+        if smoothed is not None and velocity is not None and np.isfinite(smoothed[row, 0]):
+            fields |= {"vda_world_smoothed": _xyz(smoothed[row]), "vda_world_velocity": _xyz(velocity[row])}
         return fields
 
     def added_to(self, record: Any, row: int) -> Any:
@@ -113,6 +133,15 @@ class Enriched:
             columns |= {f"vda_velocity_{axis}": self.velocity[:, i] for i, axis in enumerate("xyz")}
             columns["vda_speed"] = np.linalg.norm(self.velocity, axis=1)
             columns["vda_bridged"] = self.bridged
+        for name, values in (
+            ("world", self.world),
+            ("world_smoothed", self.world_smoothed),
+            ("world_velocity", self.world_velocity),
+        ):
+            if values is not None:
+                columns |= {f"vda_{name}_{axis}": values[:, i] for i, axis in enumerate("xyz")}
+        if self.extent is not None:
+            columns |= {"vda_box_width": self.extent[:, 0], "vda_box_height": self.extent[:, 1]}
         return columns
 
 
