@@ -23,7 +23,13 @@ _CORNER_TO_CENTRE = 0.5
 # OpenCV's sample and ROS write camera_matrix, scripts the names of OpenCV's variables, ROS messages K and D (in
 # ROS 2: k and d).
 _MATRIX_NAMES = ("camera_matrix", "cameraMatrix", "CameraMatrix", "intrinsic_matrix", "K", "k")
-_LENS_NAMES = ("distortion_coefficients", "distCoeffs", "dist_coeffs", "distortion", "D", "d")
+_LENS_NAMES = (
+    "distortion_coefficients", "distCoeffs", "dist_coeffs", "dist_coeff", "distCoeff", "distortion_coeffs",
+    "distortion", "dist", "D", "d",
+)  # fmt: skip
+# Coefficients under their own names, in OpenCV's order.
+_LENS_NUMBERS = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
+_FISHEYE_NUMBERS = ("k1", "k2", "k3", "k4")
 
 # COLMAP's models: how the parameters begin (one focal length or two), which lens OpenCV has for the rest, and the
 # places its coefficients take there.
@@ -38,6 +44,10 @@ _COLMAP: dict[str, tuple[int, str, tuple[int, ...]]] = {
     "RADIAL_FISHEYE": (1, "fisheye", (0, 1)),
     "OPENCV_FISHEYE": (2, "fisheye", (0, 1, 2, 3)),
 }
+_NERFSTUDIO_NAMES = ("fl_x", "fl_y", "cx", "cy", "w", "h", "k1", "k2", "k3", "k4", "p1", "p2", "camera_angle_x")
+_PERSPECTIVE = "OPENCV"
+# Those of nerfstudio that are a pinhole with a lens; others (EQUIRECTANGULAR, FISHEYE624 ...) have other rays.
+_NERFSTUDIO_MODELS = ("OPENCV", "OPENCV_FISHEYE", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
 _ROS_LENSES = {
     "plumb_bob": "opencv",
     "rational_polynomial": "opencv",
@@ -117,9 +127,23 @@ def _plain(value: dict[str, Any], path: Path) -> Intrinsics:
         raise InputError(
             f"{path} has focal lengths but not the size of the image they are for.", "Add width and height to it."
         )
-    model = str(value.get("distortion_model", "none"))
+    model, lens = _plain_lens(value)
     numbers = [float(value[name]) for name in ("fx", "fy", "cx", "cy")]
-    return _camera(value["width"], value["height"], numbers, model, value.get("distortion", ()))
+    return _camera(value["width"], value["height"], numbers, model, lens)
+
+
+def _plain_lens(value: dict[str, Any]) -> tuple[str, Any]:
+    """A model and its coefficients, in one list or under their own names."""
+    named = next((name for name in _LENS_NAMES if value.get(name) is not None), None)
+    asked = value.get("distortion_model")
+    if named is not None:
+        lens = _matrix(value[named]).ravel()
+        return str(asked or ("opencv" if lens.size else "none")), lens
+    names = _FISHEYE_NUMBERS if asked == "fisheye" else _LENS_NUMBERS
+    lens = np.array([float(value.get(name) or 0.0) for name in names])
+    if not lens.any():
+        return ("fisheye", lens) if asked == "fisheye" else ("none", ())
+    return (str(asked or "opencv"), lens) if lens[5:].any() or asked == "fisheye" else ("opencv", lens[:5])
 
 
 def _open3d(value: dict[str, Any]) -> Intrinsics:
@@ -132,7 +156,7 @@ def _from_mapping(value: Any, path: Path) -> Intrinsics:
     """An OpenCV calibration or a ROS camera_info: the same content under various names."""
     matrix = _matrix(_first(value, _MATRIX_NAMES)).reshape(3, 3)
     named = next((name for name in _LENS_NAMES if value.get(name) is not None), None)
-    lens = _matrix(value[named]).ravel() if named else np.zeros(0)
+    lens = _matrix(value[named]).ravel() if named else _plain_lens(value)[1]
     width, height = _size(value, path)
     return _camera(
         width, height, [matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]], _lens_model(value), lens
@@ -172,19 +196,49 @@ def _matrix(value: Any) -> Any:
 
 def _nerfstudio(value: dict[str, Any]) -> Intrinsics:
     """Intrinsics at the top of the file, or the same ones in every frame."""
-    frames = value.get("frames") or [{}]
-    names = ("fl_x", "fl_y", "cx", "cy", "w", "h", "k1", "k2", "k3", "k4", "p1", "p2", "camera_angle_x")
-    own = [tuple(frame.get(name, value.get(name)) for name in names) for frame in frames]
-    if any(other != own[0] for other in own):
+    cameras = nerfstudio_cameras(value)
+    if any(other != cameras[0] for other in cameras):
         raise InputError(
             "The frames of the transforms.json were taken with different intrinsics.",
             "Give one camera: --fx --fy --cx --cy.",
         )
-    known = {name: float(number) for name, number in zip(names, own[0], strict=True) if number is not None}
+    return cameras[0]
+
+
+def nerfstudio_cameras(value: dict[str, Any]) -> list[Intrinsics]:
+    """The camera of each frame of a ``transforms.json``; one, of the file itself, where it has no frames.
+
+    Raises ``InputError`` for a camera model that is no pinhole with a lens, ``KeyError`` where numbers are missing.
+    """
+    found: dict[tuple[Any, ...], Intrinsics] = {}
+    cameras = []
+    for frame in value.get("frames") or [{}]:
+        numbers = tuple(frame.get(name, value.get(name)) for name in _NERFSTUDIO_NAMES)
+        model = frame.get("camera_model", value.get("camera_model"))
+        key = (model, *numbers)
+        if key not in found:
+            found[key] = _nerfstudio_camera(model or _PERSPECTIVE, value, numbers)
+        cameras.append(found[key])
+    return cameras
+
+
+def _nerfstudio_camera(model: str, value: dict[str, Any], numbers: tuple[Any, ...]) -> Intrinsics:
+    if model not in _NERFSTUDIO_MODELS:
+        raise InputError(
+            f"The camera model {model} has no rays of a pinhole with a lens.",
+            f"Give images of one of these models: {', '.join(_NERFSTUDIO_MODELS)}.",
+        )
+    names = _NERFSTUDIO_NAMES
+    known = {name: float(number) for name, number in zip(names, numbers, strict=True) if number is not None}
     width, height = known["w"], known["h"]
     fx = known.get("fl_x") or width / 2 / math.tan(known["camera_angle_x"] / 2)
     centre = [known.get("cx", width / 2) - _CORNER_TO_CENTRE, known.get("cy", height / 2) - _CORNER_TO_CENTRE]
-    fisheye = value.get("camera_model") == "OPENCV_FISHEYE" or value.get("is_fisheye")
+    fisheye = model == "OPENCV_FISHEYE" or value.get("is_fisheye")
+    if not fisheye and known.get("k4"):
+        raise InputError(
+            "The lens has a k4 that multiplies the eighth power of the radius, which OpenCV's model has not.",
+            "Undistort the images, or calibrate with k1, k2, k3, p1 and p2 alone.",
+        )
     order = ("k1", "k2", "k3", "k4") if fisheye else ("k1", "k2", "p1", "p2", "k3")
     lens = [known.get(name, 0.0) for name in order]
     return _camera(width, height, [fx, known.get("fl_y", fx), *centre], "fisheye" if fisheye else "opencv", lens)
