@@ -333,3 +333,56 @@ def test_a_cropped_video_takes_the_part_of_the_camera_that_it_shows() -> None:
 def test_a_shape_that_does_not_fit_is_refused(setting: CameraSetting) -> None:
     with pytest.raises(InputError):
         fit_to_video(BROWN, (300, 300), setting, Silence())
+
+
+class TestLensesUnderOtherNames:
+    """A lens that is passed over puts every ray beside its pixel, in silence."""
+
+    NUMBERS = (-0.28, 0.07, 0.001, -0.002, 0.03)
+    MATRIX = ((500.0, 0.0, 320.0), (0.0, 505.0, 240.0), (0.0, 0.0, 1.0))
+
+    @pytest.mark.parametrize(
+        "name", ["dist_coeff", "dist_coeffs", "distCoeffs", "distortion_coefficients", "dist"]
+    )
+    def test_opencv_json(self, tmp_path: Path, name: str) -> None:
+        content = {"camera_matrix": self.MATRIX, name: [list(self.NUMBERS)], "image_size": [640, 480]}
+        (tmp_path / "c.json").write_text(json.dumps(content))
+        camera, _ = read_camera(tmp_path / "c.json")
+        assert (camera.distortion_model, camera.distortion) == ("opencv", self.NUMBERS)
+
+    @pytest.mark.parametrize("matrix", [True, False])
+    def test_numbers_under_their_own_names(self, tmp_path: Path, matrix: bool) -> None:
+        """OpenCV's order is k1 k2 p1 p2 k3, whatever the order in the file."""
+        lens = dict(zip(("k1", "k2", "p1", "p2", "k3"), self.NUMBERS, strict=True))
+        plain = {"fx": 500.0, "fy": 505.0, "cx": 320.0, "cy": 240.0, "width": 640, "height": 480}
+        whole = {"camera_matrix": self.MATRIX, "image_width": 640, "image_height": 480}
+        (tmp_path / "c.json").write_text(
+            json.dumps({**dict(sorted(lens.items())), **(whole if matrix else plain)})
+        )
+        camera, _ = read_camera(tmp_path / "c.json")
+        assert (camera.distortion_model, camera.distortion) == ("opencv", self.NUMBERS)
+
+    @pytest.mark.parametrize("model", ["EQUIRECTANGULAR", "FISHEYE624", "ORTHOPHOTO"])
+    def test_what_has_no_pinholes_rays_is_refused(self, tmp_path: Path, model: str) -> None:
+        content = {
+            "camera_model": model,
+            "w": 640,
+            "h": 320,
+            "fl_x": 1,
+            "fl_y": 1,
+            "cx": 320,
+            "cy": 160,
+            "frames": [],
+        }
+        (tmp_path / "transforms.json").write_text(json.dumps(content))
+        with pytest.raises(InputError, match=model):
+            read_camera(tmp_path / "transforms.json")
+
+    def test_a_k4_that_opencv_reads_in_another_formula_is_refused(self, tmp_path: Path) -> None:
+        """nerfstudio: 1 + k1 r^2 + k2 r^4 + k3 r^6 + k4 r^8; OpenCV's k4 stands in a denominator."""
+        content = {"w": 640, "h": 480, "fl_x": 500, "fl_y": 500, "cx": 320, "cy": 240, "k1": 0.1, "k4": 0.01}
+        (tmp_path / "transforms.json").write_text(json.dumps(content))
+        with pytest.raises(InputError, match="k4"):
+            read_camera(tmp_path / "transforms.json")
+        (tmp_path / "transforms.json").write_text(json.dumps({**content, "camera_model": "OPENCV_FISHEYE"}))
+        assert read_camera(tmp_path / "transforms.json")[0].distortion == (0.1, 0.0, 0.0, 0.01)

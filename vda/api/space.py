@@ -51,6 +51,8 @@ def enrich(
     camera_crop: Crop | None = None,
     fov: float | None = None,
     assume_fov: bool = False,
+    poses: StrPath | None = None,
+    image_base: Base | None = None,
     scale: float | None = None,
     shift: float | None = None,
     known_distance: Sequence[str] = (),
@@ -78,8 +80,9 @@ def enrich(
     """Write ``tracks`` again as ``output`` with 3D positions, by the depth of ``scene``: ``vda enrich``.
 
     Positions are in camera coordinates (x right, y down, z forward), in metres; ``allow_relative`` takes them up
-    to scale. ``reporter`` is told which camera and calibration were used. Raises ``InputError`` where no camera is
-    known or the depth has no metres, ``UsageError`` for options that contradict each other.
+    to scale. With ``poses`` records have a place in the world as well. ``reporter`` is told which camera and
+    calibration were used. Raises ``InputError`` where no camera is known or the depth has no metres,
+    ``UsageError`` for options that contradict each other.
     """
     settings = EnrichSettings(
         tracks=Path(tracks),
@@ -95,6 +98,8 @@ def enrich(
         allow_relative=allow_relative,
         motion=MotionModel(acceleration, max_gap) if smooth else None,
         times_fps=fps,
+        poses=_path(poses),
+        image_base=image_base,
         also=tuple(also),
         figure=_path(figure),
         overwrite=overwrite,

@@ -208,7 +208,7 @@ def _nerfstudio(value: dict[str, Any]) -> Intrinsics:
 def nerfstudio_cameras(value: dict[str, Any]) -> list[Intrinsics]:
     """The camera of each frame of a ``transforms.json``; one, of the file itself, where it has no frames.
 
-    Raises ``InputError`` for a camera model that is no pinhole with a lens, ``KeyError`` where numbers are missing.
+    Raises ``InputError`` for a camera model that is no pinhole with a lens, ``KeyError`` where numbers miss.
     """
     found: dict[tuple[Any, ...], Intrinsics] = {}
     cameras = []

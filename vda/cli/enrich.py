@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from vda.cli.options import Command, by_order_option, json_option, overwrite_option, quiet_option, together
-from vda.cli.trackoptions import allow_relative_option, camera_options
+from vda.cli.trackoptions import allow_relative_option, camera_options, pose_options
 from vda.cli.types import PATH, SIZE, OneOf
 
 depth_folder_option = click.option("--depth-dir", type=PATH, help="Depth in place of the scene's own.")
@@ -82,7 +82,13 @@ output_options = together(
     json_option,
 )
 rule_options = together(
-    track_options, camera_options, calibration_options, region_options, motion_options, output_options
+    track_options,
+    camera_options,
+    pose_options,
+    calibration_options,
+    region_options,
+    motion_options,
+    output_options,
 )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from vda.cli.options import Command, json_option, overwrite_option, quiet_option, scene_argument, together
-from vda.cli.trackoptions import allow_relative_option, camera_options
+from vda.cli.trackoptions import allow_relative_option, camera_options, pose_options
 from vda.cli.types import PATH, OneOf
 
 export_options = together(
@@ -17,8 +17,7 @@ export_options = together(
         help="The program, or the kind of file, that the depth is for.",
     ),
     click.option("--output", type=PATH, required=True, help="A folder; for rerun a .rrd file."),
-    click.option("--poses", type=PATH, help="transforms.json, COLMAP model or TUM trajectory."),
-    click.option("--image-base", type=click.IntRange(0, 1), help="Whether the images' names count from 0 or 1."),
+    pose_options,
     click.option(
         "--every", type=click.IntRange(min=1), default=1, show_default=True, help="Export every n-th frame."
     ),

@@ -1,4 +1,4 @@
-"""What ``vda enrich`` and ``vda export`` share: the camera of the video, and going on without metres."""
+"""What ``vda enrich`` and ``vda export`` share: the camera, where it was, and going on without metres."""
 
 import click
 
@@ -7,6 +7,10 @@ from vda.cli.types import CROP, PATH, SIZE
 
 allow_relative_option = click.option(
     "--allow-relative", is_flag=True, help="Go on without metres: positions and clouds up to scale."
+)
+pose_options = together(
+    click.option("--poses", type=PATH, help="transforms.json, COLMAP model or TUM trajectory."),
+    click.option("--image-base", type=click.IntRange(0, 1), help="Whether the images' names count from 0 or 1."),
 )
 camera_options = together(
     click.option("--fx", type=float, help="Focal length in pixels; --fy, --cx and --cy go with it."),
