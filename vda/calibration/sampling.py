@@ -8,6 +8,7 @@ the function handed to it.
 
 import warnings
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -107,9 +108,9 @@ def measure(
     measured = Measured(pixel, nothing[0], nothing[1], nothing[2], skip, [])
     outside = (np.abs(pixel + 0.5 - np.array(size) / 2) > np.array(size) / 2).any(axis=1)
     skip[outside & (skip == Skip.NONE)] = Skip.OUTSIDE
-    there = frozenset(depth.frames)
-    for done, (frame, rows) in enumerate(_frames(tracks.frame, skip), start=1):
-        image = _read(depth, frame, measured) if frame in there else None
+    groups = list(_frames(tracks.frame, skip))
+    images = _read_ahead(depth, [frame for frame, _ in groups], measured)
+    for done, ((_, rows), image) in enumerate(zip(groups, images, strict=True), start=1):
         if image is None:
             skip[rows] = Skip.NO_DEPTH
         else:
@@ -141,13 +142,29 @@ def _frames(frame: NDArray[np.int64], skip: NDArray[np.uint8]) -> Iterator[tuple
             yield int(frame[group[0]]), group
 
 
-def _read(depth: DepthImages, frame: int, measured: Measured) -> NDArray[np.floating] | None:
-    try:
-        return depth.read(frame)
-    except InputError:
-        # One damaged image must not cost the other hundred thousand: it is counted and named in the report.
-        measured.unreadable_frames.append(frame)
-        return None
+def _read_ahead(
+    depth: DepthImages, frames: list[int], measured: Measured
+) -> Iterator[NDArray[np.floating] | None]:
+    """The depth images of ``frames``, None where there is none: the next is decoded while one is looked at."""
+    there = frozenset(depth.frames)
+
+    def read(frame: int) -> NDArray[np.floating] | None:
+        try:
+            return depth.read(frame) if frame in there else None
+        except InputError:
+            # One damaged image must not cost the other hundred thousand: it is counted and named in the report.
+            measured.unreadable_frames.append(frame)
+            return None
+
+    with ThreadPoolExecutor(1, "depth") as reader:
+        ahead = None
+        for frame in frames:
+            following = reader.submit(read, frame)
+            if ahead is not None:
+                yield ahead.result()
+            ahead = following
+        if ahead is not None:
+            yield ahead.result()
 
 
 def _measure_frame(

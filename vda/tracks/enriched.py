@@ -4,6 +4,7 @@ In go columns; out come the fields of one record, or names and numbers for flat 
 depth is measured, nor any track format.
 """
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -162,9 +163,9 @@ def _motion(smoothed: NDArray[np.float64], velocity: NDArray[np.float64], bridge
 
 
 def _xyz(vector: NDArray[np.float64]) -> dict[str, float | None]:
-    return {axis: _number(number) for axis, number in zip("xyz", vector, strict=True)}
+    return {axis: _number(number) for axis, number in zip("xyz", vector.tolist(), strict=True)}
 
 
 def _number(number: float) -> float | None:
     """Seven significant digits: finer than any depth, and files stay small. JSON has no NaN."""
-    return float(f"{number:.{_SIGNIFICANT_DIGITS}g}") if np.isfinite(number) else None
+    return float(f"{number:.{_SIGNIFICANT_DIGITS}g}") if math.isfinite(number) else None
