@@ -2,6 +2,7 @@
 
 import csv
 import json
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from vda.fvc.kinds import KINDS, alteration
 from vda.fvc.request import ScaleSettings
 from vda.fvc.scale import scale
 from vda.fvc.verify import verify
-from vda.reporter import Silence
+from vda.reporter import Noted, Silence
 
 WIDTH, HEIGHT, FRAMES = 96, 64, 4
 # Far enough from the edges to stay in the picture whatever is drawn.
@@ -295,3 +296,43 @@ def test_odd_sizes_keep_their_places(tmp_path: Path) -> None:
 
 def test_there_are_ten_kinds() -> None:
     assert set(KINDS) == {*GEOMETRIC, *COLOURS} and len(KINDS) == 10
+
+
+def test_paths_hold_in_the_new_table_however_they_were_stated(tmp_path: Path) -> None:
+    """Windows paths, another Unicode normalisation, links and ``..`` are found by what comes next as well."""
+    folder = tmp_path / "set" / "real"
+    folder.mkdir(parents=True)
+    for number, name in enumerate(("w.mp4", unicodedata.normalize("NFD", "é.mp4"), "9f3c.mp4", "p.mp4", "f.mp4")):
+        clips.make_clip(folder / name, range(5 * number, 5 * number + 3))
+    (folder / "linked.mp4").symlink_to(folder / "9f3c.mp4")
+    (tmp_path / "tables").mkdir()
+    named = ["D:\\set\\real\\w.mp4", "set/real/é.mp4", "set/real/linked.mp4", "../set/real/p.mp4"]
+    stated = [{"video_path": path, "label": "real", "original_video": ""} for path in named]
+    for original in ("linked.mp4", "../set/real/p.mp4"):
+        fake = {"video_path": "set/real/f.mp4", "label": "fake", "original_video": original}
+        metadata = table(tmp_path / "tables" / "videos.csv", [*stated, fake])
+        out = tmp_path / f"out {original.count('.')}"
+        augment(metadata, out, AugmentSettings(1, kinds=("flip",)), root=tmp_path)
+        made = scale(
+            out / "augmented_metadata.csv", tmp_path / f"scaled {original.count('.')}", ScaleSettings(size=32)
+        )
+        assert (made.scaled, made.failed) == (10, {})
+        write_folds(out / "augmented_metadata.csv", tmp_path / "folds.csv", folds=2, strict=False, overwrite=True)
+        home = {row["video_path"]: row["fold"] for row in rows_of(tmp_path / "folds.csv")}
+        whole = next(path for path in home if path.endswith(original.removeprefix("..")))
+        assert home[str(folder.parent.parent / "set/real/f.mp4")] == home[whole]
+
+
+def test_how_the_table_was_read_is_said_and_may_be_stated(tmp_path: Path) -> None:
+    clips.make_clip(tmp_path / "für.mp4", range(3), draw=spotted)
+    path = tmp_path / "videos.csv"
+    path.write_bytes("video_path,label\nfür.mp4,real\nfür.mp4,real\n".encode("cp1252"))
+    noted = Noted(None)
+    augment(path, tmp_path / "out", AugmentSettings(1, kinds=("flip",)), reporter=noted)
+    assert "cp1252" in noted.said[0]
+    assert "1 rows that say exactly" in noted.said[1]
+    command = ["fvc", "augment", str(path), "--output-dir", str(tmp_path / "out"), "--encoding", "cp437"]
+    assert (
+        "There is no video"
+        in CliRunner().invoke(main, [*command, "--kind", "flip", "--augmentations", "1"]).output
+    )

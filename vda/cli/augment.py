@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vda.cli.options import Command, gathered, json_option, quiet_option, together
+from vda.cli.options import Command, encoding_option, gathered, json_option, quiet_option, together
 from vda.cli.types import PATH, OneOf
 from vda.errors import WorkError
 
@@ -50,11 +50,18 @@ def _settings(count: int, kinds: tuple[str, ...], seed: int, crf: int) -> "Augme
 @click.option("--output-dir", type=PATH, required=True, help="Where augmentations and their table go.")
 @augment_options
 @click.option("--root", type=PATH, help="Where else relative paths are looked for.")
+@encoding_option
 @gathered("settings", _settings)
 @quiet_option
 @json_option
 def augment(
-    metadata: Path, output_dir: Path, root: Path | None, settings: "AugmentSettings", quiet: bool, as_json: bool
+    metadata: Path,
+    output_dir: Path,
+    root: Path | None,
+    encoding: str | None,
+    settings: "AugmentSettings",
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Make augmentations of every original in METADATA, with their depth and tracks, and a table for scaling.
 
@@ -64,7 +71,7 @@ def augment(
     from vda.fvc.augment import augment as augment_all
 
     progress = Progress(quiet, unit="video")
-    result = augment_all(metadata, output_dir, settings, root=root, reporter=progress)
+    result = augment_all(metadata, output_dir, settings, root=root, encoding=encoding, reporter=progress)
     progress.close()
     summary = (
         f"{result.rows} rows in {result.metadata}: {result.made} augmentations made now, {result.kept} were there."

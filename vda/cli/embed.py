@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vda.cli.options import Command, gathered, json_option, quiet_option, together
+from vda.cli.options import Command, encoding_option, gathered, json_option, quiet_option, together
 from vda.cli.types import PATH
 from vda.errors import WorkError
 
@@ -39,6 +39,7 @@ frame_options = together(
     help="Pictures in the model at once [default: 32, halved where memory runs out].",
 )
 @click.option("--root", type=PATH, help="Where else relative paths are looked for.")
+@encoding_option
 @quiet_option
 @json_option
 def embed(
@@ -49,6 +50,7 @@ def embed(
     device: str,
     batch_size: int,
     root: Path | None,
+    encoding: str | None,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -62,7 +64,7 @@ def embed(
 
     progress = Progress(quiet, unit="video")
     loaded = load_vision_model(model, device=device, batch_size=batch_size)
-    made = embed_all(metadata, output_dir, loaded, settings, root=root, reporter=progress)
+    made = embed_all(metadata, output_dir, loaded, settings, root=root, encoding=encoding, reporter=progress)
     progress.close()
     summary = f"{made.rows} videos in {made.table}: {made.made} embedded now, {made.kept} were there."
     click.echo(json.dumps(made.to_json()) if as_json else summary)

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from vda.errors import StorageError, UsageError, VdaError
+from vda.errors import InputError, StorageError, UsageError, VdaError
 from vda.files import append_line, exclusive_lock, read_json_lines, write_bytes
 from vda.fvc.augmented import Names, write_augmented
 from vda.fvc.checksums import content_checksum
@@ -76,16 +76,19 @@ def augment(
     settings: AugmentSettings | None = None,
     *,
     root: Path | None = None,
+    encoding: str | None = None,
     reporter: Reporter | None = None,
 ) -> AugmentResult:
     """Make ``settings.count`` augmentations of every original in ``metadata``, and a table of all in ``folder``.
 
-    Rows that are augmentations already stay as they are. Raises ``InputError`` for metadata that cannot be used,
-    ``UsageError`` where the folder was made with other settings, or an augmentation's number is taken, or another
-    process is at work there, and ``StorageError`` where the disk refuses.
+    ``encoding`` is how ``metadata`` is stored, ``root`` where else relative paths are looked for. Rows that are
+    augmentations already stay as they are. Raises ``InputError`` for metadata that cannot be used,
+    ``UsageError`` where the folder was made with other settings, or an augmentation's number is taken, or
+    another process is at work there, and ``StorageError`` where the disk refuses.
     """
     settings, reporter = settings or AugmentSettings(), reporter or Silence()
-    table = _Table(read_metadata(metadata, outputs=False), read_table(metadata), Places(metadata, root), folder)
+    checked = read_metadata(metadata, outputs=False, encoding=encoding, reporter=reporter)
+    table = _Table(checked, read_table(metadata, encoding=encoding), Places(metadata, root), folder)
     wanted = [Wanted(item, number) for item in table.originals for number in range(settings.count)]
     _refuse_taken(table.items, wanted)
     with exclusive_lock(folder / _LOCK_NAME) as had:
@@ -144,11 +147,14 @@ class _Table:
         )
 
     def _own(self, item: Item) -> dict[str, Any]:
-        scene, tracks = (stated and self._elsewhere(stated) for stated in (item.scene, item.tracks))
+        scene, tracks = (
+            stated and self._elsewhere(kind, stated)
+            for kind, stated in (("scene", item.scene), ("tracks", item.tracks))
+        )
         return {
-            "video_path": self._elsewhere(item.video_path),
+            "video_path": self._elsewhere("video", item.video_path),
             "label": item.label,
-            "original_video": item.original_video,
+            "original_video": item.original_video and self._original(item.original_video),
             "augmentation_idx": item.augmentation_idx,
             "is_original": item.is_original,
             "video_id": item.video_id,
@@ -175,12 +181,21 @@ class _Table:
                 "augmentation": known.told,
             }
 
-    def _elsewhere(self, stated: str) -> str:
-        """A path that holds in the new table; of what is not there, the one looked for first."""
-        for root in (self.places.metadata.parent, self.places.root):
-            if root is not None and (root / stated).exists():
-                return str((root / stated).resolve())
-        return str((self.places.metadata.parent / stated).absolute())
+    def _elsewhere(self, kind: str, stated: str) -> str:
+        """A path that holds in the new table, with links as they are, for names are in them.
+
+        Of what is not there, it is the one looked for first; a path of Windows stays what it is.
+        """
+        try:
+            found = self.places.video(stated) if kind == "video" else self.places.other(kind, stated)
+        except InputError:
+            return stated if "\\" in stated else str((self.places.metadata.parent / stated).absolute())
+        return str(found.absolute())
+
+    def _original(self, stated: str) -> str:
+        """A file by a path that holds in the new table, which is in another folder; else what is stated."""
+        folders = [folder for folder in (self.places.metadata.parent, self.places.root) if folder is not None]
+        return next((str(path.absolute()) for folder in folders if (path := folder / stated).is_file()), stated)
 
 
 class _Work:

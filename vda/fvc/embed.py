@@ -95,15 +95,16 @@ def embed(
     settings: EmbedSettings | None = None,
     *,
     root: Path | None = None,
+    encoding: str | None = None,
     reporter: Reporter | None = None,
 ) -> EmbedResult:
-    """Embed the frames of every video in ``metadata`` by ``model`` into ``folder``.
+    """Embed the frames of every video in ``metadata`` (stored in ``encoding``) by ``model`` into ``folder``.
 
     Raises ``InputError`` for metadata that cannot be used, ``UsageError`` where the folder is of another model or
     other settings, or another process is at work there, and ``StorageError`` where the disk refuses.
     """
     settings, reporter = settings or EmbedSettings(), reporter or Silence()
-    items = list(items_of(read_metadata(metadata)))
+    items = list(items_of(read_metadata(metadata, encoding=encoding, reporter=reporter)))
     with exclusive_lock(folder / _LOCK_NAME) as had:
         if not had:
             raise UsageError(
