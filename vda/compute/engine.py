@@ -100,6 +100,7 @@ class Engine:
 
     def _encode_block(self, block: list[Picture]) -> dict[int, FrameFeatures]:
         size = self.fit.encoder_batch
+        # Always of one shape: the same frame then gets the same bits, whichever frames are beside it.
         batch = np.zeros((size, *block[0].pixels.shape), np.float32)
         for picture in block:
             batch[picture.index % size] = picture.pixels
@@ -140,6 +141,7 @@ def _ahead(pictures: Iterable[Picture], progress: Counters) -> Generator[Picture
     stopped = threading.Event()
 
     def put(item: Picture | BaseException | None) -> None:
+        # Nobody may be drawing any more: a thread that waited for room for ever would outlive its engine.
         while not stopped.is_set():
             try:
                 return waiting.put(item, timeout=0.1)
@@ -155,6 +157,7 @@ def _ahead(pictures: Iterable[Picture], progress: Counters) -> Generator[Picture
                     return
             put(None)
         except BaseException as error:
+            # Raised here it would only end the thread; whoever draws the next picture is to meet it.
             put(error)
 
     thread = threading.Thread(target=draw, name="decode-ahead", daemon=True)

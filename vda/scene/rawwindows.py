@@ -27,6 +27,7 @@ _CODEC = Blosc(cname="zstd", clevel=1, shuffle=Blosc.BITSHUFFLE, blocksize=0)
 def _compress(codes: np.ndarray) -> np.ndarray:
     """Second differences (along both axes), sign folded into the lowest bit: small numbers, empty bit planes."""
     delta = np.diff(np.diff(codes, axis=1, prepend=0), axis=0, prepend=0)
+    # An int32 shifted right by 31 is its sign in all bits: 0, -1, 1, -2 become 0, 1, 2, 3.
     folded = ((delta << 1) ^ (delta >> 31)).astype(np.uint32)
     return np.frombuffer(_CODEC.encode(folded), np.uint8)
 
@@ -48,6 +49,7 @@ def write_raw_window(path: Path, depth: np.ndarray, missing: tuple[int, ...] = (
     members: dict[str, np.ndarray] = {}
     minima, maxima = [], []
     for slot, values in enumerate(depth):
+        # A constant window has no step, and all its codes are 0.
         scaled = (values.astype(np.float64) - low) / step if step > 0 else np.zeros(values.shape)
         codes = np.rint(scaled).astype(np.int32)
         members[f"slot_{slot:02d}"] = _compress(codes)
@@ -55,6 +57,7 @@ def write_raw_window(path: Path, depth: np.ndarray, missing: tuple[int, ...] = (
         maxima.append(low + step * float(codes.max()))
     members["shape"] = np.array(depth.shape, np.int64)
     members["offset_step"] = np.array([low, step])
+    # Of the values as they will be read: the merger finds the range of the scene without opening a slot.
     members["range"] = np.array([minima, maxima])
     members["missing"] = np.array(missing, np.int64)
     with atomic_writer(path) as handle:

@@ -58,6 +58,7 @@ class _Record:
         return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})  # type: ignore[arg-type]
 
     def write(self, path: Path) -> None:
+        # What the power takes away, the next heartbeat or the next look writes again.
         write_json(path, asdict(self), durable=False)  # type: ignore[call-overload]
 
 

@@ -130,6 +130,7 @@ class Supervisor:
         telling = Telling(self.reporter, total, self._frames_done())
         while True:
             seen = self._observe()
+            # On a network file system others tell by the time of this file that we live.
             self.held.renew(self.clock())
             telling.tell(self._frames_done(), self._paused)
             actions = decide(seen)
@@ -195,6 +196,7 @@ class Supervisor:
                 self._log(f"worker {member.files.name} starts")
             case Give(name, chunk):
                 self._give(self._workers[name], chunk)
+            # An order to quit, not a signal: the window in hand is finished first.
             case Quit(name):
                 worker = self._workers[name]
                 worker.give(Order(worker.order + 1), self.clock())
@@ -219,6 +221,7 @@ class Supervisor:
         self._views[action.device.id] = action.device
         self.crew.home.write_devices({name: _device_notes(view) for name, view in self._views.items()})
         self._log(f"worker {action.worker} is {'given up' if action.given_up else 'gone'}: {action.reason}")
+        # Not even SIGKILL ended it: its files stay, for it may still write; its chunk has another lock by now.
         if action.given_up:
             write_bytes(worker.files.given_up_path, b"")
         else:
