@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from vda.camera.choice import CameraSetting, fit_to_video
+from vda.camera.conventions import resized
 from vda.camera.files import read_camera
 from vda.camera.intrinsics import (
     Intrinsics,
     normalise,
     pixel_grid,
     project,
-    resize_points,
     same_shape,
     unproject,
     unproject_image,
@@ -61,12 +61,12 @@ def test_nothing_is_seen_behind_the_camera_and_a_pixel_beyond_the_fisheyes_ninet
 
 @pytest.mark.parametrize("camera", LENSES)
 def test_resizing_moves_no_ray(camera: Intrinsics) -> None:
-    smaller = resize_points(some_pixels(), (640, 480), (250, 140))
+    smaller = resized(some_pixels(), (640, 480), (250, 140))
     assert normalise(camera.scaled(250, 140), smaller) == pytest.approx(normalise(camera, some_pixels()), abs=1e-6)
 
 
 def test_pixel_centres_are_integers_so_two_pixels_merge_between_their_centres() -> None:
-    assert resize_points(np.array([[0.5, 0.5], [-0.5, -0.5]]), (4, 4), (2, 2)).tolist() == [
+    assert resized(np.array([[0.5, 0.5], [-0.5, -0.5]]), (4, 4), (2, 2)).tolist() == [
         [0.0, 0.0],
         [-0.5, -0.5],
     ]

@@ -17,7 +17,8 @@ from scipy.optimize import least_squares
 
 from vda.calibration.identity import Fingerprint
 from vda.calibration.sampling import DepthImages, Region, measure
-from vda.camera.intrinsics import pixel_grid, resize_points
+from vda.camera.conventions import resized
+from vda.camera.intrinsics import pixel_grid
 from vda.errors import InputError, UsageError
 from vda.files import read_json, write_json
 from vda.tracks import Header, Skip, Tracks
@@ -216,7 +217,7 @@ def _lattice_pairs(image: NDArray[np.floating], reference: NDArray[np.floating])
     found = []
     for values in (image, reference):
         height, width = values.shape
-        places = np.rint(resize_points(pixel_grid(*lattice), lattice, (width, height))).astype(np.intp)
+        places = np.rint(resized(pixel_grid(*lattice), lattice, (width, height))).astype(np.intp)
         found.append(values[places[:, 1].clip(0, height - 1), places[:, 0].clip(0, width - 1)].astype(np.float64))
     return found[0], found[1]
 

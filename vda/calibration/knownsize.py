@@ -14,6 +14,7 @@ from scipy.optimize import least_squares
 
 from vda.calibration.fit import Calibration, Values, inverse_depth, robust_fit
 from vda.calibration.sampling import DepthImages, Region, measure
+from vda.camera.conventions import corner_to_centre
 from vda.camera.intrinsics import Intrinsics, normalise
 from vda.errors import InputError, UsageError
 from vda.tracks import Skip, Tracks
@@ -121,8 +122,9 @@ def _feet(tracks: Tracks) -> Values:
 
 
 def _whole_boxes(tracks: Tracks, size: tuple[int, int]) -> NDArray[np.bool_]:
-    box, width, height = tracks.box, *size
-    inside = (box[:, 0] > 0.5) & (box[:, 1] > 0.5) & (box[:, 2] < width - 1.5) & (box[:, 3] < height - 1.5)
+    # A box that ends within a pixel of the picture's edge may be cut off there.
+    box, first, last = tracks.box, corner_to_centre(np.ones(2)), corner_to_centre(np.array(size, np.float64) - 1)
+    inside = (box[:, :2] > first).all(axis=1) & (box[:, 2:] < last).all(axis=1)
     return (tracks.skip == Skip.NONE) & inside & (box[:, 3] - box[:, 1] >= _LEAST_BOX_PX)
 
 

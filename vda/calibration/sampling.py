@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vda.camera.intrinsics import resize_points
+from vda.camera.conventions import centre_to_corner, corner_to_centre, resized
 from vda.errors import InputError, UsageError
 from vda.reporter import Reporter, Silence
 from vda.tracks import Skip, Tracks
@@ -106,7 +106,7 @@ def measure(
     skip = tracks.skip.copy()
     nothing = [np.full(len(tracks), np.nan) for _ in range(3)]
     measured = Measured(pixel, nothing[0], nothing[1], nothing[2], skip, [])
-    outside = (np.abs(pixel + 0.5 - np.array(size) / 2) > np.array(size) / 2).any(axis=1)
+    outside = (np.abs(centre_to_corner(pixel) - np.array(size) / 2) > np.array(size) / 2).any(axis=1)
     skip[outside & (skip == Skip.NONE)] = Skip.OUTSIDE
     groups = list(_frames(tracks.frame, skip))
     images = _read_ahead(depth, [frame for frame, _ in groups], measured)
@@ -121,7 +121,7 @@ def measure(
 
 def _places(tracks: Tracks, size: tuple[int, int], region: Region) -> tuple[Values, Values]:
     """Where each record is seen, and its box cut to the image; half a box outside still shows its other half."""
-    low, high = np.array([-0.5, -0.5]), np.array(size) - 0.5
+    low, high = corner_to_centre(np.zeros(2)), corner_to_centre(np.array(size, np.float64))
     near, far = np.clip(tracks.box[:, :2], low, high), np.clip(tracks.box[:, 2:], low, high)
     centre = (near + far) / 2
     if region.box_point == "bottom":
@@ -188,7 +188,7 @@ def _measure_frame(
         if len(windows):
             groups.append((windows, _window(measured.pixel[windows], size, image_size, region.window_px)))
     for group, places in groups:
-        values, inside = _look_up(image, resize_points(places, size, image_size))
+        values, inside = _look_up(image, resized(places, size, image_size))
         _summarise(measured, group, convert(values), inside, region)
 
 
@@ -201,7 +201,7 @@ def _window(pixel: Values, size: tuple[int, int], image_size: tuple[int, int], w
 
 def _inner_lattice(boxes: Values, inner: float) -> Values:
     """A lattice over the middle of each box, [n, 256, 2]: enough for a median, whatever the size of the box."""
-    steps = ((np.arange(_LATTICE) + 0.5) / _LATTICE - 0.5) * inner
+    steps = ((2 * np.arange(_LATTICE) + 1) / _LATTICE - 1) / 2 * inner
     lattice = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
     centre, extent = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
     return centre[:, None, :] + lattice * extent[:, None, :]
@@ -230,8 +230,8 @@ def mask_pixels(mask: Any, size: tuple[int, int]) -> Values:
         image = _decoded_runs(mask)
     elif isinstance(mask, list) and mask and all(map(_is_polygon, mask)):
         image = np.zeros((size[1], size[0]), np.uint8)
-        parts = [np.array(part[: len(part) // 2 * 2], np.float64).reshape(-1, 2) - 0.5 for part in mask]
-        cv2.fillPoly(image, [np.rint(part).astype(np.int32) for part in parts], 1)
+        corners = [np.array(part[: len(part) // 2 * 2], np.float64).reshape(-1, 2) for part in mask]
+        cv2.fillPoly(image, [np.rint(corner_to_centre(part)).astype(np.int32) for part in corners], 1)
     else:
         return np.zeros((0, 2))
     y, x = np.nonzero(image)

@@ -1,5 +1,6 @@
 """Cameras: from a pixel and its depth to a point, and where the camera was.
 
+    conventions     how pixels and axes are counted, here and by other programs
     intrinsics      focal length, principal point, lens: pixel and depth to a point, and back
     files           cameras in other programs' files
     choice          the camera that was asked for, fitted to the video

@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 import yaml
 
+from vda.camera.conventions import corner_to_centre
 from vda.camera.intrinsics import Intrinsics
 from vda.errors import InputError
 from vda.files import read_json
 
-_CORNER_TO_CENTRE = 0.5
 # OpenCV's sample and ROS write camera_matrix, scripts the names of OpenCV's variables, ROS messages K and D (in
 # ROS 2: k and d).
 _MATRIX_NAMES = ("camera_matrix", "cameraMatrix", "CameraMatrix", "intrinsic_matrix", "K", "k")
@@ -232,7 +232,7 @@ def _nerfstudio_camera(model: str, value: dict[str, Any], numbers: tuple[Any, ..
     known = {name: float(number) for name, number in zip(names, numbers, strict=True) if number is not None}
     width, height = known["w"], known["h"]
     fx = known.get("fl_x") or width / 2 / math.tan(known["camera_angle_x"] / 2)
-    centre = [known.get("cx", width / 2) - _CORNER_TO_CENTRE, known.get("cy", height / 2) - _CORNER_TO_CENTRE]
+    centre = [corner_to_centre(known.get("cx", width / 2)), corner_to_centre(known.get("cy", height / 2))]
     fisheye = model == "OPENCV_FISHEYE" or value.get("is_fisheye")
     if not fisheye and known.get("k4"):
         raise InputError(
@@ -269,7 +269,7 @@ def colmap_camera(model: str, width: float, height: float, numbers: Sequence[flo
         raise ValueError(f"{model} with {len(numbers)} parameters")
     lens = np.zeros(8 if len(places) > 4 else 4)
     lens[list(places)] = coefficients
-    centre = [number - _CORNER_TO_CENTRE for number in numbers[focal_lengths : focal_lengths + 2]]
+    centre = [corner_to_centre(number) for number in numbers[focal_lengths : focal_lengths + 2]]
     return _camera(width, height, [focal[0], focal[-1], *centre], lens_model, lens)
 
 

@@ -1,15 +1,7 @@
 """Intrinsics and lens distortion: pixel plus depth to a point in camera coordinates, and back.
 
-Convention
-    Pixels: the centre of the top-left pixel is (0, 0), x to the right, y down; the image covers
-    [-0.5, width - 0.5] x [-0.5, height - 0.5]. Camera coordinates: x right, y down, z forward along the optical
-    axis, in the unit of the depth. Depth is z, not the length of the ray. Images are upright, as a player shows
-    the video. OpenCV, ROS and Open3D count pixels the same way. COLMAP, nerfstudio and instant-ngp put (0, 0) at
-    the *corner* of the top-left pixel: their principal point is half a pixel larger than the one kept here.
-    A depth image is looked up at the pixel whose centre is nearest: between two surfaces there is no third.
-
-In go focal lengths, points and depths; out come arrays. This file does not know which files cameras are kept in
-(``camerafiles``), nor what depth images are.
+In go focal lengths, points and depths; out come arrays. Pixels and axes are those of ``conventions``. This file
+does not know which files cameras are kept in (``files``), nor what depth images are.
 """
 
 import math
@@ -19,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vda.camera.conventions import centre_to_corner, corner_to_centre, cropped, middle, resized, turned
 from vda.errors import InputError
 
 Points = NDArray[np.float64]
@@ -38,7 +31,7 @@ _ASPECT_TOLERANCE = 0.01
 
 @dataclass(frozen=True)
 class Intrinsics:
-    """A pinhole camera with a lens: sizes, focal lengths and principal point in pixels (see Convention).
+    """A pinhole camera with a lens: sizes, focal lengths and principal point in pixels (``conventions``).
 
     ``distortion_model`` is ``none``, ``opencv`` (k1 k2 p1 p2 k3 ..., Brown-Conrady with the rational, thin prism
     and tilt terms) or ``fisheye`` (k1..k4 in the angle, Kannala-Brandt), all as OpenCV defines them. Raises
@@ -80,12 +73,12 @@ class Intrinsics:
                 f"A field of view of {fov_deg} degrees is not possible.", "Give degrees between 0 and 180."
             )
         focal = width / 2 / math.tan(math.radians(fov_deg) / 2)
-        return cls(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
+        return cls(width, height, focal, focal, *middle((width, height)).tolist())
 
     @property
     def horizontal_fov_deg(self) -> float:
         """Field of view between the left and the right edge, in degrees, lens distortion left aside."""
-        left, right = self.cx + 0.5, self.width - 0.5 - self.cx
+        left, right = centre_to_corner(self.cx), corner_to_centre(float(self.width)) - self.cx
         return math.degrees(math.atan2(left, self.fx) + math.atan2(right, self.fx))
 
     @property
@@ -93,9 +86,13 @@ class Intrinsics:
         """K, float64 [3, 3]."""
         return np.array([[self.fx, 0.0, self.cx], [0.0, self.fy, self.cy], [0.0, 0.0, 1.0]])
 
+    @property
+    def _centre(self) -> Points:
+        return np.array([[self.cx, self.cy]])
+
     def scaled(self, width: int, height: int) -> "Intrinsics":
         """The same camera, its image resized to ``width`` x ``height`` (lens coefficients are free of scale)."""
-        centre = resize_points(np.array([[self.cx, self.cy]]), (self.width, self.height), (width, height))[0]
+        centre = resized(self._centre, (self.width, self.height), (width, height))[0]
         sx, sy = width / self.width, height / self.height
         return replace(
             self, width=width, height=height, fx=self.fx * sx, fy=self.fy * sy, cx=centre[0], cy=centre[1]
@@ -103,7 +100,8 @@ class Intrinsics:
 
     def cropped(self, left: int, top: int, width: int, height: int) -> "Intrinsics":
         """The same camera, of its image only the ``width`` x ``height`` pixels from (``left``, ``top``) on."""
-        return replace(self, width=width, height=height, cx=self.cx - left, cy=self.cy - top)
+        cx, cy = cropped(self._centre, left, top)[0].tolist()
+        return replace(self, width=width, height=height, cx=cx, cy=cy)
 
     def rotated(self, quarter_turns: int) -> "Intrinsics":
         """The same camera, its image turned clockwise by ``quarter_turns`` x 90 degrees.
@@ -113,14 +111,15 @@ class Intrinsics:
         """
         camera = self
         for _ in range(quarter_turns % 4):
+            cx, cy = turned(camera._centre, (camera.width, camera.height))[0].tolist()
             camera = replace(
                 camera,
                 width=camera.height,
                 height=camera.width,
                 fx=camera.fy,
                 fy=camera.fx,
-                cx=camera.height - 1 - camera.cy,
-                cy=camera.cx,
+                cx=cx,
+                cy=cy,
                 distortion=_turned_lens(camera.distortion_model, camera.distortion),
             )
         return camera
@@ -150,12 +149,6 @@ def _turned_lens(model: str, distortion: tuple[float, ...]) -> tuple[float, ...]
         )
     k1, k2, p1, p2, *rest = distortion[:8]
     return (k1, k2, p2, -p1, *rest)
-
-
-def resize_points(xy: Points, size: tuple[int, int], new_size: tuple[int, int]) -> Points:
-    """Pixels [N, 2] of an image of ``size`` (width, height), in the same image resized to ``new_size``."""
-    factor = np.array(new_size, np.float64) / np.array(size, np.float64)
-    return (np.asarray(xy, np.float64) + 0.5) * factor - 0.5
 
 
 def pixel_grid(width: int, height: int) -> Points:

@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vda.camera.conventions import from_opengl
 from vda.camera.files import read_camera
 from vda.camera.intrinsics import Intrinsics
 from vda.errors import InputError
 from vda.files import read_json
 from vda.video.numbering import number_names
 
-# OpenGL's camera (nerfstudio, instant-ngp) looks along -z with y up; ours looks along z with y down.
-_FROM_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
 _FILES = ("cameras.json", "transforms.json")
 _REMEDY = f"Give {' or '.join(_FILES)}, or a folder with one *.pose.txt a frame and camera-intrinsics.txt."
 
@@ -54,7 +53,7 @@ def _from_json(path: Path, by_order: bool) -> Cameras:
             poses = {int(entry["frame"]): _pose(entry["camera_to_world"]) for entry in value["poses"]}
         else:
             names = [str(frame["file_path"]) for frame in value["frames"]]
-            matrices = [_pose(frame["transform_matrix"]) @ _FROM_OPENGL for frame in value["frames"]]
+            matrices = [from_opengl(_pose(frame["transform_matrix"])) for frame in value["frames"]]
             poses = _by_frame(names, matrices, path, by_order)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} has no pose for each frame: {type(error).__name__} {error}.", _REMEDY) from error

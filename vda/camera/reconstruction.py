@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from vda.camera.conventions import corner_to_centre, from_opengl
 from vda.camera.files import colmap_camera, read_camera
 from vda.camera.intrinsics import Intrinsics
 from vda.errors import InputError, UsageError
@@ -23,9 +24,6 @@ from vda.files import read_json
 Floats = NDArray[np.float64]
 
 _NUMBERS = re.compile(r"\d+")
-_CORNER_TO_CENTRE = 0.5
-# OpenGL's camera (nerfstudio's) looks along -z with y up; ours looks along z with y down.
-_FROM_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
 # Time, tx ty tz, qx qy qz qw.
 _TUM_COLUMNS = 8
 
@@ -93,7 +91,7 @@ def _transforms(path: Path) -> list[View]:
             View(
                 str(frame["file_path"]),
                 _frame_number(str(frame["file_path"])),
-                np.array(frame["transform_matrix"], np.float64).reshape(4, 4) @ _FROM_OPENGL,
+                from_opengl(np.array(frame["transform_matrix"], np.float64).reshape(4, 4)),
                 camera,
                 *nothing,
             )
@@ -134,7 +132,7 @@ def _colmap_view(model: Any, image: Any) -> View:
     seen = [point for point in image.points2D if point.has_point3D()]
     world = np.array([model.points3D[point.point3D_id].xyz for point in seen], np.float64).reshape(-1, 3)
     depth = world @ camera_from_world[2, :3] + camera_from_world[2, 3]
-    pixels = np.array([point.xy for point in seen], np.float64).reshape(-1, 2) - _CORNER_TO_CENTRE
+    pixels = corner_to_centre(np.array([point.xy for point in seen], np.float64).reshape(-1, 2))
     pose = np.linalg.inv(camera_from_world)
     return View(image.name, _frame_number(image.name), pose, camera, pixels[depth > 0], depth[depth > 0])
 

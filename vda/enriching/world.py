@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation, Slerp
 
-from vda.camera.intrinsics import Intrinsics, resize_points, unproject
+from vda.camera.conventions import resized
+from vda.camera.intrinsics import Intrinsics, unproject
 from vda.camera.reconstruction import View
 from vda.depthmaps.source import DepthSource
 from vda.errors import InputError
@@ -107,7 +108,7 @@ def _ratios(view: View, image: NDArray[np.floating], convert: Convert) -> Floats
     camera = view.camera
     assert camera is not None
     size = (image.shape[1], image.shape[0])
-    places = np.rint(resize_points(view.pixels, (camera.width, camera.height), size)).astype(np.intp)
+    places = np.rint(resized(view.pixels, (camera.width, camera.height), size)).astype(np.intp)
     inside = ((places >= 0) & (places < np.array(size))).all(axis=1)
     metres = convert(image[places[inside, 1], places[inside, 0]].astype(np.float64))
     known = np.isfinite(metres)

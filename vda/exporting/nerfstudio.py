@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from vda.camera.conventions import centre_to_corner, to_opengl
 from vda.camera.intrinsics import Intrinsics
 from vda.depthmaps.codes import Quantizer
 from vda.depthmaps.files import write_png16
@@ -19,8 +20,6 @@ from vda.exporting.request import ExportContext
 from vda.files import write_bytes, write_json
 from vda.reporter import Reporter
 
-_TO_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
-_CENTRE_TO_CORNER = 0.5
 _LENS_NAMES = {"opencv": ("k1", "k2", "p1", "p2", "k3", "k4"), "fisheye": ("k1", "k2", "k3", "k4")}
 
 
@@ -42,7 +41,7 @@ def write(frames: Iterator[ExportFrame], context: ExportContext, reporter: Repor
                 {
                     "file_path": f"images/{name}.png",
                     "depth_file_path": f"depth/{name}.png",
-                    "transform_matrix": (frame.view.camera_to_world @ _TO_OPENGL).tolist(),
+                    "transform_matrix": to_opengl(frame.view.camera_to_world).tolist(),
                 }
             )
     if too_far:
@@ -70,7 +69,7 @@ def camera_json(camera: Intrinsics) -> dict[str, Any]:
         "h": camera.height,
         "fl_x": camera.fx,
         "fl_y": camera.fy,
-        "cx": camera.cx + _CENTRE_TO_CORNER,
-        "cy": camera.cy + _CENTRE_TO_CORNER,
+        "cx": centre_to_corner(camera.cx),
+        "cy": centre_to_corner(camera.cy),
         **lens,
     }

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vda.calibration.fit import Calibration, fit_calibration, inverse_depth, load_calibration
 from vda.calibration.identity import Fingerprint
 from vda.camera.choice import choose_camera
-from vda.camera.intrinsics import resize_points
+from vda.camera.conventions import resized
 from vda.camera.reconstruction import View, read_reconstruction
 from vda.depthmaps.source import DepthSource, open_depth
 from vda.errors import InputError, UsageError
@@ -166,7 +166,7 @@ def _fit_shot(
         if shot[0] <= frame < shot[1] and len(view.depth) and view.camera is not None:
             image = depth.read(frame)
             size, own = (image.shape[1], image.shape[0]), (view.camera.width, view.camera.height)
-            places = np.rint(resize_points(view.pixels, own, size)).astype(np.intp)
+            places = np.rint(resized(view.pixels, own, size)).astype(np.intp)
             inside = ((places >= 0) & (places < np.array(size))).all(axis=1)
             values.append(inverse_depth(image[places[inside, 1], places[inside, 0]], kind))
             inverse.append(1 / view.depth[inside])

@@ -1,7 +1,7 @@
 """Where the pixels of a video are in its scaled video: arithmetic only.
 
 In: sizes. Out: one value that maps sizes, points, boxes and cameras, used alike for colour, depth and tracks.
-Pixel centres are at integer coordinates, as in ``camera``. This file does not know pictures.
+Pixels are counted as in ``camera.conventions``. This file does not know pictures.
 """
 
 from dataclasses import dataclass, replace
@@ -9,7 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from vda.camera.intrinsics import Intrinsics, Points, resize_points, same_shape
+from vda.camera.conventions import resized
+from vda.camera.intrinsics import Intrinsics, Points, same_shape
 from vda.errors import InputError, UsageError
 
 Layout = Literal["letterbox", "resize"]
@@ -58,7 +59,7 @@ class Geometry:
 
     def points(self, xy: Points) -> Points:
         """Pixels [N, 2] of the source in the scaled picture, float64."""
-        return resize_points(xy, self.source, self.inner) + np.array([self.left, self.top])
+        return resized(xy, self.source, self.inner) + np.array([self.left, self.top])
 
     def boxes(self, boxes: Points) -> Points:
         """Boxes [N, 4] (x1, y1, x2, y2), float64."""

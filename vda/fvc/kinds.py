@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from vda.camera.conventions import middle
 from vda.errors import UsageError
 from vda.fvc.geometry import Size
 from vda.fvc.warp import Warp
@@ -74,7 +75,7 @@ def require_kinds(kinds: tuple[str, ...]) -> None:
 
 
 def _about_centre(size: Size, linear: np.ndarray, shift: tuple[float, float] = (0.0, 0.0)) -> Warp:
-    centre = (np.array(size) - 1) / 2
+    centre = middle(size)
     matrix = np.eye(3)
     matrix[:2, :2] = linear
     matrix[:2, 2] = centre - linear @ centre + shift

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from vda.camera.conventions import between_corners
 from vda.camera.intrinsics import Intrinsics
 from vda.errors import InputError
 from vda.fvc.geometry import Geometry
@@ -45,9 +46,8 @@ class _Mapping:
 
     def __init__(self, tracks: Tracks, geometry: Geometry, timing: Timing) -> None:
         self._format = tracks.format
-        # COCO measures from the corner of the image: half a pixel off our Convention.
-        self._origin = 0.5 if tracks.format == "coco" else 0.0
         self._geometry = geometry
+        self._seen = between_corners(geometry.points) if tracks.format == "coco" else geometry.points
         self._about = {"scaled": self._described(timing)}
         self._told = False
         self._row = -1
@@ -97,8 +97,7 @@ class _Mapping:
         numbers = numbers_of(values, len(values) // 2 * 2) if isinstance(values, list) else None
         if not numbers or not np.isfinite(numbers).all():
             return values
-        pixels = np.reshape(numbers, (-1, 2)) - self._origin
-        mapped = (self._geometry.points(pixels) + self._origin).ravel().tolist()
+        mapped = self._seen(np.reshape(numbers, (-1, 2))).ravel().tolist()
         return [*(round(number, _DIGITS) for number in mapped), *values[len(mapped) :]]
 
     def _box(self, values: Any) -> Any:

@@ -1,7 +1,7 @@
 """Where the pixels of a picture go in its augmentation: one value for colour, depth, points and boxes.
 
 In: a 3 x 3 map and, for what is elastic, a displacement of every pixel. Out: pictures and codes through it, and
-points. Pixel centres are at integer coordinates, as in ``camera``. This file does not know why a map is as it is.
+points. Pixels are counted as in ``camera.conventions``. This file does not know why a map is as it is.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vda.camera.conventions import resizing
 from vda.camera.intrinsics import Points, same_shape
 from vda.depthmaps.codes import Codes
 from vda.errors import InputError
@@ -59,23 +60,18 @@ class Warp:
         return np.concatenate([places.min(1), places.max(1)], 1)
 
     def seen_at(self, size: Size) -> "Warp":
-        """The same for pictures of the video at another size. Raises ``InputError`` for another shape.
-
-        Pixel centres of both sizes are brought together as corners are (``camera``).
-        """
-        shares = np.array([size[0] / self.size[0], size[1] / self.size[1]])
+        """The same for pictures of the video at another size. Raises ``InputError`` for another shape."""
         if not same_shape(size, self.size):
             raise InputError(
                 f"It is for pictures of {size[0]}x{size[1]}, and the video is {self.size[0]}x{self.size[1]}.",
                 "Check that it belongs to this video.",
             )
-        larger = np.diag([*shares, 1.0])
-        larger[:2, 2] = (shares - 1) / 2
+        larger = resizing(self.size, size)
         matrix = larger @ self.matrix @ np.linalg.inv(larger)
         if self.displacement is None:
             return Warp(size, matrix)
         resized = cv2.resize(self.displacement, size, interpolation=cv2.INTER_LINEAR)
-        return Warp(size, matrix, (resized * shares).astype(np.float32))
+        return Warp(size, matrix, (resized * larger.diagonal()[:2]).astype(np.float32))
 
     def _displacement_at(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
         """Between pixels linearly; outside as at the nearest edge."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from vda.camera.conventions import between_corners
 from vda.errors import InputError
 from vda.fvc.warp import Warp
 from vda.tracks import read_tracks
@@ -47,9 +48,9 @@ class _Warping:
     """Changes a track file's values, one after another."""
 
     def __init__(self, form: str, warp: Warp) -> None:
-        self._about, self._warp, self._is_coco = _ABOUT[form], warp, form == "coco"
-        # COCO measures from the corner of the image: half a pixel off our Convention.
-        self._origin = 0.5 if self._is_coco else 0.0
+        self._about, self._is_coco = _ABOUT[form], form == "coco"
+        self._seen_points = between_corners(warp.points) if self._is_coco else warp.points
+        self._seen_boxes = between_corners(warp.boxes) if self._is_coco else warp.boxes
         self._told = False
 
     def change(self, event: Event) -> Any:
@@ -75,7 +76,7 @@ class _Warping:
         numbers = numbers_of(values, len(values) // 2 * 2) if isinstance(values, list) else None
         if not numbers or not np.isfinite(numbers).all():
             return values
-        mapped = self._warp.points(np.reshape(numbers, (-1, 2)) - self._origin) + self._origin
+        mapped = self._seen_points(np.reshape(numbers, (-1, 2)))
         return [*_rounded(mapped), *values[len(numbers) :]]
 
     def _box(self, values: Any) -> Any:
@@ -86,9 +87,7 @@ class _Warping:
         x1, y1, x2, y2 = numbers
         if self._is_coco:
             x2, y2 = x1 + x2, y1 + y2
-        left, top, right, bottom = _rounded(
-            self._warp.boxes(np.array([[x1, y1, x2, y2]]) - self._origin) + self._origin
-        )
+        left, top, right, bottom = _rounded(self._seen_boxes(np.array([[x1, y1, x2, y2]])))
         if self._is_coco:
             right, bottom = round(right - left, _DIGITS), round(bottom - top, _DIGITS)
         return [left, top, right, bottom, *values[4:]]

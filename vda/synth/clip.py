@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vda.camera.conventions import centre_to_corner, to_opengl
 from vda.camera.intrinsics import Intrinsics
 from vda.depthmaps.codes import DepthRecord, Quantizer
 from vda.depthmaps.files import write_png16
@@ -37,8 +38,6 @@ from vda.video import ClipWriter
 # Rooms fit into 65 m, so millimetres do; outdoors 256 codes a metre reach 256 m, as KITTI's do.
 CODES_PER_METRE_INDOORS = 1000
 CODES_PER_METRE_OUTDOORS = 256
-# From the camera's axes here to OpenGL's, which looks along -z with y up.
-_TO_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -189,11 +188,11 @@ def write_cameras(out: Path, camera: Intrinsics, poses: list[Array], fps: float)
         "h": camera.height,
         "fl_x": camera.fx,
         "fl_y": camera.fy,
-        "cx": camera.cx + 0.5,
-        "cy": camera.cy + 0.5,
+        "cx": centre_to_corner(camera.cx),
+        "cy": centre_to_corner(camera.cy),
     }
     frames = [
-        {"file_path": f"images/frame_{index:06d}.png", "transform_matrix": (pose @ _TO_OPENGL).tolist()}
+        {"file_path": f"images/frame_{index:06d}.png", "transform_matrix": to_opengl(pose).tolist()}
         for index, pose in enumerate(poses)
     ]
     write_json(out / "transforms.json", shared | {"frames": frames})

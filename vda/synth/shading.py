@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vda.camera.conventions import middle
 from vda.camera.intrinsics import Intrinsics
 from vda.synth.cameras import heading, rotation
 from vda.synth.raster import Hits, Parts, Viewpoint, normalised_axes, trace
@@ -37,8 +38,9 @@ class Lamp:
         pose = np.eye(4)
         pose[:3, :3] = rotation(*heading(self.focus - self.position))
         pose[:3, 3] = self.position
-        focal, middle = SHADOW_SIZE / 2 / self.spread, (SHADOW_SIZE - 1) / 2
-        return Viewpoint(pose, Intrinsics(SHADOW_SIZE, SHADOW_SIZE, focal, focal, middle, middle))
+        focal = SHADOW_SIZE / 2 / self.spread
+        size = (SHADOW_SIZE, SHADOW_SIZE)
+        return Viewpoint(pose, Intrinsics(*size, focal, focal, *middle(size).tolist()))
 
 
 @dataclass(frozen=True)

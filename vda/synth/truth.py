@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vda.camera.conventions import corner_to_centre
 from vda.camera.intrinsics import Intrinsics, unproject
 from vda.synth.raster import Parts, Viewpoint, rectangles, trace
 from vda.synth.render import RenderedFrame
@@ -44,7 +45,8 @@ class Sighting:
         """[x1, y1, x2, y2]: the outer edges of the outermost pixels, whose centres are whole numbers."""
         rows, columns = np.flatnonzero(self.mask.any(axis=1)), np.flatnonzero(self.mask.any(axis=0))
         x, y = columns[[0, -1]] + self.left, rows[[0, -1]] + self.top
-        return [float(x[0] - 0.5), float(y[0] - 0.5), float(x[1] + 0.5), float(y[1] + 0.5)]
+        edges: list[float] = corner_to_centre(np.array([x[0], y[0], x[1] + 1, y[1] + 1], np.float64)).tolist()
+        return edges
 
     @property
     def contact(self) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vda.camera.conventions import corner_to_centre
 from vda.errors import InputError
 from vda.tracks.enriched import Enriched
 from vda.tracks.jsonstream import Event, rewrite, stream
@@ -21,7 +22,6 @@ from vda.tracks.records import Asked, Header, Reading, TrackRecord, frame_of, nu
 NAME = "coco"
 _ARRAYS = ("annotations", "images")
 _FRAME_FIELDS = ("frame_id", "frame_index", "mot_frame_id", "file_name")
-_CORNER_TO_CENTRE = 0.5
 
 
 @dataclass
@@ -120,7 +120,7 @@ def _corners(bbox: Any) -> tuple[float, float, float, float] | None:
     numbers = numbers_of(bbox, 4)
     if numbers is None:
         return None
-    left, top = numbers[0] - _CORNER_TO_CENTRE, numbers[1] - _CORNER_TO_CENTRE
+    left, top = corner_to_centre(numbers[0]), corner_to_centre(numbers[1])
     return left, top, left + numbers[2], top + numbers[3]
 
 

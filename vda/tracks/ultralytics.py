@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from vda.camera.conventions import corner_to_centre
 from vda.errors import InputError
 from vda.files import storage_errors
 from vda.tracks.enriched import Enriched
@@ -24,7 +25,6 @@ from vda.tracks.records import Asked, Header, Reading, TrackRecord, frame_of, nu
 from vda.tracks.textfiles import added_columns, read_lines, rewrite_lines, without_added
 
 NAME = "ultralytics"
-_CORNER_TO_CENTRE = 0.5
 # A frame of some thousand things with their outlines; a longer line is a whole file.
 _LONGEST_LINE = 1 << 24
 # Class, middle x and y, width and height.
@@ -106,7 +106,7 @@ class _ObjectReader:
 
     def checked(self, header: Header) -> Header:
         """Boxes within 0 and 1 are fractions (``normalize=True``), and would all lie in the top-left pixel."""
-        if -math.inf < self.largest <= 1 - _CORNER_TO_CENTRE:
+        if -math.inf < self.largest <= corner_to_centre(1.0):
             raise InputError(
                 f"The boxes in {self.path} are fractions of the image, not pixels.",
                 "Write them in pixels: to_json(normalize=False), which is its default.",
@@ -153,7 +153,7 @@ def _around(corners: list[tuple[float, float]]) -> tuple[float, float, float, fl
     else:
         x1, y1 = (min(values) for values in zip(*corners, strict=True))
         x2, y2 = (max(values) for values in zip(*corners, strict=True))
-    return x1 - _CORNER_TO_CENTRE, y1 - _CORNER_TO_CENTRE, x2 - _CORNER_TO_CENTRE, y2 - _CORNER_TO_CENTRE
+    return corner_to_centre(x1), corner_to_centre(y1), corner_to_centre(x2), corner_to_centre(y2)
 
 
 def _polygon(segments: Any) -> list[list[float]] | None:
