@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation
 from vda.calibration.fit import Calibration, save_calibration
 from vda.camera.choice import CameraChoice
 from vda.camera.intrinsics import Intrinsics, normalise, pixel_grid, project
+from vda.camera.reconstruction import read_reconstruction
 from vda.cli.export import export as export_command
 from vda.depthmaps.codes import DepthRecord
 from vda.errors import InputError, UsageError
@@ -316,6 +317,35 @@ def test_images_that_count_from_one_have_to_be_explained(scene: Scene, tmp_path:
     with pytest.raises(InputError, match="from 0 or from 1"):
         run(scene, "ply", tmp_path / "c", poses=path)
     assert run(scene, "ply", tmp_path / "c", poses=path, image_base=1).frames == FRAMES
+
+
+def test_images_are_told_by_the_number_that_varies_or_by_order_if_asked(scene: Scene, tmp_path: Path) -> None:
+    calibrate(scene)
+    path = transforms(tmp_path)
+    value = json.loads(path.read_text())
+    times_s = np.arange(FRAMES) / 25
+
+    def named(names: list[str], **options: Any) -> list[float]:
+        """Where the cameras of frame 0, 1 ... are along x: as far as the place in ``names`` that was put there."""
+        frames = [dict(value["frames"][0], file_path=name) for name in names]
+        for place, entry in enumerate(frames):
+            entry["transform_matrix"] = np.eye(4).tolist()
+            entry["transform_matrix"][0][3] = place
+        path.write_text(json.dumps(value | {"frames": frames}))
+        views = read_reconstruction(path, times_s, **options)
+        assert [view.frame for view in views] == list(range(len(names)))
+        return [float(view.camera_to_world[0, 3]) for view in views]
+
+    # The last number is the version, in every name the same.
+    assert named([f"shot_{frame:04d}_v2.png" for frame in (1, 0, 2)]) == [1, 0, 2]
+    two = [f"cam{frame % 2}_{frame + 7}.png" for frame in range(FRAMES)]
+    with pytest.raises(InputError, match="2 numbers in the names") as raised:
+        named(two)
+    assert "--by-order" in raised.value.remedy
+    evens = list(range(0, FRAMES, 2))
+    assert named(two, by_order=True) == [*evens, *range(1, FRAMES, 2)]
+    with pytest.raises(InputError, match=f"{FRAMES - 1} images with a pose, and the video {FRAMES} frames"):
+        named(two[1:], by_order=True)
 
 
 @pytest.mark.parametrize("content", ["", "1 2 3\n", "words\n", "99 0 0 0 0 0 0 1\n"])

@@ -5,9 +5,8 @@ In goes a COLMAP sparse model, a nerfstudio ``transforms.json``, or a trajectory
 does not know depth images.
 """
 
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,12 @@ from vda.camera.files import colmap_camera, read_camera
 from vda.camera.intrinsics import Intrinsics
 from vda.errors import InputError, UsageError
 from vda.files import read_json
+from vda.video.numbering import number_names
 
 Floats = NDArray[np.float64]
 
-_NUMBERS = re.compile(r"\d+")
+# Which frame an image is of is only known beside the names of the others.
+_UNNUMBERED = -1
 # Time, tx ty tz, qx qy qz qw.
 _TUM_COLUMNS = 8
 
@@ -43,12 +44,16 @@ class View:
     depth: Floats
 
 
-def read_reconstruction(path: Path, times_s: Floats, image_base: int | None = None) -> list[View]:
+def read_reconstruction(
+    path: Path, times_s: Floats, image_base: int | None = None, *, by_order: bool = False
+) -> list[View]:
     """Read the views in order of their frames.
 
-    An image belongs to the frame whose number ends its name, counted from ``image_base``, which has to be given
-    unless a 0 occurs. A trajectory's times are matched to ``times_s`` [frames], the seconds at which frames are
-    shown. Raises ``InputError`` where there is nothing to read.
+    An image belongs to the frame whose number in its name is the one that varies (``number_names``), counted from
+    ``image_base``, which has to be given unless a 0 occurs. With ``by_order`` the images are the video's frames in
+    the order of their names, and there has to be one for each. A trajectory's times are matched to ``times_s``
+    [frames], the seconds at which frames are shown. Raises ``InputError`` where there is nothing to read, or names
+    tell no frames.
     """
     if path.is_dir():
         views = _colmap(path)
@@ -56,12 +61,20 @@ def read_reconstruction(path: Path, times_s: Floats, image_base: int | None = No
         views = _transforms(path)
     else:
         return _trajectory(path, times_s)
-    return sorted(_counted_from_zero(path, views, image_base), key=lambda view: view.frame)
+    if not views:
+        raise InputError(f"{path} has no images with a pose.", "Give a finished reconstruction.")
+    if by_order and len(views) != len(times_s):
+        raise InputError(
+            f"{path} has {len(views)} images with a pose, and the video {len(times_s)} frames: none is paired.",
+            "Name images after the frames of the video, as frame_000012.png, and leave out --by-order.",
+        )
+    numbering = number_names([view.name for view in views], path, by_order=by_order)
+    ordered = zip(numbering.places, numbering.frames, strict=True)
+    numbered = [replace(views[place], frame=frame) for place, frame in ordered]
+    return numbered if by_order else list(_counted_from_zero(path, numbered, image_base))
 
 
 def _counted_from_zero(path: Path, views: list[View], base: int | None) -> Iterable[View]:
-    if not views:
-        raise InputError(f"{path} has no images with a pose.", "Give a finished reconstruction.")
     lowest = min(view.frame for view in views)
     if base is None and lowest > 0:
         raise InputError(
@@ -70,17 +83,7 @@ def _counted_from_zero(path: Path, views: list[View], base: int | None) -> Itera
         )
     if lowest < (base or 0):
         raise InputError(f"{path} has an image {lowest}, below the first.", "Give --image-base 0.")
-    return (View(**{**vars(view), "frame": view.frame - (base or 0)}) for view in views)
-
-
-def _frame_number(name: str) -> int:
-    numbers = _NUMBERS.findall(Path(name).stem)
-    if not numbers:
-        raise InputError(
-            f"The image {name} has no number in its name, so its frame is not known.",
-            "Name images after the frames of the video, as frame_000012.png.",
-        )
-    return int(numbers[-1])
+    return (replace(view, frame=view.frame - (base or 0)) for view in views)
 
 
 def _transforms(path: Path) -> list[View]:
@@ -90,7 +93,7 @@ def _transforms(path: Path) -> list[View]:
         return [
             View(
                 str(frame["file_path"]),
-                _frame_number(str(frame["file_path"])),
+                _UNNUMBERED,
                 from_opengl(np.array(frame["transform_matrix"], np.float64).reshape(4, 4)),
                 camera,
                 *nothing,
@@ -134,7 +137,7 @@ def _colmap_view(model: Any, image: Any) -> View:
     depth = world @ camera_from_world[2, :3] + camera_from_world[2, 3]
     pixels = corner_to_centre(np.array([point.xy for point in seen], np.float64).reshape(-1, 2))
     pose = np.linalg.inv(camera_from_world)
-    return View(image.name, _frame_number(image.name), pose, camera, pixels[depth > 0], depth[depth > 0])
+    return View(image.name, _UNNUMBERED, pose, camera, pixels[depth > 0], depth[depth > 0])
 
 
 def _trajectory(path: Path, times_s: Floats) -> list[View]:

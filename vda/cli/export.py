@@ -5,7 +5,15 @@ from typing import Any
 
 import click
 
-from vda.cli.options import Command, json_option, overwrite_option, quiet_option, scene_argument, together
+from vda.cli.options import (
+    Command,
+    by_order_option,
+    json_option,
+    overwrite_option,
+    quiet_option,
+    scene_argument,
+    together,
+)
 from vda.cli.trackoptions import allow_relative_option, camera_options, pose_options
 from vda.cli.types import PATH, OneOf
 
@@ -18,6 +26,7 @@ export_options = together(
     ),
     click.option("--output", type=PATH, required=True, help="A folder; for rerun a .rrd file."),
     pose_options,
+    by_order_option,
     click.option(
         "--every", type=click.IntRange(min=1), default=1, show_default=True, help="Export every n-th frame."
     ),

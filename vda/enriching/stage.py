@@ -252,7 +252,8 @@ def _moving(
     times = _times(settings, depth.scene, tracks)
     last = max(int(tracks.frame.max(initial=0)), int(max(depth.source.frames, default=0)))
     shown = times(np.arange(min(last, _MOST_FRAMES) + 1))
-    views = read_reconstruction(settings.poses, shown[np.isfinite(shown)], settings.image_base)
+    known = shown[np.isfinite(shown)]
+    views = read_reconstruction(settings.poses, known, settings.image_base, by_order=settings.depth.by_order)
     gap = (settings.motion or MotionModel()).max_gap_s
     return moving_camera(views, times, depth.source, convert, gap, reporter)
 

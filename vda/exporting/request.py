@@ -15,7 +15,7 @@ from vda.exporting.written import Written
 @dataclass(frozen=True)
 class ExportSettings:
     """What ``vda export`` is asked. ``near`` and ``far`` limit depth, in its unit; ``every`` is a step of frames,
-    ``stride`` one of the pixels of a cloud.
+    ``stride`` one of the pixels of a cloud. ``by_order``: the images of ``poses`` are the video's frames in order.
     """
 
     scene: Path
@@ -23,6 +23,7 @@ class ExportSettings:
     output: Path
     poses: Path | None = None
     image_base: int | None = None
+    by_order: bool = False
     camera: CameraChoice = field(default_factory=CameraChoice)
     every: int = 1
     stride: int = 2

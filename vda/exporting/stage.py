@@ -111,7 +111,8 @@ def _views(settings: ExportSettings, index: FrameIndex, depth: DepthSource, repo
     """The reconstruction's views by frame, of those frames that have depth."""
     if settings.poses is None:
         return {}
-    views = read_reconstruction(settings.poses, np.asarray(index.times_s, np.float64), settings.image_base)
+    times_s = np.asarray(index.times_s, np.float64)
+    views = read_reconstruction(settings.poses, times_s, settings.image_base, by_order=settings.by_order)
     kept = {view.frame: view for view in views if view.frame in depth}
     if not kept:
         raise InputError(
