@@ -1,6 +1,7 @@
 """Frame embeddings, by tiny models with random weights: the vectors that the model gives, with their frames."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,7 @@ def test_what_is_there_is_kept_and_what_is_damaged_or_replaced_is_made_again(
 
 def test_interrupted_a_run_keeps_what_it_made(model: VisionModel, videos: Path) -> None:
     class Failing:
-        name = model.name
+        name, checksum = model.name, model.checksum
         calls = 0
 
         def vectors(self, pictures: Any, reporter: Any) -> Iterator[Any]:
@@ -144,10 +145,24 @@ def test_interrupted_a_run_keeps_what_it_made(model: VisionModel, videos: Path) 
     assert (result.made, result.kept) == (1, 1)
 
 
-def test_other_settings_and_other_models_are_refused_in_the_same_folder(model: VisionModel, videos: Path) -> None:
+def test_other_settings_and_other_models_are_refused_in_the_same_folder(
+    model: VisionModel, model_folder: Path, videos: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     embed(videos, videos.parent / "out", model)
     with pytest.raises(UsageError, match="another stride"):
         embed(videos, videos.parent / "out", model, EmbedSettings(stride=2))
+    # A folder of the same name in which training went on, and the same model in another folder.
+    copy = shutil.copytree(model_folder, tmp_path_factory.mktemp("moved") / "model")
+    assert embed(videos, videos.parent / "out", load_vision_model(str(copy), device="cpu")).kept == 2
+    trained = ViTModel.from_pretrained(copy)
+    next(trained.parameters()).data += 0.01
+    trained.save_pretrained(copy)
+    with pytest.raises(UsageError, match="another model"):
+        embed(videos, videos.parent / "out", load_vision_model(str(copy), device="cpu"))
+    prepared = shutil.copytree(model_folder, tmp_path_factory.mktemp("prepared") / "model")
+    ViTImageProcessor(size={"height": 32, "width": 32}, image_mean=[0, 0, 0]).save_pretrained(prepared)
+    with pytest.raises(UsageError, match="another model"):
+        embed(videos, videos.parent / "out", load_vision_model(str(prepared), device="cpu"))
 
 
 class _Tight:

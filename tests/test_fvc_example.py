@@ -127,3 +127,10 @@ def test_a_loss_that_begins_far_from_a_guess_is_said(
 def test_accuracy_is_balanced_over_labels(example: ModuleType) -> None:
     label = torch.tensor([0, 0, 0, 1])
     assert example.balanced_accuracy(torch.tensor([[1.0, 0.0]] * 4), label) == 0.5
+
+
+def test_a_table_that_is_not_there_is_said_without_a_traceback(tmp_path: Path) -> None:
+    ran = subprocess.run([sys.executable, EXAMPLE, tmp_path / "absent.csv"], capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert "absent.csv could not be read as a table: No such file" in ran.stderr
+    assert "Traceback" not in ran.stderr

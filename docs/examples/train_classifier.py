@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from vda.errors import VdaError
 from vda.fvc import ClipChoice, ScaledVideos
 
 # Logits that differ less than this between videos say the same of all of them.
@@ -202,7 +203,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument(
         "--micro-batch",
         type=int,
-        default=int(os.environ.get("VDA_BATCH_SIZE", "0")),
+        default=os.environ.get("VDA_BATCH_SIZE", "0"),  # text, which argparse reads as it reads the option
         help="clips in the network at once [VDA_BATCH_SIZE; default: as many as memory takes]",
     )
     parser.add_argument("--learning-rate", type=float, default=3e-3)
@@ -231,4 +232,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except VdaError as error:
+        raise SystemExit(str(error)) from error

@@ -49,6 +49,9 @@ class Embedder(Protocol):
 
     name: str
 
+    @property
+    def checksum(self) -> str: ...
+
     def vectors(self, pictures: Iterable[np.ndarray], reporter: Reporter) -> Iterator[NDArray[np.float32]]: ...
 
 
@@ -121,7 +124,7 @@ class _Work:
     ) -> None:
         self._folder, self._places, self._model = folder, places, model
         self._settings, self._reporter = settings, reporter
-        self._asked = {"model": model.name, **asdict(settings)}
+        self._asked = {"model": model.checksum, **asdict(settings)}
         self._rows: list[dict[str, Any]] = []
         self._failed: dict[str, str] = {}
 

@@ -49,7 +49,8 @@ def read_columns(path: Path, *, encoding: str | None = None, reporter: Reporter 
             data = gzip.decompress(data)
         table = _packed(data)
     except (OSError, EOFError, zlib.error, pl.exceptions.PolarsError) as error:
-        _refuse(path, str(error).strip().split("\n")[0].rstrip("."), error)
+        said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        _refuse(path, said.strip().split("\n")[0].rstrip("."), error)
     if table is None:
         text = _decoded(path, data, encoding, reporter)
         begin = text.lstrip()[:1]

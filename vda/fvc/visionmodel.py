@@ -5,8 +5,10 @@ last hidden states over all tokens or places. Micro-batches begin as large as as
 runs out. This file does not know videos.
 """
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -33,6 +35,17 @@ class VisionModel:
         self._model = model.to(device).eval().requires_grad_(False)
         self._processor = processor
         self._device = device
+
+    @cached_property
+    def checksum(self) -> str:
+        """SHA-256 of the weights, and of how pictures are prepared: a name or a folder may come to hold others."""
+        import torch
+
+        digest = hashlib.sha256(self._processor.to_json_string().encode())
+        for name, tensor in sorted(self._model.state_dict().items()):
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()
 
     def vectors(self, pictures: Iterable[np.ndarray], reporter: Reporter) -> Iterator[NDArray[np.float32]]:
         """Yield the vector of each RGB uint8 picture [height, width, 3].
