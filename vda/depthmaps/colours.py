@@ -1,22 +1,17 @@
-"""Everything that makes a picture: depth in colours, and figures of several pictures.
+"""Depth in colours.
 
-In go arrays; out come uint8 RGB arrays or image files. Depth becomes colour here and nowhere else, so that it
-looks the same everywhere: bright is near. Figures are drawn by Matplotlib's Agg, which needs no display. This
-file does not know scenes or videos.
+In go arrays; out come uint8 RGB arrays. Depth becomes colour here and nowhere else, so that it looks the same
+everywhere: bright is near. This file does not know scenes, videos or image files.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vda.depthmaps.codes import INVALID_CODE, MAX_CODE, Codes, Quantizer
 from vda.errors import UsageError
-from vda.files import atomic_path
 
 Rgb = NDArray[np.uint8]
 Image = NDArray[np.floating]
@@ -99,43 +94,3 @@ def shown_range(values: Image, kind: str) -> tuple[float, float] | None:
 def beside(left: Rgb, right: Rgb) -> Rgb:
     """Return two pictures of one height side by side, uint8 ``[height, width, 3]``."""
     return np.concatenate([left, right], axis=1)
-
-
-@dataclass(frozen=True)
-class ComparedFrame:
-    """A row of an evaluation's figure: depth and truth in metres (NaN: none), and the frame itself if known."""
-
-    frame: int
-    depth: Image
-    truth: Image
-    rgb: Rgb | None = None
-
-
-def draw_evaluation(path: Path, rows: Sequence[ComparedFrame], cap_m: float) -> None:
-    """Write a picture with a row for each frame: the frame if known, depth, truth, and the relative error in %.
-
-    Depth and truth share one range of inverse depth, from the cap to the nearest hundredth of the truth.
-    """
-    from matplotlib.figure import Figure
-
-    with_frame = any(row.rgb is not None for row in rows)
-    inverse = np.concatenate([1 / row.truth[np.isfinite(row.truth)] for row in rows])
-    nearest = float(np.percentile(inverse, 99)) if inverse.size else 1.0
-    columns = ["frame"] * with_frame + ["depth", "truth", "error (0 to 50 %)"]
-    height, width = rows[0].truth.shape
-    figure = Figure(figsize=(3.2 * len(columns), (3.2 * height / width + 0.3) * len(rows)), layout="constrained")
-    for axes_row, row in zip(figure.subplots(len(rows), len(columns), squeeze=False), rows, strict=True):
-        pictures = {
-            "frame": row.rgb,
-            "depth": colorize(1 / row.depth, 1 / cap_m, nearest),
-            "truth": colorize(1 / row.truth, 1 / cap_m, nearest),
-            "error (0 to 50 %)": colorize(np.abs(row.depth - row.truth) / row.truth, 0, 0.5, "viridis"),
-        }
-        for axes, name in zip(axes_row, columns, strict=True):
-            picture = pictures[name]
-            if picture is not None:
-                axes.imshow(picture)
-            axes.set_title(f"{name}, {row.frame}" if name == columns[0] else name, fontsize=9)
-            axes.set_axis_off()
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=100)

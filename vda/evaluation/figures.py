@@ -1,12 +1,19 @@
-"""The report's plots: numbers in, SVG out. Drawn by Matplotlib in a grey that can be read on white and on black.
+"""The report's plots and the evaluation's pictures, drawn by Matplotlib's Agg, which needs no display.
 
-This file knows neither scenes nor HTML.
+For plots, numbers go in and SVG comes out, in a grey that can be read on white and on black; for pictures, arrays
+go in and a PNG file comes out. This file knows neither scenes nor HTML.
 """
 
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vda.depthmaps.colours import Image, Rgb, colorize
+from vda.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,6 +97,46 @@ def draw_timeline(bars: Sequence[Bar]) -> str:
         axes.margins(x=0.12)
         axes.legend(loc="upper left", bbox_to_anchor=(0, -0.3 / max(0.28 * len(rows), 1)), ncols=4)
         return _svg(figure)
+
+
+@dataclass(frozen=True)
+class ComparedFrame:
+    """A row of an evaluation's figure: depth and truth in metres (NaN: none), and the frame itself if known."""
+
+    frame: int
+    depth: Image
+    truth: Image
+    rgb: Rgb | None = None
+
+
+def draw_evaluation(path: Path, rows: Sequence[ComparedFrame], cap_m: float) -> None:
+    """Write a picture with a row for each frame: the frame if known, depth, truth, and the relative error in %.
+
+    Depth and truth share one range of inverse depth, from the cap to the nearest hundredth of the truth.
+    """
+    from matplotlib.figure import Figure
+
+    with_frame = any(row.rgb is not None for row in rows)
+    inverse = np.concatenate([1 / row.truth[np.isfinite(row.truth)] for row in rows])
+    nearest = float(np.percentile(inverse, 99)) if inverse.size else 1.0
+    columns = ["frame"] * with_frame + ["depth", "truth", "error (0 to 50 %)"]
+    height, width = rows[0].truth.shape
+    figure = Figure(figsize=(3.2 * len(columns), (3.2 * height / width + 0.3) * len(rows)), layout="constrained")
+    for axes_row, row in zip(figure.subplots(len(rows), len(columns), squeeze=False), rows, strict=True):
+        pictures = {
+            "frame": row.rgb,
+            "depth": colorize(1 / row.depth, 1 / cap_m, nearest),
+            "truth": colorize(1 / row.truth, 1 / cap_m, nearest),
+            "error (0 to 50 %)": colorize(np.abs(row.depth - row.truth) / row.truth, 0, 0.5, "viridis"),
+        }
+        for axes, name in zip(axes_row, columns, strict=True):
+            picture = pictures[name]
+            if picture is not None:
+                axes.imshow(picture)
+            axes.set_title(f"{name}, {row.frame}" if name == columns[0] else name, fontsize=9)
+            axes.set_axis_off()
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=100)
 
 
 def _svg(figure: Any) -> str:

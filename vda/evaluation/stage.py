@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from vda.camera.intrinsics import same_shape
 from vda.camera.poses import Cameras, read_cameras
-from vda.depthmaps.colours import ComparedFrame, draw_evaluation
 from vda.depthmaps.source import DepthSource, open_depth
 from vda.errors import InputError
+from vda.evaluation.figures import ComparedFrame, draw_evaluation
 from vda.evaluation.metrics import Figures, Kind, Pose, VideoMetrics, inside_border, ramp
 from vda.evaluation.pairing import MatchedBy, Pairing, pair_frames
 from vda.files import refuse_to_overwrite
