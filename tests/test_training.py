@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
+from vda.camera.intrinsics import Intrinsics
 from vda.errors import InputError
 from vda.scene.windows import WINDOW_SLOTS, Window
 from vda.training.average import Average, export, folded_mini
@@ -16,7 +18,7 @@ from vda.training.batches import batch_at, slots
 from vda.training.cache import HELD_OUT_SEED, Clip, frame_type, listed, read, render
 from vda.training.curves import draw_curves
 from vda.training.inmemory import still_depth, video_depth
-from vda.training.judge import SYNTHETIC_CAP_M, as_markdown, loaded, predictors, synthetic, table
+from vda.training.judge import SYNTHETIC_CAP_M, as_markdown, loaded, predictors, rgbd_folder, synthetic, table
 from vda.training.loop import LOG_NAME, Run, load_checkpoint, trainable_mini
 from vda.training.losses import LossWeights, temporal_matching, total_loss
 from vda.training.recipe import Phase, Recipe
@@ -226,6 +228,30 @@ def test_judging_puts_every_predictor_in_the_table(tmp_path: Path) -> None:
     assert rows["truth"][0].delta1 == 1.0
     assert rows["truth"][0].abs_rel < 1e-3 < rows["constant"][0].abs_rel
     assert "| truth | 0.000" in as_markdown(rows)
+
+
+def write_frame(folder: Path, name: str, brightness: int, left_m: float) -> None:
+    cv2.imwrite(str(folder / f"{name}.color.jpg"), np.full((48, 64, 3), brightness, np.uint8))
+    cv2.imwrite(str(folder / f"{name}.depth.png"), np.full((48, 64), 1500 + brightness, np.uint16))
+    pose = np.eye(4)
+    pose[0, 3] = left_m
+    np.savetxt(folder / f"{name}.pose.txt", pose)
+
+
+def test_a_folder_as_7_scenes_has_them_is_read_with_each_pictures_own_pose(tmp_path: Path) -> None:
+    """The pose of frame 8 has no picture, and frame 10 comes after frame 9 although its name sorts before."""
+    np.savetxt(tmp_path / "camera-intrinsics.txt", np.array([[50.0, 0, 31.5], [0, 51.0, 23.5], [0, 0, 1]]))
+    write_frame(tmp_path, "frame-10", 200, left_m=3.0)
+    write_frame(tmp_path, "frame-9", 100, left_m=2.0)
+    np.savetxt(tmp_path / "frame-8.pose.txt", np.eye(4))
+    sample = rgbd_folder(tmp_path)
+    assert sample.rgb[:, 0, 0].tolist() == [[100] * 3, [200] * 3]
+    assert sample.depth_m[:, 0, 0].tolist() == [1.6, 1.7]
+    assert sample.poses is not None and sample.poses[:, 0, 3].tolist() == [2.0, 3.0]
+    assert sample.intrinsics == Intrinsics(64, 48, 50.0, 51.0, 31.5, 23.5)
+    (tmp_path / "frame-10.pose.txt").unlink()
+    with pytest.raises(InputError, match="no pose of frame 10"):
+        rgbd_folder(tmp_path)
 
 
 def test_the_shipped_weights_are_trained(tmp_path: Path) -> None:

@@ -14,18 +14,21 @@ import numpy as np
 from safetensors.torch import load_file
 
 from vda.camera.intrinsics import Intrinsics
+from vda.camera.poses import read_cameras
 from vda.errors import InputError
 from vda.evaluation.metrics import Figures, inside_border, measure, ramp
 from vda.network import VideoDepthModel, build_model
 from vda.training.cache import HELD_OUT_SEED, Clip, read, render
 from vda.training.clips import clip_world
 from vda.training.inmemory import still_depth, video_depth
+from vda.video.numbering import number_names
 
 # The field's usual caps, indoors and outdoors.
 INDOOR_CAP_M = 10.0
 SYNTHETIC_CAP_M = 80.0
 # A raw Kinect's colour and depth cameras stand apart: near the border they see different things.
 RGBD_BORDER = 40
+_REMEDY = "Give a folder with all three files of every frame."
 # Three windows each, so that joining is judged too.
 HELD_OUT_CLIPS = 24
 HELD_OUT_FRAMES = 64
@@ -114,19 +117,25 @@ def synthetic(folder: Path, clip: Clip) -> Sample:
 
 
 def rgbd_folder(folder: Path) -> Sample:
-    """A folder of ``NAME.color.jpg``, ``.depth.png`` (uint16 millimetres) and ``.pose.txt`` (camera to world)."""
-    names = sorted(path.name.removesuffix(".color.jpg") for path in folder.glob("*.color.jpg"))
+    """A folder as 7-Scenes has them: ``NAME.color.jpg``, ``.depth.png`` (uint16 millimetres) and ``.pose.txt``.
+
+    Raises ``InputError`` where a picture lacks one of the others.
+    """
+    named = sorted(path.name.removesuffix(".color.jpg") for path in folder.glob("*.color.jpg"))
+    numbering = number_names(named, folder)
+    names = [named[place] for place in numbering.places]
     rgb = np.stack([_picture(folder / f"{name}.color.jpg", cv2.IMREAD_COLOR_RGB) for name in names])
     depth = np.stack([_picture(folder / f"{name}.depth.png", cv2.IMREAD_UNCHANGED) for name in names])
-    poses = np.stack([np.loadtxt(folder / f"{name}.pose.txt") for name in names])
-    matrix = np.loadtxt(folder / "camera-intrinsics.txt")
     height, width = depth.shape[1:]
-    intrinsics = Intrinsics(width, height, matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2])
-    return Sample(folder.name, rgb, depth / 1000.0, INDOOR_CAP_M, RGBD_BORDER, intrinsics, poses)
+    cameras = read_cameras(folder, (width, height))
+    if lacking := sorted(set(numbering.frames) - cameras.camera_to_world.keys()):
+        raise InputError(f"{folder} has no pose of frame {lacking[0]}.", _REMEDY)
+    poses = np.stack([cameras.camera_to_world[frame] for frame in numbering.frames])
+    return Sample(folder.name, rgb, depth / 1000.0, INDOOR_CAP_M, RGBD_BORDER, cameras.intrinsics, poses)
 
 
 def _picture(path: Path, how: int) -> np.ndarray:
     picture = cv2.imread(str(path), how)
     if picture is None:
-        raise InputError(f"{path} is missing or no picture.", "Give a folder with all three files of every frame.")
+        raise InputError(f"{path} is missing or no picture.", _REMEDY)
     return picture
