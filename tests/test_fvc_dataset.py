@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -107,6 +108,18 @@ def test_a_used_data_set_is_pickled_without_files(folder: Path) -> None:
     before = videos[3]["video"]
     again = pickle.loads(pickle.dumps(videos))
     assert torch.equal(again[3]["video"], before)
+
+
+def test_files_that_are_gone_are_said_at_the_start(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder / "scaled", copy)
+    ScaledVideos(copy)
+    (copy / "video3_scaled_original.mp4").unlink()
+    with pytest.raises(InputError, match=r"1 files .*video3_scaled_original\.mp4"):
+        ScaledVideos(copy)
+    table_elsewhere = shutil.copy(folder / "scaled" / "scaled_metadata.csv", tmp_path / "elsewhere.csv")
+    with pytest.raises(InputError, match=f"{VIDEOS} files .* are not there"):
+        ScaledVideos(table_elsewhere)
 
 
 def test_held_out_videos_are_those_of_the_fold(folder: Path) -> None:

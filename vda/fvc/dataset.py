@@ -117,9 +117,30 @@ class ScaledVideos(Dataset[dict[str, Any]]):
             self._require_one_size()
         if self._depth is not None:
             self._require("depth", [video.name for video in self.videos if video.depth is None])
+        self._require_files()
         if self._depth == "metres":
             units = {video.name: read_record(video).quantizer.unit for video in self.videos}
             self._require("depth in metres", [name for name, unit in units.items() if unit != "metre"])
+
+    def _require_files(self) -> None:
+        """Folders are listed, for asking for one file after another takes minutes on a network."""
+        asked = [
+            path
+            for video in self.videos
+            for path in (
+                video.video if self._rgb else None,
+                video.depth if self._depth else None,
+                video.tracks if self._tracks else None,
+                video.times,
+            )
+            if path is not None
+        ]
+        there = {folder: _names_in(folder) for folder in {path.parent for path in asked}}
+        if gone := [str(path) for path in asked if path.name not in there[path.parent]]:
+            raise InputError(
+                f"{len(gone)} files that the table names are not there, such as {', '.join(gone[:_SHOWN])}.",
+                "Run the same vda fvc scale again, which makes them anew, or give the table in its own folder.",
+            )
 
     def _require(self, what: str, lacking: Sequence[str]) -> None:
         if lacking:
@@ -137,6 +158,10 @@ class ScaledVideos(Dataset[dict[str, Any]]):
                 f"The videos have {len(sizes)} sizes ({shown}), and a batch has one.",
                 "Scale them with --method letterbox.",
             )
+
+
+def _names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
 
 def _texts(size: tuple[Any, Any]) -> tuple[str, str]:
