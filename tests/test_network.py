@@ -1,6 +1,8 @@
 """What the network promises: shapes, independence, precision, agreement with the straightforward way."""
 
 import importlib.util
+import subprocess
+import sys
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -11,6 +13,7 @@ import torch
 from seeded import last_convolution, seeded_images, seeded_model
 
 from vda.network import PRESETS, FrameFeatures, VideoDepthModel, build_model
+from vda.scene.windows import Window
 
 BASELINE = Path(__file__).parents[1] / "bench" / "baseline.py"
 
@@ -169,3 +172,19 @@ def test_a_saved_model_loads_strictly_and_computes_the_same(vits: VideoDepthMode
     other = build_model("vits")
     other.load_state_dict(vits.state_dict(), strict=True)
     assert torch.equal(other(images[None]), vits(images[None]))
+
+
+def test_who_plans_windows_loads_no_torch_and_who_names_the_network_does() -> None:
+    """One number is both the slots of a window and the places in the network's table."""
+    code = (
+        "import sys, vda.scene.windows, vda.network; print('torch' in sys.modules);"
+        "[getattr(vda.network, name) for name in vda.network.__all__]; print('torch' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["False", "True"]
+
+
+def test_the_published_checkpoints_have_a_place_for_each_slot_of_a_window() -> None:
+    """Video Depth Anything's tables of places are [1, 32, channels]."""
+    tables = [table for name, table in build_model("vits").state_dict().items() if name.endswith("pos_encoder.pe")]
+    assert {table.shape[1] for table in tables} == {32} == {len(Window(0, 40, 0).frame_indices)}

@@ -12,7 +12,8 @@ import torch
 
 from vda.camera.intrinsics import Intrinsics
 from vda.errors import InputError
-from vda.scene.windows import WINDOW_SLOTS, Window
+from vda.network.slots import WINDOW_SLOTS
+from vda.scene.windows import Window
 from vda.training.average import Average, export, folded_mini
 from vda.training.batches import batch_at, slots
 from vda.training.cache import HELD_OUT_SEED, Clip, frame_type, listed, read, render

@@ -6,7 +6,7 @@ another rung moves no more than the last bits. This file knows neither torch nor
 
 from dataclasses import dataclass, replace
 
-from vda.scene.windows import WINDOW_SLOTS
+from vda.network.slots import WINDOW_SLOTS
 
 # Bytes that a frame takes on its way through encoder and head, for each pixel at the network's size: a guess for
 # the official small model in float32. Larger models start too high and step down once.

@@ -8,7 +8,8 @@ import time
 import torch
 
 from vda.network.model import VideoDepthModel
-from vda.scene.windows import WINDOW_SLOTS, WINDOW_STEP
+from vda.network.slots import WINDOW_SLOTS
+from vda.scene.windows import WINDOW_STEP
 
 
 def seconds_a_frame(model: VideoDepthModel, net_width: int, net_height: int, threads: int) -> float:

@@ -1,5 +1,6 @@
 """The network: tensors in, tensors out.
 
+    slots       how many frames the network sees at once
     preprocess  from a frame to the network's input: sizes and pixels
     encoder     the DINOv2 vision transformer
     convnet     the built-in model's encoder
@@ -7,11 +8,29 @@
     head        the dense prediction head: four maps per frame in, depth out
     model       the whole network and its presets
 
-Nothing here knows files, videos or devices.
+Nothing here knows files, videos or devices. torch is loaded when a name is asked for, not before: those who plan
+windows need ``slots`` alone.
 """
 
-from vda.network.head import FrameFeatures
-from vda.network.model import PRESETS, Preset, VideoDepthModel, build_model
-from vda.network.preprocess import net_size, to_network
+from typing import TYPE_CHECKING
 
 __all__ = ["PRESETS", "FrameFeatures", "Preset", "VideoDepthModel", "build_model", "net_size", "to_network"]
+
+if TYPE_CHECKING:
+    from vda.network.head import FrameFeatures
+    from vda.network.model import PRESETS, Preset, VideoDepthModel, build_model
+    from vda.network.preprocess import net_size, to_network
+else:
+    _HOMES = {
+        "FrameFeatures": "head",
+        **dict.fromkeys(("PRESETS", "Preset", "VideoDepthModel", "build_model"), "model"),
+        **dict.fromkeys(("net_size", "to_network"), "preprocess"),
+    }
+
+    def __getattr__(name: str) -> object:
+        """Load a name when it is used (PEP 562)."""
+        from importlib import import_module
+
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

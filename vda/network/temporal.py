@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Frame slots that the network was trained on; the position table has no more.
-SLOTS = 32
+from vda.network.slots import WINDOW_SLOTS
 
 # The published network's; no weight's shape tells it.
 HEADS = 8
@@ -36,7 +35,7 @@ class SlotPositions(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.register_buffer("pe", sinusoidal_table(SLOTS, channels))
+        self.register_buffer("pe", sinusoidal_table(WINDOW_SLOTS, channels))
 
 
 class TemporalAttention(nn.Module):

@@ -18,7 +18,8 @@ from itertools import pairwise
 from typing import Any, Literal, get_args
 
 from vda.errors import InputError, SceneError, UsageError, VideoError
-from vda.scene.windows import REFERENCE_SLOT, WINDOW_SLOTS, WINDOW_STEP, Window, kept_boundary, window_count
+from vda.network.slots import WINDOW_SLOTS
+from vda.scene.windows import REFERENCE_SLOT, WINDOW_STEP, Window, kept_boundary, window_count
 
 Chunking = Literal["linked", "independent"]
 FrameRange = tuple[int, int]

@@ -16,8 +16,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-# Slots that the network was trained on, and how far each window goes on: both are the published method's.
-WINDOW_SLOTS: Final = 32
+from vda.network.slots import WINDOW_SLOTS
+
+# How far each window goes on: the published method's.
 WINDOW_STEP: Final = 22
 ANCHOR_SLOTS: Final = 2
 """Slots 0 and 1 of every window but the first hold frames of earlier windows, and tie this one to them."""

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from vda.errors import StorageError
 from vda.machine.host import disk_free_bytes
+from vda.network.slots import WINDOW_SLOTS
 from vda.scene.scene import Scene
-from vda.scene.windows import WINDOW_SLOTS
 
 # A raw window takes about a third of float32's size; 16-bit images shrink as well, but not by much.
 _WINDOW_BYTES_PER_PIXEL = 4 / 3

@@ -11,7 +11,8 @@ import torch
 
 from vda.joining.sequence import SequenceDepth, resize_depth
 from vda.network import FrameFeatures, VideoDepthModel, net_size, to_network
-from vda.scene.windows import WINDOW_SLOTS, sequence_windows
+from vda.network.slots import WINDOW_SLOTS
+from vda.scene.windows import sequence_windows
 
 # Bounds the memory; the numbers change by rounding only.
 MICRO_BATCH = 8
