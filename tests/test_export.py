@@ -36,7 +36,7 @@ TRUTH = (0.2, 0.03)
 UNIT = 0.37
 
 
-def pose(frame: int) -> np.ndarray:
+def pose(frame: float) -> np.ndarray:
     """Camera to world: it walks to the right and turns to the left."""
     matrix = np.eye(4)
     matrix[:3, :3] = Rotation.from_euler("yx", [-3.0 * frame, 1.0 * frame], degrees=True).as_matrix()
@@ -236,9 +236,11 @@ def test_nerfstudio_reads_depth_in_the_unit_of_the_poses(scene: Scene, tmp_path:
 def test_the_tum_folder_is_what_its_tools_read(scene: Scene, tmp_path: Path) -> None:
     calibrate(scene)
     trajectory = tmp_path / "trajectory.txt"
+    # A tracker at 200 Hz, none of whose times is a frame's, and a line long after the video.
+    moments = np.arange(-0.0127, 0.45, 0.005)
     lines = [
-        " ".join(map(str, [f / 10 + 0.004, *pose(f)[:3, 3], *Rotation.from_matrix(pose(f)[:3, :3]).as_quat()]))
-        for f in range(FRAMES)
+        " ".join(map(str, [t, *pose(10 * t)[:3, 3], *Rotation.from_matrix(pose(10 * t)[:3, :3]).as_quat()]))
+        for t in moments
     ]
     trajectory.write_text("# time tx ty tz qx qy qz qw\n" + "\n".join(lines) + "\n99 0 0 0 0 0 0 1\n")
     choice = CameraChoice(numbers=(120.0, 121.0, 81.0, 58.0))
@@ -422,3 +424,102 @@ def test_a_list_that_names_files_elsewhere_removes_none_of_them(scene: Scene, tm
     (output / "vda_export.txt").write_text(f"../own.txt\n{own}\n")
     run(scene, "ply", output, poses=transforms(tmp_path), overwrite=True)
     assert own.exists()
+
+
+def colmap_of(folder: Path, cameras: list[str], names: list[str] | None = None) -> Path:
+    """A COLMAP text model whose image ``i`` is of frame ``i`` and has camera ``i`` of ``cameras``, in turn."""
+    pytest.importorskip("pycolmap")
+    folder.mkdir(parents=True)
+    (folder / "cameras.txt").write_text("".join(f"{i + 1} {camera}\n" for i, camera in enumerate(cameras)))
+    lines = []
+    for frame, name in enumerate(names or [f"frame_{frame:04d}.jpg" for frame in range(FRAMES)]):
+        inverse = np.linalg.inv(pose(frame))
+        x, y, z, w = Rotation.from_matrix(inverse[:3, :3]).as_quat()
+        shift = " ".join(map(str, inverse[:3, 3]))
+        lines.append(f"{frame + 1} {w} {x} {y} {z} {shift} {frame % len(cameras) + 1} {name}\n\n")
+    (folder / "images.txt").write_text("".join(lines))
+    (folder / "points3D.txt").write_text("")
+    return folder
+
+
+PINHOLE = "PINHOLE 160 120 120 121 81.5 58.5"
+
+
+def test_every_image_keeps_its_own_camera(scene: Scene, tmp_path: Path) -> None:
+    """A zoom: the second camera, for images twice as large, sees half as wide."""
+    calibrate(scene)
+    model = colmap_of(tmp_path / "model", [PINHOLE, "PINHOLE 320 240 480 484 163 117"])
+    report = run(scene, "nerfstudio", tmp_path / "out", poses=model)
+    frames = json.loads((tmp_path / "out" / "transforms.json").read_text())["frames"]
+    assert [frame["fl_x"] for frame in frames] == pytest.approx([120, 240, 120, 240, 120])
+    assert [frame["cx"] for frame in frames] == pytest.approx([81.5] * 5)
+    assert any("2 cameras" in sentence for sentence in report.said)
+
+
+@pytest.mark.parametrize(
+    "cameras", [["PINHOLE 160 90 120 121 81.5 44"], [PINHOLE, "PINHOLE 90 160 120 121 44 81"]]
+)
+def test_a_camera_for_images_of_another_shape_is_refused(scene: Scene, tmp_path: Path, cameras: list[str]) -> None:
+    calibrate(scene)
+    with pytest.raises(InputError, match="another shape"):
+        run(scene, "nerfstudio", tmp_path / "out", poses=colmap_of(tmp_path / "model", cameras))
+
+
+def test_of_several_models_the_largest_is_taken_and_the_others_named(scene: Scene, tmp_path: Path) -> None:
+    calibrate(scene)
+    colmap_of(tmp_path / "sparse" / "0", [PINHOLE], ["frame_0000.jpg", "frame_0001.jpg"])
+    colmap_of(tmp_path / "sparse" / "1", [PINHOLE])
+    report = run(scene, "nerfstudio", tmp_path / "out", poses=tmp_path)
+    assert report.frames == FRAMES
+    [said] = [sentence for sentence in report.said if "others" in sentence]
+    assert "sparse/1 is taken, with 5 images" in said and "sparse/0 (2)" in said
+
+
+def test_a_rational_lens_is_not_handed_to_nerfstudio(scene: Scene, tmp_path: Path) -> None:
+    calibrate(scene)
+    lens = "FULL_OPENCV 160 120 120 121 81.5 58.5 0.1 0.01 0 0 0.001 0.02 0.003 0.0001"
+    with pytest.raises(InputError, match="another formula"):
+        run(scene, "nerfstudio", tmp_path / "out", poses=colmap_of(tmp_path / "model", [lens]))
+
+
+def loaded_by_splatting(folder: Path, image: str) -> np.ndarray:
+    """Inverse depth as the loader of Gaussian splatting has it (graphdeco: scene/cameras.py, dataset_readers.py).
+
+    The stem is the image's name without what follows its last dot; codes are divided by 2^16, and taken times the
+    scale plus the offset.
+    """
+    stem = image[: -len(image.split(".")[-1]) - 1]
+    params = json.loads((folder / "sparse" / "0" / "depth_params.json").read_text())[stem]
+    return read_codes(folder / "depths" / f"{stem}.png") / 2**16 * params["scale"] + params["offset"]
+
+
+def test_splatting_finds_images_with_dots_in_their_names(scene: Scene, tmp_path: Path) -> None:
+    calibrate(scene)
+    names = [f"shot.{frame:04d}.png" for frame in range(FRAMES)]
+    run(scene, "gaussian-splatting", tmp_path / "out", poses=colmap_of(tmp_path / "model", [PINHOLE], names))
+    for frame, name in enumerate(names):
+        known = (
+            np.isfinite(depth_at(frame)) if frame != 1 else np.pad(np.ones((100, 130), bool), ((20, 0), (30, 0)))
+        )
+        found = 1 / loaded_by_splatting(tmp_path / "out", name)
+        assert np.median(np.abs(found / depth_at(frame) - 1)[known]) < 0.01
+
+
+def test_far_depth_stays_true_where_no_pixel_can_be_marked_invalid(scene: Scene, tmp_path: Path) -> None:
+    calibrate(scene)
+    model = colmap_of(tmp_path / "model", [PINHOLE])
+    report = run(scene, "gaussian-splatting", tmp_path / "out", poses=model, far=10.0)
+    found = 1 / loaded_by_splatting(tmp_path / "out", "frame_0000.jpg")
+    assert np.abs(found / depth_at(0) - 1).max() < 0.02
+    assert any("--far leave nothing out" in sentence for sentence in report.said)
+
+
+def test_splatting_without_one_usable_image_is_refused(scene: Scene, tmp_path: Path) -> None:
+    images = [
+        np.where(np.arange(160) < 100, np.nan, depth_at(frame)).astype(np.float32) for frame in range(FRAMES)
+    ]
+    write_depth(scene.merged_dir, images, TRUTH)
+    calibrate(scene)
+    model = colmap_of(tmp_path / "model", [PINHOLE])
+    with pytest.raises(InputError, match="half of its pixels"):
+        run(scene, "gaussian-splatting", tmp_path / "out", poses=model)

@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
+from scipy.spatial.transform import Rotation, Slerp
 
 from vda.camera.conventions import corner_to_centre, from_opengl
-from vda.camera.files import colmap_camera, read_camera
+from vda.camera.files import colmap_camera, nerfstudio_cameras
 from vda.camera.intrinsics import Intrinsics
 from vda.errors import InputError, UsageError
 from vda.files import read_json
+from vda.reporter import Reporter, Silence
 from vda.video.numbering import number_names
 
 Floats = NDArray[np.float64]
@@ -27,6 +28,8 @@ Floats = NDArray[np.float64]
 _UNNUMBERED = -1
 # Time, tx ty tz, qx qy qz qw.
 _TUM_COLUMNS = 8
+# A camera tracked at half the video's rate is still known at every frame.
+_MOST_STEPS = 2.0
 
 
 @dataclass(frozen=True)
@@ -45,18 +48,23 @@ class View:
 
 
 def read_reconstruction(
-    path: Path, times_s: Floats, image_base: int | None = None, *, by_order: bool = False
+    path: Path,
+    times_s: Floats,
+    image_base: int | None = None,
+    *,
+    by_order: bool = False,
+    reporter: Reporter | None = None,
 ) -> list[View]:
     """Read the views in order of their frames.
 
     An image belongs to the frame whose number in its name is the one that varies (``number_names``), counted from
     ``image_base``, which has to be given unless a 0 occurs. With ``by_order`` the images are the video's frames in
-    the order of their names, and there has to be one for each. A trajectory's times are matched to ``times_s``
-    [frames], the seconds at which frames are shown. Raises ``InputError`` where there is nothing to read, or names
-    tell no frames.
+    the order of their names, and there has to be one for each. A trajectory is taken at ``times_s`` [frames], the
+    seconds at which frames are shown. Of several COLMAP models the largest is taken, and that is said. Raises
+    ``InputError`` where there is nothing to read, or names tell no frames.
     """
     if path.is_dir():
-        views = _colmap(path)
+        views = _colmap(path, reporter or Silence())
     elif path.suffix.lower() == ".json":
         views = _transforms(path)
     else:
@@ -87,8 +95,8 @@ def _counted_from_zero(path: Path, views: list[View], base: int | None) -> Itera
 
 
 def _transforms(path: Path) -> list[View]:
-    camera, _ = read_camera(path)
     nothing = (np.zeros((0, 2)), np.zeros(0))
+    value = read_json(path)
     try:
         return [
             View(
@@ -98,7 +106,7 @@ def _transforms(path: Path) -> list[View]:
                 camera,
                 *nothing,
             )
-            for frame in read_json(path)["frames"]
+            for frame, camera in zip(value["frames"], nerfstudio_cameras(value), strict=True)
         ]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
@@ -106,7 +114,7 @@ def _transforms(path: Path) -> list[View]:
         ) from error
 
 
-def _colmap(folder: Path) -> list[View]:
+def _colmap(folder: Path, reporter: Reporter) -> list[View]:
     """A sparse model, binary or text: ``sparse/0`` itself or a folder that has it."""
     try:
         import pycolmap
@@ -114,14 +122,26 @@ def _colmap(folder: Path) -> list[View]:
         raise UsageError(
             "COLMAP models need pycolmap.", "Install it: pip install 'vda-toolkit[export]'."
         ) from error
-    inside = next((place for place in (folder, folder / "sparse" / "0", folder / "0") if _is_model(place)), None)
-    if inside is None:
+    inner = (folder, *sorted(folder.glob("sparse/*")), *sorted(folder.glob("*")))
+    places = [place for place in inner if _is_model(place)]
+    if not places:
         raise InputError(f"{folder} holds no COLMAP model.", "Give the folder with cameras, images and points3D.")
-    try:
-        model = pycolmap.Reconstruction(str(inside))
-    except (RuntimeError, ValueError) as error:
-        raise InputError(f"The COLMAP model in {inside} cannot be read: {error}.", "Export it again.") from error
+    models = {place: _read_colmap(pycolmap, place) for place in dict.fromkeys(places)}
+    # COLMAP numbers the pieces of a reconstruction as it begins them: the first may be the smallest.
+    inside = max(models, key=lambda place: models[place].num_reg_images())
+    if len(models) > 1:
+        counts = {place: model.num_reg_images() for place, model in models.items()}
+        others = ", ".join(f"{place} ({count})" for place, count in counts.items() if place != inside)
+        reporter.say(f"The model {inside} is taken, with {counts[inside]} images; others: {others}.")
+    model = models[inside]
     return [_colmap_view(model, image) for image in model.images.values() if image.has_pose]
+
+
+def _read_colmap(pycolmap: Any, place: Path) -> Any:
+    try:
+        return pycolmap.Reconstruction(str(place))
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f"The COLMAP model in {place} cannot be read: {error}.", "Export it again.") from error
 
 
 def _is_model(folder: Path) -> bool:
@@ -141,7 +161,7 @@ def _colmap_view(model: Any, image: Any) -> View:
 
 
 def _trajectory(path: Path, times_s: Floats) -> list[View]:
-    """TUM: ``time tx ty tz qx qy qz qw`` a line, camera to world; each line goes to the frame shown then."""
+    """TUM: ``time tx ty tz qx qy qz qw`` per line, camera to world; the pose at each frame's time."""
     try:
         lines = [line.split() for line in path.read_text().splitlines() if line.strip() and line[0] != "#"]
         rows = np.array(lines, np.float64).reshape(len(lines), _TUM_COLUMNS)
@@ -151,22 +171,42 @@ def _trajectory(path: Path, times_s: Floats) -> list[View]:
         ) from error
     if not len(rows) or not len(times_s):
         raise InputError(f"{path} has no poses, or the video no frames.", "Give a trajectory of this video.")
-    frames = np.abs(times_s[None, :] - rows[:, :1]).argmin(axis=1)
-    tolerance = np.median(np.diff(times_s)) / 2 if len(times_s) > 1 else np.inf
-    near = np.abs(times_s[frames] - rows[:, 0]) <= tolerance
-    if not near.any():
+    rows = rows[np.argsort(rows[:, 0], kind="stable")]
+    # Two lines of one time leave nothing to interpolate between.
+    rows = rows[np.append(True, np.diff(rows[:, 0]) > 0)]
+    step = float(np.median(np.diff(times_s))) if len(times_s) > 1 else np.inf
+    views = [
+        _trajectory_view(frame, pose)
+        for frame, time_s in enumerate(times_s)
+        if (pose := _pose_at(float(time_s), rows, step)) is not None
+    ]
+    if not views:
         raise InputError(
             f"No time in {path} is that of a frame of the video.",
             "Give times on the video's own clock, in seconds.",
         )
-    views = {
-        int(frame): _trajectory_view(int(frame), row) for frame, row in zip(frames[near], rows[near], strict=True)
-    }
-    return [views[frame] for frame in sorted(views)]
+    return views
 
 
-def _trajectory_view(frame: int, row: Floats) -> View:
+def _pose_at(time_s: float, rows: Floats, step_s: float) -> Floats | None:
+    """Place and quaternion [7] at a time: between two lines, or that of a line within half a frame's ``step_s``.
+
+    Lines are interpolated (straight, and by slerp) where they are no further apart than two frames; over a longer
+    gap nobody knows how the camera moved.
+    """
+    after = int(np.searchsorted(rows[:, 0], time_s))
+    if 0 < after < len(rows) and rows[after, 0] - rows[after - 1, 0] <= _MOST_STEPS * step_s:
+        before, behind = rows[after - 1], rows[after]
+        turn = Slerp([before[0], behind[0]], Rotation.from_quat([before[4:], behind[4:]]))(time_s).as_quat()
+        share = (time_s - before[0]) / (behind[0] - before[0])
+        return np.concatenate([before[1:4] + share * (behind[1:4] - before[1:4]), turn])
+    places = [place for place in (after - 1, after) if 0 <= place < len(rows)]
+    near = min(places, key=lambda place: abs(rows[place, 0] - time_s))
+    return rows[near, 1:] if abs(rows[near, 0] - time_s) <= step_s / 2 else None
+
+
+def _trajectory_view(frame: int, at: Floats) -> View:
     pose = np.eye(4)
-    pose[:3, :3] = Rotation.from_quat(row[4:]).as_matrix()
-    pose[:3, 3] = row[1:4]
+    pose[:3, :3] = Rotation.from_quat(at[3:]).as_matrix()
+    pose[:3, 3] = at[:3]
     return View(f"frame_{frame:06d}.png", frame, pose, None, np.zeros((0, 2)), np.zeros(0))

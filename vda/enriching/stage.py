@@ -253,7 +253,9 @@ def _moving(
     last = max(int(tracks.frame.max(initial=0)), int(max(depth.source.frames, default=0)))
     shown = times(np.arange(min(last, _MOST_FRAMES) + 1))
     known = shown[np.isfinite(shown)]
-    views = read_reconstruction(settings.poses, known, settings.image_base, by_order=settings.depth.by_order)
+    views = read_reconstruction(
+        settings.poses, known, settings.image_base, by_order=settings.depth.by_order, reporter=reporter
+    )
     gap = (settings.motion or MotionModel()).max_gap_s
     return moving_camera(views, times, depth.source, convert, gap, reporter)
 

@@ -37,12 +37,12 @@ class ExportFrame:
 
 @dataclass(frozen=True)
 class FrameSource:
-    """Where the frames come from; ``camera`` is for the video's size, ``to_depth`` gives depth by frame index."""
+    """Where the frames come from; ``camera_of`` a frame is for the video's size, ``to_depth`` gives its depth."""
 
     info: VideoInfo
     index: FrameIndex
     depth: DepthSource
-    camera: Intrinsics
+    camera_of: Callable[[int], Intrinsics]
     to_depth: Callable[[int, Floats], Floats]
     views: Mapping[int, View]
     near: float
@@ -58,7 +58,7 @@ class FrameSource:
             rgb = picture.rgb
             if rgb.shape[:2] != (height, width):
                 rgb = np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-            camera = self.camera.scaled(width, height)
+            camera = self.camera_of(picture.index).scaled(width, height)
             view = self.views.get(picture.index)
             yield ExportFrame(picture.index, picture.time_s, rgb, values, depth, camera, view)
             reporter.at(done)

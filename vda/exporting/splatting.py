@@ -7,13 +7,14 @@ an image that is mostly holes gets the scale 0, which the loader holds to be unr
 """
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
 
 from vda.depthmaps.codes import INVALID_CODE, Codes, Quantizer
 from vda.depthmaps.files import write_png16
+from vda.errors import InputError
 from vda.exporting.frames import ExportFrame
 from vda.exporting.request import ExportContext
 from vda.files import write_json
@@ -34,11 +35,12 @@ def write(frames: Iterator[ExportFrame], context: ExportContext, reporter: Repor
     params: dict[str, dict[str, float]] = {}
     unreliable = 0
     for frame in frames:
-        stem = (
-            Path(frame.view.name).with_suffix("") if frame.view is not None else Path(f"frame_{frame.index:06d}")
-        )
+        # The loader takes off what follows the last dot, and nothing else: shot.0000.png is shot.0000.
+        name = frame.view.name if frame.view is not None else f"frame_{frame.index:06d}.png"
+        stem = name.removesuffix(PurePosixPath(name).suffix)
+        # Beyond --far there is true depth, and the loader knows no hole: a nearer one would stand there.
         values = frame.values if inverse else 1 / frame.values
-        codes = quantizer.encode(np.where(np.isnan(frame.depth), np.nan, values).astype(np.float32))
+        codes = quantizer.encode(values.astype(np.float32))
         fit = context.metric.of(frame.index)
         # inverse = fit.scale * (offset + scale * code) + fit.shift, in steps of a 65536th.
         scale = fit.scale * quantizer.scale * _CODES
@@ -46,9 +48,16 @@ def write(frames: Iterator[ExportFrame], context: ExportContext, reporter: Repor
         if (codes == INVALID_CODE).mean() > _MOST_HOLES:
             unreliable += 1
             scale = 0.0
-        path = context.written.path(f"depths/{stem.with_suffix('.png').as_posix()}")
-        write_png16(path, without_holes(codes))
-        params[str(stem)] = {"scale": scale, "offset": offset}
+        write_png16(context.written.path(f"depths/{stem}.png"), without_holes(codes))
+        params[stem] = {"scale": scale, "offset": offset}
+    if unreliable == len(params):
+        # With the scale 0 in all images the loader takes none for unreliable, and their codes for inverse depth.
+        raise InputError(
+            "No image has depth in half of its pixels, and the loader of Gaussian splatting would use them all.",
+            "Leave the depth out of the training, or compute it again.",
+        )
+    if (context.settings.near, context.settings.far) != (0.0, float("inf")):
+        reporter.say("--near and --far leave nothing out here: the loader cannot mark a pixel as invalid.")
     if unreliable:
         reporter.say(
             f"{unreliable} images are mostly without depth; their scale of 0 has the loader leave them out."

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from vda.calibration.fit import Calibration, fit_calibration, inverse_depth, load_calibration
 from vda.calibration.identity import Fingerprint
-from vda.camera.choice import choose_camera
+from vda.camera.choice import choose_camera, fit_to_video
 from vda.camera.conventions import resized
+from vda.camera.intrinsics import Intrinsics
 from vda.camera.reconstruction import View, read_reconstruction
 from vda.depthmaps.source import DepthSource, open_depth
 from vda.errors import InputError, UsageError
@@ -88,14 +89,13 @@ def export(settings: ExportSettings, *, reporter: Reporter | None = None) -> Exp
     depth = open_depth(scene.merged_dir)
     views = _views(settings, index, depth, noted)
     size = (info.width, info.height)
-    own = next((view.camera for view in views.values() if view.camera is not None), None)
-    camera = choose_camera(own and own.scaled(*size), settings.camera, size, noted)
+    camera_of = _cameras(settings, views, size, noted)
     metric = _metric(settings, scene, depth, views, noted)
 
     def to_depth(frame: int, values: NDArray[np.floating]) -> Values:
         return metric.of(frame).metres(values)
 
-    source = FrameSource(info, index, depth, camera, to_depth, views, settings.near, settings.far)
+    source = FrameSource(info, index, depth, camera_of, to_depth, views, settings.near, settings.far)
     wanted = [frame for frame in depth.frames if not views or frame in views][:: settings.every]
     noted.begin(f"exporting to {settings.target}", len(wanted))
     context = ExportContext(settings, metric, depth, Written(settings.output))
@@ -107,12 +107,33 @@ def export(settings: ExportSettings, *, reporter: Reporter | None = None) -> Exp
     )
 
 
+def _cameras(
+    settings: ExportSettings, views: Mapping[int, View], size: tuple[int, int], reporter: Reporter
+) -> Callable[[int], Intrinsics]:
+    """The camera of each frame, for images of ``size``: the one asked for, else that of the frame's own image.
+
+    Raises ``InputError`` where there is none, or one for images of another shape.
+    """
+    asked = settings.camera
+    own = {view.camera for view in views.values() if view.camera is not None}
+    if asked.numbers is not None or asked.file is not None or asked.fov_deg is not None or not own:
+        camera = choose_camera(None, asked, size, reporter)
+        return lambda frame: camera
+    fitted = {camera: fit_to_video(camera, size, asked.setting, reporter) for camera in own}
+    if len(own) > 1:
+        reporter.say(f"The images were taken with {len(own)} cameras; each keeps its own.")
+    known = {frame: fitted[view.camera] for frame, view in views.items() if view.camera is not None}
+    return known.__getitem__
+
+
 def _views(settings: ExportSettings, index: FrameIndex, depth: DepthSource, reporter: Reporter) -> dict[int, View]:
     """The reconstruction's views by frame, of those frames that have depth."""
     if settings.poses is None:
         return {}
     times_s = np.asarray(index.times_s, np.float64)
-    views = read_reconstruction(settings.poses, times_s, settings.image_base, by_order=settings.by_order)
+    views = read_reconstruction(
+        settings.poses, times_s, settings.image_base, by_order=settings.by_order, reporter=reporter
+    )
     kept = {view.frame: view for view in views if view.frame in depth}
     if not kept:
         raise InputError(
