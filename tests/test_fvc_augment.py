@@ -62,6 +62,7 @@ def metadata(tmp_path_factory: pytest.TempPathFactory) -> Path:
         x, y = SPOTS[frame % 2]
         box = [x - 5, y - 5, x + 5, y + 5]
         records.append({"frame": frame, "track_id": 1, "bbox": box, "contact_2d": [x, y], "vda_depth": 5.0})
+        records[-1] |= {"position_3d": {"x": 0.1, "y": 0.2, "z": 5.0}, "keypoints": [x, y, 2]}
     tracks = {"metadata": {"width": WIDTH, "height": HEIGHT}, "tracks": records}
     (folder / "tracks.json").write_text(json.dumps(tracks))
     row = {"video_path": "a.mp4", "label": "real", "scene": "scene", "tracks": "tracks.json", "source": "tv, 1998"}
@@ -114,7 +115,8 @@ def test_picture_depth_and_tracks_agree_where_a_thing_is(all_ten: Path, kind: st
         # All has moved, and by the same in all frames with the same spot.
         assert np.abs(seen[frame] - SPOTS[frame % 2]).max() > 0.1
         assert np.abs(seen[frame] - seen[frame % 2]).max() < 0.05
-        assert "vda_depth" not in record
+        # What is not true of the picture any more.
+        assert not {"vda_depth", "position_3d", "keypoints"} & record.keys()
 
 
 def test_a_flip_and_a_rotation_are_where_arithmetic_says(all_ten: Path) -> None:

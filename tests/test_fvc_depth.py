@@ -253,6 +253,7 @@ def test_coco_tracks_are_mapped_from_the_corner_of_the_image(tmp_path: Path) -> 
     clips.make_clip(tmp_path / "a.mp4", range(2), draw=with_thing)
     images = [{"id": number, "frame_id": number, "width": WIDTH, "height": HEIGHT} for number in range(2)]
     boxes = [{"id": 1, "image_id": 1, "bbox": [16, 10, 32, 20], "segmentation": [[0, 0, 160, 0, 160, 90]]}]
+    boxes[0] |= {"area": 640, "keypoints": [21, 31, 2, 0, 0, 0], "num_keypoints": 1}
     (tmp_path / "coco.json").write_text(json.dumps({"images": images, "annotations": boxes}))
     metadata = table(tmp_path / "videos.csv", [{"video_path": "a.mp4", "label": "real", "tracks": "coco.json"}])
     scale(metadata, tmp_path / "out", ScaleSettings(size=80))
@@ -260,5 +261,8 @@ def test_coco_tracks_are_mapped_from_the_corner_of_the_image(tmp_path: Path) -> 
     # Half the size, 17 pixels further down: 45 of 80 rows in the middle.
     assert found["annotations"][0]["bbox"] == [8, 22, 16, 10]
     assert found["annotations"][0]["segmentation"] == [[0, 17, 80, 17, 80, 62]]
+    assert found["annotations"][0]["area"] == 160
+    # Pixels' centres: (21 + 1/2) / 2 - 1/2. What is not labelled has no place to be mapped.
+    assert found["annotations"][0]["keypoints"] == [10.25, 32.25, 2, 0, 0, 0]
     assert found["images"][0]["width"] == found["images"][0]["height"] == 80
     assert found["info"]["scaled"]["padding"] == {"left": 0, "top": 17, "right": 0, "bottom": 18}

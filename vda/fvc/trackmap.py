@@ -88,6 +88,8 @@ class _Mapping:
             "bbox": self._box,
             "contact_2d": self._points,
             "segmentation": self._outline,
+            "keypoints": self._keypoints,
+            "area": self._area,
         }
         mapped = {name: change(value[name]) for name, change in changes.items() if value.get(name) is not None}
         return {**value, **mapped, "scaled_frame": self._scaled_frames[self._row]}
@@ -115,6 +117,21 @@ class _Mapping:
     def _outline(self, value: Any) -> Any:
         """Polygons are mapped; a mask as run lengths belongs to the original's pixels and is left out."""
         return [self._points(polygon) for polygon in value] if isinstance(value, list) else None
+
+    def _keypoints(self, values: Any) -> Any:
+        """COCO's x, y, visibility, ...: indices of pixels, unlike boxes; those of visibility 0 have no place."""
+        numbers = numbers_of(values, len(values) // 3 * 3) if isinstance(values, list) else None
+        if not numbers or not np.isfinite(numbers).all():
+            return values
+        triples = np.reshape(np.array(numbers, np.float64), (-1, 3))
+        seen = triples[:, 2] > 0
+        triples[seen, :2] = self._geometry.points(triples[seen, :2]).round(_DIGITS)
+        return [*triples.ravel().tolist(), *values[len(numbers) :]]
+
+    def _area(self, value: Any) -> Any:
+        """Pixels of a mask, of which there are fewer or more by the scale of either side."""
+        share = np.prod(self._geometry.inner) / np.prod(self._geometry.source)
+        return value if np.isnan(number_of(value)) else round(number_of(value) * float(share), _DIGITS)
 
     def _resized(self, value: Any) -> Any:
         """The size that a file or an image states, where it does, becomes the scaled picture's."""

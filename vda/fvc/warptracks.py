@@ -1,9 +1,9 @@
 """A video's tracks for its augmentation: pixels mapped as the picture's are.
 
 In: a track file (classic or COCO-style JSON) and a ``Warp``. Out: the same file with boxes, points and polygons
-where they are seen now. A mirrored or turned picture has no camera that its metres would be true of, so what
-enriching added, cameras and masks as run lengths are left out, and the file says so. This file does not know
-videos.
+where they are seen now. A mirrored or turned picture has no camera that its metres would be true of, and left and
+right of keypoints may have changed places, so what enriching added, other metres, cameras, keypoints, areas and
+masks as run lengths are left out, and the file says so. This file does not know videos.
 """
 
 from pathlib import Path
@@ -22,7 +22,11 @@ from vda.tracks.records import numbers_of
 _ARRAYS: Final = {"classic": ("tracks",), "coco": ("annotations", "images")}
 _ABOUT: Final = {"classic": "metadata", "coco": "info"}
 _DIGITS: Final = 4
-_TOLD: Final = {"augmented": "pixels are mapped; cameras, metres and masks as run lengths are left out"}
+# Places in the world by a synthetic video's truth, and what COCO has besides boxes and outlines.
+_UNTRUE: Final = ("position_3d", "base_3d", "keypoints", "num_keypoints", "area")
+_TOLD: Final = {
+    "augmented": "pixels are mapped; cameras, metres, keypoints, areas and masks as run lengths are left out"
+}
 
 
 def write_warped_tracks(path: Path, output: Path, warp: Warp) -> None:
@@ -69,7 +73,8 @@ class _Warping:
             return value
         changes = {"bbox": self._box, "contact_2d": self._points, "segmentation": self._outline}
         mapped = {name: change(value[name]) for name, change in changes.items() if value.get(name) is not None}
-        return {**without_enrichment(value), **mapped}
+        kept = {name: of for name, of in without_enrichment(value).items() if name not in _UNTRUE}
+        return {**kept, **mapped}
 
     def _points(self, values: Any) -> Any:
         """x, y, x, y, ...; what is no list of numbers is left alone."""
