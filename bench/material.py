@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vda.pipeline import RunSettings
+from vda.api.pipeline import RunSettings
 from vda.video import write_clip
 
 INPUT_SIZE = 96

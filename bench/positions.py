@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from bench.figures import Figure
+from vda.api.pipeline import depth
 from vda.calibration.choice import CalibrationChoice
 from vda.calibration.fit import KnownDistance
 from vda.enriching.stage import DepthChoice, EnrichSettings, enrich_file
 from vda.errors import InputError
 from vda.merging.stage import MergeSettings
-from vda.pipeline import depth
 from vda.supervisor.resolve import RunSettings
 from vda.synth.clip import ClipSpec, write_clip
 

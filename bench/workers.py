@@ -9,13 +9,13 @@ from pathlib import Path
 
 from bench.figures import Figure
 from bench.material import make_video, settings
+from vda.api.pipeline import plan_scene, run
 from vda.launch.local import LocalLauncher, LocalProcess
 from vda.machine.devices import cpu_device
-from vda.pipeline import plan_scene, run
 from vda.reporter import Silence
 from vda.scene.events import WindowBegun, WindowComputed, read_events
 from vda.scene.scene import Scene
-from vda.split import PlanSettings
+from vda.splitting.stage import PlanSettings
 from vda.supervisor import Crew, Supervisor, hold
 from vda.supervisor.resolve import Resolver
 

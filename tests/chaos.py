@@ -26,13 +26,13 @@ import torch
 from depth_runs import INPUT_SIZE, depth_digest, make_video, make_weights
 
 import vda.launch.local
+from vda.api.pipeline import RunSettings, plan_scene, run
 from vda.compute import worker
 from vda.merging.stage import MergeSettings, merge
-from vda.pipeline import RunSettings, plan_scene, run
 from vda.scene.events import WindowBegun, WindowComputed, read_events
 from vda.scene.runstate import RunFiles
 from vda.scene.scene import Scene
-from vda.split import PlanSettings
+from vda.splitting.stage import PlanSettings
 
 PR_SET_CHILD_SUBREAPER = 36
 FRAMES, CHUNKS = 256, 4

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from depth_runs import INPUT_SIZE, make_video, make_weights
 
+from vda.api.pipeline import RunSettings, plan_scene, run
 from vda.compute import computer
 from vda.network import VideoDepthModel
-from vda.pipeline import RunSettings, plan_scene, run
 from vda.scene.scene import RunRecord
-from vda.split import default_chunks
+from vda.splitting.stage import default_chunks
 
 FIVE = tuple(f"GPU-{number}" for number in range(5))
 

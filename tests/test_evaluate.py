@@ -26,7 +26,7 @@ from vda.evaluation.pairing import Pairing, pair_frames
 from vda.evaluation.stage import evaluate
 from vda.files import write_json
 from vda.scene.scene import Scene
-from vda.split import split
+from vda.splitting.stage import split
 from vda.video import FrameIndex
 
 Array = NDArray[np.float32]

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from data_sets import log_of, pictures, scaled, table
 
+from vda.api.pipeline import RunSettings, plan_scene
+from vda.api.pipeline import depth as compute
 from vda.camera.intrinsics import Intrinsics, project, unproject
 from vda.depthmaps.codes import DepthRecord, Quantizer
 from vda.depthmaps.files import write_png16
@@ -20,8 +22,6 @@ from vda.fvc.rate import Rate
 from vda.fvc.request import ScaleSettings
 from vda.fvc.scale import ScaleResult, scale
 from vda.merging.stage import MergeSettings
-from vda.pipeline import RunSettings, plan_scene
-from vda.pipeline import depth as compute
 from vda.reporter import Silence
 from vda.scene.scene import Scene
 

@@ -12,17 +12,17 @@ from depth_runs import INPUT_SIZE, make_video
 from safetensors.torch import save_file
 from seeded import spread_depth
 
+from vda.api.pipeline import RunSettings, plan_scene, run
 from vda.compute import precision
 from vda.compute.precision import Verdict
 from vda.errors import DeviceError
 from vda.network.model import build_model
-from vda.pipeline import RunSettings, plan_scene, run
 from vda.scene.events import WindowComputed, WindowRecomputed, read_events
 from vda.scene.rawwindows import open_raw_window
 from vda.scene.runstate import RunFiles
 from vda.scene.scene import Scene
-from vda.split import PlanSettings
-from vda.status import scene_status
+from vda.scene.status import scene_status
+from vda.splitting.stage import PlanSettings
 
 
 @pytest.fixture(scope="module")

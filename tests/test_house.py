@@ -20,8 +20,7 @@ ROOMS = [
     "joining", "calibration", "compute",
     "merging", "enriching", "evaluation", "exporting", "synth", "training",
     "launch", "supervisor",
-    "split", "extract", "status", "monitor", "pipeline",
-    "fvc", "api", "cli", "__main__",
+    "splitting", "api", "fvc", "cli", "__main__",
 ]  # fmt: skip
 # More would be no house that a reader can keep in mind.
 MOST_ROOMS, MOST_FILES = 35, 12

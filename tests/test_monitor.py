@@ -21,10 +21,10 @@ from vda.errors import SceneError
 from vda.files import exclusive_lock
 from vda.machine.devices import Device, DeviceReading, Inventory
 from vda.machine.host import HostMemory
-from vda.monitor import Observation, ObservedDevice, observe, render
 from vda.scene.chunks import plan_linked
 from vda.scene.runstate import Pause, RunFiles, WorkerState
 from vda.scene.scene import Scene
+from vda.supervisor.monitor import Observation, ObservedDevice, observe, render
 
 MEMORY = HostMemory(24 * GIB, 18 * GIB, 0.25)
 

@@ -27,7 +27,7 @@ from vda.merging.outputs import FORMATS, MergedFrame, Outputs
 from vda.merging.stage import MergeSettings, merge
 from vda.scene.chunks import plan_independent
 from vda.scene.scene import Scene
-from vda.split import PlanSettings, split
+from vda.splitting.stage import PlanSettings, split
 from vda.video import index_frames, probe, read_frames
 
 FRAMES, WIDTH, HEIGHT = 24, 50, 34

@@ -20,7 +20,7 @@ from vda.evaluation.seams import seam_scores
 from vda.evaluation.steadiness import flicker, usual_change
 from vda.merging.stage import MergeSettings, merge
 from vda.scene.scene import Scene
-from vda.split import PlanSettings, split
+from vda.splitting.stage import PlanSettings, split
 
 FRAMES, WIDTH, HEIGHT = 36, 64, 48
 FIRST = """\

@@ -13,7 +13,7 @@ from vda.files import exclusive_lock
 from vda.scene.chunks import plan_linked
 from vda.scene.runstate import ChunkAttempts, RunFiles, WorkerState
 from vda.scene.scene import Scene
-from vda.status import scene_status
+from vda.scene.status import scene_status
 
 
 @pytest.fixture

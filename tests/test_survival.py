@@ -18,6 +18,7 @@ import torch
 from depth_runs import INPUT_SIZE, make_video, make_weights
 from reporters import Steps
 
+from vda.api.pipeline import RunSettings, plan_scene, redo, run
 from vda.compute import worker
 from vda.compute.chunk import Surroundings
 from vda.errors import SceneError, StorageError, UsageError, WorkError
@@ -26,13 +27,12 @@ from vda.launch.inline import InlineLauncher
 from vda.launch.local import LocalLauncher
 from vda.machine.devices import Device
 from vda.network.model import VideoDepthModel
-from vda.pipeline import RunSettings, plan_scene, redo, run
 from vda.reporter import Silence
 from vda.scene.events import ChunkBegun, ChunkEnded, MemoryLowered, read_events
 from vda.scene.rawwindows import open_raw_window
 from vda.scene.runstate import Holder, Order, Pause, RunFiles, WorkerSettings, WorkerState
 from vda.scene.scene import Scene
-from vda.split import PlanSettings
+from vda.splitting.stage import PlanSettings
 from vda.supervisor import Crew, Supervisor, hold, make_free, require_disk, room
 from vda.supervisor.crew import Member
 from vda.supervisor.holding import is_on_network

@@ -18,9 +18,9 @@ from vda.cli.options import Command
 def main(metadata: Path, output_dir: Path, overwrite: bool) -> None:
     """Write each chunk's frames as a clip of its own."""
     from vda.errors import InputError
-    from vda.extract import extract_clips
     from vda.files import read_json
     from vda.scene.chunks import Plan
+    from vda.splitting.extract import extract_clips
     from vda.video import index_frames, probe
 
     facts = read_json(metadata)

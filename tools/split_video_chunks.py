@@ -21,7 +21,7 @@ def main(video: Path, output_dir: Path, chunks: int, overlap: int) -> None:
     from vda.files import write_json
     from vda.scene.chunks import plan_independent
     from vda.scene.scene import PLAN_NAME
-    from vda.split import video_facts
+    from vda.splitting.stage import video_facts
     from vda.video import index_frames, probe
 
     info = probe(video)

@@ -19,6 +19,8 @@ from typing import IO, Any
 from vda.errors import InputError, StorageError, UsageError
 
 TEMPORARY_PREFIX = ".tmp-"
+DEPTH_RECORD_NAME = "depth.json"
+"""What a folder of depth says of itself; merges and the data-set stage write it."""
 # Containers keep at their ends what tells films apart: headers and the table of frames. All of a film would take
 # minutes to read.
 _HEAD_TAIL_BYTES = 1 << 20
@@ -207,3 +209,8 @@ def lock_is_held(path: Path) -> bool:
 def _lock_record(kind: int, byte: int | None = None) -> bytes:
     """One byte of the file, or (a length of 0) all of it."""
     return struct.pack(_LOCK_FORMAT, kind, os.SEEK_SET, byte or 0, 0 if byte is None else 1, 0)
+
+
+def depth_image_name(frame: int, suffix: str = "png") -> str:
+    """The file of a frame's depth in any folder of depth."""
+    return f"depth_{frame:06d}.{suffix}"

@@ -1,8 +1,9 @@
 """What ``import vda`` gives: the stages as functions whose keywords are the options of the commands.
 
-    results  depth and scenes opened to be read
-    stages   a video to depth: plan, run, merge, depth; the network
-    space    depth into space: enrich, export
+    pipeline  a video to depth in one call, several scenes at once
+    results   depth and scenes opened to be read
+    stages    a video to depth: plan, run, merge, depth; the network
+    space     depth into space: enrich, export
 
 Everything is done elsewhere: settings are made of keywords here, and the stages are called.
 """

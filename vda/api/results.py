@@ -25,7 +25,7 @@ from vda.depthmaps.source import open_depth as open_source
 from vda.errors import InputError, UsageError
 from vda.scene.chunks import Plan
 from vda.scene.scene import Scene
-from vda.status import scene_status
+from vda.scene.status import scene_status
 
 StrPath = str | os.PathLike[str]
 Convert = Callable[[Float32Array], Float32Array]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from vda import pipeline
+from vda.api import pipeline
 from vda.api.results import SceneView, StrPath, VideoDepth, open_depth, open_scene
 from vda.depthmaps.exr import Base, Compression, PixelType
 from vda.joining.sequence import Alignment
@@ -19,7 +19,7 @@ from vda.models.weights import load_model as load
 from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Chunking
 from vda.scene.scene import Scene
-from vda.split import PlanSettings, scene_root
+from vda.splitting.stage import PlanSettings, scene_root
 from vda.supervisor.resolve import Place, RunSettings
 
 if TYPE_CHECKING:

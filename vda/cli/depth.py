@@ -26,7 +26,7 @@ from vda.cli.types import PATH
 
 if TYPE_CHECKING:
     from vda.merging.stage import MergeSettings
-    from vda.split import PlanSettings
+    from vda.splitting.stage import PlanSettings
     from vda.supervisor.resolve import RunSettings
 
 
@@ -68,8 +68,8 @@ def depth(
         for video in videos:
             probe(video)
         return go_on_without_terminal(ctx, one_root(videos, root), if_idle=if_idle)
+    from vda.api.pipeline import depth as compute
     from vda.cli.progress import Progress
-    from vda.pipeline import depth as compute
 
     progress = Progress(quiet)
     results = compute(

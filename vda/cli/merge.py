@@ -48,8 +48,8 @@ def merge(scene: Path, merge: "MergeSettings", discard_windows: bool, quiet: boo
 
     Example: vda merge data/film --format png16 --format npz
     """
+    from vda.api.pipeline import merge_scene
     from vda.cli.progress import Progress
-    from vda.pipeline import merge_scene
     from vda.scene.scene import Scene
 
     progress = Progress(quiet)

@@ -36,8 +36,8 @@ def monitor(ctx: click.Context, scene: Path | None, once: bool, interval: float,
     Example: vda monitor data/film
     """
     from vda.machine.devices import Inventory
-    from vda.monitor import observe, render
     from vda.scene.scene import Scene
+    from vda.supervisor.monitor import observe, render
 
     inventory = Inventory.of_this_machine()
     watched = Scene(scene) if scene else None

@@ -82,7 +82,7 @@ def gathered(name: str, build: Callable[..., object] | str) -> Callable[[F], F]:
     return decorate
 
 
-gathered_plan = gathered("plan", "vda.split:PlanSettings")
+gathered_plan = gathered("plan", "vda.splitting.stage:PlanSettings")
 gathered_run = gathered("run", "vda.supervisor.resolve:RunSettings")
 gathered_merge = gathered("merge", "vda.merging.stage:MergeSettings")
 
@@ -220,6 +220,6 @@ def one_root(videos: tuple[Path, ...], root: Path | None) -> list[Path]:
     """The scene of each video; one ``--scene`` serves one video only."""
     if root is not None and len(videos) != 1:
         raise UsageError("--scene names one scene, and there are several videos.", "Leave it out.")
-    from vda.split import scene_root
+    from vda.splitting.stage import scene_root
 
     return [scene_root(video, root) for video in videos]

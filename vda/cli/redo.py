@@ -22,8 +22,8 @@ def redo(scene: Path, chunk: int, run: "RunSettings", quiet: bool) -> None:
 
     Example: vda redo data/film --chunk 3
     """
+    from vda.api.pipeline import redo as compute_again
     from vda.cli.progress import Progress
-    from vda.pipeline import redo as compute_again
     from vda.scene.scene import Scene
 
     progress = Progress(quiet)

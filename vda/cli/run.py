@@ -39,8 +39,8 @@ def run(
         for root in scenes:
             Scene(root).require()
         return go_on_without_terminal(ctx, scenes, if_idle=if_idle)
+    from vda.api.pipeline import run as compute
     from vda.cli.progress import Progress
-    from vda.pipeline import run as compute
     from vda.scene.scene import Scene
 
     progress = Progress(quiet)

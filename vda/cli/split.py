@@ -18,7 +18,7 @@ from vda.cli.options import (
 from vda.cli.types import PATH
 
 if TYPE_CHECKING:
-    from vda.split import PlanSettings
+    from vda.splitting.stage import PlanSettings
 
 
 @click.command(cls=Command)
@@ -37,9 +37,9 @@ def split(
 
     Example: vda split film.mp4 --scene data/film --chunks 5
     """
+    from vda.api.pipeline import find_devices, plan_scene
     from vda.cli.progress import Progress
-    from vda.pipeline import find_devices, plan_scene
-    from vda.split import scene_root
+    from vda.splitting.stage import scene_root
 
     progress = Progress(quiet or as_json)
     scene = plan_scene(

@@ -17,7 +17,7 @@ def status(scene: Path, as_json: bool) -> None:
     Example: vda status data/film --json
     """
     from vda.scene.scene import Scene
-    from vda.status import scene_status
+    from vda.scene.status import scene_status
 
     state = scene_status(Scene(scene).require())
     if as_json:

@@ -16,7 +16,7 @@ from vda.depthmaps.codes import MAX_CODE, DepthRecord, Float32Array
 from vda.depthmaps.exr import read_exr
 from vda.depthmaps.files import open_stack, read_image, read_png16
 from vda.errors import InputError, UsageError
-from vda.scene.scene import DEPTH_RECORD_NAME
+from vda.files import DEPTH_RECORD_NAME
 from vda.video.grey import GreyFrames
 from vda.video.numbering import number_names
 

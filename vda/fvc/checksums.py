@@ -8,8 +8,8 @@ import hashlib
 import os
 from pathlib import Path
 
-from vda.files import head_tail_sha256, sha256_file
-from vda.scene.scene import DEPTH_RECORD_NAME, Scene
+from vda.files import DEPTH_RECORD_NAME, head_tail_sha256, sha256_file
+from vda.scene.scene import Scene
 
 
 def content_checksum(path: Path) -> str | None:

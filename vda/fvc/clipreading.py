@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from vda.depthmaps.codes import Codes, DepthRecord
 from vda.depthmaps.files import read_png16
 from vda.errors import InputError, VideoError
-from vda.files import read_json
+from vda.files import DEPTH_RECORD_NAME, depth_image_name, read_json
 from vda.fvc.scaledtable import ScaledVideo
-from vda.scene.scene import DEPTH_RECORD_NAME, depth_image_name
 from vda.tracks import read_tracks
 from vda.tracks.jsonstream import stream
 from vda.video import FrameIndex, VideoInfo, list_frames, probe, read_frame_list

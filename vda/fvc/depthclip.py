@@ -12,11 +12,10 @@ from pathlib import Path
 
 from vda.depthmaps.codes import Codes, DepthRecord
 from vda.depthmaps.files import write_png16
-from vda.files import storage_errors, temporary_beside
+from vda.files import DEPTH_RECORD_NAME, depth_image_name, storage_errors, temporary_beside
 from vda.fvc.depthkind import facts_in
 from vda.fvc.geometry import Size
 from vda.fvc.rate import Timing
-from vda.scene.scene import DEPTH_RECORD_NAME, depth_image_name
 from vda.video import ClipWriter
 
 

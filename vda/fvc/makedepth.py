@@ -12,13 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from vda.api.pipeline import RunSettings, find_devices, merge_scene, plan_scene, run
 from vda.errors import StorageError, VdaError, WorkError
 from vda.files import exclusive_lock
 from vda.fvc.paths import Places
 from vda.fvc.request import Item
 from vda.machine.devices import Device
 from vda.merging.stage import MergeSettings
-from vda.pipeline import RunSettings, find_devices, merge_scene, plan_scene, run
 from vda.reporter import Reporter
 from vda.scene.scene import Scene
 

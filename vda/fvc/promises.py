@@ -12,10 +12,9 @@ from typing import Any
 from vda.depthmaps.codes import DepthRecord
 from vda.depthmaps.files import read_png16
 from vda.errors import InputError
-from vda.files import read_json
+from vda.files import DEPTH_RECORD_NAME, read_json
 from vda.fvc.geometry import Size
 from vda.fvc.paths import TIMES_ENDING, TRACKS_ENDING
-from vda.scene.scene import DEPTH_RECORD_NAME
 from vda.video.decoding import OpenVideo
 
 _PATHS = ("video_path", "depth_path", "tracks_path", "times_path")

@@ -20,6 +20,7 @@ import polars as pl
 
 from vda.errors import InputError, UsageError
 from vda.files import (
+    DEPTH_RECORD_NAME,
     atomic_writer,
     exclusive_lock,
     head_tail_sha256,
@@ -31,7 +32,6 @@ from vda.fvc.clipreading import read_times
 from vda.fvc.scaledtable import ScaledTable, ScaledVideo, read_scaled
 from vda.fvc.schema import OPTIONAL, REQUIRED, read_metadata
 from vda.reporter import Reporter, Silence
-from vda.scene.scene import DEPTH_RECORD_NAME
 
 INDEX_NAME: Final = "index.parquet"
 LABELS_NAME: Final = "labels.json"

@@ -17,8 +17,7 @@ from vda.depthmaps.codes import Codes, Float32Array, Levels, Quantizer
 from vda.depthmaps.colours import Rgb, beside, colorize_codes
 from vda.depthmaps.exr import ExrStyle, write_exr
 from vda.depthmaps.files import NpyWriter, NpzWriter, write_png8, write_png16
-from vda.files import TEMPORARY_PREFIX
-from vda.scene.scene import DEPTH_RECORD_NAME, depth_image_name
+from vda.files import DEPTH_RECORD_NAME, TEMPORARY_PREFIX, depth_image_name
 from vda.video import ClipWriter
 
 Format = Literal["png16", "png8", "exr", "npz", "npy", "mkv", "hevc", "h264"]

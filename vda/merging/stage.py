@@ -22,7 +22,7 @@ from vda.depthmaps.codes import DepthRecord, Quantizer
 from vda.depthmaps.colours import Rgb, shown_range
 from vda.depthmaps.exr import Base, Compression, ExrStyle, PixelType, require_exr
 from vda.errors import InputError, SceneError, UsageError, WorkError
-from vda.files import TEMPORARY_PREFIX, read_json, refuse_to_overwrite, write_json
+from vda.files import DEPTH_RECORD_NAME, TEMPORARY_PREFIX, read_json, refuse_to_overwrite, write_json
 from vda.joining.align import Float32Array
 from vda.joining.joint import Kind
 from vda.joining.scenedepth import SceneDepth, depth_of_chunks, depth_of_windows
@@ -31,7 +31,7 @@ from vda.merging.frames import JOURNAL, Tally, write_frames
 from vda.merging.outputs import Look, Outputs, Target, written_files
 from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Plan
-from vda.scene.scene import DEPTH_RECORD_NAME, RunRecord, Scene
+from vda.scene.scene import RunRecord, Scene
 from vda.video import FrameIndex, VideoInfo, read_frames
 
 # A range of colours needs no more: some 16 frames of 96 x 96 places, over all of the scene.

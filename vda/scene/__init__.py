@@ -5,6 +5,7 @@
     scene       every path and every record
     runstate    the files of a run: orders, heartbeats, attempts
     events      what happened, a line each: written by workers, read by reports
+    status      how far the work is, from files alone
     rawwindows  raw windows on disk: the checkpoint
 
 Nothing here decodes, computes or merges.

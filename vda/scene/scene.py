@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from vda.errors import SceneError
-from vda.files import read_json, write_json
+from vda.files import DEPTH_RECORD_NAME, depth_image_name, read_json, write_json
 from vda.scene.chunks import Chunk, Plan
 from vda.scene.windows import Window
 
@@ -29,17 +29,10 @@ if TYPE_CHECKING:
     from vda.video import FrameIndex, VideoInfo
 
 PLAN_NAME: Final = "chunks_metadata.json"
-DEPTH_RECORD_NAME: Final = "depth.json"
-"""What a folder of depth says of itself; merges and the data-set stage write it."""
 _WINDOW_NAME = re.compile(r"window_(\d{3,})_(\d{5,})\.npz")
 
 WindowId = tuple[int, int]
 """A sequence's index and a window's number in it."""
-
-
-def depth_image_name(frame: int, suffix: str = "png") -> str:
-    """The file of a frame's depth in any folder of depth."""
-    return f"depth_{frame:06d}.{suffix}"
 
 
 def chunk_windows(chunk: Chunk) -> list[tuple[WindowId, Window]]:

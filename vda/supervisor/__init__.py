@@ -11,6 +11,7 @@
     holding  one supervisor per scene
     telling  how a run goes, told to a reporter
     loop     observe, decide, act
+    monitor  chunks and devices, live: what anybody may look at
 
 Nothing here computes depth.
 """

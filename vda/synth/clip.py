@@ -26,9 +26,8 @@ from vda.camera.intrinsics import Intrinsics
 from vda.depthmaps.codes import DepthRecord, Quantizer
 from vda.depthmaps.files import write_png16
 from vda.errors import UsageError
-from vda.files import refuse_to_overwrite, storage_errors, write_bytes, write_json
+from vda.files import depth_image_name, refuse_to_overwrite, storage_errors, write_bytes, write_json
 from vda.reporter import Reporter, Silence
-from vda.scene.scene import depth_image_name
 from vda.synth.render import RenderedFrame, render_frames
 from vda.synth.things import Array
 from vda.synth.truth import Tracker

@@ -13,7 +13,7 @@ from typing import Any
 from vda.machine.devices import Device, DeviceReading, Inventory, cpu_device
 from vda.machine.host import HostMemory, disk_free_bytes, host_memory
 from vda.scene.scene import Scene
-from vda.status import scene_status
+from vda.scene.status import scene_status
 
 _GIB = 1 << 30
 

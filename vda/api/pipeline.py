@@ -20,7 +20,7 @@ from vda.merging.stage import MergeResult, MergeSettings, merge
 from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Plan
 from vda.scene.scene import Scene
-from vda.split import PlanSettings, split
+from vda.splitting.stage import PlanSettings, split
 from vda.supervisor import Crew, Supervisor, hold, make_free, require_disk, window_bytes
 from vda.supervisor.resolve import Resolver, RunSettings
 
@@ -60,7 +60,7 @@ def plan_scene(
 
 
 def _extract(scene: Scene, plan: Plan, reporter: Reporter) -> None:
-    from vda.extract import extract_clips
+    from vda.splitting.extract import extract_clips
 
     extract_clips(*scene.film(), plan, scene.clips_dir, reporter=reporter)
 
