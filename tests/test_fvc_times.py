@@ -8,8 +8,10 @@ import av
 import clips
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from data_sets import pictures, scaled, table
 
+from vda.cli import main
 from vda.fvc.rate import Rate
 from vda.fvc.request import ScaleSettings
 from vda.fvc.scale import scale
@@ -127,3 +129,19 @@ def test_names_too_long_for_a_disk_are_cut_and_stay_apart(tmp_path: Path) -> Non
     assert max(len(name.encode()) for name in made) <= 255
     assert next(row["video_id"] for row in scaled(tmp_path / "out")) == "x" * 194
     assert scale(metadata, tmp_path / "out", ScaleSettings(size=64)).kept == 5
+
+
+@pytest.mark.parametrize("fps", ["nan", "inf", "1e9", "1e-9"])
+@pytest.mark.parametrize("command", ["scale", "embed"])
+def test_rates_that_no_video_has_are_refused_before_anything_is_made(
+    tmp_path: Path, command: str, fps: str
+) -> None:
+    out = tmp_path / "out"
+    named = ["--model", str(tmp_path)] if command == "embed" else []
+    metadata = table(tmp_path / "videos.csv", [{"video_path": "a.mp4", "label": "real"}])
+    result = CliRunner().invoke(
+        main, ["fvc", command, str(metadata), "--output-dir", str(out), "--fps", fps, *named]
+    )
+    assert result.exit_code == 2
+    assert "0.001 to 1000" in result.output
+    assert not out.exists()

@@ -20,6 +20,8 @@ UNSTATED_FPS = Fraction(30)
 _VARIES = 0.02
 # The part of the time that work may take whose cost grows with all that was done before.
 _SHARE = 0.05
+# Rates are fractions with a denominator of up to 1001; a faster camera's video would fill the memory with ticks.
+_SLOWEST, _FASTEST = 0.001, 1000.0
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,11 @@ class Rate:
     def __post_init__(self) -> None:
         if self.fps is not None and self.stride != 1:
             raise UsageError("A rate is given by --fps or by --stride, not by both.", "Leave one of them out.")
+        if self.fps is not None and not _SLOWEST <= self.fps <= _FASTEST:
+            raise UsageError(
+                f"Videos of {self.fps:g} frames per second are not made.",
+                f"Give an --fps from {_SLOWEST:g} to {_FASTEST:g}.",
+            )
 
     @property
     def is_own(self) -> bool:
