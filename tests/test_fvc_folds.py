@@ -322,3 +322,14 @@ def test_an_original_that_several_rows_may_be_hangs_together_with_all(tmp_path: 
     rows = ["x/a.mp4,fake,", "y/a.mp4,real,", "c.mp4,fake,a", "d.mp4,real,x/a.mp4", "y/e.mp4,real,"]
     x, y, c, d, e = groups_in(table_of(tmp_path, *rows, header="video_path,label,original_video"))
     assert x == y == c == d != e
+
+
+def test_a_split_that_would_be_empty_is_named(tmp_path: Path) -> None:
+    """Six groups are enough for three splits, but a tenth of them is none."""
+    lines = [f"r{n}.mp4,real,\nf{n}.mp4,fake,r{n}.mp4\n" for n in range(6)]
+    path = tmp_path / "videos.csv"
+    path.write_text("video_path,label,original_video\n" + "".join(lines))
+    result = CliRunner().invoke(main, ["fvc", "folds", str(path), "--shares", "80/10/10"])
+    assert result.exit_code == 2
+    assert "Of the 6 groups of rows that belong together, none is left for split " in result.output
+    assert "too few" not in result.output

@@ -122,14 +122,19 @@ def make_parts(checked: pl.DataFrame, groups: Rows, parts: Partition, seed: int,
     Raises ``InputError`` where there are fewer groups than parts, or a part gets no group.
     """
     count, wanted = int(groups.max()) + 1, len(parts.names)
-    if count >= wanted:
-        part = deal(checked, groups, np.array(parts.shares), seed, None if kept is None else kept.groups)
-        if len(np.unique(part)) == wanted:
-            return part
-    raise InputError(
-        f"There are {count} groups of rows that belong together: too few for {wanted} {parts.column}s.",
-        "Ask for fewer --folds or other --shares, or check the column dup_group.",
-    )
+    remedy = "Ask for fewer --folds or other --shares, or check the column dup_group."
+    if count < wanted:
+        raise InputError(
+            f"There are {count} groups of rows that belong together: too few for {wanted} {parts.column}s.", remedy
+        )
+    part = deal(checked, groups, np.array(parts.shares), seed, None if kept is None else kept.groups)
+    if empty := [name for place, name in enumerate(parts.names) if place not in part]:
+        raise InputError(
+            f"Of the {count} groups of rows that belong together, none is left for {parts.column} "
+            f"{' and '.join(empty)}.",
+            remedy,
+        )
+    return part
 
 
 def _alike(checked: pl.DataFrame, places: Places, pictures: bool, reporter: Reporter) -> Alike:
