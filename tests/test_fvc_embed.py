@@ -108,6 +108,20 @@ def test_frames_are_chosen_by_stride_and_by_time(
     assert pyarrow.parquet.read_table(videos.parent / "out" / "a.parquet")["frame"].to_pylist() == frames
 
 
+def test_for_the_first_frames_of_a_film_it_is_not_counted(
+    model: VisionModel, model_folder: Path, videos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def counted(*_: object) -> None:
+        pytest.fail("all of the video was decoded")
+
+    monkeypatch.setattr("vda.fvc.embed.index_frames", counted)
+    embed(videos, videos.parent / "out", model, EmbedSettings(most=2))
+    file = pyarrow.parquet.read_table(videos.parent / "out" / "b.parquet").to_pydict()
+    assert file["frame"] == [0, 1]
+    for place, vector in enumerate(file["embedding"]):
+        np.testing.assert_allclose(vector, own_vector(model_folder, 20 + place), atol=1e-4)
+
+
 def test_what_is_there_is_kept_and_what_is_damaged_or_replaced_is_made_again(
     model: VisionModel, videos: Path
 ) -> None:

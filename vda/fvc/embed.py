@@ -7,7 +7,7 @@ model and settings, is kept. Frames and vectors stream through. This file does n
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from itertools import islice
@@ -33,7 +33,7 @@ from vda.fvc.rate import Rate, Timing, time_frames
 from vda.fvc.request import Item, items_of
 from vda.fvc.schema import read_metadata
 from vda.reporter import Reporter, Silence
-from vda.video import VideoInfo, index_frames, probe, read_frame_list
+from vda.video import Frame, NotAsListed, VideoInfo, index_frames, list_frames, probe, read_frame_list, read_listed
 
 TABLE_NAME: Final = "embeddings.csv"
 _STATE_NAME: Final = "embeddings_state.jsonl"
@@ -191,9 +191,19 @@ class _Work:
         return {"video_path": item.video_path, "label": item.label, "metadata_row": item.row}
 
     def _made(self, item: Item, info: VideoInfo) -> dict[str, Any]:
+        """Take the container's list of frames where only the first are wanted; count where it does not fit."""
+        listed = None if self._settings.rate.most is None else list_frames(info)
+        if listed is not None:
+            timing = time_frames(info, listed, self._settings.rate)
+            wanted = np.unique(timing.indices).tolist()
+            if len(wanted) == len(timing):
+                with suppress(NotAsListed):
+                    return self._written(item, timing, read_listed(info, listed, wanted, whole=False))
         index = index_frames(info)
         timing = time_frames(info, index, self._settings.rate)
-        frames = read_frame_list(info, index, timing.indices.tolist())
+        return self._written(item, timing, read_frame_list(info, index, timing.indices.tolist()))
+
+    def _written(self, item: Item, timing: Timing, frames: Iterable[Frame]) -> dict[str, Any]:
         vectors = self._model.vectors((frame.rgb for frame in frames), self._reporter)
         name = self._name(item)
         write = _write_parquet if self._settings.form == "parquet" else _write_npy
