@@ -253,6 +253,19 @@ def test_damage_and_changed_sources_are_made_again(tmp_path: Path) -> None:
     assert augment(metadata, tmp_path / "out", settings).made == 2
 
 
+def test_what_is_not_asked_for_any_more_goes(tmp_path: Path) -> None:
+    metadata = two_originals(tmp_path)
+    augment(metadata, tmp_path / "out", AugmentSettings(3, kinds=("flip",)))
+    augment(metadata, tmp_path / "fresh", AugmentSettings(2, kinds=("flip",)))
+    noted = Noted(None)
+    augment(metadata, tmp_path / "out", AugmentSettings(2, kinds=("flip",)), reporter=noted)
+    assert "2 augmentations that are not asked for any more were removed." in noted.said
+    named = {row["video_path"] for row in rows_of(tmp_path / "out" / "augmented_metadata.csv")}
+    videos = {path.name for path in (tmp_path / "out").glob("*.mp4")}
+    assert videos == {path.name for path in (tmp_path / "fresh").glob("*.mp4")} and videos <= named
+    assert augment(metadata, tmp_path / "out", AugmentSettings(3, kinds=("flip",))).made == 2
+
+
 def test_another_seed_makes_other_pictures_and_is_refused_in_the_same_folder(tmp_path: Path) -> None:
     metadata = two_originals(tmp_path)
     augment(metadata, tmp_path / "one", AugmentSettings(1))

@@ -25,6 +25,7 @@ from vda.fvc.kinds import KINDS, alteration, require_kinds
 from vda.fvc.paths import TRACKS_ENDING, Places, tracks_name
 from vda.fvc.rate import Cadence
 from vda.fvc.request import Item, ScaleSettings, items_of
+from vda.fvc.row import remove_outputs
 from vda.fvc.schema import OPTIONAL, REQUIRED, read_metadata, read_table
 from vda.fvc.source import open_source, scene_of
 from vda.reporter import Reporter, Silence
@@ -219,10 +220,19 @@ class _Work:
         finally:
             # Interrupted, what was made is in the table as well.
             self._write()
+        self._remove_stale(known, {each.names.stem for each in wanted})
         kept = len(wanted) - made - len(self._failed)
         return AugmentResult(
             self._folder / METADATA_NAME, len(self._table.items) + len(self._made), made, kept, self._failed
         )
+
+    def _remove_stale(self, known: dict[str, _Made], wanted: set[str]) -> None:
+        """Remove what was made of rows, or up to a count, that are not asked for any more: no table names it."""
+        gone = [made for name, made in known.items() if name not in wanted and made.is_there(self._folder)]
+        for made in gone:
+            remove_outputs(self._folder, made.files)
+        if gone:
+            self._reporter.say(f"{len(gone)} augmentations that are not asked for any more were removed.")
 
     def _write(self) -> None:
         self._table.write(self._made)
