@@ -79,6 +79,7 @@ class SequenceDepth:
         """Fit the windows in order (three slots of each are read) or jointly (18); not at all where ``metric``."""
         count = sum(1 for _ in sequence_windows(start, stop))
         unaligned = cls(start, stop, width, height, read, (ScaleShift(),) * count)
+        # The public code aligns no metric depth: each window is in metres already.
         if metric:
             return unaligned
         fits = unaligned._fit_together() if align == "joint" else unaligned._fit_in_order()
@@ -93,6 +94,7 @@ class SequenceDepth:
             for slot, target in enumerate((first, reference)):
                 sums.add(self._slot(k, slot, ScaleShift()), target)
             fits.append(sums.solve())
+            # As aligned, not as it came: the next window is tied to the video, and an error is handed on.
             reference = self._slot(k, REFERENCE_SLOT, fits[k])
         return tuple(fits)
 
@@ -101,6 +103,7 @@ class SequenceDepth:
         samples: list[OverlapSample] = []
         for k in range(1, len(self.fits)):
             samples.append(self._sample(k - 1, k, self._shared_slots(k)))
+            # All windows see the first frame, which keeps a long video from drifting.
             if k > 1:
                 samples.append(self._sample(0, k, [(0, 0)]))
         return tuple(solve_joint(samples, len(self.fits), kind="inverse_depth"))

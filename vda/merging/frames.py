@@ -69,6 +69,7 @@ def write_frames(depth: SceneDepth, outputs: Outputs, reporter: Reporter) -> Tal
             line = _Line(made.index, made.missing, made.invalid, made.clipped)
             for stream in streams:
                 stream(made)
+            # Noted only behind the images, which are whole by now: a kill in between costs this frame.
             if made.index not in finished:
                 note(line)
             tally.add(line)
@@ -83,11 +84,13 @@ def _make(depth: SceneDepth, outputs: Outputs, finished: dict[int, _Line], index
     if line is not None and not outputs.want_depth and all(path.exists() for path in images.values()):
         if not outputs.want_codes:
             return MergedFrame(**asdict(line))
+        # The images hold the codes already; making them again would read windows and resize.
         if "png16" in images:
             return MergedFrame(codes=read_png16(images["png16"]), **asdict(line))
     values = depth.frame(index)
     missing = depth.is_missing(index)
     codes, left_out = outputs.quantizer.encode_counted(values)
+    # Depth beyond a calibration is known to be far, so it counts as out of range and not as unknown.
     too_far = int(np.count_nonzero(np.isposinf(values)))
     invalid = 0 if missing else left_out.invalid - too_far
     made = MergedFrame(index, values, codes, missing, invalid, left_out.clipped + too_far)
@@ -111,6 +114,7 @@ def _journal(path: Path) -> Iterator[tuple[dict[int, _Line], Callable[[_Line], N
             with storage_errors(path):
                 handle.write(json.dumps(asdict(line)) + "\n")
 
+        # Written anew, and not appended to: the torn line of a kill would spoil the next one.
         for line in finished.values():
             note(line)
         yield finished, note
@@ -132,5 +136,6 @@ def _in_order(make: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
             while ahead:
                 yield ahead.popleft().result()
         finally:
+            # Whoever stops drawing would wait for all of them at the end of the pool.
             for future in ahead:
                 future.cancel()

@@ -73,6 +73,7 @@ def hold(scenes: list[Scene], locks: ExitStack, on_network: Callable[[Path], boo
     is_new = True
     for scene in scenes:
         files = RunFiles(scene.run_dir)
+        # Locks of open files end at the machine, so on a network file system the holder's lease counts as well.
         had = locks.enter_context(exclusive_lock(files.supervisor_lock))
         before = files.holder()
         if not had or (before and (on_network or is_on_network)(files.folder) and _is_leased(files, before)):
@@ -110,6 +111,7 @@ def is_on_network(folder: Path) -> bool:
     """Whether ``folder`` is on a file system that other machines may write as well."""
     path = str(folder.resolve())
     mounts = [part for part in psutil.disk_partitions(all=True) if _is_inside(path, part.mountpoint)]
+    # The innermost mount is the one that counts.
     kind = max(mounts, key=lambda part: len(part.mountpoint)).fstype if mounts else ""
     return kind.startswith(_NETWORK_FILE_SYSTEMS)
 
@@ -122,6 +124,7 @@ def _is_leased(files: RunFiles, holder: Holder) -> bool:
     """Whether another machine's supervisor showed itself lately, by the file server's own clock."""
     if holder.ended or holder.host == platform.node():
         return False
+    # Two machines' clocks differ; the server stamps both files by the same one.
     probe = files.folder / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
     probe.touch()
     age = probe.stat().st_mtime - files.holder_path.stat().st_mtime
