@@ -161,6 +161,11 @@ def test_no_scene(path: Path, tmp_path: Path) -> None:
     assert "vda split" in shown.stderr
 
 
+def hang_up_by_default() -> None:
+    """Under nohup the tests ignore SIGHUP, and a shell cannot trap what was ignored when it began."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(("ending", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
 def test_a_terminal_is_left_as_it_was_found(path: Path, tmp_path: Path, ending: signal.Signals, code: int) -> None:
     scene = make_scene(tmp_path / "scene", plan_linked(300, 3), [0, 1])
@@ -168,13 +173,19 @@ def test_a_terminal_is_left_as_it_was_found(path: Path, tmp_path: Path, ending: 
     ours, theirs = pty.openpty()
     command = ["sh", str(SCRIPT), "--interval", "0.1", str(scene.root)]
     environment = {"PATH": str(path), "TERM": "xterm"}
-    with subprocess.Popen(command, env=environment, stdout=theirs, start_new_session=True) as process:
+    with subprocess.Popen(
+        command, env=environment, stdout=theirs, start_new_session=True, preexec_fn=hang_up_by_default
+    ) as process:
         os.close(theirs)
         seen = b""
         while seen.count(b"in all") < 2:
             seen += os.read(ours, 4096)
         process.send_signal(ending)
-        assert process.wait(timeout=30) == code
+        try:
+            assert process.wait(timeout=30) == code
+        finally:
+            # Else a script that goes on would be waited for by leaving the block, for ever.
+            process.kill()
     while True:
         try:
             seen += os.read(ours, 4096)
