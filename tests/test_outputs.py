@@ -359,3 +359,8 @@ def test_a_folder_with_a_record_alone_is_no_depth(merged: Path, tmp_path: Path) 
     (tmp_path / "depth.json").write_bytes((merged / "depth.json").read_bytes())
     with pytest.raises(InputError, match="no depth"):
         open_depth(tmp_path)
+
+
+def test_a_format_that_does_not_exist_is_refused_before_anything_is_removed() -> None:
+    with pytest.raises(UsageError, match="no format called png17"):
+        MergeSettings(formats=("png16", "png17"))

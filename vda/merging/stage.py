@@ -28,7 +28,7 @@ from vda.joining.joint import Kind
 from vda.joining.scenedepth import SceneDepth, depth_of_chunks, depth_of_windows
 from vda.joining.sequence import Alignment
 from vda.merging.frames import JOURNAL, Tally, write_frames
-from vda.merging.outputs import Look, Outputs, Target, written_files
+from vda.merging.outputs import FORMATS, Look, Outputs, Target, written_files
 from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Plan
 from vda.scene.scene import RunRecord, Scene
@@ -68,6 +68,10 @@ class MergeSettings:
     exr_compression: Compression = "zip"
 
     def __post_init__(self) -> None:
+        # Before anything that is there is removed to make room for it.
+        for name in self.formats:
+            if name not in FORMATS:
+                raise UsageError(f"There is no format called {name}.", f"Choose one of: {', '.join(FORMATS)}.")
         style = self.exr_style
         if "exr" in self.formats:
             require_exr()
