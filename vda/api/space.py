@@ -19,6 +19,7 @@ from vda.enriching.stage import DepthChoice, EnrichSettings, Report, enrich_file
 from vda.errors import UsageError
 from vda.exporting import ExportReport, ExportSettings
 from vda.exporting import export as export_scene
+from vda.exporting.depthfiles import DepthKind
 from vda.reporter import Reporter
 from vda.tracks import Asked
 
@@ -120,6 +121,8 @@ def export(
     near: float = 0.0,
     far: float = float("inf"),
     allow_relative: bool = False,
+    depth_as: DepthKind | None = None,
+    points: int = 100_000,
     tracks: StrPath | None = None,
     overwrite: bool = False,
     fx: float | None = None,
@@ -137,9 +140,10 @@ def export(
 ) -> ExportReport:
     """Write the depth of ``scene`` for another program: ``vda export``.
 
-    ``to`` is ply, nerfstudio, gaussian-splatting, tum or rerun; ``every`` is a step of frames, ``stride`` one of a
-    cloud's pixels. Raises ``UsageError`` without ``poses`` where a target needs them, ``InputError`` for depth
-    without a unit where one is needed.
+    ``to`` is ply, nerfstudio, gaussian-splatting, tum, rerun, colmap, dn-splatter or cameras; ``every`` is a step
+    of frames, ``stride`` one of a cloud's pixels, ``points`` how many points of the world a training begins with,
+    ``depth_as`` the kind of depth file for nerfstudio and colmap. Raises ``UsageError`` without ``poses`` where a
+    target needs them, ``InputError`` for depth without a unit where one is needed.
     """
     settings = ExportSettings(
         scene=Path(scene),
@@ -154,6 +158,8 @@ def export(
         near=near,
         far=far,
         allow_relative=allow_relative,
+        depth_as=depth_as,
+        points=points,
         tracks=_path(tracks),
         overwrite=overwrite,
     )

@@ -4,6 +4,10 @@
     intrinsics      focal length, principal point, lens: pixel and depth to a point, and back
     files           cameras in other programs' files
     choice          the camera that was asked for, fitted to the video
+    posed           the camera of every frame: cameras.json
+    colmapmodel     the same as a COLMAP model in text
+    chan            the same for Nuke
+    usd             the same as a USD stage
     poses           rigid motions between frames, from the files of data sets
     reconstruction  where somebody's images were taken, and what points they saw
 

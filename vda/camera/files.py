@@ -117,6 +117,8 @@ def _from_json(value: dict[str, Any], path: Path) -> tuple[Intrinsics, str]:
         return _nerfstudio(value), "transforms.json"
     if "intrinsic_matrix" in value:
         return _open3d(value), "Open3D"
+    if any("intrinsics" in pose for pose in value.get("poses", [])):
+        raise InputError(f"{path} has a camera for each of its frames.", "Give one camera: --fx --fy --cx --cy.")
     if "fx" in value:
         return _plain(value, path), "intrinsics"
     return _from_mapping(value, path), "OpenCV"

@@ -1,8 +1,8 @@
 """Somebody's reconstruction of the scene: where its images were taken, and the points it saw in them.
 
-In goes a COLMAP sparse model, a nerfstudio ``transforms.json``, or a trajectory in TUM's format; out comes a
-``View`` for each image, in the Convention of ``camera`` and the reconstruction's own unit of length. This file
-does not know depth images.
+In goes a COLMAP sparse model, a nerfstudio ``transforms.json``, the project's own ``cameras.json``, or a
+trajectory in TUM's format; out comes a ``View`` for each image, in the Convention of ``camera`` and the
+reconstruction's own unit of length. This file does not know depth images.
 """
 
 from collections.abc import Iterable
@@ -17,6 +17,7 @@ from scipy.spatial.transform import Rotation, Slerp
 from vda.camera.conventions import corner_to_centre, from_opengl
 from vda.camera.files import colmap_camera, nerfstudio_cameras
 from vda.camera.intrinsics import Intrinsics
+from vda.camera.posed import read_cameras_json
 from vda.errors import InputError, UsageError
 from vda.files import read_json
 from vda.reporter import Reporter, Silence
@@ -66,6 +67,9 @@ def read_reconstruction(
     if path.is_dir():
         views = _colmap(path, reporter or Silence())
     elif path.suffix.lower() == ".json":
+        value = read_json(path)
+        if isinstance(value, dict) and "poses" in value:
+            return _own(path)
         views = _transforms(path)
     else:
         return _trajectory(path, times_s)
@@ -92,6 +96,20 @@ def _counted_from_zero(path: Path, views: list[View], base: int | None) -> Itera
     if lowest < (base or 0):
         raise InputError(f"{path} has an image {lowest}, below the first.", "Give --image-base 0.")
     return (replace(view, frame=view.frame - (base or 0)) for view in views)
+
+
+def _own(path: Path) -> list[View]:
+    """A ``cameras.json``, which says which frame each pose is of."""
+    nothing = (np.zeros((0, 2)), np.zeros(0))
+    cameras = sorted(read_cameras_json(path), key=lambda camera: camera.frame)
+    views = [
+        View(camera.name, camera.frame, camera.camera_to_world, camera.intrinsics, *nothing)
+        for camera in cameras
+        if camera.camera_to_world is not None
+    ]
+    if not views:
+        raise InputError(f"{path} has no poses.", "Give the cameras of a reconstruction.")
+    return views
 
 
 def _transforms(path: Path) -> list[View]:

@@ -36,6 +36,18 @@ export_options = together(
     click.option("--near", type=float, default=0.0, show_default=True, help="Nothing nearer than this."),
     click.option("--far", type=float, default=float("inf"), show_default=True, help="Nothing farther than this."),
     allow_relative_option,
+    click.option(
+        "--depth-as",
+        type=OneOf("vda.exporting:DEPTH_KINDS"),
+        help="The kind of depth file, for nerfstudio (png16 if left out) and colmap (tiff): float32 has no limit.",
+    ),
+    click.option(
+        "--points",
+        type=click.IntRange(min=0),
+        default=100_000,
+        show_default=True,
+        help="World points for a training to begin with (nerfstudio, colmap, dn-splatter); 0: none.",
+    ),
     click.option("--tracks", type=PATH, help="An enriched classic track file, for rerun."),
     overwrite_option,
 )

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vda.camera.intrinsics import Intrinsics
+from vda.camera.posed import PosedCamera
 from vda.camera.reconstruction import View
 from vda.depthmaps.source import DepthSource
 from vda.reporter import Reporter
@@ -33,6 +34,20 @@ class ExportFrame:
     depth: Floats
     camera: Intrinsics
     view: View | None
+
+    @property
+    def stem(self) -> str:
+        """The name of this frame's files, without a suffix."""
+        return f"frame_{self.index:06d}"
+
+    def png(self) -> bytes:
+        """The picture as a PNG file."""
+        return bytes(cv2.imencode(".png", cv2.cvtColor(self.rgb, cv2.COLOR_RGB2BGR))[1])
+
+    def posed(self) -> PosedCamera:
+        """The camera of this picture."""
+        pose = None if self.view is None else self.view.camera_to_world
+        return PosedCamera(self.index, self.time_s, f"{self.stem}.png", self.camera, pose)
 
 
 @dataclass(frozen=True)

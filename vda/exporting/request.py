@@ -6,9 +6,13 @@ This file does not know the formats.
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vda.calibration.fit import Calibration
 from vda.camera.choice import CameraChoice
 from vda.depthmaps.source import DepthSource
+from vda.exporting.depthfiles import DepthKind
 from vda.exporting.written import Written
 
 
@@ -16,6 +20,8 @@ from vda.exporting.written import Written
 class ExportSettings:
     """What ``vda export`` is asked. ``near`` and ``far`` limit depth, in its unit; ``every`` is a step of frames,
     ``stride`` one of the pixels of a cloud. ``by_order``: the images of ``poses`` are the video's frames in order.
+    ``depth_as`` is the kind of depth file (None: the target's own), ``points`` how many points a training begins
+    with.
     """
 
     scene: Path
@@ -31,6 +37,8 @@ class ExportSettings:
     far: float = float("inf")
     allow_relative: bool = False
     tracks: Path | None = None
+    depth_as: DepthKind | None = None
+    points: int = 100_000
     overwrite: bool = False
 
 
@@ -46,11 +54,16 @@ class Metric:
         place = next((i for i, (start, stop) in enumerate(self.shots) if start <= frame < stop), 0)
         return self.calibrations[place]
 
+    def to_depth(self, frame: int, values: NDArray[np.floating]) -> NDArray[np.float64]:
+        """The depth, in ``unit``, of values [...] of a frame."""
+        return self.of(frame).metres(values)
+
 
 @dataclass(frozen=True)
 class ExportContext:
-    """What a writer knows besides the frames."""
+    """What a writer knows besides the frames; ``frames`` is how many there are."""
 
+    frames: int
     settings: ExportSettings
     metric: Metric
     depth: DepthSource

@@ -18,14 +18,16 @@ from vda.calibration.identity import Fingerprint
 from vda.camera.choice import choose_camera, fit_to_video
 from vda.camera.conventions import resized
 from vda.camera.intrinsics import Intrinsics
+from vda.camera.posed import PosedCamera
 from vda.camera.reconstruction import View, read_reconstruction
 from vda.depthmaps.source import DepthSource, open_depth
 from vda.errors import InputError, UsageError
-from vda.exporting import clouds, nerfstudio, recording, splatting, tum
+from vda.exporting import clouds, colmap, nerfstudio, recording, splatting, tum
+from vda.exporting.cameras import write_cameras
 from vda.exporting.frames import FrameSource
 from vda.exporting.request import ExportContext, ExportSettings, Metric
 from vda.exporting.written import Written
-from vda.files import refuse_to_overwrite
+from vda.files import depth_image_name, refuse_to_overwrite
 from vda.reporter import Noted, Reporter
 from vda.scene.scene import Scene
 from vda.video import FrameIndex
@@ -38,16 +40,24 @@ _WRITERS: Mapping[str, Callable[..., list[Path]]] = {
     "gaussian-splatting": splatting.write,
     "tum": tum.write,
     "rerun": recording.write,
+    "colmap": colmap.write,
+    "dn-splatter": colmap.write_dn_splatter,
 }
-TARGETS = tuple(_WRITERS)
-_NEED_POSES = ("nerfstudio", "gaussian-splatting", "tum")
+# Cameras need no depth, and hence no unit of length.
+_CAMERAS = "cameras"
+TARGETS = (*_WRITERS, _CAMERAS)
+_NEED_POSES = ("nerfstudio", "gaussian-splatting", "tum", "colmap", "dn-splatter")
+_TAKE_DEPTH_KIND = ("nerfstudio", "colmap")
 # Two numbers are fitted: with fewer points one wrong match would make the scale.
 _LEAST_POINTS = 10
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """``unit`` is metre, reconstruction or relative; ``fits`` are scale, shift and error for each shot fitted."""
+    """``fits`` are scale, shift and error for each shot fitted.
+
+    ``unit`` is metre, reconstruction, relative, or none where only cameras were asked for and no poses given.
+    """
 
     target: str
     frames: int
@@ -78,33 +88,53 @@ def export(settings: ExportSettings, *, reporter: Reporter | None = None) -> Exp
     is needed.
     """
     noted = Noted(reporter)
-    if settings.target in _NEED_POSES and settings.poses is None:
-        raise UsageError(
-            f"{settings.target} lives in a reconstruction, and none is given.",
-            "Give --poses: a transforms.json, a COLMAP sparse model or a TUM trajectory.",
-        )
+    _check(settings)
     refuse_to_overwrite(settings.output, overwrite=settings.overwrite)
     scene = Scene(settings.scene)
     info, index = scene.film()
     depth = open_depth(scene.merged_dir)
     views = _views(settings, index, depth, noted)
-    size = (info.width, info.height)
-    camera_of = _cameras(settings, views, size, noted)
-    metric = _metric(settings, scene, depth, views, noted)
-
-    def to_depth(frame: int, values: NDArray[np.floating]) -> Values:
-        return metric.of(frame).metres(values)
-
-    source = FrameSource(info, index, depth, camera_of, to_depth, views, settings.near, settings.far)
+    camera_of = _cameras(settings, views, (info.width, info.height), noted)
     wanted = [frame for frame in depth.frames if not views or frame in views][:: settings.every]
-    noted.begin(f"exporting to {settings.target}", len(wanted))
-    context = ExportContext(settings, metric, depth, Written(settings.output))
-    written = _WRITERS[settings.target](source.frames(wanted, noted), context, noted)
+    written = Written(settings.output)
+    if settings.target == _CAMERAS:
+        cameras = [_posed(frame, index, camera_of, views) for frame in wanted]
+        metric = Metric((), (), "reconstruction" if views else "none")
+        paths = write_cameras(cameras, float(info.fps), written, noted)
+    else:
+        metric = _metric(settings, scene, depth, views, noted)
+        source = FrameSource(info, index, depth, camera_of, metric.to_depth, views, settings.near, settings.far)
+        noted.begin(f"exporting to {settings.target}", len(wanted))
+        context = ExportContext(len(wanted), settings, metric, depth, written)
+        paths = _WRITERS[settings.target](source.frames(wanted, noted), context, noted)
     if settings.output.is_dir():
-        context.written.remove_stale()
+        written.remove_stale()
     return ExportReport(
-        settings.target, len(wanted), metric.unit, metric.calibrations, tuple(written), tuple(noted.said)
+        settings.target, len(wanted), metric.unit, metric.calibrations, tuple(paths), tuple(noted.said)
     )
+
+
+def _check(settings: ExportSettings) -> None:
+    """What can be found wrong before anything is read."""
+    if settings.target in _NEED_POSES and settings.poses is None:
+        raise UsageError(
+            f"{settings.target} lives in a reconstruction, and none is given.",
+            "Give --poses: a transforms.json, a COLMAP sparse model or a TUM trajectory.",
+        )
+    if settings.depth_as is not None and settings.target not in _TAKE_DEPTH_KIND:
+        raise UsageError(
+            f"The program that {settings.target} is for reads one kind of depth, so --depth-as has no use there.",
+            f"Leave it out, or export to {' or '.join(_TAKE_DEPTH_KIND)}.",
+        )
+
+
+def _posed(
+    frame: int, index: FrameIndex, camera_of: Callable[[int], Intrinsics], views: Mapping[int, View]
+) -> PosedCamera:
+    view = views.get(frame)
+    name = depth_image_name(frame) if view is None else view.name
+    pose = None if view is None else view.camera_to_world
+    return PosedCamera(frame, index.times_s[frame], name, camera_of(frame), pose)
 
 
 def _cameras(

@@ -12,7 +12,6 @@ from scipy.spatial.transform import Rotation
 from vda.depthmaps.codes import MAX_CODE, Quantizer
 from vda.depthmaps.files import write_png16
 from vda.exporting.frames import ExportFrame
-from vda.exporting.nerfstudio import png_of
 from vda.exporting.request import ExportContext
 from vda.files import write_bytes
 from vda.reporter import Reporter
@@ -32,7 +31,7 @@ def write(frames: Iterator[ExportFrame], context: ExportContext, reporter: Repor
         codes, left_out = quantizer.encode_counted(frame.depth.astype(np.float32))
         too_far += left_out.clipped
         write_png16(written.path(f"depth/{time}.png"), codes)
-        write_bytes(written.path(f"rgb/{time}.png"), png_of(frame))
+        write_bytes(written.path(f"rgb/{time}.png"), frame.png())
         times.append(time)
         if frame.view is not None:
             poses.append(_pose_line(time, frame.view.camera_to_world))

@@ -1,0 +1,91 @@
+"""Cameras over time, as the project keeps them: ``cameras.json``.
+
+    {"width", "height", "fx", "fy", "cx", "cy"[, "distortion_model", "distortion"],
+     "poses": [{"frame", "time_s"[, "camera_to_world"][, "intrinsics"]}, ...]}
+
+Numbers are in the Convention of ``camera``. Where all frames have one camera its numbers stand at the top, else
+each pose has its own under ``intrinsics``. In go cameras, out comes the file's content, and the other way round.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vda.camera.intrinsics import Intrinsics
+from vda.errors import InputError
+from vda.files import read_json
+
+_NUMBERS = ("width", "height", "fx", "fy", "cx", "cy")
+
+
+@dataclass(frozen=True, eq=False)
+class PosedCamera:
+    """The camera of a frame: ``camera_to_world`` float64 [4, 4], or None where no pose is known.
+
+    ``name`` is that of the frame's image.
+    """
+
+    frame: int
+    time_s: float
+    name: str
+    intrinsics: Intrinsics
+    camera_to_world: NDArray[np.float64] | None
+
+
+def different(cameras: Sequence[PosedCamera]) -> list[Intrinsics]:
+    """The intrinsics that occur, each once, in the order in which they come."""
+    return list(dict.fromkeys(camera.intrinsics for camera in cameras))
+
+
+def cameras_json(cameras: Sequence[PosedCamera]) -> dict[str, Any]:
+    """The content of ``cameras.json``."""
+    shared = different(cameras)
+    one = len(shared) == 1
+    poses = [_pose_json(camera, own=not one) for camera in cameras]
+    return {**(_numbers(shared[0]) if one else {}), "poses": poses}
+
+
+def read_cameras_json(path: Path) -> list[PosedCamera]:
+    """The cameras of a ``cameras.json`` that have a pose. Raises ``InputError`` where it has another shape."""
+    value = read_json(path)
+    try:
+        return [
+            PosedCamera(
+                int(pose["frame"]),
+                float(pose.get("time_s", 0.0)),
+                f"frame_{int(pose['frame']):06d}.png",
+                _intrinsics(pose.get("intrinsics", value)),
+                np.asarray(pose["camera_to_world"], np.float64).reshape(4, 4),
+            )
+            for pose in value["poses"]
+            if "camera_to_world" in pose
+        ]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} is not a cameras.json: {type(error).__name__} {error}.", "Write it again with vda export."
+        ) from error
+
+
+def _pose_json(camera: PosedCamera, *, own: bool) -> dict[str, Any]:
+    entry: dict[str, Any] = {"frame": camera.frame, "time_s": camera.time_s}
+    if camera.camera_to_world is not None:
+        entry["camera_to_world"] = camera.camera_to_world.tolist()
+    return {**entry, "intrinsics": _numbers(camera.intrinsics)} if own else entry
+
+
+def _numbers(camera: Intrinsics) -> dict[str, Any]:
+    numbers = {name: getattr(camera, name) for name in _NUMBERS}
+    if camera.distortion_model == "none":
+        return numbers
+    return {**numbers, "distortion_model": camera.distortion_model, "distortion": list(camera.distortion)}
+
+
+def _intrinsics(value: dict[str, Any]) -> Intrinsics:
+    fx, fy, cx, cy = (float(value[name]) for name in _NUMBERS[2:])
+    lens = tuple(float(number) for number in value.get("distortion", ()))
+    model = str(value.get("distortion_model", "none"))
+    return Intrinsics(int(value["width"]), int(value["height"]), fx, fy, cx, cy, model, lens)
