@@ -100,11 +100,14 @@ def write_depth(
     return folder
 
 
-def write_scene(root: Path, width: int, height: int, rotation_deg: int = 0) -> Scene:
+def write_scene(
+    root: Path, width: int, height: int, rotation_deg: int = 0, mirrored: bool = False, pixel_aspect: str = "1"
+) -> Scene:
     """A scene as far as enriching needs it: what its video is."""
+    shape = {"mirrored": mirrored, "pixel_aspect": pixel_aspect}
     scene = Scene(root)
     for path, content in (
-        (scene.video_path, {"width": width, "height": height, "rotation_deg": rotation_deg}),
+        (scene.video_path, {"width": width, "height": height, "rotation_deg": rotation_deg, **shape}),
         (scene.plan_path, {}),
     ):
         path.parent.mkdir(parents=True, exist_ok=True)

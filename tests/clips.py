@@ -48,6 +48,7 @@ def make_clip(
     pts: Sequence[int] | None = None,
     time_base: Fraction | None = None,
     muxer: dict[str, str] | None = None,
+    pixel_aspect: Fraction = Fraction(1),
 ) -> Path:
     """Encode ``draw(number)`` for each number; ``pts`` count ``time_base`` (else one frame each)."""
     pictures = [draw(number) for number in numbers]
@@ -58,6 +59,7 @@ def make_clip(
         stream.pix_fmt = pix_fmt
         stream.codec_context.thread_count = 1
         stream.codec_context.time_base = time_base or 1 / Fraction(fps)
+        stream.sample_aspect_ratio = stream.codec_context.sample_aspect_ratio = pixel_aspect
         for place, rgb in enumerate(pictures):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24").reformat(format=pix_fmt)
             frame.time_base = stream.codec_context.time_base
@@ -109,9 +111,15 @@ def cut(source: Path, path: Path, share: float) -> Path:
 
 
 def rotate(path: Path, clockwise_deg: int) -> None:
-    """Write a display matrix into an mp4's track header."""
+    """Turn an mp4's pictures by its display matrix."""
     cosine, sine = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[clockwise_deg]
-    matrix = np.array([cosine, sine, 0, -sine, cosine, 0, 0, 0, 0]) * 65536 + np.array([0] * 8 + [1 << 30])
+    orient(path, (cosine, sine, -sine, cosine))
+
+
+def orient(path: Path, axes: tuple[float, float, float, float]) -> None:
+    """Write a display matrix [a b 0; c d 0; 0 0 1], ``axes`` a, b, c and d, into an mp4's track header."""
+    a, b, c, d = axes
+    matrix = np.rint(np.array([a, b, 0, c, d, 0, 0, 0, 0]) * 65536) + np.array([0] * 8 + [1 << 30])
     data = bytearray(path.read_bytes())
     start = data.index(b"tkhd") + 44
     data[start : start + 36] = matrix.astype(">i4").tobytes()

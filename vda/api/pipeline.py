@@ -66,8 +66,9 @@ def _extract(scene: Scene, plan: Plan, reporter: Reporter) -> None:
 
 
 def scene_notes(scene: Scene) -> tuple[str, ...]:
-    """What is wrong with the scene's video, in sentences."""
-    return scene.frame_index().notes
+    """What is unusual about the scene's video, or wrong with it, in sentences."""
+    info, index = scene.film()
+    return (*info.notes, *index.notes)
 
 
 def find_devices(request: str, reporter: Reporter | None = None) -> Choice:

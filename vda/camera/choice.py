@@ -4,8 +4,11 @@ In go the user's choice, the size of the video and how it was turned; out come `
 video, and sentences that say what was done to get there. No camera is ever made up unasked.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from vda.camera.files import read_camera
 from vda.camera.intrinsics import Intrinsics
@@ -22,12 +25,19 @@ class CameraSetting:
 
     ``crop`` (left, top, width, height) is the part of the calibrated image that the video shows; ``quarter_turns``
     how often that part was turned clockwise by 90 degrees to be upright. None: as the video's own record has it
-    (``rotation_deg``, clockwise), where the sizes agree with that.
+    (``mirrored`` left with right, then ``rotation_deg``, clockwise), where the sizes agree with that.
+    ``pixel_aspect`` is the width of the upright video's pixels by their height.
     """
 
     quarter_turns: int | None = None
     crop: tuple[int, int, int, int] | None = None
     rotation_deg: int = 0
+    mirrored: bool = False
+    pixel_aspect: Fraction = Fraction(1)
+
+    def shape_shown(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The size (width, height) that square pixels would give a video of ``size``, its height kept."""
+        return max(1, round(size[0] * self.pixel_aspect)), size[1]
 
 
 @dataclass(frozen=True)
@@ -35,7 +45,8 @@ class CameraChoice:
     """What the user said about the camera; everything may be left out.
 
     ``numbers`` (fx, fy, cx, cy) are for images of ``numbers_size`` (width, height), or of the video's size; fy may
-    be left out where pixels are square, cx and cy where the principal point is in the middle.
+    be left out where it is fx but for the shape of the video's pixels, cx and cy where the principal point is in
+    the middle.
     """
 
     numbers: tuple[float, float | None, float | None, float | None] | None = None
@@ -45,6 +56,16 @@ class CameraChoice:
     fov_deg: float | None = None
     assume_fov: bool = False
     setting: CameraSetting = field(default_factory=CameraSetting)
+
+    def of_video(self, record: Mapping[str, Any]) -> "CameraChoice":
+        """The same for the video that a scene's ``record`` (``video.VideoInfo``) tells of: how it is shown."""
+        setting = replace(
+            self.setting,
+            rotation_deg=int(record["rotation_deg"]),
+            mirrored=bool(record["mirrored"]),
+            pixel_aspect=Fraction(record["pixel_aspect"]),
+        )
+        return replace(self, setting=setting)
 
 
 def choose_camera(
@@ -62,20 +83,22 @@ def choose_camera(
         width, height = choice.numbers_size or size
         fx, fy, cx, cy = choice.numbers
         centre = ((width - 1) / 2 if cx is None else cx, (height - 1) / 2 if cy is None else cy)
-        given = Intrinsics(width, height, fx, fx if fy is None else fy, *centre)
+        # Numbers for the video's own pixels; those for images of another shape are for square ones.
+        aspect = choice.setting.pixel_aspect if (width, height) == size else 1
+        given = Intrinsics(width, height, fx, fx * float(aspect) if fy is None else fy, *centre)
         return fit_to_video(given, size, choice.setting, reporter)
     if choice.file is not None:
         camera, format_name = read_camera(choice.file, choice.camera_id)
         reporter.say(f"The camera is from {choice.file} ({format_name}, lens: {camera.distortion_model}).")
         return fit_to_video(camera, size, choice.setting, reporter)
     if choice.fov_deg is not None:
-        return Intrinsics.from_fov(*size, choice.fov_deg)
+        return Intrinsics.from_fov(*size, choice.fov_deg, float(choice.setting.pixel_aspect))
     if own is not None:
         reporter.say("The camera is the track file's own.")
         return fit_to_video(own, size, choice.setting, reporter)
     if choice.assume_fov:
         reporter.say(f"No camera is given: a horizontal field of view of {_GUESSED_FOV_DEG:g} degrees is assumed.")
-        return Intrinsics.from_fov(*size, _GUESSED_FOV_DEG)
+        return Intrinsics.from_fov(*size, _GUESSED_FOV_DEG, float(choice.setting.pixel_aspect))
     raise InputError(
         "The camera is not known, so a pixel cannot be turned into a direction.",
         "Give --fx --fy --cx --cy, --camera FILE (OpenCV, COLMAP, nerfstudio, ROS, Open3D) or --fov DEGREES; "
@@ -99,12 +122,17 @@ def fit_to_video(
             "The video is stored upside down; the camera is taken for the upright picture (or --camera-turn 180)."
         )
     turns = _turns(camera, size, setting)
+    if setting.mirrored and turns and setting.quarter_turns is None:
+        camera = camera.mirrored()
+        reporter.say("The camera is mirrored, as the video is when it is shown.")
+    elif setting.mirrored:
+        reporter.say("The video is stored mirrored; the camera is taken for the picture as it is shown.")
     if turns:
         camera = camera.rotated(turns)
         reporter.say(f"The camera is turned clockwise by {90 * turns} degrees.")
     if (camera.width, camera.height) == size:
         return camera
-    if not camera.has_aspect_of(*size):
+    if not (camera.has_aspect_of(*size) or camera.has_aspect_of(*setting.shape_shown(size))):
         raise InputError(
             f"The camera is for images of {camera.width}x{camera.height}; the video is {size[0]}x{size[1]}, "
             "which has another shape.",
@@ -121,8 +149,10 @@ def _turns(camera: Intrinsics, size: tuple[int, int], setting: CameraSetting) ->
     """What was asked; else the video's own quarter turn, if only the turned camera has the video's shape."""
     if setting.quarter_turns is not None:
         return setting.quarter_turns
-    turned = setting.rotation_deg in (90, 270) and not camera.has_aspect_of(*size)
-    return setting.rotation_deg // 90 if turned and camera.has_aspect_of(size[1], size[0]) else 0
+    shapes = (size, setting.shape_shown(size))
+    lies = setting.rotation_deg in (90, 270) and not any(camera.has_aspect_of(*shape) for shape in shapes)
+    turned = lies and any(camera.has_aspect_of(height, width) for width, height in shapes)
+    return setting.rotation_deg // 90 if turned else 0
 
 
 def _cropped(camera: Intrinsics, crop: tuple[int, int, int, int]) -> Intrinsics:

@@ -66,14 +66,17 @@ class Intrinsics:
             )
 
     @classmethod
-    def from_fov(cls, width: int, height: int, fov_deg: float) -> "Intrinsics":
-        """Square pixels, centred, with a *horizontal* field of view of ``fov_deg`` degrees."""
+    def from_fov(cls, width: int, height: int, fov_deg: float, pixel_aspect: float = 1.0) -> "Intrinsics":
+        """Centred, with a *horizontal* field of view of ``fov_deg`` degrees.
+
+        ``pixel_aspect`` is a pixel's width by its height: the same length is more pixels along their shorter side.
+        """
         if not 0 < fov_deg < 180:
             raise InputError(
                 f"A field of view of {fov_deg} degrees is not possible.", "Give degrees between 0 and 180."
             )
         focal = width / 2 / math.tan(math.radians(fov_deg) / 2)
-        return cls(width, height, focal, focal, *middle((width, height)).tolist())
+        return cls(width, height, focal, focal * pixel_aspect, *middle((width, height)).tolist())
 
     @property
     def horizontal_fov_deg(self) -> float:
@@ -124,6 +127,14 @@ class Intrinsics:
             )
         return camera
 
+    def mirrored(self) -> "Intrinsics":
+        """The same camera, its image mirrored left with right.
+
+        Raises ``InputError`` for lenses whose coefficients do not turn with the image (thin prism and tilt).
+        """
+        cx = (self.width - 1) - self.cx
+        return replace(self, cx=cx, distortion=_mirrored_lens(self.distortion_model, self.distortion))
+
     def has_aspect_of(self, width: int, height: int) -> bool:
         """Whether an image of that size can be this camera's image resized, within rounding to whole pixels."""
         return same_shape((self.width, self.height), (width, height))
@@ -142,13 +153,25 @@ def _turned_lens(model: str, distortion: tuple[float, ...]) -> tuple[float, ...]
     """Coefficients after a clockwise quarter turn: (x, y) becomes (-y, x), hence (p1, p2) becomes (p2, -p1)."""
     if model != "opencv":
         return distortion
+    k1, k2, p1, p2, *rest = _plain_lens(distortion)
+    return (k1, k2, p2, -p1, *rest)
+
+
+def _mirrored_lens(model: str, distortion: tuple[float, ...]) -> tuple[float, ...]:
+    """Coefficients after x has become -x: of the tangential ones, p2 alone is odd in x."""
+    if model != "opencv":
+        return distortion
+    k1, k2, p1, p2, *rest = _plain_lens(distortion)
+    return (k1, k2, p1, -p2, *rest)
+
+
+def _plain_lens(distortion: tuple[float, ...]) -> tuple[float, ...]:
     if any(distortion[8:]):
         raise InputError(
-            "Thin prism and tilt coefficients cannot be turned with the image.",
+            "Thin prism and tilt coefficients cannot be turned or mirrored with the image.",
             "Calibrate the camera for the upright image.",
         )
-    k1, k2, p1, p2, *rest = distortion[:8]
-    return (k1, k2, p2, -p1, *rest)
+    return distortion[:8]
 
 
 def pixel_grid(width: int, height: int) -> Points:

@@ -146,6 +146,7 @@ class DepthRecord:
     ``missing_frames`` could not be decoded from the video; all their pixels have code 0. ``clipped`` counts values
     out of range, ``invalid_pixels`` those without a value. ``raw_window_error_steps`` is the largest error of the
     stored raw windows, in steps of the code. ``levels`` are the codes of formats with fewer bits, by format.
+    ``pixel_aspect`` is a pixel's width by its height, a fraction such as ``64/45``.
     """
 
     quantizer: Quantizer
@@ -161,6 +162,7 @@ class DepthRecord:
     formats: list[str] = field(default_factory=list)
     raw_window_error_steps: float = 0.0
     levels: dict[str, dict[str, float]] = field(default_factory=dict)
+    pixel_aspect: str = "1"
 
     def levels_of(self, form: str) -> Levels:
         """The codes of the format ``form``; ``InputError`` where the record says nothing of it."""

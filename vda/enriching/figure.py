@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vda.depthmaps.colours import beside, colour_table
 from vda.errors import UsageError
 from vda.files import write_bytes
+from vda.picture.upright import with_square_pixels
 from vda.reporter import Reporter
 from vda.tracks import Enriched, Skip, Tracks
 from vda.video import ClipWriter, FrameIndex, VideoInfo, read_frame_list
@@ -80,7 +81,7 @@ def write_track_figure(
     first = int(frames[0] if path.suffix == ".mp4" else frames[counts.argmax()])
     last = min(first + _MOST_FRAMES, int(frames[-1]) + 1) if path.suffix == ".mp4" else first + 1
     pictures = (
-        _picture(frame.rgb, frame.index, tracks, enriched, size, ground)
+        _picture(with_square_pixels(frame.rgb, info.pixel_aspect), frame.index, tracks, enriched, size, ground)
         for frame in read_frame_list(info, index, range(first, last))
     )
     if path.suffix == ".png":

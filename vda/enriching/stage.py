@@ -166,8 +166,9 @@ def enrich_file(settings: EnrichSettings, *, reporter: Reporter | None = None) -
     tracks = read_tracks(settings.tracks, settings.track_format, asked)
     if not len(tracks):
         noted.say(f"{settings.tracks} holds no records.")
-    size = _tracks_size(settings, tracks, video)
-    chosen = choose_camera(tracks.intrinsics(*size), _turned_like(settings.camera, depth.scene), video, noted)
+    asked_camera = settings.camera if depth.scene is None else settings.camera.of_video(depth.scene.read_video())
+    size = _tracks_size(settings, tracks, video, asked_camera.setting.shape_shown(video))
+    chosen = choose_camera(tracks.intrinsics(*size), asked_camera, video, noted)
     camera = chosen.scaled(*size)
     home = depth.scene if depth.is_scenes_own else None
     calibration = choose_calibration(
@@ -303,23 +304,21 @@ def _video_size(settings: EnrichSettings, depth: _Depth) -> tuple[int, int]:
     return width, height
 
 
-def _tracks_size(settings: EnrichSettings, tracks: Tracks, video: tuple[int, int]) -> tuple[int, int]:
-    """The size of the image that the tracks' pixels are for: as asked, as their file says, or the video's."""
+def _tracks_size(
+    settings: EnrichSettings, tracks: Tracks, video: tuple[int, int], shown: tuple[int, int]
+) -> tuple[int, int]:
+    """The size of the image that the tracks' pixels are for: as asked, as their file says, or the video's.
+
+    It has the shape of the video's pixels, or that of ``shown``, where a tracker saw it with square ones.
+    """
     size = settings.asked.size or tracks.header.size or video
-    if not same_shape(size, video):
+    if not (same_shape(size, video) or same_shape(size, shown)):
         raise InputError(
             f"The tracks are for images of {size[0]}x{size[1]}, the video is {video[0]}x{video[1]}: "
             "they are not the same picture.",
             "Check that the tracks belong to this video, or give the size they are for: --track-size WxH.",
         )
     return size
-
-
-def _turned_like(choice: CameraChoice, scene: Scene | None) -> CameraChoice:
-    if scene is None:
-        return choice
-    rotation = int(scene.read_video().get("rotation_deg", 0))
-    return replace(choice, setting=replace(choice.setting, rotation_deg=rotation))
 
 
 def _refuse_relative(relative: bool, allowed: bool) -> None:

@@ -9,6 +9,7 @@ import html
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from vda.evaluation.seams import seam_scores, spread
 from vda.evaluation.steadiness import flicker
 from vda.files import write_bytes
 from vda.joining.scenedepth import SceneDepth, depth_of_windows
+from vda.picture.upright import with_square_pixels
 from vda.scene.chunks import Plan
 from vda.scene.events import ChunkBegun, WindowComputed, read_events
 from vda.scene.scene import Scene
@@ -107,13 +109,13 @@ def _filmstrip(work: _Work) -> str:
     depths = [_reduced(work.depth.read(frame)) for frame in frames]
     kind = work.record.quantizer.kind
     shown = shown_range(np.concatenate([depth.ravel() for depth in depths]), kind) or (0.0, 1.0)
-    pictures = work.pictures(frames)
+    pictures, aspect = work.pictures(frames), Fraction(work.record.pixel_aspect)
     cells = []
     for frame, depth in zip(frames, depths, strict=True):
         with np.errstate(divide="ignore"):
             colours = colorize(1 / depth if kind == "depth" else depth, *shown)
         both = [_reduced(pictures[frame])] if frame in pictures else []
-        images = "".join(_jpeg(picture) for picture in (*both, colours))
+        images = "".join(_jpeg(with_square_pixels(picture, aspect)) for picture in (*both, colours))
         cells.append(f"<figure>{images}<figcaption>frame {frame}</figcaption></figure>")
     note = "Bright is near; one range of colours for the whole scene."
     return _section("Frames and depth", f'<div class="strip">{"".join(cells)}</div>', note)

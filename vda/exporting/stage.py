@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vda.calibration.fit import Calibration, fit_calibration, inverse_depth, load_calibration
 from vda.calibration.identity import Fingerprint
-from vda.camera.choice import choose_camera, fit_to_video
+from vda.camera.choice import CameraChoice, choose_camera, fit_to_video
 from vda.camera.conventions import resized
 from vda.camera.intrinsics import Intrinsics
 from vda.camera.posed import PosedCamera
@@ -30,7 +30,7 @@ from vda.exporting.written import Written
 from vda.files import depth_image_name, refuse_to_overwrite
 from vda.reporter import Noted, Reporter
 from vda.scene.scene import Scene
-from vda.video import FrameIndex
+from vda.video import FrameIndex, VideoInfo
 
 Values = NDArray[np.float64]
 
@@ -94,7 +94,10 @@ def export(settings: ExportSettings, *, reporter: Reporter | None = None) -> Exp
     info, index = scene.film()
     depth = open_depth(scene.merged_dir)
     views = _views(settings, index, depth, noted)
-    camera_of = _cameras(settings, views, (info.width, info.height), noted)
+    if info.pixel_aspect != 1:
+        noted.say(_shape_remark(info))
+    asked = settings.camera.of_video(scene.read_video())
+    camera_of = _cameras(asked, views, (info.width, info.height), noted)
     wanted = [frame for frame in depth.frames if not views or frame in views][:: settings.every]
     written = Written(settings.output)
     if settings.target == _CAMERAS:
@@ -138,13 +141,12 @@ def _posed(
 
 
 def _cameras(
-    settings: ExportSettings, views: Mapping[int, View], size: tuple[int, int], reporter: Reporter
+    asked: CameraChoice, views: Mapping[int, View], size: tuple[int, int], reporter: Reporter
 ) -> Callable[[int], Intrinsics]:
     """The camera of each frame, for images of ``size``: the one asked for, else that of the frame's own image.
 
     Raises ``InputError`` where there is none, or one for images of another shape.
     """
-    asked = settings.camera
     own = {view.camera for view in views.values() if view.camera is not None}
     if asked.numbers is not None or asked.file is not None or asked.fov_deg is not None or not own:
         camera = choose_camera(None, asked, size, reporter)
@@ -154,6 +156,14 @@ def _cameras(
         reporter.say(f"The images were taken with {len(own)} cameras; each keeps its own.")
     known = {frame: fitted[view.camera] for frame, view in views.items() if view.camera is not None}
     return known.__getitem__
+
+
+def _shape_remark(info: VideoInfo) -> str:
+    width, height = info.pixel_aspect.as_integer_ratio()
+    return (
+        f"The pixels are not square (width to height {width}:{height}), and pictures and depth keep them: "
+        "the camera's fx and fy differ by that ratio."
+    )
 
 
 def _views(settings: ExportSettings, index: FrameIndex, depth: DepthSource, reporter: Reporter) -> dict[int, View]:

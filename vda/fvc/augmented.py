@@ -71,6 +71,7 @@ def _write_video(source: Source, alteration: Alteration, timing: Timing, path: P
         # What x264 writes depends on its threads, and machines have different numbers of cores.
         threads=1,
         jpeg_colour=True,
+        pixel_aspect=source.info.pixel_aspect,
     ) as writer:
         frames = read_frame_list(source.info, source.index, timing.indices.tolist())
         for place, frame in enumerate(frames):

@@ -52,7 +52,9 @@ class Scaling:
     @classmethod
     def of(cls, item: Item, source: Source, settings: ScaleSettings, threads: int | None = None) -> "Scaling":
         timing = time_frames(source.info, source.index, settings.rate)
-        return cls(item, source, settings, settings.geometry(source.size), timing, threads)
+        return cls(
+            item, source, settings, settings.geometry(source.size, source.info.pixel_aspect), timing, threads
+        )
 
     def write(self, folder: Path, rung: Rung, through: Through | None) -> Made:
         """Write what is asked for into ``folder``; raise what reading, memory or the disk raise."""

@@ -34,6 +34,7 @@ def scaled_record(record: DepthRecord, size: Size, timing: Timing, form: str) ->
         invalid_pixels=0,
         formats=[form],
         levels={},
+        pixel_aspect="1",
     )
 
 

@@ -32,6 +32,7 @@ from vda.fvc.paths import Places, tracks_name
 from vda.fvc.rate import Rate, Timing, time_frames
 from vda.fvc.request import Item, items_of
 from vda.fvc.schema import read_metadata
+from vda.picture.upright import with_square_pixels
 from vda.reporter import Reporter, Silence
 from vda.video import Frame, NotAsListed, VideoInfo, index_frames, list_frames, probe, read_frame_list, read_listed
 
@@ -198,13 +199,15 @@ class _Work:
             wanted = np.unique(timing.indices).tolist()
             if len(wanted) == len(timing):
                 with suppress(NotAsListed):
-                    return self._written(item, timing, read_listed(info, listed, wanted, whole=False))
+                    return self._written(
+                        item, timing, _shown(info, read_listed(info, listed, wanted, whole=False))
+                    )
         index = index_frames(info)
         timing = time_frames(info, index, self._settings.rate)
-        return self._written(item, timing, read_frame_list(info, index, timing.indices.tolist()))
+        return self._written(item, timing, _shown(info, read_frame_list(info, index, timing.indices.tolist())))
 
-    def _written(self, item: Item, timing: Timing, frames: Iterable[Frame]) -> dict[str, Any]:
-        vectors = self._model.vectors((frame.rgb for frame in frames), self._reporter)
+    def _written(self, item: Item, timing: Timing, pictures: Iterable[np.ndarray]) -> dict[str, Any]:
+        vectors = self._model.vectors(pictures, self._reporter)
         name = self._name(item)
         write = _write_parquet if self._settings.form == "parquet" else _write_npy
         width = write(self._folder / name, timing, vectors)
@@ -215,6 +218,12 @@ class _Work:
             "model": self._model.name,
             **self._about(item),
         }
+
+
+def _shown(info: VideoInfo, frames: Iterable[Frame]) -> Iterator[np.ndarray]:
+    """The pictures of ``frames``, at the shape at which they are displayed: models know no other pixels."""
+    for frame in frames:
+        yield with_square_pixels(frame.rgb, info.pixel_aspect)
 
 
 def _write_parquet(path: Path, timing: Timing, vectors: Iterable[NDArray[np.float32]]) -> int:

@@ -5,6 +5,7 @@ Pixels are counted as in ``camera.conventions``. This file does not know picture
 """
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Literal
 
 import numpy as np
@@ -19,29 +20,37 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Geometry:
-    """A picture of size ``source`` (width, height), resized to ``inner``, at ``left``, ``top`` of a ``canvas``."""
+    """A picture of size ``source`` (width, height), resized to ``inner``, at ``left``, ``top`` of a ``canvas``.
+
+    ``pixel_aspect`` is the width of the source's pixels by their height; those of the canvas are square.
+    """
 
     source: Size
     inner: Size
     canvas: Size
     left: int = 0
     top: int = 0
+    pixel_aspect: Fraction = Fraction(1)
 
     @classmethod
-    def letterbox(cls, source: Size, size: int) -> "Geometry":
-        """The aspect kept, the longer side ``size``, in the middle of ``size`` x ``size``."""
-        width, height = (max(1, round(side * size / max(source))) for side in source)
-        return cls(source, (width, height), (size, size), (size - width) // 2, (size - height) // 2)
+    def letterbox(cls, source: Size, size: int, pixel_aspect: Fraction = Fraction(1)) -> "Geometry":
+        """The displayed aspect kept, the longer side ``size``, in the middle of ``size`` x ``size``."""
+        shown = (source[0] * pixel_aspect, Fraction(source[1]))
+        width, height = (max(1, round(side * size / max(shown))) for side in shown)
+        margins = ((size - width) // 2, (size - height) // 2)
+        return cls(source, (width, height), (size, size), *margins, pixel_aspect)
 
     @classmethod
-    def resize(cls, source: Size, size: int) -> "Geometry":
+    def resize(cls, source: Size, size: int, pixel_aspect: Fraction = Fraction(1)) -> "Geometry":
         """The longer side ``size``, the shorter the even number nearest to its share: H.264 has no odd sizes."""
-        width, height = (max(2, 2 * round(side * size / max(source) / 2)) for side in source)
-        return cls(source, (width, height), (width, height))
+        shown = (source[0] * pixel_aspect, Fraction(source[1]))
+        width, height = (max(2, 2 * round(side * size / max(shown) / 2)) for side in shown)
+        return cls(source, (width, height), (width, height), pixel_aspect=pixel_aspect)
 
     @classmethod
-    def of(cls, layout: Layout, source: Size, size: int) -> "Geometry":
-        return cls.letterbox(source, size) if layout == "letterbox" else cls.resize(source, size)
+    def of(cls, layout: Layout, source: Size, size: int, pixel_aspect: Fraction = Fraction(1)) -> "Geometry":
+        made = cls.letterbox if layout == "letterbox" else cls.resize
+        return made(source, size, pixel_aspect)
 
     @property
     def padding(self) -> dict[str, int]:
@@ -70,8 +79,12 @@ class Geometry:
         return camera.scaled(*self.inner).cropped(-self.left, -self.top, *self.canvas)
 
     def seen_at(self, size: Size) -> "Geometry":
-        """The same for what was made of the video at another size. Raises ``InputError`` for another shape."""
-        if not same_shape(size, self.source):
+        """The same for what was made of the video at another size, its pixels as they are or made square.
+
+        Raises ``InputError`` for another shape.
+        """
+        displayed = max(1, round(self.source[0] * self.pixel_aspect)), self.source[1]
+        if not (same_shape(size, self.source) or same_shape(size, displayed)):
             raise InputError(
                 f"It is for pictures of {size[0]}x{size[1]}, and the video is {self.source[0]}x{self.source[1]}.",
                 "Check that it belongs to this video.",

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from vda.errors import VideoError
 from vda.files import sha256_file
 from vda.fvc.identity import Bond, components
+from vda.picture.upright import stated_orientation
 from vda.reporter import Reporter
 from vda.video.decoding import OpenVideo
 
@@ -149,7 +150,7 @@ def _signs(frame: VideoFrame | None) -> Marks:
     """Int8 [63]: the signs of the lowest frequencies, 0 where there is nothing to be seen."""
     if frame is None:
         return np.zeros(_BITS, np.int8)
-    grey = np.rot90(frame.to_ndarray(format="gray"), round(frame.rotation / 90))
+    grey = stated_orientation(frame)[0].upright(frame.to_ndarray(format="gray"))
     small = cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
     if small.std() < _LEAST_SPREAD:
         return np.zeros(_BITS, np.int8)

@@ -5,6 +5,7 @@ In: options and a checked table. Out: values. This file does not know where file
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
 from vda.errors import UsageError
@@ -54,10 +55,10 @@ class ScaleSettings:
     def wants_depth(self) -> bool:
         return self.modality != "rgb"
 
-    def geometry(self, source: Size) -> Geometry:
+    def geometry(self, source: Size, pixel_aspect: Fraction) -> Geometry:
         """The autoencoder's pictures are as large as the video's; what follows it is a letterbox."""
         layout: Layout = "resize" if self.method == "resize" else "letterbox"
-        return Geometry.of(layout, source, self.size)
+        return Geometry.of(layout, source, self.size, pixel_aspect)
 
     def to_json(self) -> dict[str, Any]:
         """What a record keeps; None for what made no difference."""

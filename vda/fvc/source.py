@@ -107,12 +107,8 @@ def _depth_of(scene: Scene) -> Depth:
 
 
 def _oddities(info: VideoInfo) -> tuple[str, ...]:
-    notes = []
-    if info.rotation_deg:
-        notes.append(f"Stored turned: shown upright, turned clockwise by {info.rotation_deg} degrees.")
-    if info.width % 2 or info.height % 2:
-        notes.append(f"The size is odd: {info.width}x{info.height}.")
-    return tuple(notes)
+    odd = info.width % 2 or info.height % 2
+    return (*info.notes, f"The size is odd: {info.width}x{info.height}.") if odd else info.notes
 
 
 def scene_of(item: Item, places: Places) -> Scene:

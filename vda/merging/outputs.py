@@ -55,7 +55,8 @@ class Target:
     """Where outputs go, and what they need to know of the video.
 
     ``shape`` is (height, width); ``time_of`` gives a frame's time in units of ``time_base`` (None: a constant
-    rate). ``pictures`` yields the video's frames, RGB, for a picture beside the depth.
+    rate). ``pictures`` yields the video's frames, RGB, for a picture beside the depth. ``pixel_aspect`` is the
+    width of a pixel by its height.
     """
 
     folder: Path
@@ -65,6 +66,7 @@ class Target:
     time_base: Fraction | None = None
     time_of: Callable[[int], int | None] = lambda index: None
     pictures: Callable[[], Iterator[Rgb]] | None = None
+    pixel_aspect: Fraction = Fraction(1)
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,8 @@ class Outputs:
 
     def _clip(self, name: str, stack: ExitStack, **settings: object) -> ClipWriter:
         target = self.target
-        writer = ClipWriter(target.folder / name, fps=target.fps, time_base=target.time_base, **settings)  # type: ignore[arg-type]
+        shown = {"fps": target.fps, "time_base": target.time_base, "pixel_aspect": target.pixel_aspect}
+        writer = ClipWriter(target.folder / name, **shown, **settings)  # type: ignore[arg-type]
         return stack.enter_context(writer)
 
     def _visualization(self, look: Look, stack: ExitStack) -> Callable[[MergedFrame], None]:

@@ -138,6 +138,7 @@ def merge(
         index.time_base,
         lambda frame: int(index.pts[frame]),
         partial(_pictures, video, index, depth.frames),
+        video.pixel_aspect,
     )
     calibration = load_calibration(scene.calibration_path)
     return _write(target, depth, origin, settings, calibration, reporter)
@@ -341,6 +342,7 @@ def _record(
         formats=list(settings.formats),
         raw_window_error_steps=0.0 if depth.to_metres else storing,
         levels=outputs.levels_json(),
+        pixel_aspect=str(outputs.target.pixel_aspect),
     )
 
 

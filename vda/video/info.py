@@ -1,9 +1,9 @@
 """What a video is, before its frames are counted: a file in, a ``VideoInfo`` out.
 
-Convention for rotation: ``rotation_deg`` is how far the stored picture has to be turned *clockwise* to stand
-upright (0, 90, 180 or 270); ``width`` and ``height`` are the upright picture's. Non-square pixels are left as they
-are stored, and mirroring is not applied. Of several video streams the one FFmpeg calls best is taken. This file
-does not know how many frames decode: see ``index``.
+Convention for orientation: a stored picture is mirrored, left with right, where ``mirrored`` says so, and then
+turned *clockwise* by ``rotation_deg`` (0, 90, 180 or 270); ``width``, ``height`` and ``pixel_aspect`` are the
+upright picture's. Pixels that are not square are left as they are stored. Of several video streams the one FFmpeg
+calls best is taken. This file does not know how many frames decode: see ``index``.
 """
 
 import dataclasses
@@ -12,11 +12,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from av.video.frame import VideoFrame
-
 from vda.errors import VideoError
 from vda.files import head_tail_sha256
+from vda.picture.orientation import Orientation
+from vda.picture.upright import stated_orientation
 from vda.video.decoding import OpenVideo
+
+# Standards go from 10:11 to 8:3, and cinema lenses squeeze by 2; what is far from that is an accident.
+_MOST_UNEVEN = 10
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,8 @@ class VideoInfo:
 
     ``size_bytes`` and ``sha256_head_tail`` are its identity (see ``files.head_tail_sha256``); ``path`` and
     ``mtime_ns`` only say where to look. ``fps`` is exact, ``claimed_frames`` the container's own count (0 where it
-    has none), which need not be the count of frames that decode.
+    has none), which need not be the count of frames that decode. ``pixel_aspect`` is a pixel's width divided by
+    its height; ``notes`` say in whole sentences what is unusual about the pictures.
     """
 
     path: Path
@@ -36,11 +40,23 @@ class VideoInfo:
     width: int
     height: int
     rotation_deg: int
+    mirrored: bool
+    pixel_aspect: Fraction
     fps: Fraction
     time_base: Fraction
     codec: str
     pixel_format: str
     claimed_frames: int
+    notes: tuple[str, ...]
+
+    @property
+    def orientation(self) -> Orientation:
+        return Orientation(self.rotation_deg, self.mirrored)
+
+    @property
+    def shown_size(self) -> tuple[float, float]:
+        """(width, height) of the upright picture as it is displayed, in units of a pixel's height."""
+        return self.width * float(self.pixel_aspect), float(self.height)
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values: the path as a string, fractions as ``"30000/1001"``."""
@@ -51,13 +67,8 @@ class VideoInfo:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "VideoInfo":
-        fractions = {name: Fraction(value[name]) for name in ("fps", "time_base")}
-        return cls(**{**value, "path": Path(value["path"]), **fractions})
-
-
-def _clockwise_rotation(frame: VideoFrame) -> int:
-    """The display matrix's angle (counter-clockwise in FFmpeg) as the clockwise quarter turn nearest to it."""
-    return round(-frame.rotation / 90) % 4 * 90
+        fractions = {name: Fraction(value[name]) for name in ("fps", "time_base", "pixel_aspect")}
+        return cls(**{**value, "path": Path(value["path"]), "notes": tuple(value["notes"]), **fractions})
 
 
 def probe(path: Path) -> VideoInfo:
@@ -70,8 +81,10 @@ def probe(path: Path) -> VideoInfo:
                 f"{path} holds a video stream but not one frame of it decodes.",
                 "Check that the file is whole, not encrypted, and more than the first segment of a stream.",
             )
-        rotation_deg = _clockwise_rotation(first)
-        turned = rotation_deg in (90, 270)
+        orientation, turned = stated_orientation(first)
+        width, height = orientation.shown_size(first.width, first.height)
+        aspect = _stated_aspect(source)
+        aspect = 1 / aspect if orientation.swaps_sides else aspect
         status = path.stat()
         return VideoInfo(
             path=path,
@@ -79,15 +92,33 @@ def probe(path: Path) -> VideoInfo:
             sha256_head_tail=head_tail_sha256(path),
             mtime_ns=status.st_mtime_ns,
             stream_index=source.stream.index,
-            width=first.height if turned else first.width,
-            height=first.width if turned else first.height,
-            rotation_deg=rotation_deg,
+            width=width,
+            height=height,
+            rotation_deg=orientation.rotation_deg,
+            mirrored=orientation.mirrored,
+            pixel_aspect=aspect,
             fps=source.claimed_fps,
             time_base=source.time_base,
             codec=source.stream.codec_context.name,
             pixel_format=first.format.name,
             claimed_frames=source.stream.frames,
+            notes=tuple(filter(None, (turned, _shape_note(width, height, aspect)))),
         )
+
+
+def _stated_aspect(source: OpenVideo) -> Fraction:
+    """The stored pixel's width by its height, of the container or the codec; 1 where nothing sane is stated."""
+    stated = source.stream.sample_aspect_ratio
+    return Fraction(stated) if stated and 1 / _MOST_UNEVEN <= stated <= _MOST_UNEVEN else Fraction(1)
+
+
+def _shape_note(width: int, height: int, aspect: Fraction) -> str | None:
+    if aspect == 1:
+        return None
+    return (
+        f"The pixels are not square ({aspect.numerator}:{aspect.denominator}): {width}x{height} is displayed as "
+        f"{round(width * aspect)}x{height}. Depth keeps the pixels as they are stored."
+    )
 
 
 def stated_rate(info: VideoInfo) -> Fraction | None:

@@ -5,27 +5,24 @@ that was taken when the video was decoded from its start. So whatever a file's k
 or seek tables are like, a range comes out exactly as in reading from the start: where a seek does not deliver
 that, the reader starts further back, in the end from the first frame. Memory is constant in the range's length.
 
-Pixels are 8-bit RGB by libswscale, with the matrix and range that the stream states (10 bits are rounded to 8,
-high dynamic range is not tone-mapped, alpha is dropped). A picture of another size than the first one's is scaled
-to it.
+What becomes of a decoded picture's pixels is ``picture.upright``'s. A picture of another size than the first one's
+is scaled to it.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import av
-import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 
 from vda.errors import UsageError, VideoError
+from vda.picture.upright import UprightRgb
 from vda.video.decoding import OpenVideo, frame_checksum
 from vda.video.index import FrameIndex
 from vda.video.info import VideoInfo
 
 # Opening and seeking cost about as much as decoding this many frames.
 _LEAP_WORTH_A_SEEK = 24
-_TURNS = {0: None, 90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +154,8 @@ class _RunReader:
         self._wanted = wanted
         self._threads = threads
         self._delivered = 0
+        stored = info.orientation.shown_size(info.width, info.height)
+        self._upright = UprightRgb(*stored, info.orientation)
         self._order = np.argsort(index.pts, kind="stable")
         self._sorted_pts = index.pts[self._order]
 
@@ -241,19 +240,10 @@ class _RunReader:
         position = self._wanted[self._delivered]
         self._delivered += 1
         time_s = float(int(self._index.pts[position]) * self._index.time_base)
-        return Frame(position, time_s, self._upright_rgb(frame), decoded)
+        return Frame(position, time_s, self._rgb(frame), decoded)
 
-    def _upright_rgb(self, frame: VideoFrame) -> np.ndarray:
-        width, height = self._info.width, self._info.height
-        turn = _TURNS[self._info.rotation_deg]
-        if self._info.rotation_deg in (90, 270):
-            width, height = height, width
+    def _rgb(self, frame: VideoFrame) -> np.ndarray:
         try:
-            # One thread: starting a pool for each frame costs more than the pool gains.
-            rgb = frame.to_ndarray(format="rgb24", width=width, height=height, threads=1)
-        except (av.FFmpegError, ValueError) as error:
-            raise VideoError(
-                f"A {frame.format.name} picture of {self._info.path} cannot be turned into RGB: {error}.",
-                "Convert the video first, for example with `ffmpeg -i IN -pix_fmt yuv420p OUT.mp4`.",
-            ) from error
-        return np.ascontiguousarray(rgb) if turn is None else cv2.rotate(rgb, turn)
+            return self._upright.of(frame)
+        except VideoError as error:
+            raise VideoError(f"{self._info.path} cannot be shown. {error.problem}", error.remedy) from error

@@ -42,7 +42,8 @@ class ClipWriter:
     its last column or row twice. ``options`` are the encoder's (unless given: for H.264 crf 18, preset veryfast;
     for FFV1 frames that stand alone, with checksums); the same pictures give the same file, with the same number
     of threads.
-    ``threads`` 0 is one per core; ``jpeg_colour``, for RGB in yuv420p, keeps colours as exactly as 8 bits can.
+    ``threads`` 0 is one per core; ``pixel_aspect`` is a pixel's width by its height; ``jpeg_colour``, for RGB in
+    yuv420p, keeps colours as exactly as 8 bits can.
     Raises ``UsageError`` for pictures that do not fit, ``VideoError`` for what FFmpeg cannot encode,
     ``StorageError`` for a disk that is full.
     """
@@ -58,6 +59,7 @@ class ClipWriter:
         options: dict[str, str] | None = None,
         threads: int = 0,
         jpeg_colour: bool = False,
+        pixel_aspect: Fraction = Fraction(1),
     ) -> None:
         self.path = path
         self._temporary = temporary_beside(path)
@@ -70,6 +72,7 @@ class ClipWriter:
         self._options = {**_SAME_BYTES.get(codec, {}), **chosen}
         self._threads = threads
         self._jpeg_colour = jpeg_colour
+        self._pixel_aspect = pixel_aspect
         self._shape: tuple[int, ...] | None = None
         self._last_pts: int | None = None
         self._offset = 0
@@ -126,6 +129,10 @@ class ClipWriter:
         assert isinstance(stream, VideoStream)
         stream.pix_fmt = self._pix_fmt
         stream.codec_context.time_base = self._time_base
+        if self._pixel_aspect != 1:
+            stream.codec_context.sample_aspect_ratio = self._pixel_aspect
+            # Containers state the ratio beside the codec, and players believe them.
+            stream.sample_aspect_ratio = self._pixel_aspect
         stream.codec_context.thread_count = self._threads
         if self._jpeg_colour:
             _tag_jpeg(stream.codec_context)
