@@ -121,6 +121,8 @@ def export(
     near: float = 0.0,
     far: float = float("inf"),
     allow_relative: bool = False,
+    edges: Literal["keep", "drop"] = "keep",
+    sky: Literal["keep", "drop"] = "keep",
     depth_as: DepthKind | None = None,
     points: int = 100_000,
     tracks: StrPath | None = None,
@@ -142,7 +144,8 @@ def export(
 
     ``to`` is ply, nerfstudio, gaussian-splatting, tum, rerun, colmap, dn-splatter or cameras; ``every`` is a step
     of frames, ``stride`` one of a cloud's pixels, ``points`` how many points of the world a training begins with,
-    ``depth_as`` the kind of depth file for nerfstudio and colmap. Raises ``UsageError`` without ``poses`` where a
+    ``depth_as`` the kind of depth file for nerfstudio and colmap; ``edges`` and ``sky`` leave doubtful pixels out.
+    Raises ``UsageError`` without ``poses`` where a
     target needs them, ``InputError`` for depth without a unit where one is needed.
     """
     settings = ExportSettings(
@@ -158,6 +161,8 @@ def export(
         near=near,
         far=far,
         allow_relative=allow_relative,
+        edges=edges,
+        sky=sky,
         depth_as=depth_as,
         points=points,
         tracks=_path(tracks),

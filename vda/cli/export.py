@@ -35,6 +35,20 @@ export_options = together(
     ),
     click.option("--near", type=float, default=0.0, show_default=True, help="Nothing nearer than this."),
     click.option("--far", type=float, default=float("inf"), show_default=True, help="Nothing farther than this."),
+    click.option(
+        "--edges",
+        type=click.Choice(["keep", "drop"]),
+        default="keep",
+        show_default=True,
+        help="Leave out pixels at depth edges, which are points of no surface.",
+    ),
+    click.option(
+        "--sky",
+        type=click.Choice(["keep", "drop"]),
+        default="keep",
+        show_default=True,
+        help="Leave out the sky: fifty times as far as the nearest things, up to the upper edge.",
+    ),
     allow_relative_option,
     click.option(
         "--depth-as",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vda.camera.intrinsics import Intrinsics
 from vda.camera.posed import PosedCamera
 from vda.camera.reconstruction import View
+from vda.depthmaps.doubtful import on_edges, sky
 from vda.depthmaps.source import DepthSource
 from vda.reporter import Reporter
 from vda.video import FrameIndex, VideoInfo, read_frame_list
@@ -50,6 +51,40 @@ class ExportFrame:
         return PosedCamera(self.index, self.time_s, f"{self.stem}.png", self.camera, pose)
 
 
+@dataclass
+class Doubtful:
+    """Which pixels are left out besides those too near or too far, and how many were; None: no edges are."""
+
+    edge_radius: int | None
+    sky: bool
+    pixels: int = 0
+    on_edges: int = 0
+    in_sky: int = 0
+
+    def leave_out(self, depth: NDArray[np.float64]) -> None:
+        """Give them NaN, in place, in ``depth`` [height, width] (NaN: none)."""
+        edges = None if self.edge_radius is None else on_edges(depth, self.edge_radius)
+        self.pixels += depth.size
+        if self.sky:
+            above = sky(depth) & np.isfinite(depth)
+            self.in_sky += int(above.sum())
+            depth[above] = np.nan
+        if edges is not None:
+            edges &= np.isfinite(depth)
+            self.on_edges += int(edges.sum())
+            depth[edges] = np.nan
+
+    def say(self, reporter: Reporter) -> None:
+        """Tell what share of all pixels was left out."""
+        if self.sky:
+            reporter.say(f"{self.in_sky / max(self.pixels, 1):.1%} of the pixels are sky, and left out.")
+        if self.edge_radius is not None:
+            reporter.say(
+                f"{self.on_edges / max(self.pixels, 1):.1%} of the pixels are within {self.edge_radius} pixels of "
+                "a depth edge, and left out."
+            )
+
+
 @dataclass(frozen=True)
 class FrameSource:
     """Where the frames come from; ``camera_of`` a frame is for the video's size, ``to_depth`` gives its depth."""
@@ -62,6 +97,7 @@ class FrameSource:
     views: Mapping[int, View]
     near: float
     far: float
+    doubtful: Doubtful
 
     def frames(self, wanted: Sequence[int], reporter: Reporter) -> Iterator[ExportFrame]:
         """Yield the frames ``wanted``, which have depth; ``reporter`` is told how many are done."""
@@ -69,6 +105,7 @@ class FrameSource:
             values = self.depth.read(picture.index)
             height, width = values.shape
             depth = self.to_depth(picture.index, values).astype(np.float64)
+            self.doubtful.leave_out(depth)
             depth[~np.isfinite(depth) | (depth < self.near) | (depth > self.far)] = np.nan
             rgb = picture.rgb
             if rgb.shape[:2] != (height, width):
@@ -77,3 +114,4 @@ class FrameSource:
             view = self.views.get(picture.index)
             yield ExportFrame(picture.index, picture.time_s, rgb, values, depth, camera, view)
             reporter.at(done)
+        self.doubtful.say(reporter)

@@ -5,6 +5,7 @@ This file does not know the formats.
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ class ExportSettings:
     """What ``vda export`` is asked. ``near`` and ``far`` limit depth, in its unit; ``every`` is a step of frames,
     ``stride`` one of the pixels of a cloud. ``by_order``: the images of ``poses`` are the video's frames in order.
     ``depth_as`` is the kind of depth file (None: the target's own), ``points`` how many points a training begins
-    with.
+    with. ``edges`` and ``sky`` say what becomes of pixels on depth edges and in the sky.
     """
 
     scene: Path
@@ -39,7 +40,14 @@ class ExportSettings:
     tracks: Path | None = None
     depth_as: DepthKind | None = None
     points: int = 100_000
+    edges: Literal["keep", "drop"] = "keep"
+    sky: Literal["keep", "drop"] = "keep"
     overwrite: bool = False
+
+    @property
+    def leaves_out(self) -> bool:
+        """Is there a wish that some pixels have no depth?"""
+        return (self.near, self.far, self.edges, self.sky) != (0.0, float("inf"), "keep", "keep")
 
 
 @dataclass(frozen=True)

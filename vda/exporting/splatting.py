@@ -9,10 +9,10 @@ an image that is mostly holes gets the scale 0, which the loader holds to be unr
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-import cv2
 import numpy as np
 
 from vda.depthmaps.codes import INVALID_CODE, Codes, Quantizer
+from vda.depthmaps.doubtful import nearest_filled
 from vda.depthmaps.files import write_png16
 from vda.errors import InputError
 from vda.exporting.frames import ExportFrame
@@ -56,8 +56,10 @@ def write(frames: Iterator[ExportFrame], context: ExportContext, reporter: Repor
             "No image has depth in half of its pixels, and the loader of Gaussian splatting would use them all.",
             "Leave the depth out of the training, or compute it again.",
         )
-    if (context.settings.near, context.settings.far) != (0.0, float("inf")):
-        reporter.say("--near and --far leave nothing out here: the loader cannot mark a pixel as invalid.")
+    if context.settings.leaves_out:
+        reporter.say(
+            "--near, --far, --edges and --sky leave nothing out here: the loader cannot mark a pixel as invalid."
+        )
     if unreliable:
         reporter.say(
             f"{unreliable} images are mostly without depth; their scale of 0 has the loader leave them out."
@@ -69,12 +71,4 @@ def write(frames: Iterator[ExportFrame], context: ExportContext, reporter: Repor
 
 def without_holes(codes: Codes) -> Codes:
     """``codes`` with every hole given the code of the nearest pixel that has one; all holes stay as they are."""
-    holes = codes == INVALID_CODE
-    if not holes.any() or holes.all():
-        return codes
-    _, labels = cv2.distanceTransformWithLabels(
-        holes.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    nearest = np.zeros(int(labels.max()) + 1, np.uint16)
-    nearest[labels[~holes]] = codes[~holes]
-    return np.where(holes, nearest[labels], codes)
+    return nearest_filled(codes, codes == INVALID_CODE)

@@ -20,11 +20,12 @@ from vda.camera.conventions import resized
 from vda.camera.intrinsics import Intrinsics
 from vda.camera.posed import PosedCamera
 from vda.camera.reconstruction import View, read_reconstruction
+from vda.depthmaps.doubtful import edge_radius
 from vda.depthmaps.source import DepthSource, open_depth
 from vda.errors import InputError, UsageError
 from vda.exporting import clouds, colmap, nerfstudio, recording, splatting, tum
 from vda.exporting.cameras import write_cameras
-from vda.exporting.frames import FrameSource
+from vda.exporting.frames import Doubtful, FrameSource
 from vda.exporting.request import ExportContext, ExportSettings, Metric
 from vda.exporting.written import Written
 from vda.files import depth_image_name, refuse_to_overwrite
@@ -106,7 +107,8 @@ def export(settings: ExportSettings, *, reporter: Reporter | None = None) -> Exp
         paths = write_cameras(cameras, float(info.fps), written, noted)
     else:
         metric = _metric(settings, scene, depth, views, noted)
-        source = FrameSource(info, index, depth, camera_of, metric.to_depth, views, settings.near, settings.far)
+        limits = (settings.near, settings.far, _doubtful(settings, depth))
+        source = FrameSource(info, index, depth, camera_of, metric.to_depth, views, *limits)
         noted.begin(f"exporting to {settings.target}", len(wanted))
         context = ExportContext(len(wanted), settings, metric, depth, written)
         paths = _WRITERS[settings.target](source.frames(wanted, noted), context, noted)
@@ -129,6 +131,18 @@ def _check(settings: ExportSettings) -> None:
             f"The program that {settings.target} is for reads one kind of depth, so --depth-as has no use there.",
             f"Leave it out, or export to {' or '.join(_TAKE_DEPTH_KIND)}.",
         )
+
+
+def _doubtful(settings: ExportSettings, depth: DepthSource) -> Doubtful:
+    # What cannot mark a pixel as invalid gets no holes, and no share of them is told.
+    marks = settings.target != "gaussian-splatting"
+    radius = None
+    if marks and settings.edges == "drop":
+        record = depth.record
+        radius = (
+            edge_radius(0, None) if record is None else edge_radius(record.width, record.settings.get("net_width"))
+        )
+    return Doubtful(radius, marks and settings.sky == "drop")
 
 
 def _posed(
