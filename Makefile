@@ -3,7 +3,6 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
-SCENE ?= $(if $(VIDEO),data/$(basename $(notdir $(VIDEO))))
 MODEL ?= auto
 DEVICES ?= auto
 TORCH = torch==2.13.0
@@ -32,7 +31,7 @@ $(VENV)/.ready-test: $(VENV)/.ready
 
 depth: setup
 	@test -n "$(VIDEO)" || { echo "Say which video: make depth VIDEO=path/to/video.mp4 (there is a sample: VIDEO=$(SAMPLE))"; exit 2; }
-	$(BIN)/vda depth "$(VIDEO)" --scene "$(SCENE)" --model $(MODEL) --devices $(DEVICES) $(ARGS)
+	$(BIN)/vda depth "$(VIDEO)" $(if $(SCENE),--scene "$(SCENE)") --model $(MODEL) --devices $(DEVICES) $(ARGS)
 
 enrich: setup
 	@test -n "$(SCENE)" -a -n "$(TRACKS)" || { echo "Say which: make enrich SCENE=data/film TRACKS=tracks.json"; exit 2; }

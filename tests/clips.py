@@ -92,6 +92,57 @@ def remux(source: Path, path: Path, *, shift_frames: int = 0, all_keys: bool = F
     return path
 
 
+def make_palette(path: Path, count: int, codec: str = "rawvideo") -> Path:
+    """Pictures of 256 greys by a palette that is told once, at the start."""
+    palette = np.full((256, 4), 255, np.uint8)
+    palette[:, 1:] = np.arange(256)[::-1, None]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 80, 48, "pal8"
+        for number in range(count):
+            indices = 255 - picture(number)[:, :, 0]
+            frame = av.VideoFrame.from_ndarray((indices, palette), format="pal8")  # type: ignore[arg-type]
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def make_packed(path: Path, count: int, b_frames: int) -> Path:
+    """MPEG-4 in AVI as DivX 5 wrote it: a frame and the first of those shown before it in one packet.
+
+    What then has no packet of its own gets a place holder, a picture that says it is not coded (ISO/IEC 14496-2,
+    vop_coded 0).
+    """
+    source = make_clip(path.with_suffix(".plain.avi"), range(count), codec="mpeg4", options={"bf": str(b_frames)})
+    start = b"\x00\x00\x01\xb6"
+    with av.open(str(source)) as old, av.open(str(path), "w") as new:
+        coded = [bytes(packet) for packet in old.demux(video=0) if packet.size]
+        header = coded[0].index(start)
+        coded[0] = coded[0][:header] + b"\x00\x00\x01\xb2DivX503b1393p\x00" + coded[0][header:]
+        kinds = [data[data.index(start) + 4] >> 6 for data in coded]  # 0, 1, 2: I, P, B
+        packed: list[bytes] = []
+        for place, data in enumerate(coded):
+            if kinds[place] == 2 and kinds[place - 1] != 2:
+                packed[-1] += data
+            else:
+                packed.append(data)
+            if kinds[place] == 2 and (place + 1 == count or kinds[place + 1] != 2):
+                packed.append(start + b"\x51\x00\x00")
+        stream = new.add_stream_from_template(old.streams.video[0])
+        stream.time_base = Fraction(1, 25)
+        for place, data in enumerate(packed):
+            packet = av.Packet(data)
+            packet.pts = packet.dts = place
+            packet.time_base = Fraction(1, 25)
+            packet.is_keyframe = data[data.index(start) + 4] >> 6 == 0
+            packet.stream = stream
+            new.mux(packet)
+    source.unlink()
+    return path
+
+
 def damage(path: Path, place: int) -> None:
     """Overwrite the inside of the ``place``-th packet, but for its first bytes, with noise."""
     with av.open(str(path)) as container:
@@ -130,7 +181,7 @@ def make_two_streams(path: Path) -> Path:
     """A small first video stream (12 frames, numbers from 500) and a larger default one (20, from 0)."""
     with av.open(str(path), "w") as container:
         streams = [container.add_stream("libx264", rate=25) for _ in range(2)]
-        streams[1].disposition = Disposition.default
+        streams[1].disposition = Disposition.default.value  # type: ignore[assignment]  # PyAV 17 takes numbers
         for stream, size in zip(streams, ((80, 48), (160, 96)), strict=True):
             stream.width, stream.height = size
             stream.pix_fmt = "yuv420p"

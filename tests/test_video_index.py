@@ -95,6 +95,38 @@ def test_cut_off_video_gives_every_frame_up_to_the_break(tmp_path: Path, cache: 
     assert "cut off" in index.notes[0]
 
 
+@pytest.mark.parametrize("start_s", [0, 100])
+@pytest.mark.parametrize("ending", ["mkv", "webm", "mp4", "avi"])
+def test_cut_off_is_said_of_what_is_and_of_nothing_else(
+    tmp_path: Path, cache: Path, ending: str, start_s: int
+) -> None:
+    """A Matroska's duration may count from 0 or from its first frame; its bytes are there or are not."""
+    codec = {"webm": "libvpx", "avi": "mpeg4"}.get(ending, "libx264")
+    whole = clips.make_clip(
+        tmp_path / f"whole.{ending}",
+        range(75),
+        codec=codec,
+        options={"g": "12"},
+        muxer={"movflags": "+faststart"} if ending == "mp4" else {},
+        pts=[25 * start_s + number for number in range(75)] if ending in ("mkv", "webm") else None,
+    )
+    assert index_frames(probe(whole), cache_dir=cache).notes == ()
+    for share in (0.7, 0.97):
+        index = index_frames(probe(clips.cut(whole, tmp_path / f"cut.{ending}", share)), cache_dir=cache)
+        assert "cut off" in index.notes[0]
+
+
+def test_what_only_one_thread_decodes_is_read(tmp_path: Path, cache: Path) -> None:
+    """Many threads lose what stands before damage: here that is all there is."""
+    path = clips.make_clip(tmp_path / "a.mp4", range(3), codec="mpeg4", options={"g": "1"})
+    clips.damage(path, 1)
+    clips.damage(path, 2)
+    info = probe(path)
+    index = index_frames(info, cache_dir=cache, threads=8)
+    assert len(index) == _decodable(path)
+    assert len(list(read_frames(info, index, 0, len(index), threads=8))) == len(index)
+
+
 def _decodable(path: Path) -> int:
     """Count with one decoder thread, one packet at a time: nothing is lost in a flush."""
     count = 0

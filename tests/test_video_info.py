@@ -5,11 +5,15 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import clips
+import cv2
 import pytest
 
+import vda
 from vda.errors import VideoError
-from vda.video import VideoInfo, probe
+from vda.video import VideoInfo, index_frames, probe, read_frames
+from vda.video.opening import OPTIONS
 
 
 def test_probe_describes_a_plain_clip(tmp_path: Path) -> None:
@@ -103,3 +107,77 @@ def test_bad_file_gets_two_sentences(tmp_path: Path, make: Callable[[Path], Path
     for sentence in (raised.value.problem, raised.value.remedy):
         assert sentence.endswith(".")
         assert "\n" not in sentence
+
+
+def _concat(folder: Path) -> str:
+    return f"ffconcat version 1.0\nfile {folder / 'other.mp4'}\n"
+
+
+def _m3u8(folder: Path) -> str:
+    lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:2", "#EXTINF:1.2,", str(folder / "other.ts"), "#EXT-X-ENDLIST"]
+    return "\n".join(lines) + "\n"
+
+
+def _dash(folder: Path) -> str:
+    return (
+        '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" profiles="x"><Period>'
+        '<AdaptationSet contentType="video"><Representation id="0" bandwidth="1" mimeType="video/mp4">'
+        f"<BaseURL>{folder / 'other.mp4'}</BaseURL></Representation></AdaptationSet></Period></MPD>"
+    )
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.ffconcat", "a.m3u8", "a.mpd", "a.avi", "a"])
+@pytest.mark.parametrize("content", [_concat, _m3u8, _dash])
+def test_a_list_of_other_files_is_no_video(tmp_path: Path, content: Callable[[Path], str], name: str) -> None:
+    """FFmpeg goes by what a file holds: it would open whatever the list names."""
+    clips.make_clip(tmp_path / "other.mp4")
+    clips.make_clip(tmp_path / "other.ts")
+    (tmp_path / name).write_text(content(tmp_path))
+    with pytest.raises(VideoError, match="list of other files") as raised:
+        probe(tmp_path / name)
+    assert raised.value.exit_code == 2
+
+
+def test_formats_that_open_other_files_are_not_allowed() -> None:
+    """By FFmpeg's documentation of its demuxers and of ``-safe``: these take names or addresses from the file."""
+    allowed = OPTIONS["format_whitelist"].split(",")
+    for name in (
+        "concat",
+        "hls",
+        "dash",
+        "imf",
+        "sdp",
+        "rtsp",
+        "rtp",
+        "lavfi",
+        "vobsub",
+        "mlv",
+        "webm_dash_manifest",
+    ):
+        assert name not in allowed
+    assert OPTIONS["protocol_whitelist"] == "file"
+    readable = {name for known in av.formats_available for name in known.split(",")}
+    assert set(allowed) <= readable
+
+
+@pytest.mark.parametrize("name", ["frame_%05d.png", "frame_*.png", "frame_?0001.png", "frame_{1,2}.png"])
+def test_a_single_image_is_itself_whatever_its_name(tmp_path: Path, name: str) -> None:
+    """FFmpeg would take the name for a pattern and read the images beside it."""
+    for number in range(1, 4):
+        cv2.imwrite(str(tmp_path / f"frame_{number:05d}.png"), clips.picture(number))
+    cv2.imwrite(str(tmp_path / "other.png"), clips.picture(500))
+    path = (tmp_path / "other.png").rename(tmp_path / name)
+    info = probe(path)
+    index = index_frames(info, cache_dir=tmp_path / "cache")
+    assert [clips.number_in(frame.rgb) for frame in read_frames(info, index, 0, len(index))] == [500]
+
+
+def test_videos_are_opened_in_one_place() -> None:
+    """Whoever opens a video elsewhere opens it without these limits."""
+    package = Path(vda.__file__).parent
+    places = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        if any(door in path.read_text() for door in ("av.open(", "VideoCapture", "imageio", "imread("))
+    }
+    assert places == {"video/opening.py", "video/writing.py", "training/judge.py"}

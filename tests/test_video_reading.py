@@ -75,6 +75,34 @@ def test_wrong_pictures_after_a_seek_are_noticed(tmp_path: Path) -> None:
     assert not _same(list(read_frames(info, blind, 41, 44)), everything[41:44])
 
 
+@pytest.mark.parametrize("trust_container", [False, True], ids=["counted", "trusted"])
+@pytest.mark.parametrize(("name", "codec"), [("a.avi", "rawvideo"), ("a.avi", "msrle"), ("a.mov", "rawvideo")])
+def test_a_palette_outlives_a_seek(tmp_path: Path, name: str, codec: str, trust_container: bool) -> None:
+    """The decoder forgets it, and every picture is black from then on."""
+    info, index = _indexed(clips.make_palette(tmp_path / name, COUNT, codec), trust_container)
+    everything = list(read_frames(info, index, 0, COUNT))
+    assert [clips.number_in(frame.rgb) for frame in everything] == list(range(COUNT))
+    assert np.abs(everything[7].rgb.astype(int) - clips.picture(7)[:, :, :1]).max() == 0
+    for start, stop in RANGES:
+        assert _same(list(read_frames(info, index, start, stop)), everything[start:stop])
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "nv12", "yuv422p10le", "gbrp", "rgb24", "gray", "monow"])
+@pytest.mark.parametrize("channel", [0, 1, 2])
+def test_a_picture_is_told_from_one_of_other_colours(tmp_path: Path, pix_fmt: str, channel: int) -> None:
+    """A checksum of the first plane alone takes two colours of one brightness for the same."""
+
+    def draw(number: int) -> np.ndarray:
+        rgb = np.full((48, 80, 3), 128, np.uint8)
+        rgb[20:, 70:, channel] = 255 * number
+        return rgb
+
+    path = clips.make_clip(tmp_path / "a.nut", range(2), draw=draw, codec="rawvideo", pix_fmt=pix_fmt)
+    _, index = _indexed(path)
+    assert index.checksums is not None
+    assert len(set(index.checksums.tolist())) == 2
+
+
 def test_repeated_and_backward_times_do_not_confuse(tmp_path: Path) -> None:
     parts = [clips.make_clip(tmp_path / f"{first}.ts", range(first, first + 30)) for first in (0, 30)]
     path = tmp_path / "both.ts"

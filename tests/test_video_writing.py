@@ -55,15 +55,28 @@ def test_uneven_times_are_kept(tmp_path: Path) -> None:
             writer.write(clips.picture(number), pts=time)
     info = probe(tmp_path / "a.mp4")
     index = index_frames(info, cache_dir=tmp_path)
-    assert index.times_s == pytest.approx(np.array(pts) / 90000, abs=1e-9)
+    assert index.times_s == pytest.approx((np.array(pts) - pts[0]) / 90000, abs=1e-9)
 
 
-def test_times_that_step_back_begin_a_new_clock(tmp_path: Path) -> None:
-    with ClipWriter(tmp_path / "a.mp4", fps=Fraction(10), time_base=Fraction(1, 1000)) as writer:
-        for number, time in enumerate([0, 100, 0, 50, 50, None]):
-            writer.write(clips.picture(number), pts=time)
-    index = index_frames(probe(tmp_path / "a.mp4"), cache_dir=tmp_path)
-    assert index.times_s == pytest.approx([0, 0.1, 0.2, 0.25, 0.35, 0.45])
+@pytest.mark.parametrize("first_s", [-95443.7, -1, 36000, 86400 * 30])
+def test_a_clip_begins_at_0_whatever_the_clock(tmp_path: Path, first_s: float) -> None:
+    """As players show it: negative times are hidden in mp4, and hours before the first frame are waited for."""
+    path = tmp_path / "a.mp4"
+    with ClipWriter(path, fps=Fraction(25), time_base=Fraction(1, 90000)) as writer:
+        for number in range(20):
+            writer.write(clips.picture(number), pts=round(first_s * 90000) + 3600 * number)
+    with av.open(str(path)) as container:
+        assert container.duration == pytest.approx(800_000, abs=1000)
+        frames = list(container.decode(video=0))
+    assert [frame.time for frame in frames] == pytest.approx(np.arange(20) / 25)
+    assert [clips.number_in(frame.to_ndarray(format="rgb24")) for frame in frames] == list(range(20))
+
+
+@pytest.mark.parametrize("again", [100, 50])
+def test_times_have_to_rise(tmp_path: Path, again: int) -> None:
+    with pytest.raises(UsageError, match="step back"), ClipWriter(tmp_path / "a.mp4", fps=Fraction(10)) as writer:
+        for time in (0, 100, again):
+            writer.write(clips.picture(0), pts=time)
 
 
 def test_sixteen_bits_are_exact(tmp_path: Path) -> None:

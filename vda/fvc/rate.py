@@ -106,18 +106,12 @@ def time_frames(info: VideoInfo, index: FrameIndex, rate: Rate) -> Timing:
         if times_s is None or not notes:
             return Timing(every, fps, notes=notes)
         if not rate.cfr:
-            pts = _rising(index.pts[every] - index.pts[0], max(1, round(1 / (fps * index.time_base))))
+            pts = index.rising_pts[every] - index.rising_pts[0]
             return Timing(every, fps, pts, index.time_base, notes)
     wanted = Fraction(rate.fps).limit_denominator(1001) if rate.fps else fps / rate.stride
     if times_s is None:
         times_s = np.arange(len(index)) / float(fps)
     return Timing(_nearest(times_s, wanted)[: rate.most], wanted, notes=notes)
-
-
-def _rising(pts: np.ndarray, step: int) -> np.ndarray:
-    """``pts`` as a file can hold them: where they repeat or step back, they go on by ``step`` from there."""
-    steps = np.diff(pts)
-    return np.concatenate([pts[:1], pts[0] + np.cumsum(np.where(steps > 0, steps, step))])
 
 
 def _clock(info: VideoInfo, index: FrameIndex) -> tuple[Fraction, np.ndarray | None, tuple[str, ...]]:
@@ -128,8 +122,9 @@ def _clock(info: VideoInfo, index: FrameIndex) -> tuple[Fraction, np.ndarray | N
         stated = stated_rate(info) if len(index) == 1 else None
         note = () if stated else (f"The file gives no frame rate: taken as {UNSTATED_FPS} a second.",)
         return stated or UNSTATED_FPS, None, note
-    times_s = (index.pts - index.pts[0]) * float(index.time_base)
-    return index.frame_rate(info.fps), np.maximum.accumulate(times_s), _unevenness(steps, index.time_base)
+    rising = index.rising_pts
+    times_s = (rising - rising[0]) * float(index.time_base)
+    return index.frame_rate(info.fps), times_s, _unevenness(np.diff(rising), index.time_base)
 
 
 def _unevenness(steps: np.ndarray, time_base: Fraction) -> tuple[str, ...]:

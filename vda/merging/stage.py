@@ -136,7 +136,7 @@ def merge(
         depth.shape,
         index.frame_rate(video.fps),
         index.time_base,
-        lambda frame: int(index.pts[frame]),
+        lambda frame: int(index.rising_pts[frame]),
         partial(_pictures, video, index, depth.frames),
         video.pixel_aspect,
     )

@@ -52,9 +52,8 @@ def clip_path(folder: Path, chunk: Chunk) -> Path:
 
 def _write_clip(video: VideoInfo, index: FrameIndex, chunk: Chunk, path: Path) -> None:
     rate = index.frame_rate(video.fps)
-    start = int(index.pts[chunk.start])
     with ClipWriter(
         path, fps=rate, time_base=index.time_base, options=_OPTIONS, pixel_aspect=video.pixel_aspect
     ) as clip:
         for frame in read_frames(video, index, chunk.start, chunk.stop):
-            clip.write(frame.rgb, int(index.pts[frame.index]) - start)
+            clip.write(frame.rgb, int(index.rising_pts[frame.index]))

@@ -114,8 +114,11 @@ def split(
 
 
 def scene_root(video: Path, root: Path | None) -> Path:
-    """The scene directory of ``video``: ``root``, or ``data/<stem>``."""
-    return root or Path("data") / video.stem
+    """The scene directory of ``video``: ``root``, or ``data/<stem>``, or ``data/<name>`` where that is no folder.
+
+    The stem of ``...mp4`` is ``..``, which is the folder above.
+    """
+    return root or Path("data") / (video.name if set(video.stem) <= {"."} else video.stem)
 
 
 def default_chunks(frames: int, devices: Sequence[str], scenes: int = 1) -> int:

@@ -1,8 +1,10 @@
 """A video file in, frames with exact times out, and clips written: the only place that knows FFmpeg (PyAV).
 
     info       what a video is, before its frames are counted
-    rates      the exact frame rate behind frame times
+    rates      what frame times come to: the exact rate, times that rise
+    opening    one file opened, that file alone; whether all its bytes are there
     decoding   an open stream: demuxing, decoding, seeking, FFmpeg's errors
+    damage     what is wrong with a file, in sentences
     index      which frames really decode, and when each is shown
     numbering  which frames files are of, by the numbers in their names
     reading    frames by index, upright, in RGB

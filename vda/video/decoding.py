@@ -5,6 +5,7 @@ what was damaged come out. This file does not know frame indices or RGB.
 """
 
 import itertools
+import math
 import zlib
 from collections.abc import Iterator
 from fractions import Fraction
@@ -13,12 +14,14 @@ from types import TracebackType
 
 import av
 import numpy as np
-from av.container import InputContainer
 from av.packet import Packet
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
 from av.video.stream import VideoStream
 
 from vda.errors import VideoError
+from vda.video.opening import open_container
 
 # A cut-off file can raise once for every sample that is missing; damage in the middle is passed in fewer.
 _MAX_CONSECUTIVE_READ_ERRORS = 64
@@ -29,28 +32,6 @@ _LARGE_PIXELS = 4096 * 2304
 _LARGE_THREADS = 4
 # FFmpeg's own assumption for streams without times.
 _FALLBACK_FPS = Fraction(25)
-
-
-def _open_container(path: Path) -> InputContainer:
-    """Open ``path``, or raise the ``VideoError`` that says why it cannot be opened."""
-    if not path.exists():
-        raise VideoError(f"There is no file {path}.", "Check the path of the video.")
-    if not path.is_file():
-        raise VideoError(f"{path} is a folder or a device, not a file.", "Give the path of one video file.")
-    if path.stat().st_size == 0:
-        raise VideoError(f"{path} is empty.", "Copy or download the video again.")
-    try:
-        # The prefix keeps a colon in the name from being read as a network protocol.
-        return av.open(f"file:{path}", metadata_errors="replace")
-    except (av.FFmpegError, OSError) as error:
-        raise VideoError(
-            f"{path} cannot be opened as a video: {_reason(error)}.",
-            "Check that it is a whole, unencrypted video file (`ffprobe` shows what it holds), or copy it again.",
-        ) from error
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error)
 
 
 class OpenVideo:
@@ -71,7 +52,7 @@ class OpenVideo:
         self.read_errors = 0
         self.missing_pictures = 0
         self._from_start = True
-        self._container = _open_container(path)
+        self._container = open_container(path)
         try:
             self.stream = self._choose_stream(stream_index)
             self.stream.thread_type = "NONE" if threads == 1 else "AUTO"
@@ -116,20 +97,39 @@ class OpenVideo:
 
     @property
     def time_base(self) -> Fraction:
-        return self.stream.time_base or Fraction(1, av.time_base)
+        stated = self.stream.time_base
+        return Fraction(stated.numerator, stated.denominator) if stated else Fraction(1, av.time_base)
+
+    @property
+    def format_name(self) -> str:
+        """FFmpeg's name of the container's format."""
+        return self._container.format.name
+
+    @property
+    def is_timed_by_decoding(self) -> bool:
+        """Whether the container stores no times of presentation, only an order of decoding that differs from it.
+
+        AVI has a place per packet and nothing else; what FFmpeg guesses of B-frames' times steps back.
+        """
+        return self.format_name == "avi" and self.stream.codec_context.has_b_frames
 
     @property
     def stated_fps(self) -> Fraction | None:
         """The container's frame rate, or the codec's where the container's is absent or absurd (flv: 1000)."""
         for rate in (self.stream.average_rate, self.stream.guessed_rate, self.stream.base_rate):
             if rate and 0 < rate <= _MAX_SANE_FPS:
-                return Fraction(rate)
+                return Fraction(rate.numerator, rate.denominator)
         return None
 
     @property
     def claimed_fps(self) -> Fraction:
         """The stated frame rate, or 25 where none is stated."""
         return self.stated_fps or _FALLBACK_FPS
+
+    @property
+    def claimed_step(self) -> int:
+        """The time from frame to frame by the claimed rate, in units of ``time_base``."""
+        return max(1, round(1 / (self.claimed_fps * self.time_base)))
 
     @property
     def claimed_end(self) -> Fraction | None:
@@ -189,14 +189,17 @@ class OpenVideo:
     def timed_frames(self) -> Iterator[tuple[int, VideoFrame]]:
         """Yield frames with their pts, in units of ``time_base``.
 
-        Formats that store no times get them from the frame rate, which is possible only from the first frame on:
-        after a seek, nothing comes out of them.
+        Frames that are timed by decoding have the time of the packet that brought them out, which is FFmpeg's best
+        effort for them and rises. Formats that store no times get them from the frame rate, which is possible
+        only from the first frame on: after a seek, nothing comes out of them.
         """
-        step = max(1, round(1 / (self.claimed_fps * self.time_base)))
+        step = self.claimed_step
         previous = -step if self._from_start else None
+        by_decoding = self.is_timed_by_decoding
         for frame in self.frames():
-            if frame.pts is not None:
-                previous = frame.pts
+            stated = frame.dts if by_decoding else frame.pts
+            if stated is not None:
+                previous = stated
             elif previous is not None:
                 previous += step
             if previous is None:
@@ -205,16 +208,36 @@ class OpenVideo:
 
 
 def frame_checksum(frame: VideoFrame) -> int:
-    """Return 32 bits that tell this picture from another: over the first plane (luma), without its padding.
+    """Return 32 bits that tell this picture from another: over all that becomes RGB, planes and palette.
 
     Summing each row as 64-bit words before the CRC is ten times as fast as the CRC alone, which counts when a
     million frames are indexed; what it cannot see (words changing places within a row) no decoder does.
     """
-    plane = frame.planes[0]
-    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, abs(plane.line_size))
-    layout = frame.format
-    bits = layout.components[0].bits if layout.is_planar else layout.padded_bits_per_pixel
-    row_bytes = min(plane.width * max(1, -(-bits // 8)), rows.shape[1])
+    checksum = 0
+    for plane, bits in zip(frame.planes, _bits_of_planes(frame.format), strict=False):
+        checksum = zlib.crc32(_row_sums(plane, bits), checksum)
+    return checksum
+
+
+def _bits_of_planes(layout: VideoFormat) -> list[int]:
+    """How many bits each plane has for a pixel of its own; a palette has 32 for a colour."""
+    if layout.has_palette:
+        return [8, 32]
+    if not layout.is_planar:
+        return [layout.padded_bits_per_pixel]
+    planes = max(component.plane for component in layout.components) + 1
+    return [
+        sum(8 * math.ceil(component.bits / 8) for component in layout.components if component.plane == plane)
+        for plane in range(planes)
+    ]
+
+
+def _row_sums(plane: VideoPlane, bits: int) -> bytes:
+    """The sums of a plane's rows, without their padding."""
+    rows = np.frombuffer(memoryview(plane), np.uint8)
+    # A palette has no lines: it is one row of 256 colours.
+    rows = rows.reshape(plane.height, abs(plane.line_size)) if plane.line_size else rows.reshape(1, -1)
+    row_bytes = min(math.ceil(plane.width * bits / 8), rows.shape[1]) if plane.line_size else rows.shape[1]
     whole = row_bytes // 8 * 8
     word_sums = rows[:, :whole].view(np.uint64).sum(axis=1)
-    return zlib.crc32(word_sums.tobytes() + rows[:, whole:row_bytes].tobytes())
+    return word_sums.tobytes() + rows[:, whole:row_bytes].tobytes()

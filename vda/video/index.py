@@ -13,6 +13,7 @@ from array import array
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,12 +23,13 @@ import numpy as np
 from vda.errors import InputError, StorageError, VideoError
 from vda.files import atomic_writer
 from vda.reporter import Reporter, Silence
+from vda.video.damage import notes_on
 from vda.video.decoding import OpenVideo, frame_checksum
 from vda.video.info import VideoInfo
-from vda.video.rates import true_frame_rate
+from vda.video.rates import rising_times, true_frame_rate
 
 # Part of the cache's key: raised whenever what is cached changes, so that older files are not found.
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
 
 
 def _no_keyframes() -> np.ndarray:
@@ -38,11 +40,12 @@ def _no_keyframes() -> np.ndarray:
 class FrameIndex:
     """Times of a video's frames in presentation order.
 
-    ``pts`` int64 [n] counts ``time_base`` (seconds) on the file's own clock: it may start above 0, and in odd
-    files it repeats or steps back. ``source`` says whether the frames were decoded or taken from the container's
-    sample table, ``notes`` in whole sentences what is wrong with the file. For the reader there are ``keyframes``
-    (int64 [k], indices where decoding can start), ``checksums`` (uint32 [n], ``decoding.frame_checksum``; None
-    unless decoded) and ``damaged`` (frames were refused or incomplete, so that decoding depends on the threads).
+    ``pts`` int64 [n] counts ``time_base`` (seconds) on the file's own clock: it may start anywhere, and in odd
+    files it repeats or steps back: it finds frames again, and ``rising_pts`` shows them. ``source`` says whether
+    the frames were decoded or taken from the container's sample table, ``notes`` in whole sentences what is wrong
+    with the file. For the reader there are ``keyframes`` (int64 [k], indices where decoding can start),
+    ``checksums`` (uint32 [n], ``decoding.frame_checksum``; None unless decoded) and ``damaged`` (frames were
+    refused or incomplete, so that decoding depends on the threads).
     """
 
     pts: np.ndarray
@@ -56,22 +59,27 @@ class FrameIndex:
     def __len__(self) -> int:
         return len(self.pts)
 
+    @cached_property
+    def rising_pts(self) -> np.ndarray:
+        """int64 [n], ``pts`` where it rises; where it does not, as ``rates.rising_times`` says."""
+        return rising_times(self.pts)[0]
+
     @property
     def times_s(self) -> np.ndarray:
-        """float64 [n], seconds on the file's own clock."""
-        return self.pts * float(self.time_base)
+        """float64 [n], seconds on the file's own clock, rising."""
+        return self.rising_pts * float(self.time_base)
 
     @property
     def duration_s(self) -> float:
         """Seconds from the first frame's appearance to the end of the last, which is taken to last as most do."""
         if len(self) < 2:
             return 0.0
-        steps = np.diff(self.pts)
-        return float((steps[steps > 0].sum() + np.median(steps)) * self.time_base)
+        steps = np.diff(self.rising_pts)
+        return float((int(steps.sum()) + float(np.median(steps))) * self.time_base)
 
     def frame_rate(self, claimed: Fraction) -> Fraction:
         """Exact frames per second from the real times; ``claimed`` (``VideoInfo.fps``) where they bear it out."""
-        return true_frame_rate(self.pts, self.time_base, claimed)
+        return true_frame_rate(self.rising_pts, self.time_base, claimed)
 
     def save(self, path: Path) -> None:
         """Write an NPZ that ``load`` reads; it appears whole or not at all."""
@@ -189,7 +197,7 @@ def _decode_all(info: VideoInfo, reporter: Reporter, threads: int | None = None)
             np.array(pts, np.int64),
             source.time_base,
             "decoded",
-            _notes(source, info, pts),
+            notes_on(source, info, np.array(pts, np.int64)),
             np.array(keyframes, np.int64),
             np.array(checksums, np.uint32),
             source.damaged,
@@ -200,55 +208,37 @@ def _list_packets(info: VideoInfo) -> FrameIndex:
     pts, dts, key = array("q"), array("q"), array("b")
     with OpenVideo(info.path, info.stream_index) as source:
         for packet in source.packets():
-            time = packet.dts if packet.pts is None else packet.pts
+            time = packet.dts if packet.pts is None or source.is_timed_by_decoding else packet.pts
             if not packet.is_discard and time is not None:
                 pts.append(time)
                 dts.append(time if packet.dts is None else packet.dts)
                 key.append(packet.is_keyframe)
-        # Decoding time leaps back only where recordings were strung together, each with a clock of its own.
-        second = round(1 / source.time_base)
-        recording = np.cumsum(np.diff(np.array(dts, np.int64), prepend=dts[:1]) < -second)
-        order = np.lexsort((np.array(pts, np.int64), recording))
+        order = _order_of_showing(np.array(pts, np.int64), np.array(dts, np.int64), source.time_base)
         times = np.array(pts, np.int64)[order]
         keyframes = np.flatnonzero(np.array(key, np.int8)[order])
+        if source.is_timed_by_decoding:
+            times = _brought_out(info, times, source.claimed_step)
+        if source.is_timed_by_decoding or info.pixel_format == "pal8":
+            # How packets were packed, and a palette, may be told once, in the first packet: a seek loses it, and
+            # without checksums nobody would notice.
+            keyframes = _no_keyframes()
         notes = (
             "The frames were taken from the container's sample table, not counted.",
-            *_notes(source, info, times),
+            *notes_on(source, info, times),
         )
         damaged = source.read_errors > 0
         return FrameIndex(times, source.time_base, "container", notes, keyframes, damaged=damaged)
 
 
-def _notes(source: OpenVideo, info: VideoInfo, pts: "array[int] | np.ndarray") -> tuple[str, ...]:
-    """What is wrong with the file, one sentence each."""
-    notes = []
-    missing = source.packets_seen < info.claimed_frames
-    if _ends_early(source, pts, missing):
-        notes.append("The file is cut off before its end; all frames up to the break are used.")
-    elif len(pts) < info.claimed_frames and not source.damaged:
-        notes.append(
-            f"The container counts {info.claimed_frames} frames and shows {len(pts)}: "
-            "an edit list hides the others, or they were never stored."
-        )
-    if source.read_errors:
-        notes.append(f"The file could not be read in {source.read_errors} places.")
-    if source.refused_packets:
-        notes.append(f"The video is damaged: {source.refused_packets} packets did not decode and were skipped.")
-    if source.missing_pictures:
-        notes.append(f"{source.missing_pictures} packets gave no picture: they are damaged, or hidden by design.")
-    if source.corrupt_frames:
-        notes.append(f"The video is damaged: {source.corrupt_frames} frames are incomplete.")
-    return tuple(notes)
+def _order_of_showing(pts: np.ndarray, dts: np.ndarray, time_base: Fraction) -> np.ndarray:
+    """Decoding time leaps back only where recordings were strung together, each with a clock of its own."""
+    recording = np.cumsum(np.diff(dts, prepend=dts[:1]) < -round(1 / time_base))
+    return np.lexsort((pts, recording))
 
 
-def _ends_early(source: OpenVideo, pts: "array[int] | np.ndarray", missing: bool) -> bool:
-    """Whether the last frame comes well before the time at which the container says that the stream ends.
-
-    Containers round their durations, and a last frame may be shown for long; where frames are known to be
-    ``missing``, half a step too early is enough.
-    """
-    if source.claimed_end is None or len(pts) < 2:
-        return missing
-    step = int(pts[-1] - pts[-2]) * source.time_base
-    gap = source.claimed_end - (int(pts[-1]) * source.time_base + step)
-    return gap > (step / 2 if missing else max(Fraction(1), 3 * step))
+def _brought_out(info: VideoInfo, dts: np.ndarray, step: int) -> np.ndarray:
+    """The times of the packets that bring out each frame, which come after its own by what the decoder holds."""
+    with OpenVideo(info.path, info.stream_index) as source:
+        first = next(source.timed_frames(), None)
+    held = 0 if first is None else int(np.searchsorted(dts, first[0]))
+    return np.concatenate([dts[held:], dts[-1:] + step * np.arange(1, held + 1)])

@@ -1,4 +1,4 @@
-"""The exact frame rate behind a list of frame times: integers in, one fraction out. Knows no files."""
+"""What a list of frame times comes to: the exact frame rate, and times that rise. Integers in. Knows no files."""
 
 from fractions import Fraction
 
@@ -14,6 +14,9 @@ STANDARD_RATES = sorted(
 _STEADY_SHARE = 0.9
 _STEADY_SPREAD = 0.02
 _SNAP = 0.002
+# A time that is wrong stands alone or nearly; what this many frames agree on is a clock. Where it leaps back by
+# more than a frame, one fewer is enough.
+_AGREEING = 3
 
 
 def true_frame_rate(pts: np.ndarray, time_base: Fraction, claimed: Fraction) -> Fraction:
@@ -37,6 +40,43 @@ def true_frame_rate(pts: np.ndarray, time_base: Fraction, claimed: Fraction) -> 
         return claimed
     nearest = min(STANDARD_RATES, key=lambda standard: _distance(standard, rate))
     return nearest if _distance(nearest, rate) <= _SNAP else rate.limit_denominator(1001)
+
+
+def rising_times(pts: np.ndarray) -> tuple[np.ndarray, tuple[int, ...]]:
+    """``pts`` (int64 [n], ticks) as a clip can show them, int64 [n], and the places where the clock was set back.
+
+    A time that repeats or steps back for a frame or two becomes one tick more than the one before, and a single
+    time that is far ahead likewise: those behind keep theirs. Where the clock itself jumps back, as where
+    recordings were strung together, or stands still, times go on one usual step after the last, and those behind
+    keep their distance to it.
+    """
+    steps = np.diff(pts)
+    if (steps > 0).all():
+        return pts, ()
+    usual = max(1, int(np.median(steps[steps > 0]))) if (steps > 0).any() else 1
+    shown, set_back, offset = pts.tolist(), [], 0
+    for place in range(1, len(shown)):
+        last, time = shown[place - 1], shown[place] + offset
+        ahead = (pts[place + 1 : place + 1 + _AGREEING] + offset).tolist()
+        if time <= last and _is_clock(last, ahead, leaps=last - time > usual):
+            set_back.append(place)
+            offset += last + usual - time
+            time = last + usual
+        elif time <= last or _is_far_ahead(last, time, ahead):
+            time = last + 1
+        shown[place] = time
+    return np.array(shown, np.int64), tuple(set_back)
+
+
+def _is_clock(last: int, ahead: list[int], *, leaps: bool) -> bool:
+    """Whether the times ``ahead`` of one that is not behind ``last`` bear it out."""
+    if leaps:
+        return max(ahead[: _AGREEING - 1], default=last) <= last
+    return len(ahead) == _AGREEING and max(ahead) <= last
+
+
+def _is_far_ahead(last: int, time: int, ahead: list[int]) -> bool:
+    return len(ahead) == _AGREEING and last < ahead[0] and max(ahead) < time
 
 
 def _distance(candidate: Fraction, rate: Fraction) -> float:

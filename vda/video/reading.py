@@ -239,7 +239,7 @@ class _RunReader:
     def _deliver(self, frame: VideoFrame, *, decoded: bool) -> Frame:
         position = self._wanted[self._delivered]
         self._delivered += 1
-        time_s = float(int(self._index.pts[position]) * self._index.time_base)
+        time_s = float(int(self._index.rising_pts[position]) * self._index.time_base)
         return Frame(position, time_s, self._rgb(frame), decoded)
 
     def _rgb(self, frame: VideoFrame) -> np.ndarray:

@@ -75,7 +75,7 @@ class ClipWriter:
         self._pixel_aspect = pixel_aspect
         self._shape: tuple[int, ...] | None = None
         self._last_pts: int | None = None
-        self._offset = 0
+        self._first_pts: int | None = None
 
     def __enter__(self) -> "ClipWriter":
         with self._translated_errors(), ExitStack() as on_error:
@@ -98,8 +98,8 @@ class ClipWriter:
     def write(self, picture: np.ndarray, pts: int | None = None) -> None:
         """Append ``picture``, shown at ``pts * time_base`` seconds, or one frame after the last where None.
 
-        A file's times must rise: a ``pts`` that repeats or steps back, as where recordings were strung together,
-        is shown one frame after the last, and those behind it keep their distance to it.
+        Times rise, from wherever they begin: the clip begins at 0, for players start there, and mp4 hides what is
+        shown before. Raises ``UsageError`` for a time that does not rise.
         """
         if self._shape is None:
             self._set_size(picture)
@@ -151,10 +151,13 @@ class ClipWriter:
 
     def _next_pts(self, pts: int | None) -> int:
         following = 0 if self._last_pts is None else self._last_pts + self._step
-        shown = following if pts is None else pts + self._offset
-        if pts is not None and self._last_pts is not None and shown <= self._last_pts:
-            self._offset = following - pts
-            shown = following
+        if pts is not None and self._first_pts is None:
+            self._first_pts = pts - following
+        shown = following if pts is None else pts - (self._first_pts or 0)
+        if self._last_pts is not None and shown <= self._last_pts:
+            raise UsageError(
+                f"The times of the pictures for {self.path} step back.", "Give each a time after the one before."
+            )
         self._last_pts = shown
         return shown
 
