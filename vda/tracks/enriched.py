@@ -7,6 +7,7 @@ depth is measured, nor any track format.
 import math
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,9 @@ class Bridge:
     velocity: NDArray[np.float64]
 
     def fields(self) -> dict[str, Any]:
-        return {"frame": self.frame, "track_id": self.track, **_motion(self.position, self.velocity, True)}
+        speed = float(_significant(np.asarray(np.linalg.norm(self.velocity))))
+        motion = _motion(_significant(self.position), _significant(self.velocity), speed, True)
+        return {"frame": self.frame, "track_id": self.track, **motion}
 
 
 @dataclass
@@ -87,28 +90,44 @@ class Enriched:
         fields: dict[str, Any] = {"vda_valid": bool(valid)}
         if valid:
             suffix = "_relative" if self.relative else ""
-            fields[f"vda_depth{suffix}"] = _number(self.depth[row])
-            fields[f"vda_depth{suffix}_std"] = _number(self.spread[row])
-            fields["vda_position_relative" if self.relative else "vda_position_3d"] = _xyz(self.position[row])
-            fields["vda_valid_share"] = _number(self.share[row])
+            rounded = self._rounded
+            fields[f"vda_depth{suffix}"] = _number(rounded["depth"][row])
+            fields[f"vda_depth{suffix}_std"] = _number(rounded["spread"][row])
+            fields["vda_position_relative" if self.relative else "vda_position_3d"] = _xyz(
+                rounded["position"][row]
+            )
+            fields["vda_valid_share"] = _number(rounded["share"][row])
             fields |= self._places(row)
         else:
             fields["vda_reason"] = Skip(self.skip[row]).text
-        if self.smoothed is not None and self.velocity is not None and self.bridged is not None:
-            fields |= _motion(self.smoothed[row], self.velocity[row], bool(self.bridged[row]))
+        if self.smoothed is not None and self.bridged is not None and np.isfinite(self.smoothed[row, 0]):
+            rounded = self._rounded
+            speed = float(rounded["speed"][row])
+            fields |= _motion(rounded["smoothed"][row], rounded["velocity"][row], speed, bool(self.bridged[row]))
         return fields
+
+    @cached_property
+    def _rounded(self) -> dict[str, NDArray[np.float64]]:
+        """All numbers as they are written. They are rounded in one go, for there are millions of them."""
+        names = ["depth", "spread", "share", "position", "extent", "smoothed", "velocity"]
+        names += ["world", "world_smoothed", "world_velocity"]
+        known = {name: values for name in names if (values := getattr(self, name)) is not None}
+        if "velocity" in known:
+            known["speed"] = np.linalg.norm(known["velocity"], axis=1)
+        return {name: _significant(values) for name, values in known.items()}
 
     def _places(self, row: int) -> dict[str, Any]:
         """Where the record is in the world, and how large its box is, as far as they are known."""
         fields: dict[str, Any] = {}
+        rounded = self._rounded
         if self.world is not None and np.isfinite(self.world[row, 0]):
-            fields["vda_world_3d"] = _xyz(self.world[row])
+            fields["vda_world_3d"] = _xyz(rounded["world"][row])
         if self.extent is not None and np.isfinite(self.extent[row, 0]):
-            width, height = self.extent[row]
-            fields["vda_box_3d"] = {"width": _number(width), "height": _number(height)}
-        smoothed, velocity = self.world_smoothed, self.world_velocity
-        if smoothed is not None and velocity is not None and np.isfinite(smoothed[row, 0]):
-            fields |= {"vda_world_smoothed": _xyz(smoothed[row]), "vda_world_velocity": _xyz(velocity[row])}
+            width, height = rounded["extent"][row].tolist()
+            fields["vda_box_3d"] = {"width": width, "height": height}
+        if self.world_smoothed is not None and np.isfinite(self.world_smoothed[row, 0]):
+            fields["vda_world_smoothed"] = _xyz(rounded["world_smoothed"][row])
+            fields["vda_world_velocity"] = _xyz(rounded["world_velocity"][row])
         return fields
 
     def added_to(self, record: Any, row: int) -> Any:
@@ -151,21 +170,33 @@ def without_enrichment(record: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in record.items() if not key.startswith(PREFIX)}
 
 
-def _motion(smoothed: NDArray[np.float64], velocity: NDArray[np.float64], bridged: bool) -> dict[str, Any]:
-    if np.isnan(smoothed[0]):
-        return {}
+def _motion(
+    smoothed: NDArray[np.float64], velocity: NDArray[np.float64], speed: float, bridged: bool
+) -> dict[str, Any]:
     return {
         "vda_position_smoothed": _xyz(smoothed),
         "vda_velocity": _xyz(velocity),
-        "vda_speed": _number(float(np.linalg.norm(velocity))),
+        "vda_speed": speed,
         "vda_bridged": bridged,
     }
 
 
 def _xyz(vector: NDArray[np.float64]) -> dict[str, float | None]:
-    return {axis: _number(number) for axis, number in zip("xyz", vector.tolist(), strict=True)}
+    x, y, z = vector.tolist()
+    if x == x and y == y and z == z:  # not NaN
+        return {"x": x, "y": y, "z": z}
+    return {axis: _number(number) for axis, number in (("x", x), ("y", y), ("z", z))}
 
 
 def _number(number: float) -> float | None:
-    """Seven significant digits: finer than any depth, and files stay small. JSON has no NaN."""
-    return float(f"{number:.{_SIGNIFICANT_DIGITS}g}") if math.isfinite(number) else None
+    """JSON has no NaN."""
+    return float(number) if math.isfinite(number) else None
+
+
+def _significant(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Seven significant digits: finer than any depth, and files stay small."""
+    known = np.isfinite(values) & (values != 0)
+    digits = _SIGNIFICANT_DIGITS - 1 - np.floor(np.log10(np.abs(values), where=known, out=np.zeros(values.shape)))
+    # A whole number divided by a power of ten is the float nearest to the decimal, and prints as that.
+    up, down = 10.0 ** np.maximum(digits, 0), 10.0 ** np.maximum(-digits, 0)
+    return np.where(known, np.rint(values * up / down) / up * down, values)
