@@ -38,6 +38,7 @@ def plan(
     overlap: int | None = None,
     extract: bool = False,
     trust_container: bool = False,
+    max_res: int | None = None,
     devices: str = "auto",
     restart: bool = False,
     reporter: Reporter | None = None,
@@ -45,10 +46,11 @@ def plan(
     """Count the frames of ``video`` exactly and plan its chunks: ``vda split``.
 
     ``scene`` is the scene's folder, by default ``data/<stem of the video>``. ``frames`` is a half-open range of
-    frame indices. Raises ``VideoError`` for what is no video, ``SceneError`` where the folder holds another scene.
+    frame indices, ``max_res`` the longest side of the depth in pixels. Raises ``VideoError`` for what is no video,
+    ``SceneError`` where the folder holds another scene.
     """
     root = scene_root(Path(video), _path(scene))
-    settings = PlanSettings(chunks, frames, chunking, overlap, extract, trust_container)
+    settings = PlanSettings(chunks, frames, chunking, overlap, extract, trust_container, max_res=max_res)
     found = pipeline.find_devices(devices, reporter).devices
     pipeline.plan_scene(Path(video), root, settings, restart=restart, devices=found, reporter=reporter)
     return open_scene(root)
@@ -142,6 +144,7 @@ def depth(
     overlap: int | None = None,
     extract: bool = False,
     trust_container: bool = False,
+    max_res: int | None = None,
     model: str = "auto",
     weights: StrPath | None = None,
     input_size: int | None = None,
@@ -192,7 +195,7 @@ def depth(
             depth_scale=depth_scale,
             metres=metres,
         ),
-        PlanSettings(chunks, frames, chunking, overlap, extract, trust_container),
+        PlanSettings(chunks, frames, chunking, overlap, extract, trust_container, max_res=max_res),
         discard_windows=discard_windows,
         reporter=reporter,
     )

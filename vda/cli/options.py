@@ -114,6 +114,9 @@ split_options = together(
     click.option(
         "--trust-container", is_flag=True, help="Take the frame count from the container, without decoding."
     ),
+    click.option(
+        "--max-res", type=click.IntRange(min=1), help="Longest side of the depth in pixels [default: the video's]."
+    ),
 )
 
 run_options = together(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from vda.compute.ladder import MemoryFit, first_fit
 from vda.errors import InputError, WorkError
 from vda.files import read_json, write_json
+from vda.picture.framing import Framing
 from vda.scene.runstate import RunFiles
 from vda.scene.scene import RunRecord, Scene
 from vda.video import FrameIndex, VideoInfo, read_frames
@@ -99,15 +100,17 @@ def _remembered(path: Path) -> MemoryFit | None:
         return None
 
 
-def frame_source(info: VideoInfo, index: FrameIndex, record: RunRecord, threads: int) -> "FrameSource":
-    """Return what the engine draws its pictures from: frames of the video at the network's size."""
+def frame_source(
+    info: VideoInfo, index: FrameIndex, framing: Framing, record: RunRecord, threads: int
+) -> "FrameSource":
+    """Return what the engine draws its pictures from: the video's, framed, at the network's size."""
     from vda.compute.engine import Picture
     from vda.network.preprocess import to_network
 
     def source(order: Sequence[int]) -> "Iterator[Picture]":
         for start, stop in _runs(order):
             for frame in read_frames(info, index, start, stop, threads=threads):
-                pixels = to_network(frame.rgb, record.net_width, record.net_height)
+                pixels = to_network(framing.seen(frame.rgb), record.net_width, record.net_height)
                 yield Picture(frame.index, pixels, frame.decoded)
 
     return source
@@ -116,7 +119,7 @@ def frame_source(info: VideoInfo, index: FrameIndex, record: RunRecord, threads:
 def scene_source(scene: Scene, record: RunRecord, threads: int) -> "FrameSource":
     """``frame_source`` of a scene's video."""
     info, index = scene.film()
-    return frame_source(info, index, record, threads)
+    return frame_source(info, index, scene.picture().framing(), record, threads)
 
 
 def _runs(order: Sequence[int]) -> Iterator[tuple[int, int]]:

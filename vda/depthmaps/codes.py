@@ -146,7 +146,8 @@ class DepthRecord:
     ``missing_frames`` could not be decoded from the video; all their pixels have code 0. ``clipped`` counts values
     out of range, ``invalid_pixels`` those without a value. ``raw_window_error_steps`` is the largest error of the
     stored raw windows, in steps of the code. ``levels`` are the codes of formats with fewer bits, by format.
-    ``pixel_aspect`` is a pixel's width by its height, a fraction such as ``64/45``.
+    ``pixel_aspect`` is a pixel's width by its height, a fraction such as ``64/45``. ``picture`` says which part of
+    the video's pictures has depth, and the video's own size, where the depth is not of all of it at that size.
     """
 
     quantizer: Quantizer
@@ -163,6 +164,13 @@ class DepthRecord:
     raw_window_error_steps: float = 0.0
     levels: dict[str, dict[str, float]] = field(default_factory=dict)
     pixel_aspect: str = "1"
+    picture: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def video_size(self) -> tuple[int, int]:
+        """(width, height) of the video that the depth is of."""
+        width, height = self.picture.get("video_size", (self.width, self.height))
+        return int(width), int(height)
 
     def levels_of(self, form: str) -> Levels:
         """The codes of the format ``form``; ``InputError`` where the record says nothing of it."""

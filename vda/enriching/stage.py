@@ -284,7 +284,7 @@ def _open_depth(choice: DepthChoice) -> _Depth:
 
 
 def _video_size(settings: EnrichSettings, depth: _Depth) -> tuple[int, int]:
-    """The size of the upright video (width, height): the scene's, or that of the depth.
+    """The size of the upright video (width, height): the scene's, or that of the depth's record or the depth.
 
     Raises ``UsageError`` where numbers are for the video's size, and two sizes are known that may be it.
     """
@@ -292,7 +292,7 @@ def _video_size(settings: EnrichSettings, depth: _Depth) -> tuple[int, int]:
         video = depth.scene.read_video()
         return int(video["width"]), int(video["height"])
     if depth.source.record is not None:
-        return depth.source.record.width, depth.source.record.height
+        return depth.source.record.video_size
     height, width = depth.source.read(depth.source.frames[0]).shape
     numbers = settings.camera.numbers is not None and settings.camera.numbers_size is None
     if (numbers or settings.calibration.distances) and settings.asked.size not in (None, (width, height)):

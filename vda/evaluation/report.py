@@ -25,6 +25,7 @@ from vda.evaluation.seams import seam_scores, spread
 from vda.evaluation.steadiness import flicker
 from vda.files import write_bytes
 from vda.joining.scenedepth import SceneDepth, depth_of_windows
+from vda.picture.framing import Framing
 from vda.picture.upright import with_square_pixels
 from vda.scene.chunks import Plan
 from vda.scene.events import ChunkBegun, WindowComputed, read_events
@@ -68,10 +69,11 @@ class _Work:
     """The same windows aligned one after the other, where the merge solved them jointly and they are there."""
 
     def pictures(self, frames: Sequence[int]) -> dict[int, Rgb]:
-        """The video's frames, by index; none where the video is no longer there."""
+        """The video's frames at the size of the depth, by index; none where the video is no longer there."""
+        whole = Framing.of((self.record.width, self.record.height))
         try:
-            info, index = self.scene.film()
-            return {frame.index: frame.rgb for frame in read_frame_list(info, index, sorted(set(frames)))}
+            read = read_frame_list(*self.scene.film(), sorted(set(frames)))
+            return {frame.index: whole.resized(frame.rgb) for frame in read}
         except (VdaError, OSError):
             return {}
 
@@ -241,6 +243,7 @@ def _facts(work: _Work) -> str:
     rows: list[tuple[str, Any]] = [
         ("video", work.scene.read_video().get("path", "")),
         ("frames", f"{record.frames} of {record.width} x {record.height}"),
+        *_picture_facts(record),
         ("chunks", f"{len(work.plan.chunks)}, {work.plan.chunking}"),
         ("kind of depth", f"{record.quantizer.kind.replace('_', ' ')}, {record.quantizer.unit}"),
         ("value of a code", f"{record.quantizer.offset:.6g} + {record.quantizer.scale:.6g} * code"),
@@ -260,6 +263,11 @@ def _facts(work: _Work) -> str:
         rows.append(("made by", f"{record.model}, {settings.get('depth_dir', '')}"))
     cells = (f"<tr><td>{html.escape(name)}</td><td>{html.escape(str(value))}</td></tr>" for name, value in rows)
     return _section("What was asked and used", f"<table>{''.join(cells)}</table>", "")
+
+
+def _picture_facts(record: DepthRecord) -> Iterator[tuple[str, str]]:
+    if (record.width, record.height) != record.video_size:
+        yield "size of the video", f"{record.video_size[0]} x {record.video_size[1]}, made smaller for --max-res"
 
 
 def _section(title: str, body: str, note: str) -> str:

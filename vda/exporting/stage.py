@@ -102,7 +102,9 @@ def export(settings: ExportSettings, *, reporter: Reporter | None = None) -> Exp
     wanted = [frame for frame in depth.frames if not views or frame in views][:: settings.every]
     written = Written(settings.output)
     if settings.target == _CAMERAS:
-        cameras = [_posed(frame, index, camera_of, views) for frame in wanted]
+        # They are named after the depth images, which may be smaller than the video.
+        size = None if depth.record is None else (depth.record.width, depth.record.height)
+        cameras = [_posed(frame, index, camera_of, views, size) for frame in wanted]
         metric = Metric((), (), "reconstruction" if views else "none")
         paths = write_cameras(cameras, float(info.fps), written, noted)
     else:
@@ -146,12 +148,17 @@ def _doubtful(settings: ExportSettings, depth: DepthSource) -> Doubtful:
 
 
 def _posed(
-    frame: int, index: FrameIndex, camera_of: Callable[[int], Intrinsics], views: Mapping[int, View]
+    frame: int,
+    index: FrameIndex,
+    camera_of: Callable[[int], Intrinsics],
+    views: Mapping[int, View],
+    size: tuple[int, int] | None,
 ) -> PosedCamera:
     view = views.get(frame)
     name = depth_image_name(frame) if view is None else view.name
     pose = None if view is None else view.camera_to_world
-    return PosedCamera(frame, index.times_s[frame], name, camera_of(frame), pose)
+    camera = camera_of(frame) if size is None else camera_of(frame).scaled(*size)
+    return PosedCamera(frame, index.times_s[frame], name, camera, pose)
 
 
 def _cameras(

@@ -94,6 +94,7 @@ def _write_depth(depth: Depth, alteration: Alteration, timing: Timing, folder: P
         invalid_pixels=0,
         formats=["png16"],
         levels={},
+        picture={},
     )
     write_depth_images(folder, _codes(depth, alteration, timing), about)
 

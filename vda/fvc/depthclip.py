@@ -35,6 +35,7 @@ def scaled_record(record: DepthRecord, size: Size, timing: Timing, form: str) ->
         formats=[form],
         levels={},
         pixel_aspect="1",
+        picture={},
     )
 
 

@@ -71,8 +71,8 @@ class SceneDepth:
 
 def depth_of_windows(scene: Scene, plan: Plan, record: RunRecord, align: Alignment) -> SceneDepth:
     """The depth of the scene's raw windows: joined inside sequences, and blended where chunks are independent."""
-    video = scene.read_video()
-    shape = (int(video["height"]), int(video["width"]))
+    framing = scene.picture().framing()
+    shape = (framing.size[1], framing.size[0])
     kind: Kind = "depth" if record.metric else "inverse_depth"
 
     def joined(sequence: Sequence) -> SequenceDepth:

@@ -8,7 +8,7 @@ how depth was computed or is joined, nor what the outputs' files are like.
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from vda.joining.scenedepth import SceneDepth, depth_of_chunks, depth_of_windows
 from vda.joining.sequence import Alignment
 from vda.merging.frames import JOURNAL, Tally, write_frames
 from vda.merging.outputs import FORMATS, Look, Outputs, Target, written_files
+from vda.picture.framing import Framing
 from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Plan
 from vda.scene.scene import RunRecord, Scene
@@ -101,6 +102,7 @@ class _Origin:
 
     model: str
     settings: dict[str, Any]
+    picture: dict[str, Any] = field(default_factory=dict)
 
 
 def merge(
@@ -137,7 +139,7 @@ def merge(
         index.frame_rate(video.fps),
         index.time_base,
         lambda frame: int(index.rising_pts[frame]),
-        partial(_pictures, video, index, depth.frames),
+        partial(_pictures, video, index, depth),
         video.pixel_aspect,
     )
     calibration = load_calibration(scene.calibration_path)
@@ -179,7 +181,8 @@ def _own_depth(
     _require_windows(scene, plan)
     assert record is not None
     facts = {**asdict(record), "chunking": plan.chunking, "align": settings.align}
-    return depth_of_windows(scene, plan, record, settings.align), _Origin(record.model, facts)
+    origin = _Origin(record.model, facts, scene.picture().to_json())
+    return depth_of_windows(scene, plan, record, settings.align), origin
 
 
 def _other_depth(
@@ -221,9 +224,11 @@ def _require_windows(scene: Scene, plan: Plan) -> None:
         )
 
 
-def _pictures(video: VideoInfo, index: FrameIndex, frames: range) -> Iterator[Rgb]:
-    for frame in read_frames(video, index, frames.start, frames.stop):
-        yield frame.rgb
+def _pictures(video: VideoInfo, index: FrameIndex, depth: SceneDepth) -> Iterator[Rgb]:
+    """The video's frames at the size of the depth."""
+    whole = Framing.of((depth.shape[1], depth.shape[0]))
+    for frame in read_frames(video, index, depth.frames.start, depth.frames.stop):
+        yield whole.resized(frame.rgb)
 
 
 def _write(
@@ -343,6 +348,7 @@ def _record(
         raw_window_error_steps=0.0 if depth.to_metres else storing,
         levels=outputs.levels_json(),
         pixel_aspect=str(outputs.target.pixel_aspect),
+        picture=origin.picture,
     )
 
 

@@ -2,6 +2,7 @@
 
     windows     slots, anchors, blend weights: arithmetic only
     chunks      shots, windows, chunks: the plan
+    picturechoice  which part of the pictures is computed
     scene       every path and every record
     runstate    the files of a run: orders, heartbeats, attempts
     events      what happened, a line each: written by workers, read by reports

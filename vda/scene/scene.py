@@ -23,12 +23,14 @@ from typing import TYPE_CHECKING, Any, Final
 from vda.errors import SceneError
 from vda.files import DEPTH_RECORD_NAME, depth_image_name, read_json, write_json
 from vda.scene.chunks import Chunk, Plan
+from vda.scene.picturechoice import PictureChoice
 from vda.scene.windows import Window
 
 if TYPE_CHECKING:
     from vda.video import FrameIndex, VideoInfo
 
 PLAN_NAME: Final = "chunks_metadata.json"
+_PICTURE: Final = "picture"
 _WINDOW_NAME = re.compile(r"window_(\d{3,})_(\d{5,})\.npz")
 
 WindowId = tuple[int, int]
@@ -220,11 +222,24 @@ class Scene:
         record: dict[str, Any] = read_json(self.require().video_path)
         return record
 
-    def write_plan(self, plan: Plan, video: dict[str, Any], devices: tuple[str, ...] = ()) -> None:
-        write_json(self.plan_path, plan.to_metadata(video, devices))
+    def write_plan(
+        self,
+        plan: Plan,
+        video: dict[str, Any],
+        devices: tuple[str, ...] = (),
+        picture: PictureChoice | None = None,
+    ) -> None:
+        chosen = {} if picture is None or picture.is_whole else {_PICTURE: picture.to_json()}
+        write_json(self.plan_path, {**plan.to_metadata(video, devices), **chosen})
 
     def plan(self) -> Plan:
         return Plan.from_metadata(read_json(self.require().plan_path))
+
+    def picture(self) -> PictureChoice:
+        """Which part of the video's pictures is computed."""
+        video = self.read_video()
+        size = int(video["width"]), int(video["height"])
+        return PictureChoice.from_json(size, read_json(self.plan_path).get(_PICTURE, {}))
 
     def write_run(self, record: RunRecord) -> None:
         """Fix what the scene is computed with; raise ``SceneError`` if windows of something else are there."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -10,9 +10,12 @@ from vda.errors import SceneError, UsageError
 from vda.files import read_json
 from vda.reporter import Reporter
 from vda.scene.chunks import Chunking, FrameRange, Plan, plan_independent, plan_linked
+from vda.scene.picturechoice import PictureChoice
 from vda.scene.scene import Scene
 from vda.video import FrameIndex, VideoInfo, index_frames, probe
 
+# What the networks cut pictures into, and what the smallest of them sees as one piece.
+LEAST_SIDE = 16
 # As many frames as a window has.
 DEFAULT_OVERLAP = 32
 # So that a slow or lost device leaves chunks that others can take.
@@ -29,7 +32,8 @@ class PlanSettings:
 
     ``frames`` is a half-open range of frame indices. ``chunking`` is ``linked`` unless ``extract`` asks for chunks
     as clips, which only ``independent`` chunks can be; ``overlap`` (default 32 frames) is of independent chunks
-    alone. ``trust_container`` takes the count of frames from the container, without decoding.
+    alone. ``trust_container`` takes the count of frames from the container, without decoding. ``max_res`` is the
+    longest side that depth may have, in pixels: pictures are brought to that size before anything sees them.
     Raises ``UsageError`` for numbers that make no sense and for options that contradict each other.
     """
 
@@ -39,6 +43,7 @@ class PlanSettings:
     overlap: int | None = None
     extract: bool = False
     trust_container: bool = False
+    max_res: int | None = None
 
     def __post_init__(self) -> None:
         if self.chunking not in (None, *get_args(Chunking)):
@@ -50,6 +55,16 @@ class PlanSettings:
         if self.frames is not None and not 0 <= self.frames[0] < self.frames[1]:
             first, stop = self.frames
             raise UsageError(f"The frames {first}:{stop} are no range.", "Give --frames A:B with 0 <= A < B.")
+        if self.max_res is not None and self.max_res < LEAST_SIDE:
+            raise UsageError(
+                f"Depth of at most {self.max_res} pixels a side is not possible.",
+                f"Give --max-res {LEAST_SIDE} or more.",
+            )
+        if self.extract and self.max_res is not None:
+            raise UsageError(
+                "Clips are cut out with whole pictures, so what --max-res says would not hold for their depth.",
+                "Leave out --extract or --max-res.",
+            )
         if self.extract and self.chunking == "linked":
             raise UsageError(
                 "Linked chunks cannot be computed as clips.", "Leave out --extract or --chunking linked."
@@ -104,12 +119,15 @@ def split(
     first, stop = settings.frames or (0, len(index))
     plan = settings.plan(len(index), default_chunks(stop - first, devices, scenes))
     if scene.plan_path.exists() and not restart:
-        return _existing_plan(scene, plan, asked=settings.says_what_plan)
+        existing = _existing_plan(scene, plan, asked=settings.says_what_plan)
+        _require_same_picture(scene, settings)
+        return existing
     if restart:
         scene.discard_computed()
     index.save(scene.index_path)
     scene.write_video(info.to_json())
-    scene.write_plan(plan, video_facts(info, index), devices)
+    picture = PictureChoice((info.width, info.height), settings.max_res)
+    scene.write_plan(plan, video_facts(info, index), devices, picture)
     return plan
 
 
@@ -150,6 +168,17 @@ def _require_same_video(scene: Scene, info: VideoInfo) -> None:
         raise SceneError(
             f"{scene.root} holds another video ({known.path}), or the file has changed since.",
             "Choose another --scene, or give --restart to throw away what was computed.",
+        )
+
+
+def _require_same_picture(scene: Scene, settings: PlanSettings) -> None:
+    """Options that are given again have to be those of the plan; those that are not are taken from it."""
+    existing = scene.picture()
+    asked = existing if settings.max_res is None else replace(existing, max_res=settings.max_res)
+    if differences := existing.differences(asked):
+        raise SceneError(
+            f"{scene.root} was planned for another part of the pictures: {'; '.join(differences)}.",
+            "Leave those options out to continue it, or give --restart to throw away what was computed.",
         )
 
 
