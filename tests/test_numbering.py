@@ -3,7 +3,7 @@
 import pytest
 
 from vda.errors import InputError
-from vda.video.numbering import number_names
+from vda.stills.numbering import number_names
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from vda.camera.files import read_camera
 from vda.camera.intrinsics import Intrinsics
 from vda.errors import InputError
 from vda.files import read_json
-from vda.video.numbering import number_names
+from vda.stills.numbering import number_names
 
 _FILES = ("cameras.json", "transforms.json")
 _REMEDY = f"Give {' or '.join(_FILES)}, or a folder with one *.pose.txt a frame and camera-intrinsics.txt."

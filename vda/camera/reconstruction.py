@@ -21,7 +21,7 @@ from vda.camera.posed import read_cameras_json
 from vda.errors import InputError, UsageError
 from vda.files import read_json
 from vda.reporter import Reporter, Silence
-from vda.video.numbering import number_names
+from vda.stills.numbering import number_names
 
 Floats = NDArray[np.float64]
 

@@ -18,6 +18,7 @@ from vda.depthmaps.codes import Float32Array
 from vda.depthmaps.colours import Rgb
 from vda.errors import InputError, UsageError
 from vda.files import atomic_path, storage_errors
+from vda.stills.exr import in_display, require_exr
 
 Base = Literal["none", "rgb"]
 PixelType = Literal["half", "float"]
@@ -78,17 +79,6 @@ class ExrStyle:
             )
 
 
-def require_exr() -> Any:
-    """Return the package OpenEXR, or raise ``UsageError`` where it is not installed."""
-    try:
-        import OpenEXR
-    except ImportError as error:
-        raise UsageError(
-            "EXR needs the package OpenEXR, which is not installed.", "Run: pip install 'vda-toolkit[exr]'"
-        ) from error
-    return OpenEXR
-
-
 def write_exr(path: Path, depth: Float32Array, style: ExrStyle | None = None, rgb: Rgb | None = None) -> None:
     """Write ``depth`` (float32 ``[height, width]``, NaN where there is none), whole or not at all.
 
@@ -135,7 +125,7 @@ def read_exr(path: Path) -> Floats:
     if pixels.dtype == object:
         raise InputError(f"{path} is deep: it has several depths per pixel.", "Flatten it to one.")
     depth = np.where(pixels.astype(np.float32) < _BLENDERS_NOTHING, pixels, pixels.dtype.type(np.nan))
-    return _in_display(depth, header)
+    return in_display(depth, header, depth.dtype.type(np.nan))
 
 
 def _channels(file: Any) -> Iterator[tuple[str, NDArray[Any], dict[str, Any]]]:
@@ -176,18 +166,3 @@ def _is_plain(channel: str, name: str, channels: dict[str, NDArray[Any]]) -> boo
 def _layer_of(channel: str) -> str:
     """The last part of the layer's name, in small letters: "depth" of ``ViewLayer.Depth.Z``."""
     return channel.rpartition(".")[0].rpartition(".")[2].lower()
-
-
-def _in_display(depth: Floats, header: dict[str, Any]) -> Floats:
-    """``depth`` of the data window as the whole picture: programs store no more than what they have rendered."""
-    (left, top), (right, bottom) = header["displayWindow"]
-    (x, y), _ = header["dataWindow"]
-    height, width = depth.shape
-    shape = (int(bottom - top) + 1, int(right - left) + 1)
-    if (x, y) == (left, top) and shape == depth.shape:
-        return depth
-    whole = np.full(shape, np.nan, depth.dtype)
-    x, y = int(x - left), int(y - top)
-    rows, columns = slice(max(y, 0), min(y + height, shape[0])), slice(max(x, 0), min(x + width, shape[1]))
-    whole[rows, columns] = depth[rows.start - y : rows.stop - y, columns.start - x : columns.stop - x]
-    return whole

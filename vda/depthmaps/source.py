@@ -17,8 +17,8 @@ from vda.depthmaps.exr import read_exr
 from vda.depthmaps.files import open_stack, read_image, read_png16
 from vda.errors import InputError, UsageError
 from vda.files import DEPTH_RECORD_NAME
+from vda.stills.numbering import number_names
 from vda.video.grey import GreyFrames
-from vda.video.numbering import number_names
 
 _STACK_SUFFIXES: Final = (".npz", ".npy")
 _VIDEOS: Final = {"depth.mkv": "mkv", "depth_hevc.mp4": "hevc", "depth_h264.mp4": "h264"}

@@ -20,7 +20,7 @@ from vda.calibration.fit import Calibration, load_calibration
 from vda.calibration.identity import Fingerprint
 from vda.depthmaps.codes import DepthRecord, Quantizer
 from vda.depthmaps.colours import Rgb, shown_range
-from vda.depthmaps.exr import Base, Compression, ExrStyle, PixelType, require_exr
+from vda.depthmaps.exr import Base, Compression, ExrStyle, PixelType
 from vda.errors import InputError, SceneError, UsageError, WorkError
 from vda.files import DEPTH_RECORD_NAME, TEMPORARY_PREFIX, read_json, refuse_to_overwrite, write_json
 from vda.joining.align import Float32Array
@@ -33,6 +33,7 @@ from vda.picture.framing import Framing
 from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Plan
 from vda.scene.scene import RunRecord, Scene
+from vda.stills.exr import require_exr
 from vda.video import FrameIndex, VideoInfo, read_frames
 
 # A range of colours needs no more: some 16 frames of 96 x 96 places, over all of the scene.

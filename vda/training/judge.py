@@ -18,10 +18,10 @@ from vda.camera.poses import read_cameras
 from vda.errors import InputError
 from vda.evaluation.metrics import Figures, inside_border, measure, ramp
 from vda.network import VideoDepthModel, build_model
+from vda.stills.numbering import number_names
 from vda.training.cache import HELD_OUT_SEED, Clip, read, render
 from vda.training.clips import clip_world
 from vda.training.inmemory import still_depth, video_depth
-from vda.video.numbering import number_names
 
 # The field's usual caps, indoors and outdoors.
 INDOOR_CAP_M = 10.0

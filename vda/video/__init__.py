@@ -1,4 +1,6 @@
-"""A video file in, frames with exact times out, and clips written: the only place that knows FFmpeg (PyAV).
+"""A video in, frames with exact times out, and clips written: the only place that knows FFmpeg (PyAV).
+
+A video is a container or a sequence of images; ``info.probe`` decides, and behind it nobody has to know.
 
     info       what a video is, before its frames are counted
     rates      what frame times come to: the exact rate, times that rise
@@ -6,7 +8,7 @@
     decoding   an open stream: demuxing, decoding, seeking, FFmpeg's errors
     damage     what is wrong with a file, in sentences
     index      which frames really decode, and when each is shown
-    numbering  which frames files are of, by the numbers in their names
+    sequence   images as the frames of a video
     reading    frames by index, upright, in RGB
     writing    clips written, whole or absent
     colour     RGB to the colours of video, exactly

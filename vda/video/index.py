@@ -10,6 +10,7 @@ import json
 import os
 import zipfile
 from array import array
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -20,13 +21,14 @@ from typing import Any, Literal
 import av
 import numpy as np
 
-from vda.errors import InputError, StorageError, VideoError
+from vda.errors import InputError, StorageError, UsageError, VideoError
 from vda.files import atomic_writer
 from vda.reporter import Reporter, Silence
 from vda.video.damage import notes_on
 from vda.video.decoding import OpenVideo, frame_checksum
 from vda.video.info import VideoInfo
 from vda.video.rates import rising_times, true_frame_rate
+from vda.video.sequence import Listing, count_images, list_images
 
 # Part of the cache's key: raised whenever what is cached changes, so that older files are not found.
 _FORMAT_VERSION = 2
@@ -46,6 +48,9 @@ class FrameIndex:
     with the file. For the reader there are ``keyframes`` (int64 [k], indices where decoding can start),
     ``checksums`` (uint32 [n], ``decoding.frame_checksum``; None unless decoded) and ``damaged`` (frames were
     refused or incomplete, so that decoding depends on the threads).
+
+    A frame's index is its place, from 0; but images keep the ``numbers`` (int64 [n], rising) in their own names.
+    ``files`` (str [n]) are the images, below the folder that they are in; ``checksums`` are then of the files.
     """
 
     pts: np.ndarray
@@ -55,6 +60,8 @@ class FrameIndex:
     keyframes: np.ndarray = field(default_factory=_no_keyframes)
     checksums: np.ndarray | None = None
     damaged: bool = False
+    numbers: np.ndarray | None = None
+    files: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -69,6 +76,52 @@ class FrameIndex:
         """float64 [n], seconds on the file's own clock, rising."""
         return self.rising_pts * float(self.time_base)
 
+    @cached_property
+    def frames(self) -> Sequence[int]:
+        """The frame indices, in order."""
+        return range(len(self)) if self.numbers is None else tuple(self.numbers.tolist())
+
+    def places_of(self, indices: Sequence[int]) -> Sequence[int]:
+        """The places, among all frames, of those with ``indices``; ``UsageError`` for an index that none has."""
+        wanted = np.asarray(indices, np.int64)
+        places, found = self._look_up(wanted)
+        if not found.all():
+            first, last = self.frames[0], self.frames[-1]
+            raise UsageError(
+                f"There is no frame {wanted[~found][0]}: the frames are {first} to {last}.",
+                f"Ask for frames within {first}:{last + 1}" + ("." if self.numbers is None else ", without gaps."),
+            )
+        return [int(place) for place in places]
+
+    def range_of(self, indices: tuple[int, int]) -> tuple[int, int]:
+        """The half-open range of places of the frames in the half-open range ``indices``; else ``UsageError``."""
+        first, last = self.frames[0], self.frames[-1]
+        if not first <= indices[0] <= indices[1] <= last + 1:
+            raise UsageError(
+                f"The frames {indices[0]}:{indices[1]} are not in the video, whose frames are {first} to {last}.",
+                f"Ask for frames A:B within {first}:{last + 1}.",
+            )
+        start, stop = np.searchsorted(self._indices, indices)
+        return int(start), int(stop)
+
+    def times_of(self, indices: np.ndarray) -> np.ndarray:
+        """When frames (int64 [k]) are shown, float64 [k] in seconds; NaN for those that are none."""
+        places, found = self._look_up(indices)
+        return np.where(found, self.times_s[places], np.nan)
+
+    def pts_of(self, index: int) -> int:
+        """When a frame is shown, in units of ``time_base``."""
+        return int(self.rising_pts[self.places_of([index])[0]])
+
+    @cached_property
+    def _indices(self) -> np.ndarray:
+        return np.asarray(self.frames, np.int64)
+
+    def _look_up(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The places of ``indices``, and whether each is one."""
+        places = np.searchsorted(self._indices, indices).clip(max=len(self) - 1)
+        return places, self._indices[places] == indices
+
     @property
     def duration_s(self) -> float:
         """Seconds from the first frame's appearance to the end of the last, which is taken to last as most do."""
@@ -79,13 +132,16 @@ class FrameIndex:
 
     def frame_rate(self, claimed: Fraction) -> Fraction:
         """Exact frames per second from the real times; ``claimed`` (``VideoInfo.fps``) where they bear it out."""
+        # Images are at the rate that was stated, however many are left out.
+        if self.files is not None and claimed * self.time_base == 1:
+            return claimed
         return true_frame_rate(self.rising_pts, self.time_base, claimed)
 
     def save(self, path: Path) -> None:
         """Write an NPZ that ``load`` reads; it appears whole or not at all."""
         arrays: dict[str, Any] = {"pts": self.pts, "keyframes": self.keyframes}
-        if self.checksums is not None:
-            arrays["checksums"] = self.checksums
+        others = {"checksums": self.checksums, "numbers": self.numbers, "files": self.files}
+        arrays |= {name: array for name, array in others.items() if array is not None}
         facts = {
             "time_base": str(self.time_base),
             "source": self.source,
@@ -133,7 +189,10 @@ def index_frames(
         index = FrameIndex.load(cached)
         reporter.at(len(index))
         return index
-    if trust_container:
+    if info.is_sequence:
+        index = _index_images(info, trust_container, threads, reporter)
+        empty = f"There are no images in {info.path}.", "Check the path of the images."
+    elif trust_container:
         index = _list_packets(info)
         empty = f"The container of {info.path} stores no frame times.", "Leave out --trust-container."
     else:
@@ -157,8 +216,11 @@ def index_in_cache(info: VideoInfo, cache_dir: Path | None = None) -> FrameIndex
 def list_frames(info: VideoInfo) -> FrameIndex | None:
     """The index as the container has it, in milliseconds; None where reading the file shows that it is damaged.
 
-    Where it fits what decodes (``read_listed``), it has the times and the notes that counting would give.
+    Where it fits what decodes (``read_listed``), it has the times and the notes that counting would give. None of
+    images too: nothing lists them but their names.
     """
+    if info.is_sequence:
+        return None
     index = _list_packets(info)
     damaged = len(index) == 0 or index.damaged
     return None if damaged else replace(index, notes=index.notes[1:])
@@ -177,8 +239,33 @@ def _cache_file(info: VideoInfo, trust_container: bool, cache_dir: Path | None) 
         info.sha256_head_tail,
         info.stream_index,
         trust_container,
+        str(info.fps),
     )
     return cache_dir / f"frames-{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]}.npz"
+
+
+def _index_images(info: VideoInfo, trusting: bool, threads: int | None, reporter: Reporter) -> FrameIndex:
+    if not trusting:
+        listing = count_images(info.path, info.fps, (info.width, info.height), threads, reporter)
+        return _of_listing(listing, "decoded")
+    listing = list_images(info.path, info.fps)
+    note = "The images were listed, not opened: those that are damaged, or of another size, were not found."
+    return _of_listing(replace(listing, notes=(note, *listing.notes)), "container")
+
+
+def _of_listing(listing: Listing, source: Literal["decoded", "container"]) -> FrameIndex:
+    return FrameIndex(
+        listing.pts,
+        listing.time_base,
+        source,
+        listing.notes,
+        # Every image can be read alone.
+        np.arange(len(listing.pts), dtype=np.int64),
+        listing.checksums,
+        listing.damaged,
+        listing.numbers,
+        listing.names,
+    )
 
 
 def _decode_all(info: VideoInfo, reporter: Reporter, threads: int | None = None) -> FrameIndex:

@@ -16,7 +16,9 @@ from vda.errors import VideoError
 from vda.files import head_tail_sha256
 from vda.picture.orientation import Orientation
 from vda.picture.upright import stated_orientation
+from vda.stills.naming import base_of, is_sequence
 from vda.video.decoding import OpenVideo
+from vda.video.sequence import ASSUMED_FPS, look_at
 
 # Standards go from 10:11 to 8:3, and cinema lenses squeeze by 2; what is far from that is an accident.
 _MOST_UNEVEN = 10
@@ -29,7 +31,8 @@ class VideoInfo:
     ``size_bytes`` and ``sha256_head_tail`` are its identity (see ``files.head_tail_sha256``); ``path`` and
     ``mtime_ns`` only say where to look. ``fps`` is exact, ``claimed_frames`` the container's own count (0 where it
     has none), which need not be the count of frames that decode. ``pixel_aspect`` is a pixel's width divided by
-    its height; ``notes`` say in whole sentences what is unusual about the pictures.
+    its height; ``notes`` say in whole sentences what is unusual about the pictures. Of images (``is_sequence``)
+    ``path`` is what names them all, and the identity is that of all files.
     """
 
     path: Path
@@ -48,10 +51,16 @@ class VideoInfo:
     pixel_format: str
     claimed_frames: int
     notes: tuple[str, ...]
+    is_sequence: bool = False
 
     @property
     def orientation(self) -> Orientation:
         return Orientation(self.rotation_deg, self.mirrored)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether something is where the video was."""
+        return self.path.is_file() or (self.is_sequence and base_of(self.path).is_dir())
 
     @property
     def shown_size(self) -> tuple[float, float]:
@@ -71,8 +80,41 @@ class VideoInfo:
         return cls(**{**value, "path": Path(value["path"]), "notes": tuple(value["notes"]), **fractions})
 
 
-def probe(path: Path) -> VideoInfo:
-    """Open ``path`` and decode its first frame; raise ``VideoError`` for what is no video with pictures in it."""
+def probe(path: Path, *, fps: Fraction | None = None) -> VideoInfo:
+    """Open ``path`` and decode its first frame; raise ``VideoError`` for what is no video with pictures in it.
+
+    ``path`` may name images as well (``stills.naming``); ``fps`` is the rate of these, which have no other clock
+    than, now and then, their names'. A container has its own, and ``fps`` says nothing of it.
+    """
+    return _probe_images(path, fps) if is_sequence(path) else _probe_container(path)
+
+
+def _probe_images(path: Path, fps: Fraction | None) -> VideoInfo:
+    facts = look_at(path)
+    rate = fps or facts.fps or ASSUMED_FPS
+    assumed = f"Nothing states the rate of the images: {ASSUMED_FPS} a second are assumed; --fps says another."
+    return VideoInfo(
+        path=path,
+        size_bytes=facts.size_bytes,
+        sha256_head_tail=facts.sha256,
+        mtime_ns=facts.mtime_ns,
+        stream_index=0,
+        width=facts.width,
+        height=facts.height,
+        rotation_deg=0,
+        mirrored=False,
+        pixel_aspect=Fraction(1),
+        fps=rate,
+        time_base=1 / rate,
+        codec=facts.kind,
+        pixel_format="rgb24",
+        claimed_frames=facts.count,
+        notes=() if fps or facts.fps or facts.count == 1 else (assumed,),
+        is_sequence=True,
+    )
+
+
+def _probe_container(path: Path) -> VideoInfo:
     # One thread: of many, each would decode a frame ahead of the first one's coming out.
     with OpenVideo(path, threads=1) as source:
         first = next(source.frames(), None)
@@ -123,5 +165,7 @@ def _shape_note(width: int, height: int, aspect: Fraction) -> str | None:
 
 def stated_rate(info: VideoInfo) -> Fraction | None:
     """The frame rate that the file itself states; None where ``info.fps`` had to be made up."""
+    if info.is_sequence:
+        return info.fps
     with OpenVideo(info.path, info.stream_index) as source:
         return source.stated_fps

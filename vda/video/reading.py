@@ -17,9 +17,11 @@ from av.video.frame import VideoFrame
 
 from vda.errors import UsageError, VideoError
 from vda.picture.upright import UprightRgb
+from vda.stills.naming import base_of
 from vda.video.decoding import OpenVideo, frame_checksum
 from vda.video.index import FrameIndex
 from vda.video.info import VideoInfo
+from vda.video.sequence import Pictures
 
 # Opening and seeking cost about as much as decoding this many frames.
 _LEAP_WORTH_A_SEEK = 24
@@ -42,11 +44,14 @@ class Frame:
 def read_frames(
     info: VideoInfo, index: FrameIndex, start: int, stop: int, *, threads: int | None = None
 ) -> Iterator[Frame]:
-    """Yield frames ``start`` to ``stop`` (exclusive).
+    """Yield frames ``start`` to ``stop`` (exclusive), as many as there are of images whose numbers have gaps.
 
     ``threads`` are the decoder's (None: as many as FFmpeg thinks fit; a damaged video is always decoded by one).
     Raises ``UsageError`` for a range outside the video, ``VideoError`` if the file is not the one that was probed.
     """
+    if info.is_sequence:
+        yield from _read_images(info, index, range(*index.range_of((start, stop))), threads)
+        return
     if not 0 <= start <= stop <= len(index):
         raise _outside(info, index, f"{start}:{stop}")
     _check_identity(info)
@@ -61,6 +66,9 @@ def read_frame_list(
     Only these are converted to RGB. Rising indices are read in one go, but for leaps over key frames.
     """
     wanted = [int(position) for position in indices]
+    if info.is_sequence:
+        yield from _read_images(info, index, index.places_of(wanted), threads)
+        return
     for position in wanted:
         if not 0 <= position < len(index):
             raise _outside(info, index, str(position))
@@ -98,6 +106,16 @@ def read_listed(
                 return
         if source.damaged or count < len(index):
             raise NotAsListed
+
+
+def _read_images(
+    info: VideoInfo, index: FrameIndex, places: Sequence[int], threads: int | None
+) -> Iterator[Frame]:
+    assert index.files is not None
+    pictures = Pictures(base_of(info.path), index.files, index.checksums, (info.width, info.height))
+    times_s = index.times_s
+    for place, rgb, decoded in pictures.read(places, threads):
+        yield Frame(index.frames[place], float(times_s[place]), rgb, decoded)
 
 
 def _outside(info: VideoInfo, index: FrameIndex, asked: str) -> UsageError:
