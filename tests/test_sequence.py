@@ -82,8 +82,8 @@ def test_a_list_is_of_files_seen_from_where_it_lies_or_from_here(
 def test_one_image_is_a_video_of_one_frame_even_if_its_name_is_a_pattern(tmp_path: Path, cache: Path) -> None:
     make_folder(tmp_path, [1, 2, 3], "frame_{:05d}.png")
     alone = write_picture(tmp_path / "frame_%05d.png", picture(9))
-    assert _shown(alone, cache) == {5: 9}
-    assert _shown(tmp_path / "frame_00002.png", cache) == {2: 2}
+    assert _shown(alone, cache) == {0: 9}
+    assert _shown(tmp_path / "frame_00002.png", cache) == {0: 2}
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Which image files make a sequence, in what order, and which numbers they have.
 
 In: a path as people give it: a folder, a pattern (``shot.%04d.exr``, ``shot.####.exr``, ``'shot.*.png'``), a text
-file with one path a line, or one image. Out: ``ImageFiles``. This file does not open images.
+file with one path a line, or one image, which is frame 0. Out: ``ImageFiles``. This file does not open images.
 """
 
 import os
@@ -90,7 +90,7 @@ def find_images(path: Path) -> ImageFiles:
     if path.is_dir():
         return _numbered(path, _images_in(path), path)
     if path.is_file():
-        return _listed(path) if is_list(path) else _single(path)
+        return _listed(path) if is_list(path) else ImageFiles(path.parent, (path.name,), (0,), own_numbers=False)
     if is_pattern(path):
         return _matching(path)
     raise VideoError(f"There is no file {path}.", "Check the path of the images.")
@@ -122,14 +122,6 @@ def _files(folder: Path) -> list[str]:
             f"The folder {folder} cannot be read: {error.strerror or error}.",
             "Check the path and its permissions.",
         ) from error
-
-
-def _single(path: Path) -> ImageFiles:
-    try:
-        return _numbered(path.parent, [path.name], path)
-    except VideoError:
-        # Of one image nothing has to be put in order.
-        return ImageFiles(path.parent, (path.name,), (0,), own_numbers=False)
 
 
 def _numbered(base: Path, names: Sequence[str], where: Path) -> ImageFiles:
