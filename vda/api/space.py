@@ -123,6 +123,7 @@ def export(
     allow_relative: bool = False,
     edges: Literal["keep", "drop"] = "keep",
     sky: Literal["keep", "drop"] = "keep",
+    undistort: bool = False,
     depth_as: DepthKind | None = None,
     points: int = 100_000,
     tracks: StrPath | None = None,
@@ -144,7 +145,8 @@ def export(
 
     ``to`` is ply, nerfstudio, gaussian-splatting, tum, rerun, colmap, dn-splatter or cameras; ``every`` is a step
     of frames, ``stride`` one of a cloud's pixels, ``points`` how many points of the world a training begins with,
-    ``depth_as`` the kind of depth file for nerfstudio and colmap; ``edges`` and ``sky`` leave doubtful pixels out.
+    ``depth_as`` the kind of depth file for nerfstudio and colmap; ``edges`` and ``sky`` leave doubtful pixels out;
+    ``undistort`` takes the lens out of pictures, depth and cameras.
     Raises ``UsageError`` without ``poses`` where a
     target needs them, ``InputError`` for depth without a unit where one is needed.
     """
@@ -163,6 +165,7 @@ def export(
         allow_relative=allow_relative,
         edges=edges,
         sky=sky,
+        undistort=undistort,
         depth_as=depth_as,
         points=points,
         tracks=_path(tracks),

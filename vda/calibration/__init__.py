@@ -2,6 +2,7 @@
 
     sampling   depth at the records of a track file
     identity   which depth a calibration was made for
+    points     scale and shift from the points of a reconstruction
     fit        scale and shift from known distances or from metric depth
     knownsize  scale and shift from how tall the tracked things are
     choice     the calibration that was asked for, or kept in the scene

@@ -2,6 +2,7 @@
 
     conventions     how pixels and axes are counted, here and by other programs
     intrinsics      focal length, principal point, lens: pixel and depth to a point, and back
+    undistorting    the pinhole camera that sees the same, and its pictures and depth
     files           cameras in other programs' files
     choice          the camera that was asked for, fitted to the video
     posed           the camera of every frame: cameras.json

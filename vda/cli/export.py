@@ -49,6 +49,11 @@ export_options = together(
         show_default=True,
         help="Leave out the sky: fifty times as far as the nearest things, up to the upper edge.",
     ),
+    click.option(
+        "--undistort",
+        is_flag=True,
+        help="Take the lens out: pictures, depth and cameras are those of a pinhole camera.",
+    ),
     allow_relative_option,
     click.option(
         "--depth-as",

@@ -8,7 +8,7 @@ dn-splatter's ``coolermap`` reads both, with depth in the poses' unit.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -36,23 +36,39 @@ _COLMAP = _Layout("sparse/0", "depth", "", "tiff")
 _DN_SPLATTER = _Layout("colmap/sparse/0", "mono_depth", "_aligned", "npy")
 
 
+class TrainingImages:
+    """Pictures, their cameras and first points: ``images/`` and, when all are there, the model in ``model``."""
+
+    def __init__(self, context: ExportContext, model: str) -> None:
+        self._written = context.written
+        self._sample = PointSample(context)
+        self._model = model
+        self._cameras: list[PosedCamera] = []
+
+    def add(self, frame: ExportFrame, name: str) -> None:
+        """Write the picture of ``frame`` as ``name``, and keep its camera and some points."""
+        write_bytes(self._written.path(f"images/{name}"), frame.png())
+        self._sample.take(frame)
+        self._cameras.append(replace(frame.posed(), name=name))
+
+    def finish(self, reporter: Reporter) -> None:
+        """Write the model."""
+        self._sample.say(reporter)
+        for name, text in model_files(self._cameras, self._sample.points()).items():
+            write_bytes(self._written.path(f"{self._model}/{name}"), text.encode())
+
+
 def _write(
     layout: _Layout, frames: Iterator[ExportFrame], context: ExportContext, reporter: Reporter
 ) -> list[Path]:
     """Write the folder, the model last of all."""
-    written, sample = context.written, PointSample(context)
-    depth_files = DepthFiles(written, context.settings.depth_as or layout.kind)
-    cameras: list[PosedCamera] = []
+    images = TrainingImages(context, layout.model)
+    depth_files = DepthFiles(context.written, context.settings.depth_as or layout.kind)
     for frame in frames:
-        camera = frame.posed()
         depth_files.write(f"{layout.depth}/{frame.stem}{layout.mark}", frame.depth)
-        write_bytes(written.path(f"images/{camera.name}"), frame.png())
-        sample.take(frame)
-        cameras.append(camera)
+        images.add(frame, f"{frame.stem}.png")
     depth_files.say_too_far(reporter)
-    sample.say(reporter)
-    for name, text in model_files(cameras, sample.points()).items():
-        write_bytes(written.path(f"{layout.model}/{name}"), text.encode())
+    images.finish(reporter)
     return [context.settings.output / layout.model]
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vda.camera.intrinsics import Intrinsics
 from vda.camera.posed import PosedCamera
 from vda.camera.reconstruction import View
+from vda.camera.undistorting import undistortion
 from vda.depthmaps.doubtful import on_edges, sky
 from vda.depthmaps.source import DepthSource
 from vda.reporter import Reporter
@@ -98,19 +99,23 @@ class FrameSource:
     near: float
     far: float
     doubtful: Doubtful
+    undistort: bool
 
     def frames(self, wanted: Sequence[int], reporter: Reporter) -> Iterator[ExportFrame]:
         """Yield the frames ``wanted``, which have depth; ``reporter`` is told how many are done."""
         for done, picture in enumerate(read_frame_list(self.info, self.index, wanted), start=1):
-            values = self.depth.read(picture.index)
+            values: Floats = self.depth.read(picture.index)
             height, width = values.shape
-            depth = self.to_depth(picture.index, values).astype(np.float64)
-            self.doubtful.leave_out(depth)
-            depth[~np.isfinite(depth) | (depth < self.near) | (depth > self.far)] = np.nan
             rgb = picture.rgb
             if rgb.shape[:2] != (height, width):
                 rgb = np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
             camera = self.camera_of(picture.index).scaled(width, height)
+            if self.undistort and camera.distortion_model != "none":
+                lens = undistortion(camera)
+                rgb, values, camera = lens.picture(rgb), lens.depth(values), lens.pinhole
+            depth = self.to_depth(picture.index, values).astype(np.float64)
+            self.doubtful.leave_out(depth)
+            depth[~np.isfinite(depth) | (depth < self.near) | (depth > self.far)] = np.nan
             view = self.views.get(picture.index)
             yield ExportFrame(picture.index, picture.time_s, rgb, values, depth, camera, view)
             reporter.at(done)

@@ -76,7 +76,7 @@ def camera_json(camera: Intrinsics) -> dict[str, Any]:
     if camera.distortion_model == "opencv" and any(camera.distortion[_NERFSTUDIO_LENS:]):
         raise InputError(
             "The lens has a k4 or more, which nerfstudio reads in another formula.",
-            "Undistort the video, or calibrate with k1, k2, k3, p1 and p2 alone.",
+            "Add --undistort, or calibrate with k1, k2, k3, p1 and p2 alone.",
         )
     model = "OPENCV_FISHEYE" if camera.distortion_model == "fisheye" else "OPENCV"
     lens = dict(zip(_LENS_NAMES.get(camera.distortion_model, ()), camera.distortion, strict=False))

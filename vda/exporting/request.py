@@ -22,7 +22,8 @@ class ExportSettings:
     """What ``vda export`` is asked. ``near`` and ``far`` limit depth, in its unit; ``every`` is a step of frames,
     ``stride`` one of the pixels of a cloud. ``by_order``: the images of ``poses`` are the video's frames in order.
     ``depth_as`` is the kind of depth file (None: the target's own), ``points`` how many points a training begins
-    with. ``edges`` and ``sky`` say what becomes of pixels on depth edges and in the sky.
+    with. ``edges`` and ``sky`` say what becomes of pixels on depth edges and in the sky;
+    ``undistort`` that pictures, depth and cameras are those of a camera without its lens.
     """
 
     scene: Path
@@ -42,6 +43,7 @@ class ExportSettings:
     points: int = 100_000
     edges: Literal["keep", "drop"] = "keep"
     sky: Literal["keep", "drop"] = "keep"
+    undistort: bool = False
     overwrite: bool = False
 
     @property

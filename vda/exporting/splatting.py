@@ -15,6 +15,7 @@ from vda.depthmaps.codes import INVALID_CODE, Codes, Quantizer
 from vda.depthmaps.doubtful import nearest_filled
 from vda.depthmaps.files import write_png16
 from vda.errors import InputError
+from vda.exporting.colmap import TrainingImages
 from vda.exporting.frames import ExportFrame
 from vda.exporting.request import ExportContext
 from vda.files import write_json
@@ -28,12 +29,17 @@ _NEAREST = 0.1
 
 
 def write(frames: Iterator[ExportFrame], context: ExportContext, reporter: Reporter) -> list[Path]:
-    """Write ``depths/`` with the images' own names, and ``sparse/0/depth_params.json``, into the output folder."""
+    """Write ``depths/`` with the images' own names, and ``sparse/0/depth_params.json``, into the output folder.
+
+    Undistorted depth fits none of the images that the trainer has, so images and a model come with it.
+    """
     record = context.depth.record
     inverse = record is not None and record.quantizer.kind == "inverse_depth"
     quantizer = record.quantizer if record is not None and inverse else Quantizer.for_range(0.0, 1 / _NEAREST)
     params: dict[str, dict[str, float]] = {}
     unreliable = 0
+    # Its own images and model, which the trainer has already, are of the lens that was taken out here.
+    images = TrainingImages(context, "sparse/0") if context.settings.undistort else None
     for frame in frames:
         # The loader takes off what follows the last dot, and nothing else: shot.0000.png is shot.0000.
         name = frame.view.name if frame.view is not None else f"frame_{frame.index:06d}.png"
@@ -50,6 +56,8 @@ def write(frames: Iterator[ExportFrame], context: ExportContext, reporter: Repor
             scale = 0.0
         write_png16(context.written.path(f"depths/{stem}.png"), without_holes(codes))
         params[stem] = {"scale": scale, "offset": offset}
+        if images is not None:
+            images.add(frame, f"{stem}.png")
     if unreliable == len(params):
         # With the scale 0 in all images the loader takes none for unreliable, and their codes for inverse depth.
         raise InputError(
@@ -64,6 +72,8 @@ def write(frames: Iterator[ExportFrame], context: ExportContext, reporter: Repor
         reporter.say(
             f"{unreliable} images are mostly without depth; their scale of 0 has the loader leave them out."
         )
+    if images is not None:
+        images.finish(reporter)
     path = context.written.path("sparse/0/depth_params.json")
     write_json(path, params)
     return [context.settings.output / "depths", path]

@@ -6,20 +6,22 @@ it has no points, the depth has to be in metres already, and the reconstruction 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vda.calibration.fit import Calibration, fit_calibration, inverse_depth, load_calibration
+from vda.calibration.fit import Calibration, load_calibration
 from vda.calibration.identity import Fingerprint
+from vda.calibration.points import fit_to_points
 from vda.camera.choice import CameraChoice, choose_camera, fit_to_video
-from vda.camera.conventions import resized
 from vda.camera.intrinsics import Intrinsics
 from vda.camera.posed import PosedCamera
 from vda.camera.reconstruction import View, read_reconstruction
+from vda.camera.undistorting import pinhole_of
+from vda.depthmaps.codes import DepthRecord
 from vda.depthmaps.doubtful import edge_radius
 from vda.depthmaps.source import DepthSource, open_depth
 from vda.errors import InputError, UsageError
@@ -49,8 +51,8 @@ _CAMERAS = "cameras"
 TARGETS = (*_WRITERS, _CAMERAS)
 _NEED_POSES = ("nerfstudio", "gaussian-splatting", "tum", "colmap", "dn-splatter")
 _TAKE_DEPTH_KIND = ("nerfstudio", "colmap")
-# Two numbers are fitted: with fewer points one wrong match would make the scale.
-_LEAST_POINTS = 10
+# Readers that know no lens: the loader of Gaussian splatting takes PINHOLE cameras, rerun's pinhole has none.
+_NEED_PINHOLE = ("gaussian-splatting", "rerun")
 
 
 @dataclass(frozen=True)
@@ -100,17 +102,20 @@ def export(settings: ExportSettings, *, reporter: Reporter | None = None) -> Exp
     asked = settings.camera.of_video(scene.read_video())
     camera_of = _cameras(asked, views, (info.width, info.height), noted)
     wanted = [frame for frame in depth.frames if not views or frame in views][:: settings.every]
+    _heed_lenses(settings, {camera_of(frame) for frame in wanted}, noted)
     written = Written(settings.output)
     if settings.target == _CAMERAS:
-        # They are named after the depth images, which may be smaller than the video.
-        size = None if depth.record is None else (depth.record.width, depth.record.height)
-        cameras = [_posed(frame, index, camera_of, views, size) for frame in wanted]
+        cameras = [_posed(frame, index, camera_of(frame), views.get(frame), depth.record) for frame in wanted]
+        if settings.undistort:
+            cameras = [replace(camera, intrinsics=pinhole_of(camera.intrinsics)) for camera in cameras]
         metric = Metric((), (), "reconstruction" if views else "none")
         paths = write_cameras(cameras, float(info.fps), written, noted)
     else:
         metric = _metric(settings, scene, depth, views, noted)
         limits = (settings.near, settings.far, _doubtful(settings, depth))
-        source = FrameSource(info, index, depth, camera_of, metric.to_depth, views, *limits)
+        source = FrameSource(
+            info, index, depth, camera_of, metric.to_depth, views, *limits, undistort=settings.undistort
+        )
         noted.begin(f"exporting to {settings.target}", len(wanted))
         context = ExportContext(len(wanted), settings, metric, depth, written)
         paths = _WRITERS[settings.target](source.frames(wanted, noted), context, noted)
@@ -147,18 +152,37 @@ def _doubtful(settings: ExportSettings, depth: DepthSource) -> Doubtful:
     return Doubtful(radius, marks and settings.sky == "drop")
 
 
+def _heed_lenses(settings: ExportSettings, cameras: set[Intrinsics], reporter: Reporter) -> None:
+    """Refuse lenses where no reader knows them, and tell what becomes of them."""
+    lenses = [camera for camera in cameras if camera.distortion_model != "none"]
+    if settings.undistort:
+        for camera in lenses:
+            reporter.say(
+                f"The lens is taken out of images of {camera.width}x{camera.height}: the focal length "
+                f"{camera.fx:.6g} becomes {pinhole_of(camera).fx:.6g}, and what no pinhole camera sees is cut off."
+            )
+        if not lenses:
+            reporter.say("The camera has no lens distortion: --undistort changes nothing.")
+    elif lenses and settings.target in _NEED_PINHOLE:
+        raise InputError(
+            f"The camera has lens distortion ({lenses[0].distortion_model}), and {settings.target} knows none.",
+            "Add --undistort: pictures, depth and cameras are then those of a camera without lens.",
+        )
+    elif lenses and settings.target == "tum":
+        reporter.say(
+            "The pictures have lens distortion, and this folder has no file for a camera: give your program the "
+            "lens, or add --undistort."
+        )
+
+
 def _posed(
-    frame: int,
-    index: FrameIndex,
-    camera_of: Callable[[int], Intrinsics],
-    views: Mapping[int, View],
-    size: tuple[int, int] | None,
+    frame: int, index: FrameIndex, camera: Intrinsics, view: View | None, record: DepthRecord | None
 ) -> PosedCamera:
-    view = views.get(frame)
-    name = depth_image_name(frame) if view is None else view.name
-    pose = None if view is None else view.camera_to_world
-    camera = camera_of(frame) if size is None else camera_of(frame).scaled(*size)
-    return PosedCamera(frame, index.times_s[frame], name, camera, pose)
+    """The camera of the reconstruction's image; without one, that of the depth image, of the depth's size."""
+    if view is not None:
+        return PosedCamera(frame, index.times_s[frame], view.name, camera, view.camera_to_world)
+    own = camera if record is None else camera.scaled(record.width, record.height)
+    return PosedCamera(frame, index.times_s[frame], depth_image_name(frame), own, None)
 
 
 def _cameras(
@@ -218,7 +242,7 @@ def _metric(
     shots = tuple((shot["start_frame"], shot["end_frame"]) for shot in record.shots) or ((0, 1 << 62),)
     if any(len(view.depth) for view in views.values()):
         return Metric(
-            shots, tuple(_fit_shot(shot, depth, kind, views, reporter) for shot in shots), "reconstruction"
+            shots, tuple(fit_to_points(shot, depth, kind, views, reporter) for shot in shots), "reconstruction"
         )
     kept = load_calibration(scene.calibration_path)
     if kept is not None and kept.kind == kind:
@@ -238,35 +262,3 @@ def _metric(
             + ("." if settings.target in _NEED_POSES else ", or --allow-relative."),
         )
     return plain
-
-
-def _fit_shot(
-    shot: tuple[int, int], depth: DepthSource, kind: str, views: Mapping[int, View], reporter: Reporter
-) -> Calibration:
-    """One scale and shift for a shot, from the points seen in its images."""
-    values, inverse = [], []
-    for frame, view in views.items():
-        if shot[0] <= frame < shot[1] and len(view.depth) and view.camera is not None:
-            image = depth.read(frame)
-            size, own = (image.shape[1], image.shape[0]), (view.camera.width, view.camera.height)
-            places = np.rint(resized(view.pixels, own, size)).astype(np.intp)
-            inside = ((places >= 0) & (places < np.array(size))).all(axis=1)
-            values.append(inverse_depth(image[places[inside, 1], places[inside, 0]], kind))
-            inverse.append(1 / view.depth[inside])
-    found = np.concatenate([*values, np.zeros(0)])
-    usable = np.isfinite(found)
-    name = f"the reconstruction's points in frames {shot[0]} to {shot[1]}"
-    if usable.sum() < _LEAST_POINTS:
-        raise InputError(
-            f"{name[0].upper()}{name[1:]} are too few: {int(usable.sum())} have depth.",
-            "Give a reconstruction with points in every shot.",
-        )
-    fit = fit_calibration(found[usable], np.concatenate(inverse)[usable], kind, name, "points")
-    error = 0.0 if fit.error is None else fit.error
-    reporter.say(
-        f"Fitted to {name}: 1/depth = {fit.scale:.6g} * value + {fit.shift:.6g}, "
-        f"{fit.samples} points, median residual {100 * error:.2f} % of the distance."
-    )
-    for note in fit.notes:
-        reporter.say(note)
-    return fit
