@@ -100,7 +100,9 @@ def test_flicker_is_what_changes_along_the_motion() -> None:
     (flickering,) = flicker([(pattern, moved, depth, moved_depth + np.float32(0.1))])
     assert still < 0.01
     assert flickering == pytest.approx(0.1 / spread, rel=0.1)
-    assert usual_change(lambda index: np.full((2, 2), index * 0.5, np.float32), [3, 4, 5]) == pytest.approx(0.5)
+    assert usual_change(
+        lambda index: np.full((2, 2), index * 0.5, np.float32), [(2, 3), (3, 4), (4, 5)]
+    ) == pytest.approx(0.5)
 
 
 def test_the_page_is_one_file_that_asks_for_nothing(scene: Scene) -> None:

@@ -51,9 +51,7 @@ def plan_scene(
     )
     for note in scene_notes(scene):
         reporter.say(note)
-    reporter.say(
-        f"{plan.total_frames} frames, {len(plan.chunks)} chunks, {sum(1 for _ in plan.windows())} windows."
-    )
+    reporter.say(f"{plan.count_words()}, {len(plan.chunks)} chunks, {sum(1 for _ in plan.windows())} windows.")
     if settings.extract:
         _extract(scene, plan, reporter)
     return scene

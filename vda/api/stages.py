@@ -34,6 +34,8 @@ def plan(
     *,
     chunks: int | None = None,
     frames: tuple[int, int] | None = None,
+    stride: int | None = None,
+    fps: float | None = None,
     chunking: Chunking | None = None,
     overlap: int | None = None,
     extract: bool = False,
@@ -46,11 +48,14 @@ def plan(
     """Count the frames of ``video`` exactly and plan its chunks: ``vda split``.
 
     ``scene`` is the scene's folder, by default ``data/<stem of the video>``. ``frames`` is a half-open range of
-    frame indices, ``max_res`` the longest side of the depth in pixels. Raises ``VideoError`` for what is no video,
-    ``SceneError`` where the folder holds another scene.
+    frame indices; of these ``stride`` uses every so manieth only, ``fps`` about so many a second. ``max_res`` is
+    the longest side of the depth in pixels. Raises ``VideoError`` for what is no video, ``SceneError`` where the
+    folder holds another scene.
     """
     root = scene_root(Path(video), _path(scene))
-    settings = PlanSettings(chunks, frames, chunking, overlap, extract, trust_container, max_res=max_res)
+    settings = PlanSettings(
+        chunks, frames, chunking, overlap, extract, trust_container, max_res=max_res, stride=stride, fps=fps
+    )
     found = pipeline.find_devices(devices, reporter).devices
     pipeline.plan_scene(Path(video), root, settings, restart=restart, devices=found, reporter=reporter)
     return open_scene(root)
@@ -140,6 +145,8 @@ def depth(
     *,
     chunks: int | None = None,
     frames: tuple[int, int] | None = None,
+    stride: int | None = None,
+    fps: float | None = None,
     chunking: Chunking | None = None,
     overlap: int | None = None,
     extract: bool = False,
@@ -195,7 +202,9 @@ def depth(
             depth_scale=depth_scale,
             metres=metres,
         ),
-        PlanSettings(chunks, frames, chunking, overlap, extract, trust_container, max_res=max_res),
+        PlanSettings(
+            chunks, frames, chunking, overlap, extract, trust_container, max_res=max_res, stride=stride, fps=fps
+        ),
         discard_windows=discard_windows,
         reporter=reporter,
     )

@@ -53,7 +53,12 @@ def split(
     progress.close()
     made = scene.plan()
     if as_json:
-        facts = {"scene": str(scene.root), "total_frames": made.total_frames, "chunks": len(made.chunks)}
+        facts = {
+            "scene": str(scene.root),
+            "total_frames": made.total_frames,
+            "frames": len(made.frames),
+            "chunks": len(made.chunks),
+        }
         click.echo(json.dumps(facts))
     else:
-        click.echo(f"{made.total_frames} frames in {len(made.chunks)} chunks: {scene.plan_path}")
+        click.echo(f"{made.count_words()} in {len(made.chunks)} chunks: {scene.plan_path}")

@@ -106,6 +106,7 @@ def compute_chunk(
 def _compute_windows(scene: Scene, todo: Todo, computer: Computer, around: Surroundings) -> None:
     source = scene_source(scene, computer.record, computer.threads)
     slots = [window.frame_indices for _, window in todo]
+    edge = scene.plan().edge
     depths = answers(slots, source, computer.engine, computer, around)
     with ThreadPoolExecutor(1, "window-writer") as writer, closing(depths):
         written: Future[None] | None = None
@@ -120,7 +121,7 @@ def _compute_windows(scene: Scene, todo: Todo, computer: Computer, around: Surro
             if written is not None:
                 written.result()
             kept = window.kept
-            around.note(WindowComputed(*key, kept.start, kept.stop, seconds, precision))
+            around.note(WindowComputed(*key, edge(kept.start), edge(kept.stop), seconds, precision))
             written = writer.submit(_write, scene.window_path(key), depth, answer.missing, around)
         if written is not None:
             written.result()

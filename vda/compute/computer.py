@@ -13,9 +13,10 @@ from vda.compute.ladder import MemoryFit, first_fit
 from vda.errors import InputError, WorkError
 from vda.files import read_json, write_json
 from vda.picture.framing import Framing
+from vda.scene.chunks import Plan
 from vda.scene.runstate import RunFiles
 from vda.scene.scene import RunRecord, Scene
-from vda.video import FrameIndex, VideoInfo, read_frames
+from vda.video import FrameIndex, VideoInfo, read_frame_list
 
 if TYPE_CHECKING:
     import torch
@@ -101,17 +102,19 @@ def _remembered(path: Path) -> MemoryFit | None:
 
 
 def frame_source(
-    info: VideoInfo, index: FrameIndex, framing: Framing, record: RunRecord, threads: int
+    info: VideoInfo, index: FrameIndex, plan: Plan, framing: Framing, record: RunRecord, threads: int
 ) -> "FrameSource":
-    """Return what the engine draws its pictures from: the video's, framed, at the network's size."""
+    """Return what the engine draws its pictures from: by place in the plan, framed, at the network's size."""
     from vda.compute.engine import Picture
     from vda.network.preprocess import to_network
 
     def source(order: Sequence[int]) -> "Iterator[Picture]":
         for start, stop in _runs(order):
-            for frame in read_frames(info, index, start, stop, threads=threads):
+            wanted = [plan.frame(place) for place in range(start, stop)]
+            pictures = read_frame_list(info, index, wanted, threads=threads)
+            for place, frame in zip(range(start, stop), pictures, strict=True):
                 pixels = to_network(framing.seen(frame.rgb), record.net_width, record.net_height)
-                yield Picture(frame.index, pixels, frame.decoded)
+                yield Picture(place, pixels, frame.decoded)
 
     return source
 
@@ -119,7 +122,7 @@ def frame_source(
 def scene_source(scene: Scene, record: RunRecord, threads: int) -> "FrameSource":
     """``frame_source`` of a scene's video."""
     info, index = scene.film()
-    return frame_source(info, index, scene.picture().framing(), record, threads)
+    return frame_source(info, index, scene.plan(), scene.picture().framing(), record, threads)
 
 
 def _runs(order: Sequence[int]) -> Iterator[tuple[int, int]]:

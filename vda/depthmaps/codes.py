@@ -4,6 +4,7 @@ In: float depth of a frame. Out: codes 1..65535, and 0 where there is no depth; 
 value = offset + scale * code. This file does not know in which files codes are kept, nor how depth was made.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -147,7 +148,9 @@ class DepthRecord:
     out of range, ``invalid_pixels`` those without a value. ``raw_window_error_steps`` is the largest error of the
     stored raw windows, in steps of the code. ``levels`` are the codes of formats with fewer bits, by format.
     ``pixel_aspect`` is a pixel's width by its height, a fraction such as ``64/45``. ``picture`` says which part of
-    the video's pictures has depth, and the video's own size, where the depth is not of all of it at that size.
+    the video's pictures has depth, and the video's own size, where the depth is not of all of it at that size. Of
+    a video that was thinned out ``thinning`` says how (``stride`` or ``fps``) and ``frame_indices`` which frames
+    there are.
     """
 
     quantizer: Quantizer
@@ -166,11 +169,20 @@ class DepthRecord:
     pixel_aspect: str = "1"
     picture: dict[str, Any] = field(default_factory=dict)
 
+    thinning: dict[str, Any] | None = None
+    frame_indices: list[int] | None = None
+
     @property
     def video_size(self) -> tuple[int, int]:
         """(width, height) of the video that the depth is of."""
         width, height = self.picture.get("video_size", (self.width, self.height))
         return int(width), int(height)
+
+    @property
+    def indices(self) -> Sequence[int]:
+        """The video's frame indices of the depth, in order."""
+        first = self.settings.get("frame_range", [0])[0]
+        return range(first, first + self.frames) if self.frame_indices is None else self.frame_indices
 
     def levels_of(self, form: str) -> Levels:
         """The codes of the format ``form``; ``InputError`` where the record says nothing of it."""
@@ -190,7 +202,8 @@ class DepthRecord:
             "invalid": INVALID_CODE,
             "formula": "value = offset + scale * code, for code >= 1",
         }
-        write_json(path, {**meaning, **values})
+        known = {name: value for name, value in values.items() if value is not None}
+        write_json(path, {**meaning, **known})
 
     @classmethod
     def read(cls, path: Path) -> "DepthRecord":

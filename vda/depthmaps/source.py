@@ -49,6 +49,11 @@ class DepthSource:
 
         Raises ``InputError`` where there is no such frame, or its file cannot be read.
         """
+        if frame not in self._places and self.record is not None and self.record.thinning is not None:
+            raise InputError(
+                f"There is no depth of frame {frame}, for only some of the video's frames were used.",
+                "Compute the video without --stride and --fps.",
+            )
         if frame not in self._places:
             raise InputError(
                 f"There is no depth of frame {frame}: the frames are {self.frames[0]} to {self.frames[-1]}.",
@@ -125,14 +130,12 @@ def _read_levels(record: DepthRecord) -> Callable[[Path], Float32Array]:
 def _open_video(path: Path, record: DepthRecord) -> DepthSource:
     codes, form = GreyFrames(path), _VIDEOS[path.name]
     decode = record.quantizer.decode if form == "mkv" else record.levels_of(form).decode
-    first = record.settings.get("frame_range", [0])[0]
-    return DepthSource(range(first, first + record.frames), lambda place: decode(codes.frame(place)), record)
+    return DepthSource(record.indices, lambda place: decode(codes.frame(place)), record)
 
 
 def _open_stack(path: Path, record: DepthRecord | None, scale: float | None) -> DepthSource:
     stack = open_stack(path)
-    first = record.settings.get("frame_range", [0])[0] if record else 0
-    frames = range(first, first + stack.shape[0])
+    frames = record.indices if record else range(stack.shape[0])
     return DepthSource(frames, lambda place: _scaled(stack.frame(place), scale), record)
 
 

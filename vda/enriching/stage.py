@@ -181,6 +181,7 @@ def enrich_file(settings: EnrichSettings, *, reporter: Reporter | None = None) -
     enriched = enrich(
         tracks, depth.source, camera, convert, relative=relative, region=settings.region, reporter=noted
     )
+    _say_left_out(tracks, depth.source, noted)
     measure_boxes(enriched, tracks, camera)
     moving = _moving(settings, depth, tracks, convert, relative, noted)
     if moving is not None:
@@ -200,6 +201,18 @@ def enrich_file(settings: EnrichSettings, *, reporter: Reporter | None = None) -
     return Report(
         len(tracks), enriched.skipped(), relative, camera, calibration, tuple(written), tuple(noted.said)
     )
+
+
+def _say_left_out(tracks: Tracks, depth: DepthSource, reporter: Reporter) -> None:
+    """A record between the frames of a thinned-out video has no depth through no fault of the tracker's."""
+    if depth.record is None or depth.record.thinning is None:
+        return
+    left_out = int((~np.isin(tracks.frame, np.array(depth.frames))).sum())
+    if left_out:
+        reporter.say(
+            f"{left_out} records are of frames that the depth leaves out, as --stride or --fps asked; "
+            "they have no position."
+        )
 
 
 def _require_figure(path: Path | None, scene: Scene | None) -> None:

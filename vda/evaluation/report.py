@@ -127,8 +127,8 @@ def _alignment(work: _Work) -> str:
     """Scale and shift over time: of windows, or of chunks; both ways of aligning where both are known."""
     rows = [("joint" if work.in_order else "", work.record.shots)]
     if work.in_order:
-        rows.append(("sequential", [part.to_json() for part in work.in_order.parts]))
-    fits = [(name, list(_fits(shots))) for name, shots in rows]
+        rows.append(("sequential", work.in_order.shots_json()))
+    fits = [(name, list(_fits(shots, work.plan))) for name, shots in rows]
     if not fits[0][1]:
         return ""
     panels = [
@@ -144,13 +144,14 @@ def _alignment(work: _Work) -> str:
     return _section("Scale and shift", _svg_image(draw_lines(panels, ["scale", "shift"], "frame"), "fits"), note)
 
 
-def _fits(shots: list[dict[str, Any]]) -> Iterator[tuple[float, float, float]]:
+def _fits(shots: list[dict[str, Any]], plan: Plan) -> Iterator[tuple[float, float, float]]:
     """First frame, scale and shift of every chunk or window."""
     for shot in shots:
         for chunk in shot.get("chunks", ()):
             yield chunk["start_frame"], float(chunk["scale"]), float(chunk["shift"])
         for k, (scale, shift) in enumerate(zip(shot.get("scale", ()), shot.get("shift", ()), strict=False)):
-            yield Window(shot["start_frame"], shot["end_frame"], k).kept.start, scale, shift
+            window = Window(plan.place(shot["start_frame"]), plan.place(shot["end_frame"]), k)
+            yield plan.frame(window.kept.start), scale, shift
 
 
 def _seams(work: _Work) -> str:
@@ -176,13 +177,14 @@ def _seams(work: _Work) -> str:
 
 
 def _flicker(work: _Work) -> str:
-    frames = spread([frame for frame in work.depth.frames if frame + 1 in work.depth], _FLOW_PAIRS)
-    pictures = work.pictures([*frames, *(frame + 1 for frame in frames)])
+    there = [pair for pair in work.plan.neighbours() if pair[0] in work.depth and pair[1] in work.depth]
+    chosen = spread(there, _FLOW_PAIRS)
+    pictures = work.pictures([frame for pair in chosen for frame in pair])
     read = work.depth.read
     pairs = (
-        (pictures[frame], pictures[frame + 1], read(frame), read(frame + 1))
-        for frame in frames
-        if frame in pictures and frame + 1 in pictures
+        (pictures[frame], pictures[following], read(frame), read(following))
+        for frame, following in chosen
+        if frame in pictures and following in pictures
     )
     values = list(flicker(pairs))
     if not values:
@@ -196,7 +198,7 @@ def _flicker(work: _Work) -> str:
 
 def _timeline(work: _Work) -> str:
     """Who computed which chunk, when: a bar for each time that a worker took a chunk up."""
-    turns, frames = _turns(work.scene)
+    turns, frames = _turns(work.scene, work.plan)
     if not turns:
         return _section("Timeline", "", "There are no logs of how this depth was computed.")
     first, last = min(turn.begin_s for turn in turns), max(turn.end_s for turn in turns)
@@ -223,7 +225,7 @@ class _Turn:
     end_s: float
 
 
-def _turns(scene: Scene) -> tuple[list[_Turn], int]:
+def _turns(scene: Scene, plan: Plan) -> tuple[list[_Turn], int]:
     """Return the turns, by chunk and time, and how many frames were computed in all."""
     turns: dict[tuple[Any, ...], _Turn] = {}
     frames = 0
@@ -232,7 +234,7 @@ def _turns(scene: Scene) -> tuple[list[_Turn], int]:
             new = _Turn(entry.chunk, entry.device, entry.unix_s, entry.unix_s)
             turns.setdefault((entry.chunk, entry.worker), new).end_s = entry.unix_s
         if isinstance(entry.event, WindowComputed):
-            frames += entry.event.end_frame - entry.event.start_frame
+            frames += plan.place(entry.event.end_frame) - plan.place(entry.event.start_frame)
     return sorted(turns.values(), key=lambda turn: (turn.chunk, turn.begin_s)), frames
 
 
@@ -242,7 +244,7 @@ def _facts(work: _Work) -> str:
     pixels = record.frames * record.width * record.height or 1
     rows: list[tuple[str, Any]] = [
         ("video", work.scene.read_video().get("path", "")),
-        ("frames", f"{record.frames} of {record.width} x {record.height}"),
+        ("frames", f"{record.frames} of {record.width} x {record.height}{_thinned_words(work.plan)}"),
         *_picture_facts(record),
         ("chunks", f"{len(work.plan.chunks)}, {work.plan.chunking}"),
         ("kind of depth", f"{record.quantizer.kind.replace('_', ' ')}, {record.quantizer.unit}"),
@@ -268,6 +270,13 @@ def _facts(work: _Work) -> str:
 def _picture_facts(record: DepthRecord) -> Iterator[tuple[str, str]]:
     if (record.width, record.height) != record.video_size:
         yield "size of the video", f"{record.video_size[0]} x {record.video_size[1]}, made smaller for --max-res"
+
+
+def _thinned_words(plan: Plan) -> str:
+    if plan.selection is None:
+        return ""
+    first, stop = plan.frame_range
+    return f", {plan.selection.thinning} of the video's {stop - first}"
 
 
 def _section(title: str, body: str, note: str) -> str:

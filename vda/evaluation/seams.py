@@ -33,9 +33,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class _Boundary:
-    """Where a window or chunk begins; ``scales`` are those that the old and the new one's raw depth got."""
+    """Where a window or chunk begins; ``scales`` are those that the old and the new one's raw depth got.
 
-    frame: int
+    ``place`` is the plan's.
+    """
+
+    place: int
     raw: Callable[[], RawSeam | None]
     scales: tuple[float, float] | None
 
@@ -43,19 +46,20 @@ class _Boundary:
 def seam_scores(scene: Scene, plan: Plan, depth: DepthSource, read: DepthReader | None = None) -> Iterator[Seam]:
     """Yield the seams of ``depth``; ``read`` gives its frames as another way of joining makes them."""
     read = read or depth.read
-    inner = [frame for frame in depth.frames if frame - 1 in depth]
+    inner = [pair for pair in plan.neighbours() if pair[0] in depth and pair[1] in depth]
     usual = usual_change(read, spread(inner, _USUAL_FRAMES)) if inner else 0.0
     between = _between_windows if plan.chunking == "linked" else _between_chunks
     for boundary in spread(list(between(scene, plan, depth.record)), MOST_SEAMS):
-        if boundary.frame - 1 not in depth:
+        before, frame = plan.frame(boundary.place - 1), plan.frame(boundary.place)
+        if before not in depth or frame not in depth:
             continue
-        jump = change(read(boundary.frame - 1), read(boundary.frame))
+        jump = change(read(before), read(frame))
         raw = boundary.raw()
         expected = usual
         if raw is not None and boundary.scales is not None:
             expected = float(np.dot(boundary.scales, (raw.inside_old, raw.inside_new))) / 2
         if expected > 0 and np.isfinite(jump):
-            yield Seam(boundary.frame, jump / expected, raw.score if raw else None)
+            yield Seam(frame, jump / expected, raw.score if raw else None)
 
 
 def spread(items: Sequence[T], count: int) -> list[T]:
@@ -92,8 +96,11 @@ def _between_chunks(scene: Scene, plan: Plan, record: DepthRecord | None) -> Ite
         return raw_chunk_seam(frame, pieces[old], pieces[new])
 
     for old, new in pairwise(plan.chunks):
+        if old.sequence.shot != new.sequence.shot:
+            continue
         starts = old.start, new.start
-        both = (scales[starts[0]], scales[starts[1]]) if scales.keys() >= set(starts) else None
+        frames = [plan.edge(start) for start in starts]
+        both = (scales[frames[0]], scales[frames[1]]) if scales.keys() >= set(frames) else None
         yield _Boundary(new.keep_start, partial(raw, *starts, new.keep_start), both)
 
 
@@ -110,7 +117,7 @@ def _chunks(scene: Scene, plan: Plan) -> tuple[Piece, ...]:
             return open_chunk_depths(scene.depths_dir, plan, None, kind="inverse_depth", allow_gaps=True)
         if any(scene.missing_windows(chunk.index) for chunk in plan.chunks):
             return ()
-        (blended,) = depth_of_windows(scene, plan, run, "sequential").parts
-        return blended.pieces if isinstance(blended, BlendedPieces) else ()
+        parts = depth_of_windows(scene, plan, run, "sequential").parts
+        return tuple(piece for part in parts if isinstance(part, BlendedPieces) for piece in part.pieces)
     except VdaError:
         return ()

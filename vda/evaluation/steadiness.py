@@ -25,7 +25,7 @@ _CONSISTENT_PX = 1.0
 
 @dataclass(frozen=True)
 class Seam:
-    """The change from frame ``frame - 1`` to ``frame``, where a new window or chunk begins, over the usual one.
+    """The change to ``frame`` from the one before, where a new window or chunk begins, over the usual one.
 
     Usual is the change of the same two frames inside a window or chunk; where raw depth is not kept, that between
     other frames. 1 is no seam at all. ``before`` is that of the raw depth, None where it is not kept.
@@ -43,9 +43,9 @@ def change(before: Float32Array, after: Float32Array) -> float:
     return float(finite.mean()) if finite.size else float("nan")
 
 
-def usual_change(read: DepthReader, frames: Sequence[int]) -> float:
-    """The median over ``frames`` of the change from the frame before; NaN where there is none."""
-    changes = [change(read(frame - 1), read(frame)) for frame in frames]
+def usual_change(read: DepthReader, pairs: Sequence[tuple[int, int]]) -> float:
+    """The median over ``pairs`` of the change from one frame to the next; NaN where there is none."""
+    changes = [change(read(frame), read(following)) for frame, following in pairs]
     finite = [value for value in changes if np.isfinite(value)]
     return float(np.median(finite)) if finite else float("nan")
 

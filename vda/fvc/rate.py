@@ -15,6 +15,7 @@ import numpy as np
 
 from vda.errors import UsageError
 from vda.video import FrameIndex, VideoInfo, stated_rate
+from vda.video.rates import nearest_frames
 
 UNSTATED_FPS = Fraction(30)
 _VARIES = 0.02
@@ -111,7 +112,7 @@ def time_frames(info: VideoInfo, index: FrameIndex, rate: Rate) -> Timing:
     wanted = Fraction(rate.fps).limit_denominator(1001) if rate.fps else fps / rate.stride
     if times_s is None:
         times_s = np.arange(len(index)) / float(fps)
-    return Timing(_nearest(times_s, wanted)[: rate.most], wanted, notes=notes)
+    return Timing(nearest_frames(times_s, wanted)[: rate.most], wanted, notes=notes)
 
 
 def _clock(info: VideoInfo, index: FrameIndex) -> tuple[Fraction, np.ndarray | None, tuple[str, ...]]:
@@ -135,21 +136,6 @@ def _unevenness(steps: np.ndarray, time_base: Fraction) -> tuple[str, ...]:
         return ()
     shortest, longest = (float(step * time_base) * 1000 for step in (int(steps.min()), int(steps.max())))
     return (f"The frame rate varies: a frame lasts {shortest:.0f} to {longest:.0f} ms.",)
-
-
-def _nearest(times_s: np.ndarray, fps: Fraction) -> np.ndarray:
-    """Indices int64 of the frames nearest to 0, 1, 2, ... ticks of ``fps``, to the end of the last frame."""
-    step = float(np.median(np.diff(times_s))) if len(times_s) > 1 else 0.0
-    tick = 1 / float(fps)
-    # Clocks round: a tick within half a step of the end is not worth a frame of its own.
-    end = times_s[-1] + step - min(step, tick) / 2
-    ticks = np.arange(max(1, int(np.ceil(end / tick)))) * tick
-    after = np.searchsorted(times_s, ticks).clip(1, max(1, len(times_s) - 1))
-    before = after - 1
-    if len(times_s) == 1:
-        return np.zeros(len(ticks), np.int64)
-    later = times_s[after] - ticks < (ticks - times_s[before]) * (1 - 1e-6)
-    return np.where(later, after, before).astype(np.int64)
 
 
 @dataclass

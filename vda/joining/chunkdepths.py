@@ -120,7 +120,9 @@ def open_chunk_depths(
     width, height = size or _size(next(iter(sources.values())))
     return tuple(
         Piece(
-            ChunkDepth(chunk.start, chunk.stop, width, height, source, _places(chunk, source, by_order), kind),
+            ChunkDepth(
+                chunk.start, chunk.stop, width, height, source, _places(plan, chunk, source, by_order), kind
+            ),
             chunk.sequence.shot,
         )
         for chunk in plan.chunks
@@ -147,7 +149,9 @@ def _problems(plan: Plan, sources: dict[int, DepthSource], allow_gaps: bool) -> 
         source = sources.get(chunk.index)
         if source is None:
             problems += (
-                [] if allow_gaps else [f"chunk {chunk.index} (frames {chunk.start}:{chunk.stop}) is missing"]
+                []
+                if allow_gaps
+                else [f"chunk {chunk.index} (frames {plan.edge(chunk.start)}:{plan.edge(chunk.stop)}) is missing"]
             )
         elif len(source) > wanted:
             problems.append(f"chunk {chunk.index} has {len(source)} frames, more than its {wanted}")
@@ -156,23 +160,25 @@ def _problems(plan: Plan, sources: dict[int, DepthSource], allow_gaps: bool) -> 
     return problems
 
 
-def _places(chunk: Chunk, source: DepthSource, by_order: bool) -> dict[int, int]:
-    """Where each frame of the video is among the depth's frames."""
+def _places(plan: Plan, chunk: Chunk, source: DepthSource, by_order: bool) -> dict[int, int]:
+    """Where each frame of the chunk, by its place in the plan, is among the depth's frames."""
     numbers, wanted = source.frames, chunk.stop - chunk.start
     consecutive = numbers[-1] - numbers[0] + 1 == len(numbers)
     if by_order or isinstance(numbers, range) or (consecutive and len(numbers) == wanted):
         return {chunk.start + place: place for place in range(len(numbers))}
-    of_the_video = chunk.start <= numbers[0] and numbers[-1] < chunk.stop
+    of_the_video = set(numbers) <= {plan.frame(place) for place in range(chunk.start, chunk.stop)}
     of_the_chunk = numbers[-1] < wanted
     if of_the_video == of_the_chunk and (chunk.start > 0 or not of_the_chunk):
         raise InputError(
             f"The files of chunk {chunk.index} are numbered from {numbers[0]} to {numbers[-1]}: those are "
-            f"{'both' if of_the_chunk else 'neither'} frames of the video ({chunk.start}:{chunk.stop}) "
+            f"{'both' if of_the_chunk else 'neither'} frames of the video "
+            f"({plan.edge(chunk.start)}:{plan.edge(chunk.stop)}) "
             f"{'and' if of_the_chunk else 'nor'} of the chunk (0:{wanted}).",
             "Number them by the video's frames, or give --by-order if they are the chunk's first frames.",
         )
-    base = 0 if of_the_video else chunk.start
-    return {base + number: place for place, number in enumerate(numbers)}
+    if of_the_video:
+        return {plan.place(number): place for place, number in enumerate(numbers)}
+    return {chunk.start + number: place for place, number in enumerate(numbers)}
 
 
 def _size(source: DepthSource) -> tuple[int, int]:

@@ -5,7 +5,7 @@ Out: the depth of the whole, frame by frame, in any order. No more than the fram
 file does not know where a piece's depth comes from, nor codes and outputs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -157,14 +157,15 @@ class BlendedPieces:
         chunks = [{**piece.depth.to_json(), "scale": fit.scale, "shift": fit.shift} for piece, fit in pairs]
         return {"start_frame": self.start, "end_frame": self.stop, "chunks": chunks}
 
-    def remarks(self) -> Iterator[str]:
-        """What a person should know of how the pieces fit, in sentences."""
+    def remarks(self, named: Callable[[int], int]) -> Iterator[str]:
+        """What a person should know of how the pieces fit, in sentences; ``named`` gives a frame's number."""
         for frame in self.hard_cuts():
-            yield f"A hard cut at frame {frame}: the chunks share no frame, so each keeps its own scale there."
+            at = named(frame)
+            yield f"A hard cut at frame {at}: the chunks share no frame, so each keeps its own scale there."
         for first, second in self.opposed:
             yield (
-                f"The chunks from frame {first} and from frame {second} do not agree on what is near: one of them "
-                "may hold depth where the other holds inverse depth."
+                f"The chunks from frame {named(first)} and from frame {named(second)} do not agree on what is "
+                "near: one of them may hold depth where the other holds inverse depth."
             )
 
 

@@ -4,10 +4,12 @@ In: a plan and where its depth is. Out: ``SceneDepth``, with one scale for the s
 This file knows which parts there are and what joins them; it does not know codes, outputs, or who asks.
 """
 
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +18,8 @@ from vda.joining.chunkdepths import open_chunk_depths
 from vda.joining.joint import Kind
 from vda.joining.pieces import BlendedPieces, FrameDepth, Piece
 from vda.joining.sequence import Alignment, SequenceDepth, cached_reader
-from vda.scene.chunks import Plan, Sequence
+from vda.scene.chunks import Plan
+from vda.scene.chunks import Sequence as PlannedSequence
 from vda.scene.rawwindows import RawWindow, open_raw_window
 from vda.scene.scene import RunRecord, Scene
 
@@ -25,31 +28,43 @@ Conversion = Callable[[Float32Array], Float32Array]
 
 @dataclass(frozen=True)
 class SceneDepth:
-    """The depth of ``frames``: ``parts`` follow each other without gaps; ``shape`` is (height, width).
+    """The depth of the frames of ``plan``; ``shape`` is (height, width).
+
+    ``parts`` follow each other without gaps and count the plan's places; all else are the video's frame indices.
 
     ``kind`` is that of the values of ``frame``: what the parts give, or ``depth`` after ``to_metres``, which turns
     the parts' values into metres (and what is infinitely far into +inf).
     """
 
-    frames: range
+    plan: Plan
     shape: tuple[int, int]
     parts: tuple[FrameDepth, ...]
     kind: Kind
     to_metres: Conversion | None = None
 
-    def part_of(self, frame: int) -> FrameDepth:
-        return next(part for part in self.parts if part.start <= frame < part.stop)
+    @property
+    def frames(self) -> Sequence[int]:
+        return self.plan.frames
+
+    def _part_at(self, place: int) -> FrameDepth:
+        return self.parts[bisect_right(self._starts, place) - 1]
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [part.start for part in self.parts]
 
     def frame(self, index: int) -> Float32Array:
         """Return the depth of frame ``index``, float32 ``[height, width]``; NaN where there is none."""
-        part = self.part_of(index)
-        if part.is_missing(index):
+        place = self.plan.place(index)
+        part = self._part_at(place)
+        if part.is_missing(place):
             return np.full(self.shape, np.nan, np.float32)
-        values = part.frame(index)
+        values = part.frame(place)
         return self.to_metres(values) if self.to_metres else values
 
     def is_missing(self, index: int) -> bool:
-        return self.part_of(index).is_missing(index)
+        place = self.plan.place(index)
+        return self._part_at(place).is_missing(place)
 
     def value_range(self) -> tuple[float, float]:
         """Bounds that hold every finite value of ``frame``; (0, 0) where there is none."""
@@ -66,7 +81,17 @@ class SceneDepth:
     def remarks(self) -> Iterator[str]:
         for part in self.parts:
             if isinstance(part, BlendedPieces):
-                yield from part.remarks()
+                yield from part.remarks(self.plan.frame)
+
+    def shots_json(self) -> list[dict[str, Any]]:
+        """What ``depth.json`` says of each part: its frames, and how scale and shift were."""
+        return [_in_frames(part.to_json(), self.plan) for part in self.parts]
+
+
+def _in_frames(part: dict[str, Any], plan: Plan) -> dict[str, Any]:
+    edges = {name: plan.edge(part[name]) for name in ("start_frame", "end_frame")}
+    pieces = {"chunks": [_in_frames(piece, plan) for piece in part["chunks"]]} if "chunks" in part else {}
+    return {**part, **edges, **pieces}
 
 
 def depth_of_windows(scene: Scene, plan: Plan, record: RunRecord, align: Alignment) -> SceneDepth:
@@ -75,18 +100,23 @@ def depth_of_windows(scene: Scene, plan: Plan, record: RunRecord, align: Alignme
     shape = (framing.size[1], framing.size[0])
     kind: Kind = "depth" if record.metric else "inverse_depth"
 
-    def joined(sequence: Sequence) -> SequenceDepth:
+    def joined(sequence: PlannedSequence) -> SequenceDepth:
         reader = cached_reader(partial(_open_window, scene, sequence.index))
         return SequenceDepth.fitted(
             sequence.start, sequence.stop, shape[1], shape[0], reader, metric=record.metric, align=align
         )
 
-    frames = range(*plan.frame_range)
     if plan.chunking == "linked":
-        return SceneDepth(frames, shape, tuple(joined(sequence) for sequence in plan.sequences), kind)
+        return SceneDepth(plan, shape, tuple(joined(sequence) for sequence in plan.sequences), kind)
     pieces = tuple(Piece(joined(sequence), sequence.shot) for sequence in plan.sequences)
-    blended = BlendedPieces.fitted(frames.start, frames.stop, shape, pieces, kind=kind)
-    return SceneDepth(frames, shape, (blended,), kind)
+    return SceneDepth(plan, shape, tuple(_blended(pieces, plan, shape, kind)), kind)
+
+
+def _blended(pieces: tuple[Piece, ...], plan: Plan, shape: tuple[int, int], kind: Kind) -> Iterator[BlendedPieces]:
+    """The pieces of each shot, fitted to each other."""
+    for shot, (start, stop) in enumerate(plan.shots):
+        own = tuple(piece for piece in pieces if piece.shot == shot)
+        yield BlendedPieces.fitted(start, stop, shape, own, kind=kind)
 
 
 def _open_window(scene: Scene, sequence: int, k: int) -> RawWindow:
@@ -107,10 +137,9 @@ def depth_of_chunks(
     pieces = open_chunk_depths(
         folder, plan, size, kind=kind, scale=scale, allow_gaps=allow_gaps, by_order=by_order
     )
-    frames = range(*plan.frame_range)
     first = next(iter(pieces)).depth
     shape = first.frame(
         next(index for index in range(first.start, first.stop) if not first.is_missing(index))
     ).shape
-    blended = BlendedPieces.fitted(frames.start, frames.stop, (shape[0], shape[1]), pieces, kind=kind)
-    return SceneDepth(frames, (shape[0], shape[1]), (blended,), kind)
+    size_of = shape[0], shape[1]
+    return SceneDepth(plan, size_of, tuple(_blended(pieces, plan, size_of, kind)), kind)

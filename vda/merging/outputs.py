@@ -4,7 +4,7 @@ In: a frame's floats and 16-bit codes. Out: files below one folder, each whole o
 reader is for it, is in ``depthsource``. This file does not know where depth comes from, nor how a merge resumes.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
@@ -60,7 +60,7 @@ class Target:
     """
 
     folder: Path
-    frames: range
+    frames: Sequence[int]
     shape: tuple[int, int]
     fps: Fraction
     time_base: Fraction | None = None

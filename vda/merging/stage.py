@@ -8,7 +8,7 @@ how depth was computed or is joined, nor what the outputs' files are like.
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,8 @@ from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Plan
 from vda.scene.scene import RunRecord, Scene
 from vda.stills.exr import require_exr
-from vda.video import FrameIndex, VideoInfo, read_frames
+from vda.video import FrameIndex, VideoInfo, read_frame_list
+from vda.video.rates import true_frame_rate
 
 # A range of colours needs no more: some 16 frames of 96 x 96 places, over all of the scene.
 _SHOWN_FRAMES = 16
@@ -137,7 +138,7 @@ def merge(
         scene.merged_dir,
         depth.frames,
         depth.shape,
-        index.frame_rate(video.fps),
+        _frame_rate(video, index, plan),
         index.time_base,
         lambda frame: int(index.rising_pts[frame]),
         partial(_pictures, video, index, depth),
@@ -225,10 +226,20 @@ def _require_windows(scene: Scene, plan: Plan) -> None:
         )
 
 
+def _frame_rate(video: VideoInfo, index: FrameIndex, plan: Plan) -> Fraction:
+    """The rate of the frames that are used."""
+    rate = index.frame_rate(video.fps)
+    if plan.selection is None:
+        return rate
+    first, stop = plan.frame_range
+    share = Fraction(len(plan.frames), stop - first)
+    return true_frame_rate(index.rising_pts[list(plan.frames)], index.time_base, rate * share)
+
+
 def _pictures(video: VideoInfo, index: FrameIndex, depth: SceneDepth) -> Iterator[Rgb]:
     """The video's frames at the size of the depth."""
     whole = Framing.of((depth.shape[1], depth.shape[0]))
-    for frame in read_frames(video, index, depth.frames.start, depth.frames.stop):
+    for frame in read_frame_list(video, index, depth.frames):
         yield whole.resized(frame.rgb)
 
 
@@ -250,8 +261,8 @@ def _write(
     )
     look = _look(depth, settings) if settings.create_video else None
     outputs = Outputs(target, quantizer, (low, high), settings.formats, look, settings.exr_style)
-    shots = [part.to_json() for part in depth.parts]
-    _start_over_unless_same(target.folder, quantizer, shots, depth.frames, settings)
+    shots = depth.shots_json()
+    _start_over_unless_same(target.folder, quantizer, shots, depth.plan, settings)
     tally = write_frames(depth, outputs, reporter)
     _record(outputs, depth, origin, settings, shots, tally).write(target.folder / DEPTH_RECORD_NAME)
     rounded = settings.exr_style.remark()
@@ -285,7 +296,7 @@ def _in_metres(
     def to_metres(values: Float32Array) -> Float32Array:
         return found.metres(values).astype(np.float32)
 
-    return SceneDepth(depth.frames, depth.shape, depth.parts, "depth", to_metres)
+    return replace(depth, kind="depth", to_metres=to_metres)
 
 
 def _look(depth: SceneDepth, settings: MergeSettings) -> Look:
@@ -297,7 +308,7 @@ def _look(depth: SceneDepth, settings: MergeSettings) -> Look:
 
 
 def _start_over_unless_same(
-    folder: Path, quantizer: Quantizer, shots: list[dict[str, Any]], frames: range, settings: MergeSettings
+    folder: Path, quantizer: Quantizer, shots: list[dict[str, Any]], plan: Plan, settings: MergeSettings
 ) -> None:
     """Keep the images of an interrupted merge only if they mean the same; ``merge.json`` says what they mean.
 
@@ -314,7 +325,7 @@ def _start_over_unless_same(
         )
     meaning = {
         "quantizer": asdict(quantizer),
-        "frames": [frames.start, frames.stop],
+        "frames": list(plan.frame_range if plan.selection is None else plan.frames),
         "shots": shots,
         "exr": asdict(settings.exr_style),
     }
@@ -333,14 +344,14 @@ def _record(
     tally: Tally,
 ) -> DepthRecord:
     storing = max(part.quantisation_error() for part in depth.parts) / outputs.quantizer.scale
-    frames = [depth.frames.start, depth.frames.stop]
+    plan = depth.plan
     return DepthRecord(
         quantizer=outputs.quantizer,
         frames=len(depth.frames),
         width=depth.shape[1],
         height=depth.shape[0],
         model=origin.model,
-        settings={**origin.settings, "colormap": settings.colormap, "frame_range": frames},
+        settings={**origin.settings, "colormap": settings.colormap, "frame_range": list(plan.frame_range)},
         shots=shots,
         missing_frames=tally.missing,
         clipped=tally.clipped,
@@ -350,6 +361,8 @@ def _record(
         levels=outputs.levels_json(),
         pixel_aspect=str(outputs.target.pixel_aspect),
         picture=origin.picture,
+        thinning=None if plan.selection is None else plan.selection.thinning_json,
+        frame_indices=None if plan.selection is None else list(plan.frames),
     )
 
 

@@ -1,6 +1,7 @@
 """One video's work directory: all state on disk.
 
     windows     slots, anchors, blend weights: arithmetic only
+    selection   which of a video's frames are used
     chunks      shots, windows, chunks: the plan
     picturechoice  which part of the pictures is computed
     scene       every path and every record

@@ -4,21 +4,24 @@ In: the number of frames, the cuts, how many chunks are wanted. Out: an immutabl
 the video exactly once, and its form in ``chunks_metadata.json``. This file knows neither the video's pixels nor
 where the plan is stored, and does not decide how many chunks are good for whom.
 
-All ranges are half-open and in the video's frame indices.
+All ranges are half-open and count places: the video's frame indices, or, where only some frames of a video are
+used (``FrameSelection``), places among these. In the file all are the video's frame indices.
 
 ``linked`` chunks share the anchor of their shot, so the depth is the same for any number of them. ``independent``
 chunks are sequences of their own; neighbours share frames, over which a merger fits and blends them.
 """
 
 import heapq
+from bisect import bisect_left
 from collections import abc
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal, get_args
 
 from vda.errors import InputError, SceneError, UsageError, VideoError
 from vda.network.slots import WINDOW_SLOTS
+from vda.scene.selection import FrameSelection
 from vda.scene.windows import REFERENCE_SLOT, WINDOW_STEP, Window, kept_boundary, window_count
 
 Chunking = Literal["linked", "independent"]
@@ -74,7 +77,11 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Plan:
-    """Who computes what. ``overlap`` is what independent neighbours share where their shot has room for it."""
+    """Who computes what. ``overlap`` is what independent neighbours share where their shot has room for it.
+
+    ``total_frames`` and ``frame_range`` are the video's. Of a range that is thinned out, ``selection`` has the
+    frames used; sequences, chunks and windows then count places among them.
+    """
 
     chunking: Chunking
     total_frames: int
@@ -82,6 +89,45 @@ class Plan:
     overlap: int
     sequences: tuple[Sequence, ...]
     chunks: tuple[Chunk, ...]
+    selection: FrameSelection | None = None
+
+    @property
+    def frames(self) -> abc.Sequence[int]:
+        """The video's indices of the frames that are used, in order."""
+        return range(*self.frame_range) if self.selection is None else self.selection.frames
+
+    def frame(self, place: int) -> int:
+        """The video's index of the frame at ``place``."""
+        return place if self.selection is None else self.selection.frames[place]
+
+    def edge(self, place: int) -> int:
+        """``place`` as the edge of a range, in the video's indices: where the next frame used begins."""
+        if self.selection is None:
+            return place
+        return self.selection.frames[place] if place < len(self.selection.frames) else self.frame_range[1]
+
+    def place(self, frame: int) -> int:
+        """The place of the video's frame ``frame``, or of the first behind it that is used."""
+        return frame if self.selection is None else bisect_left(self.selection.frames, frame)
+
+    def neighbours(self) -> list[tuple[int, int]]:
+        """Frames used one after the other, with no cut between them, as the video's indices."""
+        return [
+            (self.frame(place), self.frame(place + 1))
+            for start, stop in self.shots
+            for place in range(start, stop - 1)
+        ]
+
+    def count_words(self) -> str:
+        """How many frames are used, and of how many: ``30 of 90 frames (one frame in 3)``."""
+        first, stop = self.frame_range
+        if self.selection is None:
+            return f"{self.total_frames} frames"
+        return f"{len(self.frames)} of {stop - first} frames ({self.selection.thinning})"
+
+    def thinned(self, total_frames: int, frame_range: FrameRange, selection: FrameSelection) -> "Plan":
+        """This plan of as many frames as ``selection`` has, as one of a video that they are picked from."""
+        return replace(self, total_frames=total_frames, frame_range=frame_range, selection=selection)
 
     def windows(self) -> Iterator[Window]:
         """Yield every window of the plan, sequence by sequence, in the order of joining."""
@@ -90,7 +136,7 @@ class Plan:
 
     @property
     def shots(self) -> tuple[FrameRange, ...]:
-        """The frames between cuts, as far as they are in ``frame_range``."""
+        """The frames between cuts, as far as they are used; in places."""
         starts = {seq.shot: seq.start for seq in reversed(self.sequences)}
         stops = {seq.shot: seq.stop for seq in self.sequences}
         return tuple((starts[shot], stops[shot]) for shot in sorted(starts))
@@ -116,14 +162,35 @@ class Plan:
             "overlap_frames": self.overlap,
             "chunking": self.chunking,
             "frame_range": list(self.frame_range),
+            **({} if self.selection is None else {"selection": self.selection.to_json()}),
             "sequences": [
-                {"index": seq.index, "shot": seq.shot, "start_frame": seq.start, "end_frame": seq.stop}
+                {
+                    "index": seq.index,
+                    "shot": seq.shot,
+                    "start_frame": self.edge(seq.start),
+                    "end_frame": self.edge(seq.stop),
+                }
                 for seq in self.sequences
             ],
             "chunks": [
-                _chunk_metadata(chunk, devices[chunk.index % len(devices)] if devices else chunk.index)
+                self._chunk_metadata(chunk, devices[chunk.index % len(devices)] if devices else chunk.index)
                 for chunk in self.chunks
             ],
+        }
+
+    def _chunk_metadata(self, chunk: Chunk, device: str | int) -> dict[str, Any]:
+        return {
+            "chunk_id": chunk.index,
+            "global_start_frame": self.edge(chunk.start),
+            "global_end_frame": self.edge(chunk.stop),
+            # Of the frames that are used, as a stack of the chunk's depth counts them.
+            "num_frames": chunk.stop - chunk.start,
+            "keep_start_local": chunk.keep_start - chunk.start,
+            "keep_end_local": chunk.keep_stop - chunk.start,
+            "gpu_assignment": device,
+            "sequence": chunk.sequence.index,
+            "window_start": chunk.window_start,
+            "window_stop": chunk.window_stop,
         }
 
     @classmethod
@@ -200,20 +267,26 @@ def plan_independent(
     return Plan("independent", total_frames, frames, max(widths), sequences, _independent_chunks(sequences))
 
 
-def _shot_sequences(
-    total_frames: int, chunks: int, frame_range: FrameRange | None, shots: abc.Sequence[FrameRange] | None
-) -> tuple[FrameRange, tuple[Sequence, ...]]:
-    """Check what was asked; return the frames to work on and one sequence a shot in them."""
+def frames_within(frame_range: FrameRange | None, total_frames: int) -> FrameRange:
+    """The range, by default all frames; ``UsageError`` where the video does not have it."""
     if total_frames < 1:
         raise VideoError("The video has no frames.", "Check that the file is a video that plays.")
-    if chunks < 1:
-        raise UsageError(f"{chunks} chunks are not possible.", "Give --chunks 1 or more.")
     first, stop = frame_range or (0, total_frames)
     if not 0 <= first < stop <= total_frames:
         raise UsageError(
             f"The frames {first}:{stop} are not in the video, which has {total_frames} frames.",
             f"Give --frames A:B with 0 <= A < B <= {total_frames}.",
         )
+    return first, stop
+
+
+def _shot_sequences(
+    total_frames: int, chunks: int, frame_range: FrameRange | None, shots: abc.Sequence[FrameRange] | None
+) -> tuple[FrameRange, tuple[Sequence, ...]]:
+    """Check what was asked; return the frames to work on and one sequence a shot in them."""
+    if chunks < 1:
+        raise UsageError(f"{chunks} chunks are not possible.", "Give --chunks 1 or more.")
+    first, stop = frames_within(frame_range, total_frames)
     clipped = [(max(a, first), min(b, stop)) for a, b in shots or [(0, total_frames)] if a < stop and b > first]
     edges = [first, *(b for _, b in clipped)]
     if edges[-1] != stop or clipped != list(pairwise(edges)) or sorted(set(edges)) != edges:
@@ -272,21 +345,6 @@ def _independent_chunks(sequences: tuple[Sequence, ...]) -> tuple[Chunk, ...]:
     )
 
 
-def _chunk_metadata(chunk: Chunk, device: str | int) -> dict[str, Any]:
-    return {
-        "chunk_id": chunk.index,
-        "global_start_frame": chunk.start,
-        "global_end_frame": chunk.stop,
-        "num_frames": chunk.stop - chunk.start,
-        "keep_start_local": chunk.keep_start - chunk.start,
-        "keep_end_local": chunk.keep_stop - chunk.start,
-        "gpu_assignment": device,
-        "sequence": chunk.sequence.index,
-        "window_start": chunk.window_start,
-        "window_stop": chunk.window_stop,
-    }
-
-
 def _integer(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{value!r} is not a whole number")
@@ -296,30 +354,36 @@ def _integer(value: Any) -> int:
 def _read_plan(metadata: Mapping[str, Any]) -> Plan:
     if metadata["chunking"] not in get_args(Chunking):
         raise ValueError(f"chunking {metadata['chunking']!r}")
-    sequences = tuple(
-        Sequence(*(_integer(entry[key]) for key in ("index", "shot", "start_frame", "end_frame")))
-        for entry in metadata["sequences"]
-    )
     first, stop = metadata["frame_range"]
-    return Plan(
+    selection = FrameSelection.from_json(metadata["selection"]) if "selection" in metadata else None
+    empty = Plan(
         metadata["chunking"],
         _integer(metadata["video_info"]["total_frames"]),
         (_integer(first), _integer(stop)),
         _integer(metadata["overlap_frames"]),
-        sequences,
-        tuple(_read_chunk(entry, sequences) for entry in metadata["chunks"]),
+        (),
+        (),
+        selection,
     )
+    sequences = tuple(_read_sequence(entry, empty) for entry in metadata["sequences"])
+    chunks = tuple(_read_chunk(entry, sequences, empty) for entry in metadata["chunks"])
+    return replace(empty, sequences=sequences, chunks=chunks)
 
 
-def _read_chunk(entry: Mapping[str, Any], sequences: tuple[Sequence, ...]) -> Chunk:
-    start = _integer(entry["global_start_frame"])
+def _read_sequence(entry: Mapping[str, Any], plan: Plan) -> Sequence:
+    start, stop = (plan.place(_integer(entry[key])) for key in ("start_frame", "end_frame"))
+    return Sequence(_integer(entry["index"]), _integer(entry["shot"]), start, stop)
+
+
+def _read_chunk(entry: Mapping[str, Any], sequences: tuple[Sequence, ...], plan: Plan) -> Chunk:
+    start = plan.place(_integer(entry["global_start_frame"]))
     return Chunk(
         _integer(entry["chunk_id"]),
         sequences[_integer(entry["sequence"])],
         _integer(entry["window_start"]),
         _integer(entry["window_stop"]),
         start,
-        _integer(entry["global_end_frame"]),
+        plan.place(_integer(entry["global_end_frame"])),
         start + _integer(entry["keep_start_local"]),
         start + _integer(entry["keep_end_local"]),
     )
@@ -338,13 +402,15 @@ def _read_classic(metadata: Mapping[str, Any]) -> Plan:
 
 def _check(plan: Plan) -> None:
     """Raise ``SceneError`` unless the plan is what its own chunks, made anew, would be."""
-    kept = [plan.frame_range[0], *(chunk.keep_stop for chunk in plan.chunks)]
+    first, stop = plan.frame_range if plan.selection is None else (0, len(plan.selection.frames))
+    kept = [first, *(chunk.keep_stop for chunk in plan.chunks)]
     sound = (
         0 <= plan.frame_range[0] < plan.frame_range[1] <= plan.total_frames
+        and (plan.selection is None or plan.selection.is_of(plan.frame_range))
         and [seq.index for seq in plan.sequences] == list(range(len(plan.sequences)))
         and [chunk.index for chunk in plan.chunks] == list(range(len(plan.chunks)))
         and [chunk.keep_start for chunk in plan.chunks] == kept[:-1]
-        and kept[-1] == plan.frame_range[1]
+        and kept[-1] == stop
         and all(_is_sound(chunk, plan.chunking) for chunk in plan.chunks)
     )
     if not sound:

@@ -9,7 +9,7 @@ from pathlib import Path
 from vda.errors import UsageError
 from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Chunk, Plan
-from vda.video import ClipWriter, FrameIndex, VideoInfo, read_frames
+from vda.video import ClipWriter, FrameIndex, VideoInfo, read_frame_list
 
 # What a network sees should not depend on the coder: this is beyond what the eye can tell.
 _OPTIONS = {"crf": "8", "preset": "veryfast"}
@@ -39,7 +39,7 @@ def extract_clips(
     for chunk in plan.chunks:
         path = clip_path(folder, chunk)
         if overwrite or not path.exists():
-            _write_clip(video, index, chunk, path)
+            _write_clip(video, index, plan, chunk, path)
         done += chunk.stop - chunk.start
         paths.append(path)
         reporter.at(done)
@@ -50,10 +50,11 @@ def clip_path(folder: Path, chunk: Chunk) -> Path:
     return folder / f"chunk_{chunk.index:02d}.mp4"
 
 
-def _write_clip(video: VideoInfo, index: FrameIndex, chunk: Chunk, path: Path) -> None:
+def _write_clip(video: VideoInfo, index: FrameIndex, plan: Plan, chunk: Chunk, path: Path) -> None:
     rate = index.frame_rate(video.fps)
+    frames = [plan.frame(place) for place in range(chunk.start, chunk.stop)]
     with ClipWriter(
         path, fps=rate, time_base=index.time_base, options=_OPTIONS, pixel_aspect=video.pixel_aspect
     ) as clip:
-        for frame in read_frames(video, index, chunk.start, chunk.stop):
+        for frame in read_frame_list(video, index, frames):
             clip.write(frame.rgb, int(index.rising_pts[frame.index]))

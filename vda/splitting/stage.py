@@ -6,12 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
+
 from vda.errors import SceneError, UsageError
 from vda.files import read_json
-from vda.reporter import Reporter
-from vda.scene.chunks import Chunking, FrameRange, Plan, plan_independent, plan_linked
+from vda.reporter import Reporter, Silence
+from vda.scene.chunks import Chunking, FrameRange, Plan, frames_within, plan_independent, plan_linked
 from vda.scene.picturechoice import PictureChoice
 from vda.scene.scene import Scene
+from vda.scene.selection import FrameSelection, Thinning
 from vda.video import FrameIndex, VideoInfo, index_frames, probe
 
 # What the networks cut pictures into, and what the smallest of them sees as one piece.
@@ -34,6 +37,7 @@ class PlanSettings:
     as clips, which only ``independent`` chunks can be; ``overlap`` (default 32 frames) is of independent chunks
     alone. ``trust_container`` takes the count of frames from the container, without decoding. ``max_res`` is the
     longest side that depth may have, in pixels: pictures are brought to that size before anything sees them.
+    ``stride`` uses every so manieth frame only, ``fps`` the frames nearest to so many ticks a second.
     Raises ``UsageError`` for numbers that make no sense and for options that contradict each other.
     """
 
@@ -44,6 +48,8 @@ class PlanSettings:
     extract: bool = False
     trust_container: bool = False
     max_res: int | None = None
+    stride: int | None = None
+    fps: float | None = None
 
     def __post_init__(self) -> None:
         if self.chunking not in (None, *get_args(Chunking)):
@@ -55,6 +61,7 @@ class PlanSettings:
         if self.frames is not None and not 0 <= self.frames[0] < self.frames[1]:
             first, stop = self.frames
             raise UsageError(f"The frames {first}:{stop} are no range.", "Give --frames A:B with 0 <= A < B.")
+        Thinning(self.stride, self.fps)
         if self.max_res is not None and self.max_res < LEAST_SIDE:
             raise UsageError(
                 f"Depth of at most {self.max_res} pixels a side is not possible.",
@@ -81,7 +88,8 @@ class PlanSettings:
     @property
     def says_what_plan(self) -> bool:
         """Whether a plan that is there has to be the one that is asked for now."""
-        return (self.chunks, self.frames, self.overlap) != (None,) * 3 or not self.is_linked
+        asked = (self.chunks, self.frames, self.overlap, self.stride, self.fps)
+        return asked != (None,) * len(asked) or not self.is_linked
 
     def plan(self, total_frames: int, chunks: int) -> Plan:
         """Plan a video of ``total_frames`` frames in ``chunks`` chunks, where the settings name no number."""
@@ -90,6 +98,15 @@ class PlanSettings:
             return plan_linked(total_frames, wanted, frame_range=self.frames)
         shared = DEFAULT_OVERLAP if self.overlap is None else self.overlap
         return plan_independent(total_frames, wanted, shared, frame_range=self.frames)
+
+    def select(self, info: VideoInfo, index: FrameIndex) -> FrameSelection | None:
+        """The frames that are used; None where they are all of the range, as without ``stride`` and ``fps``."""
+        first, stop = frames_within(self.frames, len(index))
+        thinning = Thinning(self.stride, self.fps)
+        if thinning == Thinning():
+            return None
+        picked = thinning.pick(_times_s(info, index)[first:stop], first)
+        return picked if len(picked.frames) < stop - first else None
 
 
 _DEFAULT = PlanSettings()
@@ -112,12 +129,14 @@ def split(
     Raises ``VideoError`` for what is no video, ``SceneError`` where the scene holds another video or another plan
     and ``restart`` is not given.
     """
+    reporter = reporter or Silence()
     info = probe(video)
     if scene.video_path.exists() and not restart:
         _require_same_video(scene, info)
     index = index_frames(info, trust_container=settings.trust_container, reporter=reporter)
-    first, stop = settings.frames or (0, len(index))
-    plan = settings.plan(len(index), default_chunks(stop - first, devices, scenes))
+    plan = _plan(settings, info, index, devices, scenes)
+    if settings.fps is not None and plan.selection is None:
+        reporter.say(f"The video has no more than {settings.fps:g} frames per second: all are used.")
     if scene.plan_path.exists() and not restart:
         existing = _existing_plan(scene, plan, asked=settings.says_what_plan)
         _require_same_picture(scene, settings)
@@ -129,6 +148,23 @@ def split(
     picture = PictureChoice((info.width, info.height), settings.max_res)
     scene.write_plan(plan, video_facts(info, index), devices, picture)
     return plan
+
+
+def _plan(settings: PlanSettings, info: VideoInfo, index: FrameIndex, devices: Sequence[str], scenes: int) -> Plan:
+    selection = settings.select(info, index)
+    frames = frames_within(settings.frames, len(index))
+    if selection is None:
+        return settings.plan(len(index), default_chunks(frames[1] - frames[0], devices, scenes))
+    used = len(selection.frames)
+    plan = replace(settings, frames=None).plan(used, default_chunks(used, devices, scenes))
+    return plan.thinned(len(index), frames, selection)
+
+
+def _times_s(info: VideoInfo, index: FrameIndex) -> np.ndarray:
+    """When the frames are shown, float64 [n]; at the stated rate where the file gives them no times."""
+    if (np.diff(index.pts) > 0).any():
+        return index.times_s
+    return np.arange(len(index)) / float(index.frame_rate(info.fps))
 
 
 def scene_root(video: Path, root: Path | None) -> Path:
@@ -187,8 +223,13 @@ def _existing_plan(scene: Scene, plan: Plan, *, asked: bool) -> Plan:
     if asked and existing != plan:
         raise SceneError(
             f"{scene.root} is already planned with {len(existing.chunks)} chunks ({existing.chunking}) of frames "
-            f"{existing.frame_range[0]}:{existing.frame_range[1]}, which is not what was asked for now.",
+            f"{existing.frame_range[0]}:{existing.frame_range[1]}{_thinned_words(existing)}, which is not what "
+            "was asked for now.",
             "Leave the options of the plan (--chunks ...) out to continue it, or give --restart to throw away "
             "what was computed.",
         )
     return existing
+
+
+def _thinned_words(plan: Plan) -> str:
+    return "" if plan.selection is None else f" ({plan.selection.thinning})"

@@ -145,10 +145,10 @@ class Resolver:
         choice = self._choose(self.settings, is_new=False)
         model = load_model(choice.model, choice.weights)
         pace = seconds_a_frame(model, draft.net_width, draft.net_height, os.cpu_count() or 1)
-        start, stop = scene.plan().frame_range
+        frames = len(scene.plan().frames)
         self.reporter.say(
             f"On this CPU {draft.model} takes about {pace:.2f} seconds per frame: "
-            f"{in_words(pace * (stop - start))} for {stop - start} frames."
+            f"{in_words(pace * frames)} for {frames} frames."
         )
 
     def _with_precision(self, scene: Scene, draft: RunRecord) -> RunRecord:

@@ -37,7 +37,6 @@ def require_disk(scenes: Sequence[Scene]) -> None:
 def _bytes_to_come(scene: Scene) -> int:
     plan, finished, shown = scene.plan(), scene.finished_windows(), scene.picture().framing().size
     windows = sum(1 for _ in plan.windows()) - len(finished)
-    first, stop = plan.frame_range
-    images = 0 if scene.depth_record_path.is_file() else stop - first
+    images = 0 if scene.depth_record_path.is_file() else len(plan.frames)
     pixels = shown[0] * shown[1]
     return windows * window_bytes(scene) + round(images * pixels * _IMAGE_BYTES_PER_PIXEL)

@@ -1,4 +1,4 @@
-"""What a list of frame times comes to: the exact frame rate, and times that rise. Integers in. Knows no files."""
+"""What frame times come to: the exact rate, times that rise, the frames of another rate. Knows no files."""
 
 from fractions import Fraction
 
@@ -81,3 +81,22 @@ def _is_far_ahead(last: int, time: int, ahead: list[int]) -> bool:
 
 def _distance(candidate: Fraction, rate: Fraction) -> float:
     return abs(float(candidate / rate) - 1)
+
+
+def nearest_frames(times_s: np.ndarray, fps: Fraction | float) -> np.ndarray:
+    """Indices int64 of the frames nearest to 0, 1, 2, ... ticks of ``fps``, to the end of the last frame.
+
+    ``times_s`` float64 [n] (n >= 1) begin at 0 and never fall; of two frames as near the earlier is taken. The
+    last frame is taken to last as frames mostly do. Indices repeat where a frame is nearest to several ticks.
+    """
+    step = float(np.median(np.diff(times_s))) if len(times_s) > 1 else 0.0
+    tick = 1 / float(fps)
+    # Clocks round: a tick within half a step of the end is not worth a frame of its own.
+    end = times_s[-1] + step - min(step, tick) / 2
+    ticks = np.arange(max(1, int(np.ceil(end / tick)))) * tick
+    after = np.searchsorted(times_s, ticks).clip(1, max(1, len(times_s) - 1))
+    before = after - 1
+    if len(times_s) == 1:
+        return np.zeros(len(ticks), np.int64)
+    later = times_s[after] - ticks < (ticks - times_s[before]) * (1 - 1e-6)
+    return np.where(later, after, before).astype(np.int64)
