@@ -69,6 +69,87 @@ def make_clip(
     return path
 
 
+def woven(draw: Callable[[int], np.ndarray], number: int) -> np.ndarray:
+    """Frame ``number`` of interlaced video, bottom field first: even lines are drawn one time later than odd ones.
+
+    x264 takes the order from the frames' flags, which PyAV cannot set, and says bottom first whatever it is told.
+    """
+    whole = draw(2 * number).copy()
+    whole[::2] = draw(2 * number + 1)[::2]
+    return whole
+
+
+def make_joined(path: Path, parts: Sequence[tuple[Sequence[np.ndarray], dict[str, str]]]) -> Path:
+    """One H.264 stream in MPEG-TS of several encodings (pictures, options), as broadcasts change over."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        assert isinstance(stream, av.VideoStream)
+        stream.height, stream.width = parts[0][0][0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        shown = 0
+        for pictures, options in parts:
+            encoder = av.CodecContext.create("libx264", "w")
+            assert isinstance(encoder, av.VideoCodecContext)
+            encoder.height, encoder.width = pictures[0].shape[:2]
+            encoder.pix_fmt, encoder.time_base = "yuv420p", Fraction(1, 25)
+            encoder.options = {"bf": "0", **options}
+            frames = [av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24") for rgb in pictures]
+            for place, frame in enumerate([*(frame.reformat(format="yuv420p") for frame in frames), None], shown):
+                if frame is not None:
+                    frame.pts, frame.time_base = place, encoder.time_base
+                for packet in encoder.encode(frame):
+                    packet.stream = stream
+                    container.mux(packet)
+            shown += len(pictures)
+    return path
+
+
+def make_signal_clip(
+    path: Path,
+    signal: np.ndarray,
+    *,
+    shares: tuple[float, float] = (0.2627, 0.0593),
+    tags: tuple[int, int, int] = (9, 9, 16),
+    full: bool = False,
+    bits: int = 10,
+    frames: int = 3,
+    options: str = "",
+) -> Path:
+    """A lossless HEVC clip in 4:4:4, of R'G'B' ``signal`` (float [height, width, 3], 0..1), coded as in BT.2100.
+
+    ``shares`` are red's and blue's in luma; ``tags`` primaries, matrix and transfer as H.273 numbers them;
+    ``options`` more of x265's own.
+    """
+    red, blue = shares
+    luma = signal @ [red, 1 - red - blue, blue]
+    ratios = [luma, (signal[..., 2] - luma) / (2 * (1 - blue)), (signal[..., 0] - luma) / (2 * (1 - red))]
+    top, unit = (1 << bits) - 1, 1 << (bits - 8)
+    scales = [(top, 0), (top, 1 << (bits - 1))] if full else [(219 * unit, 16 * unit), (224 * unit, 128 * unit)]
+    planes = [
+        np.clip(np.rint(plane * scale + offset), 0, top).astype(np.uint16)
+        for plane, (scale, offset) in zip(ratios, (scales[0], scales[1], scales[1]), strict=True)
+    ]
+    name = f"yuv444p{bits}le"
+    with av.open(str(path), "w") as container:
+        tuned = f"lossless=1:log-level=none{options and ':'}{options}"
+        stream = container.add_stream("libx265", rate=25, options={"x265-params": tuned})
+        assert isinstance(stream, av.VideoStream)
+        stream.height, stream.width = signal.shape[:2]
+        stream.pix_fmt = name
+        context = stream.codec_context
+        context.color_primaries, context.colorspace, context.color_trc = tags
+        context.color_range = 2 if full else 1
+        for _ in range(frames):
+            frame = av.VideoFrame(signal.shape[1], signal.shape[0], name)
+            for plane, codes in zip(frame.planes, planes, strict=True):
+                rows = np.zeros((plane.height, plane.line_size // 2), np.uint16)
+                rows[:, : codes.shape[1]] = codes
+                plane.update(rows.tobytes())
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
 def remux(source: Path, path: Path, *, shift_frames: int = 0, all_keys: bool = False) -> Path:
     """Copy the packets, with a lie if wanted.
 

@@ -23,6 +23,7 @@ from vda.scene.scene import Scene
 from vda.splitting.stage import PlanSettings, split
 from vda.supervisor import Crew, Supervisor, hold, make_free, require_disk, window_bytes
 from vda.supervisor.resolve import Resolver, RunSettings
+from vda.video import notes_of
 
 _ANY_PLAN = PlanSettings()
 
@@ -65,8 +66,7 @@ def _extract(scene: Scene, plan: Plan, reporter: Reporter) -> None:
 
 def scene_notes(scene: Scene) -> tuple[str, ...]:
     """What is unusual about the scene's video, or wrong with it, in sentences."""
-    info, index = scene.film()
-    return (*info.notes, *index.notes)
+    return notes_of(*scene.film())
 
 
 def find_devices(request: str, reporter: Reporter | None = None) -> Choice:

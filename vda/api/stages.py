@@ -16,6 +16,7 @@ from vda.merging.outputs import Format
 from vda.merging.stage import MergeSettings
 from vda.models.weights import choose_model
 from vda.models.weights import load_model as load
+from vda.picture.signal import Deinterlace
 from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Chunking
 from vda.scene.scene import Scene
@@ -41,6 +42,8 @@ def plan(
     extract: bool = False,
     trust_container: bool = False,
     max_res: int | None = None,
+    deinterlace: Deinterlace | None = None,
+    color: str | None = None,
     devices: str = "auto",
     restart: bool = False,
     reporter: Reporter | None = None,
@@ -49,12 +52,23 @@ def plan(
 
     ``scene`` is the scene's folder, by default ``data/<stem of the video>``. ``frames`` is a half-open range of
     frame indices; of these ``stride`` uses every so manieth only, ``fps`` about so many a second. ``max_res`` is
-    the longest side of the depth in pixels. Raises ``VideoError`` for what is no video, ``SceneError`` where the
-    folder holds another scene.
+    the longest side of the depth in pixels; ``deinterlace`` and ``color`` say how pictures are to be taken that
+    the video states wrongly. Raises ``VideoError`` for what is no video, ``SceneError`` where the folder holds
+    another scene.
     """
     root = scene_root(Path(video), _path(scene))
     settings = PlanSettings(
-        chunks, frames, chunking, overlap, extract, trust_container, max_res=max_res, stride=stride, fps=fps
+        chunks,
+        frames,
+        chunking,
+        overlap,
+        extract,
+        trust_container,
+        max_res=max_res,
+        stride=stride,
+        fps=fps,
+        deinterlace=deinterlace,
+        color=color,
     )
     found = pipeline.find_devices(devices, reporter).devices
     pipeline.plan_scene(Path(video), root, settings, restart=restart, devices=found, reporter=reporter)
@@ -152,6 +166,8 @@ def depth(
     extract: bool = False,
     trust_container: bool = False,
     max_res: int | None = None,
+    deinterlace: Deinterlace | None = None,
+    color: str | None = None,
     model: str = "auto",
     weights: StrPath | None = None,
     input_size: int | None = None,
@@ -203,7 +219,17 @@ def depth(
             metres=metres,
         ),
         PlanSettings(
-            chunks, frames, chunking, overlap, extract, trust_container, max_res=max_res, stride=stride, fps=fps
+            chunks,
+            frames,
+            chunking,
+            overlap,
+            extract,
+            trust_container,
+            max_res=max_res,
+            stride=stride,
+            fps=fps,
+            deinterlace=deinterlace,
+            color=color,
         ),
         discard_windows=discard_windows,
         reporter=reporter,

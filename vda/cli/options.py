@@ -119,6 +119,17 @@ split_options = together(
     click.option(
         "--max-res", type=click.IntRange(min=1), help="Longest side of the depth in pixels [default: the video's]."
     ),
+    click.option(
+        "--deinterlace",
+        type=click.Choice(["auto", "on", "off"]),
+        help="Make whole pictures of fields [default: auto, where the stream says so].",
+    ),
+    click.option(
+        "--color",
+        metavar="WORDS",
+        help="For colours that are stated wrongly: sdr, pq, hlg; bt601, bt709, bt2020; limited, full, "
+        "joined by commas [default: auto].",
+    ),
 )
 
 run_options = together(

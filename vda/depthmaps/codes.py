@@ -147,10 +147,11 @@ class DepthRecord:
     ``missing_frames`` could not be decoded from the video; all their pixels have code 0. ``clipped`` counts values
     out of range, ``invalid_pixels`` those without a value. ``raw_window_error_steps`` is the largest error of the
     stored raw windows, in steps of the code. ``levels`` are the codes of formats with fewer bits, by format.
-    ``pixel_aspect`` is a pixel's width by its height, a fraction such as ``64/45``. ``picture`` says which part of
-    the video's pictures has depth, and the video's own size, where the depth is not of all of it at that size. Of
-    a video that was thinned out ``thinning`` says how (``stride`` or ``fps``) and ``frame_indices`` which frames
-    there are.
+    ``pixel_aspect`` is a pixel's width by its height, a fraction such as ``64/45``; ``resized_frames`` are
+    runs (first, stop, width, height) of frames stored at another size, which were fitted into this one.
+    ``picture`` says which part of the video's pictures has depth, and the video's own size, where the depth is not
+    of all of it at that size. Of a video that was thinned out ``thinning`` says how (``stride`` or ``fps``) and
+    ``frame_indices`` which frames there are.
     """
 
     quantizer: Quantizer
@@ -167,6 +168,7 @@ class DepthRecord:
     raw_window_error_steps: float = 0.0
     levels: dict[str, dict[str, float]] = field(default_factory=dict)
     pixel_aspect: str = "1"
+    resized_frames: list[list[int]] = field(default_factory=list)
     picture: dict[str, Any] = field(default_factory=dict)
 
     thinning: dict[str, Any] | None = None

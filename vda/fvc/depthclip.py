@@ -36,6 +36,7 @@ def scaled_record(record: DepthRecord, size: Size, timing: Timing, form: str) ->
         levels={},
         pixel_aspect="1",
         picture={},
+        resized_frames=[],
     )
 
 

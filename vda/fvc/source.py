@@ -13,8 +13,9 @@ from vda.errors import InputError, SceneError
 from vda.fvc.geometry import Size
 from vda.fvc.paths import Places
 from vda.fvc.request import Item, ScaleSettings
+from vda.picture.signal import SignalChoice
 from vda.scene.scene import Scene
-from vda.video import FrameIndex, VideoInfo, index_frames, index_in_cache, list_frames, probe
+from vda.video import FrameIndex, VideoInfo, index_frames, index_in_cache, list_frames, notes_of, probe
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,16 +66,20 @@ def open_source(
     ``SceneError`` for a scene of another one, ``InputError`` where a file that the row names, or the scene's
     depth, is not there.
     """
-    info = probe(places.video(item.video_path))
     depth = None if scene is None else _depth_of(scene)
     planned = scene is not None and scene.video_path.is_file()
+    # Pictures are those that the scene's depth was computed of.
+    choice = scene.film()[0].choice if scene is not None and planned else SignalChoice()
+    info = probe(places.video(item.video_path), choice)
     listed = None if planned or count or not settings.wants_colour else _listed(info, settings)
     if scene is not None and planned:
         index = _index_of(scene, info)
     else:
         index = listed or index_frames(info, threads=threads)
     tracks = None if item.tracks is None else places.other("track file", item.tracks)
-    return Source(info, index, depth, tracks, (*_oddities(info), *index.notes), listed=listed is not None)
+    return Source(
+        info, index, depth, tracks, (*_oddities(info), *notes_of(info, index)), listed=listed is not None
+    )
 
 
 def _listed(info: VideoInfo, settings: ScaleSettings) -> FrameIndex | None:
@@ -108,7 +113,7 @@ def _depth_of(scene: Scene) -> Depth:
 
 def _oddities(info: VideoInfo) -> tuple[str, ...]:
     odd = info.width % 2 or info.height % 2
-    return (*info.notes, f"The size is odd: {info.width}x{info.height}.") if odd else info.notes
+    return (f"The size is odd: {info.width}x{info.height}.",) if odd else ()
 
 
 def scene_of(item: Item, places: Places) -> Scene:

@@ -56,7 +56,7 @@ class Target:
 
     ``shape`` is (height, width); ``time_of`` gives a frame's time in units of ``time_base`` (None: a constant
     rate). ``pictures`` yields the video's frames, RGB, for a picture beside the depth. ``pixel_aspect`` is the
-    width of a pixel by its height.
+    width of a pixel by its height, ``resized`` the runs of frames that were stored at another size.
     """
 
     folder: Path
@@ -67,6 +67,7 @@ class Target:
     time_of: Callable[[int], int | None] = lambda index: None
     pictures: Callable[[], Iterator[Rgb]] | None = None
     pixel_aspect: Fraction = Fraction(1)
+    resized: Sequence[list[int]] = ()
 
 
 @dataclass(frozen=True)

@@ -143,6 +143,7 @@ def merge(
         lambda frame: int(index.rising_pts[frame]),
         partial(_pictures, video, index, depth),
         video.pixel_aspect,
+        index.resized(depth.frames),
     )
     calibration = load_calibration(scene.calibration_path)
     return _write(target, depth, origin, settings, calibration, reporter)
@@ -363,6 +364,7 @@ def _record(
         picture=origin.picture,
         thinning=None if plan.selection is None else plan.selection.thinning_json,
         frame_indices=None if plan.selection is None else list(plan.frames),
+        resized_frames=list(outputs.target.resized),
     )
 
 

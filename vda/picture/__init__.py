@@ -1,8 +1,12 @@
-"""One decoded picture on its way to what is shown: which way up, at which shape, in which colours.
+"""One decoded picture on its way to what is shown: which way up, at which shape, whole, in which colours.
 
-    orientation  the display matrix: quarter turns and mirrors
-    upright      a decoded picture to RGB at the video's size, upright
-    framing      which part of it the network sees, and where that lies in the depth image
+    signal        what the user says where a stream is wrong: --deinterlace, --color
+    orientation   the display matrix: quarter turns and mirrors
+    colours       which colours a video's numbers stand for
+    dynamicrange  PQ and HLG to what a screen of standard range shows
+    upright       a decoded picture to RGB at the video's size, upright
+    fields        interlaced frames to whole pictures
+    framing       which part of it the network sees, and where that lies in the depth image
 
 Nothing here opens a video or knows which frame a picture is.
 """

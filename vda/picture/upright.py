@@ -1,41 +1,128 @@
 """A decoded picture to RGB as it is shown, but for the shape of its pixels: a frame of PyAV in, uint8 pixels out.
 
-Pixels are 8-bit RGB by libswscale, with the matrix and range that the stream states (10 bits are rounded to 8,
-alpha is dropped). This file does not know where frames come from.
+Standard range goes to 8-bit RGB by libswscale, with the matrix and range that the stream states, or the user (10
+bits are rounded to 8, alpha is dropped); high dynamic range by ``dynamicrange``. This file does not know where
+frames come from.
 """
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import av
 import cv2
 import numpy as np
 from av.sidedata.sidedata import SideData
 from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace
+from numpy.typing import NDArray
 
 from vda.errors import VideoError
+from vda.picture.colours import Colours
+from vda.picture.dynamicrange import to_standard_range
 from vda.picture.orientation import Orientation, orientation_of
+from vda.picture.signal import Matrix
+
+_COLORSPACES = {"bt601": Colorspace.ITU601, "bt709": Colorspace.ITU709, "bt2020": Colorspace.BT2020}
+_RANGES = {"limited": ColorRange.MPEG, "full": ColorRange.JPEG}
+# The shares of red and blue in luma (ITU-R BT.601, BT.709, BT.2020).
+_SHARES: dict[Matrix, tuple[float, float]] = {
+    "bt601": (0.299, 0.114),
+    "bt709": (0.2126, 0.0722),
+    "bt2020": (0.2627, 0.0593),
+}
+# Sides that are rounded to whole pixels: what differs by no more has the same shape.
+_SAME_SHAPE = 0.01
 
 
 @dataclass(frozen=True)
 class UprightRgb:
-    """Makes every frame of a video one size: ``width``, ``height`` as they are stored, before they are turned."""
+    """Makes every frame of a video one size: ``width``, ``height`` as they are stored, before they are turned.
+
+    A frame of another shape is fitted in, with black beside it.
+    """
 
     width: int
     height: int
     orientation: Orientation
+    colours: Colours
 
     def of(self, frame: VideoFrame) -> np.ndarray:
         """Return uint8 [height, width, 3], upright and contiguous. Raises ``VideoError`` for unknown formats."""
+        width, height = self._inner(frame.width, frame.height)
         try:
-            # One thread: starting a pool for each frame costs more than the pool gains.
-            rgb = frame.to_ndarray(format="rgb24", width=self.width, height=self.height, threads=1)
+            rgb = self._rgb(frame, width, height)
         except (av.FFmpegError, ValueError) as error:
             raise VideoError(
                 f"Its {frame.format.name} pictures cannot be turned into RGB: {error}.",
                 "Convert the video first, for example with `ffmpeg -i IN -pix_fmt yuv420p OUT.mp4`.",
             ) from error
-        return self.orientation.upright(rgb)
+        return self.orientation.upright(self._with_margins(rgb))
+
+    def _inner(self, width: int, height: int) -> tuple[int, int]:
+        """The size that a stored picture has within this one: as large as fits, its shape kept."""
+        wider = width * self.height / (height * self.width)
+        if abs(wider - 1) <= _SAME_SHAPE:
+            return self.width, self.height
+        if wider > 1:
+            return self.width, max(1, round(self.height / wider))
+        return max(1, round(self.width * wider)), self.height
+
+    def _with_margins(self, rgb: np.ndarray) -> np.ndarray:
+        height, width = rgb.shape[:2]
+        if (width, height) == (self.width, self.height):
+            return rgb
+        left, top = (self.width - width) // 2, (self.height - height) // 2
+        whole = np.zeros((self.height, self.width, 3), np.uint8)
+        whole[top : top + height, left : left + width] = rgb
+        return whole
+
+    def _rgb(self, frame: VideoFrame, width: int, height: int) -> np.ndarray:
+        colours = self.colours
+        if colours.is_high_range:
+            return to_standard_range(_signal(frame, width, height, colours), colours)
+        stated: dict[str, Any] = {}
+        if colours.matrix is not None:
+            stated["src_colorspace"] = int(_COLORSPACES[colours.matrix])
+        if colours.range is not None:
+            stated["src_color_range"] = int(_RANGES[colours.range])
+        # One thread: starting a pool for each frame costs more than the pool gains.
+        return frame.to_ndarray(format="rgb24", width=width, height=height, threads=1, **stated)
+
+
+def _signal(frame: VideoFrame, width: int, height: int, colours: Colours) -> NDArray[np.float32]:
+    """R'G'B' float32 [height, width, 3], 1.0 where the signal is full, as BT.2100 (table 9) quantises it.
+
+    By formula, for libswscale is off by up to 5 steps of 10 bits, which PQ makes 5 % of the light.
+    """
+    if frame.format.is_rgb:
+        whole = frame.to_ndarray(format="rgb48le", width=width, height=height, threads=1)
+        return whole.astype(np.float32) / np.float32(65535)
+    planes = frame.reformat(format="yuv444p16le", width=width, height=height, threads=1).planes
+    codes = [np.frombuffer(memoryview(plane), np.uint16).reshape(height, -1)[:, :width] for plane in planes]
+    matrix, offset = _from_yuv(colours, max(part.bits for part in frame.format.components))
+    return np.asarray(cv2.transform(np.stack(codes, 2).astype(np.float32), np.column_stack([matrix, offset])))
+
+
+def _from_yuv(colours: Colours, bits: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The matrix and the offset that make R'G'B' of Y'CbCr, whose ``bits`` are the upper ones of 16."""
+    assert colours.matrix is not None
+    red, blue = _SHARES[colours.matrix]
+    green = 1 - red - blue
+    from_ratios = np.array(
+        [
+            [1, 0, 2 * (1 - red)],
+            [1, -2 * blue * (1 - blue) / green, -2 * red * (1 - red) / green],
+            [1, 2 * (1 - blue), 0],
+        ]
+    )
+    if colours.range == "full":
+        luma = chroma = float((1 << bits) - 1) * (1 << (16 - bits))
+        black = 0.0
+    else:
+        luma, chroma, black = 219 * 256.0, 224 * 256.0, 16 * 256.0
+    matrix = from_ratios / [luma, chroma, chroma]
+    return matrix, -matrix @ [black, 32768, 32768]
 
 
 def with_square_pixels(rgb: np.ndarray, pixel_aspect: Fraction) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 
 from vda.errors import SceneError, UsageError
 from vda.files import read_json
+from vda.picture.signal import Deinterlace, SignalChoice
 from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Chunking, FrameRange, Plan, frames_within, plan_independent, plan_linked
 from vda.scene.picturechoice import PictureChoice
@@ -38,6 +39,7 @@ class PlanSettings:
     alone. ``trust_container`` takes the count of frames from the container, without decoding. ``max_res`` is the
     longest side that depth may have, in pixels: pictures are brought to that size before anything sees them.
     ``stride`` uses every so manieth frame only, ``fps`` the frames nearest to so many ticks a second.
+    ``deinterlace`` and ``color`` are ``SignalChoice``'s; None is as the scene has it, or as the video states.
     Raises ``UsageError`` for numbers that make no sense and for options that contradict each other.
     """
 
@@ -50,8 +52,11 @@ class PlanSettings:
     max_res: int | None = None
     stride: int | None = None
     fps: float | None = None
+    deinterlace: Deinterlace | None = None
+    color: str | None = None
 
     def __post_init__(self) -> None:
+        self.choice(SignalChoice())
         if self.chunking not in (None, *get_args(Chunking)):
             raise UsageError(f"There is no chunking {self.chunking}.", "Choose linked or independent.")
         if self.chunks is not None and self.chunks < 1:
@@ -80,6 +85,11 @@ class PlanSettings:
             raise UsageError(
                 "Linked chunks have no overlap to choose.", "Give --chunking independent, or no --overlap."
             )
+
+    def choice(self, other: SignalChoice) -> SignalChoice:
+        """How pictures are to be taken: as asked, and as in ``other`` where nothing was asked."""
+        color = other.color if self.color is None else self.color
+        return SignalChoice(self.deinterlace or other.deinterlace, color)
 
     @property
     def is_linked(self) -> bool:
@@ -130,9 +140,10 @@ def split(
     and ``restart`` is not given.
     """
     reporter = reporter or Silence()
-    info = probe(video)
-    if scene.video_path.exists() and not restart:
-        _require_same_video(scene, info)
+    known = VideoInfo.from_json(read_json(scene.video_path)) if scene.video_path.exists() and not restart else None
+    info = probe(video, settings.choice(known.choice if known else SignalChoice()))
+    if known is not None:
+        _require_same_video(scene, known, info)
     index = index_frames(info, trust_container=settings.trust_container, reporter=reporter)
     plan = _plan(settings, info, index, devices, scenes)
     if settings.fps is not None and plan.selection is None:
@@ -198,12 +209,17 @@ def video_facts(info: VideoInfo, index: FrameIndex) -> dict[str, object]:
     }
 
 
-def _require_same_video(scene: Scene, info: VideoInfo) -> None:
-    known = VideoInfo.from_json(read_json(scene.video_path))
+def _require_same_video(scene: Scene, known: VideoInfo, info: VideoInfo) -> None:
     if (known.size_bytes, known.sha256_head_tail) != (info.size_bytes, info.sha256_head_tail):
         raise SceneError(
             f"{scene.root} holds another video ({known.path}), or the file has changed since.",
             "Choose another --scene, or give --restart to throw away what was computed.",
+        )
+    if scene.plan_path.exists() and known.choice != info.choice:
+        raise SceneError(
+            f"{scene.root} was begun with --deinterlace {known.choice.deinterlace} --color {known.choice.color}, "
+            "and other pictures would be other depth.",
+            "Leave these options out to continue it, or give --restart to throw away what was computed.",
         )
 
 

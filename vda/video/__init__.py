@@ -10,6 +10,7 @@ A video is a container or a sequence of images; ``info.probe`` decides, and behi
     index      which frames really decode, and when each is shown
     sequence   images as the frames of a video
     reading    frames by index, upright, in RGB
+    notes      what is unusual about a video, in sentences
     writing    clips written, whole or absent
     colour     RGB to the colours of video, exactly
     grey       grey video of depth, read at its full number of bits
@@ -19,6 +20,7 @@ Nothing here knows what the frames are for.
 
 from vda.video.index import FrameIndex, index_frames, index_in_cache, list_frames
 from vda.video.info import VideoInfo, probe, stated_rate
+from vda.video.notes import notes_of
 from vda.video.reading import Frame, NotAsListed, read_frame_list, read_frames, read_listed
 from vda.video.writing import ClipWriter, write_clip
 
@@ -31,6 +33,7 @@ __all__ = [
     "index_frames",
     "index_in_cache",
     "list_frames",
+    "notes_of",
     "probe",
     "read_frame_list",
     "read_frames",

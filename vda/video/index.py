@@ -31,7 +31,7 @@ from vda.video.rates import rising_times, true_frame_rate
 from vda.video.sequence import Listing, count_images, list_images
 
 # Part of the cache's key: raised whenever what is cached changes, so that older files are not found.
-_FORMAT_VERSION = 2
+_FORMAT_VERSION = 4
 
 
 def _no_keyframes() -> np.ndarray:
@@ -51,6 +51,9 @@ class FrameIndex:
 
     A frame's index is its place, from 0; but images keep the ``numbers`` (int64 [n], rising) in their own names.
     ``files`` (str [n]) are the images, below the folder that they are in; ``checksums`` are then of the files.
+
+    ``interlaced`` is how many frames say that they are; ``sizes`` where a new size begins: frame, width and height
+    as stored. Of frames that were not decoded nothing is known, and both are empty.
     """
 
     pts: np.ndarray
@@ -62,6 +65,8 @@ class FrameIndex:
     damaged: bool = False
     numbers: np.ndarray | None = None
     files: np.ndarray | None = None
+    interlaced: int = 0
+    sizes: tuple[tuple[int, int, int], ...] = ()
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -130,6 +135,19 @@ class FrameIndex:
         steps = np.diff(self.rising_pts)
         return float((int(steps.sum()) + float(np.median(steps))) * self.time_base)
 
+    def resized(self, frames: Sequence[int]) -> list[list[int]]:
+        """Runs that are stored at another size than the first frame: first, stop, width and height.
+
+        Only those from the first to the last of ``frames``, which rise.
+        """
+        ends = [*(first for first, _, _ in self.sizes[1:]), len(self)][: len(self.sizes)]
+        runs = [
+            [max(first, frames[0]), min(stop, frames[-1] + 1), width, height]
+            for (first, width, height), stop in zip(self.sizes, ends, strict=True)
+            if (width, height) != self.sizes[0][1:]
+        ]
+        return [run for run in runs if run[0] < run[1]]
+
     def frame_rate(self, claimed: Fraction) -> Fraction:
         """Exact frames per second from the real times; ``claimed`` (``VideoInfo.fps``) where they bear it out."""
         # Images are at the rate that was stated, however many are left out.
@@ -147,6 +165,8 @@ class FrameIndex:
             "source": self.source,
             "notes": self.notes,
             "damaged": self.damaged,
+            "interlaced": self.interlaced,
+            "sizes": self.sizes,
         }
         with atomic_writer(path) as handle:
             np.savez(handle, facts=json.dumps(facts), **arrays)
@@ -158,6 +178,7 @@ class FrameIndex:
             with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
                 facts = json.loads(str(stored["facts"]))
                 facts |= {"time_base": Fraction(facts["time_base"]), "notes": tuple(facts["notes"])}
+                facts["sizes"] = tuple((first, width, height) for first, width, height in facts["sizes"])
                 arrays = {name: stored[name] for name in stored.files if name != "facts"}
                 return cls(**arrays, **facts)
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
@@ -270,10 +291,15 @@ def _of_listing(listing: Listing, source: Literal["decoded", "container"]) -> Fr
 
 def _decode_all(info: VideoInfo, reporter: Reporter, threads: int | None = None) -> FrameIndex:
     pts, checksums, keyframes = array("q"), array("I"), array("q")
+    interlaced = 0
+    sizes: list[tuple[int, int, int]] = []
     with OpenVideo(info.path, info.stream_index, threads) as source:
         for time, frame in source.timed_frames():
             if frame.key_frame:
                 keyframes.append(len(pts))
+            if not sizes or sizes[-1][1:] != (frame.width, frame.height):
+                sizes.append((len(pts), frame.width, frame.height))
+            interlaced += frame.interlaced_frame
             pts.append(time)
             checksums.append(frame_checksum(frame))
             reporter.at(len(pts))
@@ -288,6 +314,8 @@ def _decode_all(info: VideoInfo, reporter: Reporter, threads: int | None = None)
             np.array(keyframes, np.int64),
             np.array(checksums, np.uint32),
             source.damaged,
+            interlaced=interlaced,
+            sizes=tuple(sizes),
         )
 
 

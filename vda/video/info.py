@@ -7,14 +7,18 @@ calls best is taken. This file does not know how many frames decode: see ``index
 """
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from vda.errors import VideoError
+from av.video.frame import VideoFrame
+
+from vda.errors import UsageError, VideoError
 from vda.files import head_tail_sha256
+from vda.picture.colours import Colours, is_dolby_vision_5, settle_colours
 from vda.picture.orientation import Orientation
+from vda.picture.signal import SignalChoice
 from vda.picture.upright import stated_orientation
 from vda.stills.naming import base_of, is_sequence
 from vda.video.decoding import OpenVideo
@@ -31,8 +35,10 @@ class VideoInfo:
     ``size_bytes`` and ``sha256_head_tail`` are its identity (see ``files.head_tail_sha256``); ``path`` and
     ``mtime_ns`` only say where to look. ``fps`` is exact, ``claimed_frames`` the container's own count (0 where it
     has none), which need not be the count of frames that decode. ``pixel_aspect`` is a pixel's width divided by
-    its height; ``notes`` say in whole sentences what is unusual about the pictures. Of images (``is_sequence``)
-    ``path`` is what names them all, and the identity is that of all files.
+    its height; ``interlaced`` says what the first frame says. How pictures are to be taken is part of it, so that
+    all who read a scene's video see the same ones: ``choice`` is what was asked, ``colours`` what follows from it.
+    ``notes`` say in whole sentences what is unusual about the pictures. Of images (``is_sequence``) ``path`` is
+    what names them all, and the identity is that of all files.
     """
 
     path: Path
@@ -50,6 +56,9 @@ class VideoInfo:
     codec: str
     pixel_format: str
     claimed_frames: int
+    interlaced: bool
+    choice: SignalChoice
+    colours: Colours
     notes: tuple[str, ...]
     is_sequence: bool = False
 
@@ -70,26 +79,45 @@ class VideoInfo:
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values: the path as a string, fractions as ``"30000/1001"``."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {
-            name: str(value) if isinstance(value, Path | Fraction) else value for name, value in fields.items()
-        }
+        return {name: _as_json(value) for name, value in fields.items()}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "VideoInfo":
         fractions = {name: Fraction(value[name]) for name in ("fps", "time_base", "pixel_aspect")}
-        return cls(**{**value, "path": Path(value["path"]), "notes": tuple(value["notes"]), **fractions})
+        made = {
+            "path": Path(value["path"]),
+            "notes": tuple(value["notes"]),
+            "choice": SignalChoice(**value["choice"]),
+            "colours": Colours(**value["colours"]),
+        }
+        return cls(**{**value, **made, **fractions})
 
 
-def probe(path: Path, *, fps: Fraction | None = None) -> VideoInfo:
+def _as_json(value: Any) -> Any:
+    if isinstance(value, SignalChoice | Colours):
+        return asdict(value)
+    return str(value) if isinstance(value, Path | Fraction) else value
+
+
+_AS_STATED = SignalChoice()
+
+
+def probe(path: Path, choice: SignalChoice = _AS_STATED, *, fps: Fraction | None = None) -> VideoInfo:
     """Open ``path`` and decode its first frame; raise ``VideoError`` for what is no video with pictures in it.
 
     ``path`` may name images as well (``stills.naming``); ``fps`` is the rate of these, which have no other clock
-    than, now and then, their names'. A container has its own, and ``fps`` says nothing of it.
+    than, now and then, their names'. A container has its own, and ``fps`` says nothing of it. ``choice`` says how
+    the pictures of a container are to be taken; images are in RGB, and whole.
     """
-    return _probe_images(path, fps) if is_sequence(path) else _probe_container(path)
+    return _probe_images(path, choice, fps) if is_sequence(path) else _probe_container(path, choice)
 
 
-def _probe_images(path: Path, fps: Fraction | None) -> VideoInfo:
+def _probe_images(path: Path, choice: SignalChoice, fps: Fraction | None) -> VideoInfo:
+    if choice != _AS_STATED:
+        raise UsageError(
+            "Images are whole, and their colours are RGB: --deinterlace and --color are for video.",
+            "Leave these options out.",
+        )
     facts = look_at(path)
     rate = fps or facts.fps or ASSUMED_FPS
     assumed = f"Nothing states the rate of the images: {ASSUMED_FPS} a second are assumed; --fps says another."
@@ -109,12 +137,15 @@ def _probe_images(path: Path, fps: Fraction | None) -> VideoInfo:
         codec=facts.kind,
         pixel_format="rgb24",
         claimed_frames=facts.count,
+        interlaced=False,
+        choice=choice,
+        colours=Colours(),
         notes=() if fps or facts.fps or facts.count == 1 else (assumed,),
         is_sequence=True,
     )
 
 
-def _probe_container(path: Path) -> VideoInfo:
+def _probe_container(path: Path, choice: SignalChoice) -> VideoInfo:
     # One thread: of many, each would decode a frame ahead of the first one's coming out.
     with OpenVideo(path, threads=1) as source:
         first = next(source.frames(), None)
@@ -127,6 +158,8 @@ def _probe_container(path: Path) -> VideoInfo:
         width, height = orientation.shown_size(first.width, first.height)
         aspect = _stated_aspect(source)
         aspect = 1 / aspect if orientation.swaps_sides else aspect
+        colours = settle_colours(first, choice)
+        notes = (turned, _shape_note(width, height, aspect), _colour_note(source, first, colours))
         status = path.stat()
         return VideoInfo(
             path=path,
@@ -144,7 +177,10 @@ def _probe_container(path: Path) -> VideoInfo:
             codec=source.stream.codec_context.name,
             pixel_format=first.format.name,
             claimed_frames=source.stream.frames,
-            notes=tuple(filter(None, (turned, _shape_note(width, height, aspect)))),
+            interlaced=first.interlaced_frame,
+            choice=choice,
+            colours=colours,
+            notes=tuple(note for note in notes if note),
         )
 
 
@@ -160,6 +196,21 @@ def _shape_note(width: int, height: int, aspect: Fraction) -> str | None:
     return (
         f"The pixels are not square ({aspect.numerator}:{aspect.denominator}): {width}x{height} is displayed as "
         f"{round(width * aspect)}x{height}. Depth keeps the pixels as they are stored."
+    )
+
+
+def _colour_note(source: OpenVideo, first: VideoFrame, colours: Colours) -> str | None:
+    if is_dolby_vision_5(first, source.stream.codec_context.codec_tag):
+        return (
+            "This is Dolby Vision, profile 5: its colours are of a kind of their own and come out wrong, green "
+            "and purple. Depth is computed of them as they are; for true colours, convert the video first, for "
+            "example with FFmpeg's filter libplacebo."
+        )
+    if not colours.is_high_range:
+        return None
+    return (
+        f"High dynamic range ({colours.transfer.upper()}, up to {colours.peak_nits} cd/m2): brought to standard "
+        "range for the network and in every picture shown."
     )
 
 

@@ -5,8 +5,8 @@ that was taken when the video was decoded from its start. So whatever a file's k
 or seek tables are like, a range comes out exactly as in reading from the start: where a seek does not deliver
 that, the reader starts further back, in the end from the first frame. Memory is constant in the range's length.
 
-What becomes of a decoded picture's pixels is ``picture.upright``'s. A picture of another size than the first one's
-is scaled to it.
+What becomes of a decoded picture's pixels is the room ``picture``'s. Frames that are to be deinterlaced are read
+with the frames beside them, so that they too come out as in reading from the start.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,6 +16,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from vda.errors import UsageError, VideoError
+from vda.picture.fields import RawFrame, deinterlaced, neighbours
 from vda.picture.upright import UprightRgb
 from vda.stills.naming import base_of
 from vda.video.decoding import OpenVideo, frame_checksum
@@ -91,16 +92,24 @@ def read_listed(
 
     Decoding begins at the start and goes on to the end if the ``whole`` list is to be borne out, else to the last
     frame that is wanted. Pictures are those of ``read_frame_list``. Raises ``NotAsListed`` at the first frame that
-    decodes to another time than it is listed with, at damage, and for frames that never come.
+    decodes to another time than it is listed with, at damage, at fields that are to be made whole pictures, at
+    another size, and for frames that never come.
     """
     _check_identity(info)
-    reader = _RunReader(info, index, indices, threads)
+    reader, shown = _RunReader(info, index, indices, threads), _Shown(info, index)
+    if info.choice.deinterlace == "on":
+        raise NotAsListed
     with OpenVideo(info.path, info.stream_index, threads) as source:
-        count = 0
+        count, size = 0, None
         for pts, frame in source.timed_frames():
             if source.damaged or count == len(index) or pts != index.pts[count]:
                 raise NotAsListed
-            yield from reader.if_wanted(count, frame)
+            # Counting tells of fields and of other sizes, and only of counted frames are those beside them known.
+            stored = (frame.width, frame.height)
+            size = size or stored
+            if stored != size or (frame.interlaced_frame and info.choice.deinterlace == "auto"):
+                raise NotAsListed
+            yield from map(shown.of, reader.if_wanted(count, frame))
             count += 1
             if reader.done and not whole:
                 return
@@ -146,11 +155,47 @@ def _read_run(info: VideoInfo, index: FrameIndex, wanted: Sequence[int], threads
     """Yield the frames of rising indices ``wanted``, beginning further back until they come as they should."""
     if not wanted:
         return
+    shown = _Shown(info, index)
+    if not has_fields(info, index):
+        yield from map(shown.of, _read_placed(info, index, wanted, threads))
+        return
+    asked, near = set(wanted), neighbours(wanted, len(index))
+    placed = _read_placed(info, index, near, threads)
+    for whole in deinterlaced(placed, all_of_them=info.choice.deinterlace == "on"):
+        if whole.place in asked:
+            yield shown.of(whole)
+
+
+def has_fields(info: VideoInfo, index: FrameIndex) -> bool:
+    """Whether frames are to be deinterlaced: as asked, or where any of those that were counted says so."""
+    stated = index.interlaced > 0 if index.source == "decoded" else info.interlaced
+    return info.choice.deinterlace == "on" or (info.choice.deinterlace == "auto" and stated)
+
+
+def _read_placed(
+    info: VideoInfo, index: FrameIndex, wanted: Sequence[int], threads: int | None
+) -> Iterator[RawFrame]:
     reader = _RunReader(info, index, wanted, 1 if index.damaged else threads)
     for entry in _entries(index, wanted[0]):
         yield from reader.read_from(entry)
         if reader.done:
             return
+
+
+class _Shown:
+    """Makes a frame's picture what is shown, at its time."""
+
+    def __init__(self, info: VideoInfo, index: FrameIndex) -> None:
+        self._path, self._index = info.path, index
+        stored = info.orientation.shown_size(info.width, info.height)
+        self._upright = UprightRgb(*stored, info.orientation, info.colours)
+
+    def of(self, placed: RawFrame) -> Frame:
+        time_s = float(int(self._index.rising_pts[placed.place]) * self._index.time_base)
+        try:
+            return Frame(placed.place, time_s, self._upright.of(placed.frame), placed.decoded)
+        except VideoError as error:
+            raise VideoError(f"{self._path} cannot be shown. {error.problem}", error.remedy) from error
 
 
 def _entries(index: FrameIndex, start: int) -> Iterator[int | None]:
@@ -172,8 +217,6 @@ class _RunReader:
         self._wanted = wanted
         self._threads = threads
         self._delivered = 0
-        stored = info.orientation.shown_size(info.width, info.height)
-        self._upright = UprightRgb(*stored, info.orientation)
         self._order = np.argsort(index.pts, kind="stable")
         self._sorted_pts = index.pts[self._order]
 
@@ -181,12 +224,12 @@ class _RunReader:
     def done(self) -> bool:
         return self._delivered == len(self._wanted)
 
-    def if_wanted(self, position: int, frame: VideoFrame) -> Iterator[Frame]:
+    def if_wanted(self, position: int, frame: VideoFrame) -> Iterator[RawFrame]:
         """Yield the frame at ``position``, if it is the next one to deliver."""
         if not self.done and self._wanted[self._delivered] == position:
             yield self._deliver(frame, decoded=True)
 
-    def read_from(self, entry: int | None) -> Iterator[Frame]:
+    def read_from(self, entry: int | None) -> Iterator[RawFrame]:
         """Yield the frames still to be delivered; end early as soon as what comes cannot be trusted.
 
         From the file's start (``entry`` None) everything is taken as it comes, for there is nothing better.
@@ -249,19 +292,12 @@ class _RunReader:
             return position == expected or has_previous
         return position == expected and self._index.checksums[position] == frame_checksum(frame)
 
-    def _repeat(self, frame: VideoFrame, before: int) -> Iterator[Frame]:
+    def _repeat(self, frame: VideoFrame, before: int) -> Iterator[RawFrame]:
         """Fill the wanted places up to ``before``, which have no picture of their own, with ``frame``."""
         while not self.done and self._wanted[self._delivered] < before:
             yield self._deliver(frame, decoded=False)
 
-    def _deliver(self, frame: VideoFrame, *, decoded: bool) -> Frame:
+    def _deliver(self, frame: VideoFrame, *, decoded: bool) -> RawFrame:
         position = self._wanted[self._delivered]
         self._delivered += 1
-        time_s = float(int(self._index.rising_pts[position]) * self._index.time_base)
-        return Frame(position, time_s, self._rgb(frame), decoded)
-
-    def _rgb(self, frame: VideoFrame) -> np.ndarray:
-        try:
-            return self._upright.of(frame)
-        except VideoError as error:
-            raise VideoError(f"{self._info.path} cannot be shown. {error.problem}", error.remedy) from error
+        return RawFrame(position, frame, decoded)
