@@ -44,9 +44,9 @@ class CameraSetting:
 class CameraChoice:
     """What the user said about the camera; everything may be left out.
 
-    ``numbers`` (fx, fy, cx, cy) are for images of ``numbers_size`` (width, height), or of the video's size; fy may
-    be left out where it is fx but for the shape of the video's pixels, cx and cy where the principal point is in
-    the middle.
+    ``numbers`` (fx, fy, cx, cy), and a bare matrix in ``file``, are for images of ``numbers_size`` (width, height)
+    or of the video's size; fy may be left out where it is fx but for the shape of the video's pixels, cx and cy
+    where the principal point is in the middle.
     """
 
     numbers: tuple[float, float | None, float | None, float | None] | None = None
@@ -88,7 +88,7 @@ def choose_camera(
         given = Intrinsics(width, height, fx, fx * float(aspect) if fy is None else fy, *centre)
         return fit_to_video(given, size, choice.setting, reporter)
     if choice.file is not None:
-        camera, format_name = read_camera(choice.file, choice.camera_id)
+        camera, format_name = read_camera(choice.file, choice.camera_id, choice.numbers_size or size)
         reporter.say(f"The camera is from {choice.file} ({format_name}, lens: {camera.distortion_model}).")
         return fit_to_video(camera, size, choice.setting, reporter)
     if choice.fov_deg is not None:

@@ -46,6 +46,10 @@ _COLMAP: dict[str, tuple[int, str, tuple[int, ...]]] = {
 }
 _NERFSTUDIO_NAMES = ("fl_x", "fl_y", "cx", "cy", "w", "h", "k1", "k2", "k3", "k4", "p1", "p2", "camera_angle_x")
 _PERSPECTIVE = "OPENCV"
+# How a recorded camera_info begins, whatever its file is called.
+_ROS_BEGINNINGS = ("---", "header:", "image_width:", "camera_name:")
+# Pixels are rows and columns: less than this is a calibration's rounding.
+_MOST_SKEW = 1e-3
 # Those of nerfstudio that are a pinhole with a lens; others (EQUIRECTANGULAR, FISHEYE624 ...) have other rays.
 _NERFSTUDIO_MODELS = ("OPENCV", "OPENCV_FISHEYE", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
 _ROS_LENSES = {
@@ -56,10 +60,13 @@ _ROS_LENSES = {
 }
 
 
-def read_camera(path: Path, camera_id: int | None = None) -> tuple[Intrinsics, str]:
+def read_camera(
+    path: Path, camera_id: int | None = None, size: tuple[int, int] | None = None
+) -> tuple[Intrinsics, str]:
     """Read ``path`` and say which format it was in. Raises ``InputError`` where there is no camera in it.
 
-    ``camera_id`` picks one of several cameras of a COLMAP model.
+    ``camera_id`` picks one of several cameras of a COLMAP model. A bare matrix says no size: it is for images of
+    ``size`` (width, height).
     """
     try:
         head = path.read_text(errors="replace")[:4096].lstrip("\ufeff \t\r\n")
@@ -72,8 +79,10 @@ def read_camera(path: Path, camera_id: int | None = None) -> tuple[Intrinsics, s
             return _from_mapping(_opencv_storage(path), path), "OpenCV"
         if head.startswith("{"):
             return _from_json(read_json(path), path)
-        if path.suffix.lower() in {".yaml", ".yml"}:
-            return _from_mapping(_yaml(path), path), "ROS camera_info"
+        if path.suffix.lower() in {".yaml", ".yml"} or head.startswith(_ROS_BEGINNINGS):
+            return _from_documents(path), "ROS camera_info"
+        if (matrix := _bare_matrix(path)) is not None:
+            return _from_matrix(matrix, size, path), "a bare matrix"
         return _colmap(path, camera_id), "COLMAP"
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise _no_camera(path) from error
@@ -82,16 +91,46 @@ def read_camera(path: Path, camera_id: int | None = None) -> tuple[Intrinsics, s
 def _no_camera(path: Path) -> InputError:
     return InputError(
         f"No camera was found in {path}.",
-        "Give OpenCV YAML or JSON, COLMAP cameras.txt, nerfstudio transforms.json, ROS camera_info or Open3D "
-        "JSON, or the numbers themselves: --fx --fy --cx --cy.",
+        "Give OpenCV YAML or JSON, COLMAP cameras.txt, nerfstudio transforms.json, ROS camera_info, Open3D JSON "
+        "or a 3 x 3 matrix in text, or the numbers themselves: --fx --fy --cx --cy.",
     )
 
 
-def _yaml(path: Path) -> Any:
+def _from_documents(path: Path) -> Intrinsics:
+    """A camera in YAML; a recorded topic has one message after another, parted by ``---``, all of one camera."""
     try:
-        return yaml.safe_load(path.read_text())
+        documents = [value for value in yaml.safe_load_all(path.read_text()) if value is not None]
     except yaml.YAMLError as error:
         raise InputError(f"{path} is not YAML: {error}.", "Check the camera file.") from error
+    if not documents:
+        raise _no_camera(path)
+    cameras = dict.fromkeys(_from_mapping(value, path) for value in documents)
+    if len(cameras) > 1:
+        raise InputError(
+            f"{path} has {len(cameras)} different cameras, one after the other.", "Leave one of them in the file."
+        )
+    return next(iter(cameras))
+
+
+def _bare_matrix(path: Path) -> Any:
+    """The 3 x 3 (or 4 x 4, with zeros and a one around it) matrix that is all there is in ``path``; else None."""
+    try:
+        numbers = np.array(path.read_text().replace(",", " ").split(), np.float64)
+    except ValueError:
+        return None
+    side = {9: 3, 16: 4}.get(len(numbers))
+    return None if side is None else numbers.reshape(side, side)[:3, :3]
+
+
+def _from_matrix(matrix: Any, size: tuple[int, int] | None, path: Path) -> Intrinsics:
+    (fx, skew, cx), (below, fy, cy), last = matrix.tolist()
+    if below or last != [0.0, 0.0, 1.0] or abs(skew) > _MOST_SKEW * fx:
+        raise InputError(
+            f"The matrix in {path} is not fx 0 cx, 0 fy cy, 0 0 1.", "Give the numbers: --fx --fy --cx --cy."
+        )
+    if size is None:
+        raise InputError(f"{path} does not say which image size it is for.", "Add width and height, as in JSON.")
+    return _camera(*size, [fx, fy, cx, cy], "none", ())
 
 
 def _opencv_storage(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ reconstruction's own unit of length. This file does not know depth images.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -54,15 +54,17 @@ def read_reconstruction(
     image_base: int | None = None,
     *,
     by_order: bool = False,
+    image_folder: str | None = None,
     reporter: Reporter | None = None,
 ) -> list[View]:
     """Read the views in order of their frames.
 
     An image belongs to the frame whose number in its name is the one that varies (``number_names``), counted from
     ``image_base``, which has to be given unless a 0 occurs. With ``by_order`` the images are the video's frames in
-    the order of their names, and there has to be one for each. A trajectory is taken at ``times_s`` [frames], the
-    seconds at which frames are shown. Of several COLMAP models the largest is taken, and that is said. Raises
-    ``InputError`` where there is nothing to read, or names tell no frames.
+    the order of their names, and there has to be one for each. Of a rig's images those in ``image_folder`` are
+    taken. A trajectory is taken at ``times_s`` [frames], the seconds at which frames are shown. Of several COLMAP
+    models the largest is taken, and that is said. Raises ``InputError`` where there is nothing to read, names tell
+    no frames, or several cameras took a frame and nothing says which is meant.
     """
     if path.is_dir():
         views = _colmap(path, reporter or Silence())
@@ -75,6 +77,7 @@ def read_reconstruction(
         return _trajectory(path, times_s)
     if not views:
         raise InputError(f"{path} has no images with a pose.", "Give a finished reconstruction.")
+    views = _of_one_camera(path, views, image_folder, by_order=by_order)
     if by_order and len(views) != len(times_s):
         raise InputError(
             f"{path} has {len(views)} images with a pose, and the video {len(times_s)} frames: none is paired.",
@@ -84,6 +87,36 @@ def read_reconstruction(
     ordered = zip(numbering.places, numbering.frames, strict=True)
     numbered = [replace(views[place], frame=frame) for place, frame in ordered]
     return numbered if by_order else list(_counted_from_zero(path, numbered, image_base))
+
+
+def _of_one_camera(path: Path, views: list[View], folder: str | None, *, by_order: bool) -> list[View]:
+    """Of a rig's images those of one camera. Raises ``InputError`` where two folders have images of one frame."""
+    by_folder: dict[str, list[View]] = {}
+    for view in views:
+        by_folder.setdefault(str(PurePosixPath(view.name).parent), []).append(view)
+    if folder is not None:
+        wanted = str(PurePosixPath(folder))
+        if wanted not in by_folder:
+            raise InputError(
+                f"No image of {path} is in a folder {folder}.", f"Give --image-folder {_one_of(by_folder)}."
+            )
+        return by_folder[wanted]
+    if len(by_folder) > 1:
+        frames = [frame for group in by_folder.values() for frame in _frames_of(path, group)]
+        if by_order or len(set(frames)) < len(frames):
+            raise InputError(
+                f"{path} has images of the same frames in {len(by_folder)} folders, as of several cameras.",
+                f"Say which of them took this video: --image-folder {_one_of(by_folder)}.",
+            )
+    return views
+
+
+def _one_of(names: Iterable[str]) -> str:
+    return "|".join(sorted(names))
+
+
+def _frames_of(path: Path, views: list[View]) -> tuple[int, ...]:
+    return number_names([view.name for view in views], path).frames
 
 
 def _counted_from_zero(path: Path, views: list[View], base: int | None) -> Iterable[View]:

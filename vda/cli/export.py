@@ -67,7 +67,9 @@ export_options = together(
         show_default=True,
         help="World points for a training to begin with (nerfstudio, colmap, dn-splatter); 0: none.",
     ),
-    click.option("--tracks", type=PATH, help="An enriched classic track file, for rerun."),
+    click.option(
+        "--tracks", type=PATH, help="A track file of any format, for rerun; in space where vda enrich wrote it."
+    ),
     overwrite_option,
 )
 

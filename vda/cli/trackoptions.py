@@ -9,8 +9,9 @@ allow_relative_option = click.option(
     "--allow-relative", is_flag=True, help="Go on without metres: positions and clouds up to scale."
 )
 pose_options = together(
-    click.option("--poses", type=PATH, help="transforms.json, COLMAP model or TUM trajectory."),
+    click.option("--poses", type=PATH, help="COLMAP model, transforms.json, cameras.json or TUM trajectory."),
     click.option("--image-base", type=click.IntRange(0, 1), help="Whether the images' names count from 0 or 1."),
+    click.option("--image-folder", help="The folder of this video's images, where a rig has several."),
 )
 camera_options = together(
     click.option("--fx", type=float, help="Focal length in pixels; --fy, --cx and --cy go with it."),
@@ -18,9 +19,11 @@ camera_options = together(
     click.option("--cx", type=float, help="Column of the principal point [default: the middle]."),
     click.option("--cy", type=float, help="Row of the principal point [default: the middle]."),
     click.option(
-        "--camera-size", type=SIZE, help="Size of the image that --fx ... are for [default: the video's]."
+        "--camera-size",
+        type=SIZE,
+        help="Size of the image that --fx ... or a bare matrix are for [default: the video's].",
     ),
-    click.option("--camera", type=PATH, help="OpenCV, COLMAP, nerfstudio, ROS or Open3D file."),
+    click.option("--camera", type=PATH, help="OpenCV, COLMAP, nerfstudio, ROS, Open3D file or matrix."),
     click.option("--camera-id", type=int, help="Which camera of a COLMAP file."),
     click.option(
         "--camera-turn",

@@ -63,7 +63,8 @@ class DepthChoice:
 class EnrichSettings:
     """What ``vda enrich`` is asked. ``times_fps`` gives times to frames where no scene knows them.
 
-    ``poses`` is a reconstruction (``camera.reconstruction``) whose images count frames from ``image_base``.
+    ``poses`` is a reconstruction (``camera.reconstruction``) whose images count frames from ``image_base``
+    and, of a rig, are in ``image_folder``.
     """
 
     tracks: Path
@@ -79,6 +80,7 @@ class EnrichSettings:
     times_fps: float | None = None
     poses: Path | None = None
     image_base: int | None = None
+    image_folder: str | None = None
     also: tuple[str, ...] = ()
     figure: Path | None = None
     overwrite: bool = False
@@ -268,7 +270,12 @@ def _moving(
     shown = times(np.arange(min(last, _MOST_FRAMES) + 1))
     known = shown[np.isfinite(shown)]
     views = read_reconstruction(
-        settings.poses, known, settings.image_base, by_order=settings.depth.by_order, reporter=reporter
+        settings.poses,
+        known,
+        settings.image_base,
+        by_order=settings.depth.by_order,
+        image_folder=settings.image_folder,
+        reporter=reporter,
     )
     gap = (settings.motion or MotionModel()).max_gap_s
     return moving_camera(views, times, depth.source, convert, gap, reporter)

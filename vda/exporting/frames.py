@@ -26,7 +26,8 @@ Floats = NDArray[np.floating]
 @dataclass(frozen=True, eq=False)
 class ExportFrame:
     """A frame: ``rgb`` uint8 [H, W, 3] at the depth's size, ``values`` as the depth source has them and ``depth``
-    (NaN: none), both [H, W], and the ``view`` of a reconstruction, if it has one.
+    (NaN: none), both [H, W], and the ``view`` of a reconstruction, if it has one. ``seen_by`` is the camera before
+    its lens was taken out.
     """
 
     index: int
@@ -36,6 +37,7 @@ class ExportFrame:
     depth: Floats
     camera: Intrinsics
     view: View | None
+    seen_by: Intrinsics
 
     @property
     def stem(self) -> str:
@@ -110,6 +112,7 @@ class FrameSource:
             if rgb.shape[:2] != (height, width):
                 rgb = np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
             camera = self.camera_of(picture.index).scaled(width, height)
+            seen_by = camera
             if self.undistort and camera.distortion_model != "none":
                 lens = undistortion(camera)
                 rgb, values, camera = lens.picture(rgb), lens.depth(values), lens.pinhole
@@ -117,6 +120,6 @@ class FrameSource:
             self.doubtful.leave_out(depth)
             depth[~np.isfinite(depth) | (depth < self.near) | (depth > self.far)] = np.nan
             view = self.views.get(picture.index)
-            yield ExportFrame(picture.index, picture.time_s, rgb, values, depth, camera, view)
+            yield ExportFrame(picture.index, picture.time_s, rgb, values, depth, camera, view, seen_by)
             reporter.at(done)
         self.doubtful.say(reporter)

@@ -31,6 +31,7 @@ class ExportSettings:
     output: Path
     poses: Path | None = None
     image_base: int | None = None
+    image_folder: str | None = None
     by_order: bool = False
     camera: CameraChoice = field(default_factory=CameraChoice)
     every: int = 1
@@ -74,6 +75,7 @@ class ExportContext:
     """What a writer knows besides the frames; ``frames`` is how many there are."""
 
     frames: int
+    video_size: tuple[int, int]
     settings: ExportSettings
     metric: Metric
     depth: DepthSource

@@ -117,7 +117,7 @@ def export(settings: ExportSettings, *, reporter: Reporter | None = None) -> Exp
             info, index, depth, camera_of, metric.to_depth, views, *limits, undistort=settings.undistort
         )
         noted.begin(f"exporting to {settings.target}", len(wanted))
-        context = ExportContext(len(wanted), settings, metric, depth, written)
+        context = ExportContext(len(wanted), (info.width, info.height), settings, metric, depth, written)
         paths = _WRITERS[settings.target](source.frames(wanted, noted), context, noted)
     if settings.output.is_dir():
         written.remove_stale()
@@ -217,7 +217,12 @@ def _views(settings: ExportSettings, index: FrameIndex, depth: DepthSource, repo
         return {}
     times_s = np.asarray(index.times_s, np.float64)
     views = read_reconstruction(
-        settings.poses, times_s, settings.image_base, by_order=settings.by_order, reporter=reporter
+        settings.poses,
+        times_s,
+        settings.image_base,
+        by_order=settings.by_order,
+        image_folder=settings.image_folder,
+        reporter=reporter,
     )
     kept = {view.frame: view for view in views if view.frame in depth}
     if not kept:

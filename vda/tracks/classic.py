@@ -10,7 +10,17 @@ from typing import Any
 
 from vda.tracks.enriched import Enriched
 from vda.tracks.jsonstream import Event, rewrite, stream
-from vda.tracks.records import Asked, Header, Reading, TrackRecord, frame_of, is_true, number_of, numbers_of
+from vda.tracks.records import (
+    Asked,
+    Header,
+    Reading,
+    TrackRecord,
+    frame_of,
+    is_true,
+    number_of,
+    numbers_of,
+    position_of,
+)
 
 NAME = "classic"
 _ARRAYS = ("tracks",)
@@ -59,6 +69,7 @@ def _record(value: Any) -> TrackRecord:
         track_id=next((value[key] for key in _TRACK_KEYS if key in value), None),
         category=next((value[key] for key in _CATEGORY_KEYS if key in value), None),
         mask=value.get("segmentation"),
+        position=position_of(value),
     )
 
 

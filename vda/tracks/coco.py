@@ -17,7 +17,7 @@ from vda.camera.conventions import corner_to_centre
 from vda.errors import InputError
 from vda.tracks.enriched import Enriched
 from vda.tracks.jsonstream import Event, rewrite, stream
-from vda.tracks.records import Asked, Header, Reading, TrackRecord, frame_of, number_of, numbers_of
+from vda.tracks.records import Asked, Header, Reading, TrackRecord, frame_of, number_of, numbers_of, position_of
 
 NAME = "coco"
 _ARRAYS = ("annotations", "images")
@@ -113,6 +113,7 @@ def _record(value: Any, index: _Index) -> TrackRecord:
         track_id=next((value[key] for key in ("track_id", "instance_id") if key in value), None),
         category=index.categories.get(category, category),
         mask=value.get("segmentation"),
+        position=position_of(value),
     )
 
 

@@ -17,7 +17,7 @@ from vda.errors import InputError
 from vda.files import atomic_writer
 from vda.tracks.enriched import PREFIX, Enriched
 from vda.tracks.jsonstream import Event, rewrite, stream
-from vda.tracks.records import Asked, Header, Reading, Skip, TrackRecord, frame_of, number_of
+from vda.tracks.records import Asked, Header, Reading, Skip, TrackRecord, frame_of, number_of, position_of
 
 NAME = "supervision"
 FRAME_FIELDS = ("frame", "frame_index", "frame_number", "frame_id", "frame_idx", "frame_no")
@@ -66,6 +66,7 @@ def _records(path: Path, asked: Asked) -> Iterator[TrackRecord]:
             track_id=_first(row, _TRACKS),
             category=_first(row, _CATEGORIES),
             mask=row.get("segmentation"),
+            position=position_of(row),
         )
 
 

@@ -8,12 +8,12 @@ of these.
 
 import configparser
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vda.tracks.enriched import Enriched
-from vda.tracks.records import NO_NUMBERS, Asked, Header, Reading, TrackRecord, frame_of, number_of
-from vda.tracks.textfiles import added_columns, read_lines, rewrite_lines, without_added
+from vda.tracks.records import Asked, Header, Position, Reading, TrackRecord, frame_of, number_of, position_of
+from vda.tracks.textfiles import added_columns, added_to, read_lines, rewrite_lines, without_added
 
 NAME = "mot"
 # frame, id, left, top, width, height, confidence, x, y, z
@@ -55,10 +55,11 @@ def _header(path: Path) -> Header:
     return Header(frame_base=1)
 
 
-def _records(path: Path, added: int) -> Iterator[TrackRecord]:
+def _records(path: Path, added: Sequence[str]) -> Iterator[TrackRecord]:
     for line in read_lines(path):
         if _is_record(line):
-            yield _record(without_added(_words(line), added))
+            words = _words(line)
+            yield _record(without_added(words, added), position_of(added_to(words, added)))
 
 
 def _is_record(line: str) -> bool:
@@ -69,16 +70,14 @@ def _words(line: str) -> list[str]:
     return [word.strip() for word in line.split(",")] if "," in line else line.split()
 
 
-def _record(words: list[str]) -> TrackRecord:
+def _record(words: list[str], position: Position | None) -> TrackRecord:
     if len(words) < 6:
         return TrackRecord(None, readable=False)
     left, top, width, height = (number_of(word) for word in words[2:6])
     box = (left - 1, top - 1, left - 1 + width, top - 1 + height)
     track = frame_of(words[1]) if words[1].isdigit() else None
     category = words[7] if len(words) == 9 else None
-    return TrackRecord(
-        frame_of(number_of(words[0])), box if len(box) == 4 else NO_NUMBERS, None, True, track, category
-    )
+    return TrackRecord(frame_of(number_of(words[0])), box, track_id=track, category=category, position=position)
 
 
 def write(path: Path, output: Path, enriched: Enriched) -> None:

@@ -7,7 +7,7 @@ place in the image. This file does not know any format, nor depth.
 import math
 import re
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -20,6 +20,7 @@ from vda.camera.intrinsics import Intrinsics
 from vda.errors import InputError
 
 NOWHERE = float("nan")
+Position = tuple[float, float, float]
 NO_NUMBERS = (NOWHERE, NOWHERE, NOWHERE, NOWHERE)
 # The last number of a name, whatever its ending: 12 of "cam2/frame_0012.jpg". 18 digits always fit into int64.
 _FRAME_NAME = re.compile(r"(?:^|\D)(\d{1,18})(?:\.[^.\d][^.]*)?\s*$")
@@ -89,6 +90,7 @@ class TrackRecord:
     category: Any = None
     mask: Any = None
     readable: bool = True
+    position: Position | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ class Asked:
     frame_field: str | None = None
     size: tuple[int, int] | None = None
     masks: bool = False
+    positions: bool = False
 
 
 @dataclass
@@ -124,7 +127,8 @@ class Tracks:
 
     ``frame`` int64 [N], zero-based frame index; ``box`` float64 [N, 4] and ``point`` float64 [N, 2] in pixels, NaN
     where there is none; ``track`` and ``category`` int64 [N], indices into the lists of names, -1 for none;
-    ``skip`` uint8 [N] (``Skip``); ``masks`` the segmentations of the records that have one, where asked for.
+    ``skip`` uint8 [N] (``Skip``). Where asked for, ``masks`` are the segmentations of the records that have one,
+    and ``position`` float64 [N, 3] is what an earlier enrichment found: metres of the camera, NaN for nothing.
     """
 
     path: Path
@@ -139,6 +143,7 @@ class Tracks:
     track_names: list[Any]
     category_names: list[Any]
     masks: dict[int, Any] = field(default_factory=dict)
+    position: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -167,6 +172,7 @@ def collect(path: Path, name: str, reading: Reading, asked: Asked) -> Tracks:
     boxes, points = array("d"), array("d")
     track, category = _Names(), _Names()
     masks: dict[int, Any] = {}
+    positions = array("d")
     for row, record in enumerate(reading.records):
         numbers.append(UNNUMBERED if record.frame is None else record.frame)
         states.append(_first_reason(record))
@@ -176,6 +182,8 @@ def collect(path: Path, name: str, reading: Reading, asked: Asked) -> Tracks:
         category.append(category_name(record.category))
         if asked.masks and record.mask is not None:
             masks[row] = record.mask
+        if asked.positions:
+            positions.extend(record.position or NO_NUMBERS[:3])
     tracks = Tracks(
         path=path,
         format=name,
@@ -189,6 +197,7 @@ def collect(path: Path, name: str, reading: Reading, asked: Asked) -> Tracks:
         track_names=list(track.names),
         category_names=list(category.names),
         masks=masks,
+        position=np.array(positions, np.float64).reshape(-1, 3) if asked.positions else None,
     )
     _refuse_fractions(tracks)
     _count_from_zero(tracks, asked.frame_base)
@@ -290,6 +299,18 @@ def numbers_of(values: Any, count: int) -> tuple[float, ...] | None:
     if not isinstance(values, list | tuple) or len(values) < count:
         return (NOWHERE,) * count
     return tuple(number_of(value) for value in values[:count])
+
+
+def position_of(record: Mapping[str, Any]) -> Position | None:
+    """Where an earlier enrichment put ``record``, as an object or in columns of its own; None where it did not."""
+    place = record.get("vda_position_3d")
+    if isinstance(place, dict):
+        numbers = tuple(number_of(place.get(axis)) for axis in "xyz")
+    elif "vda_x" in record:
+        numbers = tuple(number_of(record.get(f"vda_{axis}")) for axis in "xyz")
+    else:
+        return None
+    return numbers  # type: ignore[return-value]
 
 
 def number_of(value: Any) -> float:

@@ -4,7 +4,7 @@ Lines have no names for their columns. What enriching added to them is named in 
 by it when they are read again.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from vda.errors import InputError
@@ -41,17 +41,22 @@ def beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.vda.json")
 
 
-def added_columns(path: Path) -> int:
-    """How many of the last columns of ``path`` an earlier enrichment added."""
+def added_columns(path: Path) -> list[str]:
+    """The names of the last columns of ``path``, which an earlier enrichment added."""
     if not beside(path).is_file():
-        return 0
+        return []
     told = read_json(beside(path))
     columns = told.get("columns_added") if isinstance(told, dict) else None
-    return len(columns) if isinstance(columns, list) else 0
+    return [str(name) for name in columns] if isinstance(columns, list) else []
 
 
-def without_added(words: list[str], added: int) -> list[str]:
-    return words[: len(words) - added] if added and len(words) > added else words
+def without_added(words: list[str], added: Sequence[str]) -> list[str]:
+    return words[: len(words) - len(added)] if added and len(words) > len(added) else words
+
+
+def added_to(words: list[str], added: Sequence[str]) -> dict[str, str]:
+    """The values that an earlier enrichment added, by name."""
+    return dict(zip(added, words[len(words) - len(added) :], strict=True)) if len(words) > len(added) else {}
 
 
 def rewrite_lines(path: Path, output: Path, change: Callable[[str], str]) -> None:

@@ -12,6 +12,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from vda.files import storage_errors
 from vda.tracks.enriched import Enriched
 from vda.tracks.flat import FRAME_FIELDS
 from vda.tracks.jsonstream import Event, rewrite, stream
-from vda.tracks.records import Asked, Header, Reading, TrackRecord, frame_of, number_of
-from vda.tracks.textfiles import added_columns, read_lines, rewrite_lines, without_added
+from vda.tracks.records import Asked, Header, Reading, TrackRecord, frame_of, number_of, position_of
+from vda.tracks.textfiles import added_columns, added_to, read_lines, rewrite_lines, without_added
 
 NAME = "ultralytics"
 # A frame of some thousand things with their outlines; a longer line is a whole file.
@@ -84,12 +85,11 @@ def _is_flat(path: Path) -> bool:
 
 
 def _label_records(path: Path, asked: Asked) -> Iterator[TrackRecord]:
-    return (
-        _label_record(frame, without_added(line.split(), added_columns(path)), asked.size or (1, 1))
-        for frame, file in label_files(path)
-        for line in read_lines(file)
-        if line.strip()
-    )
+    added = added_columns(path)
+    for frame, file in label_files(path):
+        for words in (line.split() for line in read_lines(file) if line.strip()):
+            record = _label_record(frame, without_added(words, added), asked.size or (1, 1))
+            yield replace(record, position=position_of(added_to(words, added)))
 
 
 class _ObjectReader:
@@ -143,6 +143,7 @@ def _object_record(frame: int | None, value: Any, asked: Asked) -> TrackRecord:
         track_id=value.get("track_id"),
         category=value.get("name", value.get("class")),
         mask=_polygon(value.get("segments")) if asked.masks else None,
+        position=position_of(value),
     )
 
 
