@@ -8,14 +8,14 @@ DEVICES ?= auto
 TORCH = torch==2.13.0
 SAMPLE = data/sample.mp4
 
-.PHONY: help setup depth enrich test test-fast check format lint types bench slow chaos mini monitor clean
+.PHONY: help setup depth enrich test test-fast check format lint types bench slow chaos cuts mini monitor clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make depth VIDEO=film.mp4    from a video to depth, in data/film"
 	@echo "make test                    the tests"
 	@echo "make test-fast               those that take less than a minute together"
-	@echo "Others: setup enrich check format lint types bench slow chaos mini monitor clean"
+	@echo "Others: setup enrich check format lint types bench slow chaos cuts mini monitor clean"
 
 setup: $(VENV)/.ready
 
@@ -51,6 +51,9 @@ slow: $(VENV)/.ready-test
 
 chaos: $(VENV)/.ready-test
 	cd tests && $(abspath $(BIN))/python chaos.py --kills 500 $(ARGS)
+
+cuts: $(VENV)/.ready-test
+	cd tests && $(abspath $(BIN))/python any_video.py --ranges 500 --cuts 200 $(ARGS)
 
 format: $(VENV)/.ready-test
 	$(BIN)/ruff format .

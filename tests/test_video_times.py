@@ -58,7 +58,7 @@ def test_one_doubled_time_costs_one_tick(tmp_path: Path, wrong: int) -> None:
     right = np.array(UNEVEN) / 1000
     assert np.delete(index.times_s, wrong) == pytest.approx(np.delete(right, wrong))
     assert index.times_s[wrong] - right[wrong - 1] == pytest.approx(float(info.time_base))
-    assert "does not rise" in " ".join(index.notes)
+    assert "do not rise" in " ".join(index.notes)
     assert numbers(info, index) == list(range(50))
     assert numbers(info, index, wrong - 3, wrong + 1) == list(range(wrong - 3, wrong + 1))
 

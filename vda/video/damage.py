@@ -25,13 +25,15 @@ def notes_on(source: OpenVideo, info: VideoInfo, pts: np.ndarray) -> tuple[str, 
             "an edit list hides the others, or they were never stored."
         )
     if source.read_errors:
-        notes.append(f"The file could not be read in {source.read_errors} places.")
+        notes.append(f"The file could not be read in {_count(source.read_errors, 'place')}.")
     if source.refused_packets:
-        notes.append(f"The video is damaged: {source.refused_packets} packets did not decode and were skipped.")
+        notes.append(
+            f"The video is damaged: {_count(source.refused_packets, 'packet')} did not decode and gave no picture."
+        )
     if source.missing_pictures:
-        notes.append(f"{source.missing_pictures} packets gave no picture: they are damaged, or hidden by design.")
+        notes.append(f"{_count(source.missing_pictures, 'packet')} gave no picture: damaged, or hidden by design.")
     if source.corrupt_frames:
-        notes.append(f"The video is damaged: {source.corrupt_frames} frames are incomplete.")
+        notes.append(f"The video is damaged: {_count(source.corrupt_frames, 'frame')} decoded incompletely.")
     return (*notes, *_notes_on_times(pts))
 
 
@@ -41,9 +43,11 @@ def _notes_on_times(pts: np.ndarray) -> list[str]:
         places = f"in {len(set_back)} places, the first" if len(set_back) > 1 else "once,"
         return [f"The clock of the file jumps back {places} at frame {set_back[0]}: times go on from there."]
     wrong = int((rising != pts).sum())
-    return [f"{wrong} frames have a time that does not rise; they are shown one tick after the last."] * (
-        wrong > 0
-    )
+    return [f"The times of {_count(wrong, 'frame')} do not rise: shown one tick after the last."] if wrong else []
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + "s" * (number != 1)
 
 
 def _ends_early(source: OpenVideo, pts: np.ndarray, missing: bool) -> bool:

@@ -30,6 +30,8 @@ _MAX_SANE_FPS = 480
 # A frame of 8K takes 50 MB, and each of a decoder's threads, as many as there are cores, holds one of its own.
 _LARGE_PIXELS = 4096 * 2304
 _LARGE_THREADS = 4
+# Every fourth byte of these is nothing, and may hold anything.
+_PADDED = ("rgb0", "bgr0", "0rgb", "0bgr")
 # FFmpeg's own assumption for streams without times.
 _FALLBACK_FPS = Fraction(25)
 
@@ -165,8 +167,9 @@ class OpenVideo:
                         self.packets_shown += not packet.is_discard
                         yield packet
                 break
-            except (av.FFmpegError, OSError):
-                # Asking again continues behind the damage, if the format can find its footing there.
+            except (av.FFmpegError, OSError, IndexError):
+                # Asking again continues behind the damage, if the format can find its footing there. An index is
+                # out of range where damage makes a stream appear that the header does not have.
                 self.read_errors += 1
                 errors_in_a_row += 1
 
@@ -174,6 +177,10 @@ class OpenVideo:
         """Yield every frame that decodes; a packet the decoder refuses is skipped and counted."""
         shown = 0
         for packet in itertools.chain(self.packets(), [None]):  # None makes the decoder give up what it holds
+            if packet is not None and packet.is_corrupt and self.stream.codec_context.name == "rawvideo":
+                # Cut short: the decoder would show whatever the memory behind it holds.
+                self.refused_packets += 1
+                continue
             try:
                 decoded = self.stream.codec_context.decode(packet)
             except av.FFmpegError:
@@ -213,6 +220,8 @@ def frame_checksum(frame: VideoFrame) -> int:
     Summing each row as 64-bit words before the CRC is ten times as fast as the CRC alone, which counts when a
     million frames are indexed; what it cannot see (words changing places within a row) no decoder does.
     """
+    if frame.format.name in _PADDED:
+        frame = frame.reformat(format="rgb24", threads=1)
     checksum = 0
     for plane, bits in zip(frame.planes, _bits_of_planes(frame.format), strict=False):
         checksum = zlib.crc32(_row_sums(plane, bits), checksum)

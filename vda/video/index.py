@@ -304,7 +304,7 @@ def _decode_all(info: VideoInfo, reporter: Reporter, threads: int | None = None)
             checksums.append(frame_checksum(frame))
             reporter.at(len(pts))
         # What a decoder makes of damage depends on its threads; only one thread gives the same frames every time.
-        if source.damaged and threads != 1:
+        if (source.damaged or not pts) and threads != 1:
             return _decode_all(info, reporter, threads=1)
         return FrameIndex(
             np.array(pts, np.int64),

@@ -33,7 +33,7 @@ OPTIONS: Final = {
     "pattern_type": "none",
 }
 # From version 19 on, PyAV reads texts that are not UTF-8 without being asked to.
-_TOLERANT: Final[dict[str, Any]] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+TOLERANT: Final[dict[str, Any]] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 _PLAYLISTS: Final = (b"ffconcat", b"#EXTM3U", b"<MPD", b"<?xml", b"[playlist]", b"v=0")
 
 
@@ -48,7 +48,7 @@ def open_container(path: Path) -> InputContainer:
     try:
         # The prefix keeps a colon in the name from being read as a network protocol. The options are for the
         # container alone: given to streams as well, PyAV 17 crashes where a format begins without any (flv, ts).
-        return av.open(f"file:{path}", container_options=OPTIONS, **_TOLERANT)
+        return av.open(f"file:{path}", container_options=OPTIONS, **TOLERANT)
     except (av.FFmpegError, OSError) as error:
         if _is_playlist(path):
             raise VideoError(

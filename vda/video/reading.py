@@ -180,6 +180,7 @@ def _read_placed(
         yield from reader.read_from(entry)
         if reader.done:
             return
+    yield from reader.read_from_start()
 
 
 class _Shown:
@@ -198,14 +199,13 @@ class _Shown:
             raise VideoError(f"{self._path} cannot be shown. {error.problem}", error.remedy) from error
 
 
-def _entries(index: FrameIndex, start: int) -> Iterator[int | None]:
-    """Yield where to begin decoding for frame ``start``: key frames ever further back, then None, the start."""
+def _entries(index: FrameIndex, start: int) -> Iterator[int]:
+    """Yield where to begin decoding for frame ``start``: key frames ever further back."""
     before = index.keyframes[: np.searchsorted(index.keyframes, start, side="right")]
     back = 1
     while back <= len(before) and before[-back] > 0:
         yield int(before[-back])
         back *= 2
-    yield None
 
 
 class _RunReader:
@@ -229,28 +229,52 @@ class _RunReader:
         if not self.done and self._wanted[self._delivered] == position:
             yield self._deliver(frame, decoded=True)
 
-    def read_from(self, entry: int | None) -> Iterator[RawFrame]:
-        """Yield the frames still to be delivered; end early as soon as what comes cannot be trusted.
-
-        From the file's start (``entry`` None) everything is taken as it comes, for there is nothing better.
-        """
+    def read_from(self, entry: int) -> Iterator[RawFrame]:
+        """Yield the frames still to be delivered; end early as soon as what comes cannot be trusted."""
         held: VideoFrame | None = None
         for position, frame in self._positioned_frames(entry):
+            if held is None and self._index.checksums is None and not frame.key_frame:
+                return  # what the container calls a key frame is none
             if position >= self._wanted[self._delivered]:
-                if entry is not None and not self._trustworthy(position, frame, held is not None):
+                if not self._trustworthy(position, frame, held is not None):
                     return
                 yield from self._repeat(held or frame, position)
-                if not self.done and self._wanted[self._delivered] == position:
-                    yield self._deliver(frame, decoded=True)
+                yield from self.if_wanted(position, frame)
                 if self.done:
                     return
             held = frame
-        if entry is None:
-            if held is None:
-                raise VideoError(
-                    f"{self._info.path} no longer decodes.", "Check the disk, or copy the video again."
-                )
+
+    def read_from_start(self) -> Iterator[RawFrame]:
+        """Yield the frames still to be delivered, whatever comes, for there is nothing better.
+
+        Many threads may go as far as they give what was counted. A picture that is another by one thread too is
+        refused, where the count did not call the video damaged: nobody knows what it would be the next time.
+        """
+        if self._threads != 1 and self._index.checksums is not None:
+            yield from self._as_counted()
+            self._threads = 1
+        held: VideoFrame | None = None
+        for position, frame in self._positioned_frames(None) if not self.done else ():
+            if position >= self._wanted[self._delivered]:
+                yield from self._repeat(held or frame, position)
+                self._require_counted(position, frame)
+                yield from self.if_wanted(position, frame)
+                if self.done:
+                    return
+            held = frame
+        if held is not None:
             yield from self._repeat(held, len(self._index))
+        elif not self.done:
+            raise VideoError(f"{self._info.path} no longer decodes.", "Check the disk, or copy the video again.")
+
+    def _as_counted(self) -> Iterator[RawFrame]:
+        for position, frame in self._positioned_frames(None):
+            if position >= self._wanted[self._delivered]:
+                if not self._trustworthy(position, frame, False):
+                    return
+                yield self._deliver(frame, decoded=True)
+                if self.done:
+                    return
 
     def _positioned_frames(self, entry: int | None) -> Iterator[tuple[int, VideoFrame]]:
         """Decode from ``entry`` and yield frames with their indices, rising; unknown times are passed over."""
@@ -291,6 +315,17 @@ class _RunReader:
         if self._index.checksums is None:
             return position == expected or has_previous
         return position == expected and self._index.checksums[position] == frame_checksum(frame)
+
+    def _require_counted(self, position: int, frame: VideoFrame) -> None:
+        """Refuse a picture that is to be delivered and is not the one that was counted."""
+        if self.done or self._wanted[self._delivered] != position or self._index.damaged:
+            return
+        if self._index.checksums is not None and self._index.checksums[position] != frame_checksum(frame):
+            raise VideoError(
+                f"Frame {position} of {self._info.path} is not the picture it was when the video was counted.",
+                "The file was changed, or is damaged there: copy it again, or decode it once with "
+                "`ffmpeg -i IN -c:v ffv1 OUT.mkv` and take that.",
+            )
 
     def _repeat(self, frame: VideoFrame, before: int) -> Iterator[RawFrame]:
         """Fill the wanted places up to ``before``, which have no picture of their own, with ``frame``."""
