@@ -99,6 +99,26 @@ restart_option = click.option(
     "--restart", is_flag=True, help="Throw away what was computed with other settings and start over."
 )
 
+
+def signal_options(default: str | None) -> Callable[[F], F]:
+    """How pictures are taken that a stream states wrongly; ``default`` None is as a scene has it, else auto."""
+    return together(
+        click.option(
+            "--deinterlace",
+            type=click.Choice(["auto", "on", "off"]),
+            default=default,
+            help="Make whole pictures of fields [default: auto, where the stream says so].",
+        ),
+        click.option(
+            "--color",
+            metavar="WORDS",
+            default=default,
+            help="For colours that are stated wrongly: sdr, pq, hlg; bt601, bt709, bt2020; limited, full, "
+            "joined by commas [default: auto].",
+        ),
+    )
+
+
 split_options = together(
     click.option("--chunks", type=click.IntRange(min=1), help="Number of chunks [default: 4 per device]."),
     click.option("--frames", type=FRAME_RANGE, help="Only this half-open range; names keep the video's index."),
@@ -119,17 +139,7 @@ split_options = together(
     click.option(
         "--max-res", type=click.IntRange(min=1), help="Longest side of the depth in pixels [default: the video's]."
     ),
-    click.option(
-        "--deinterlace",
-        type=click.Choice(["auto", "on", "off"]),
-        help="Make whole pictures of fields [default: auto, where the stream says so].",
-    ),
-    click.option(
-        "--color",
-        metavar="WORDS",
-        help="For colours that are stated wrongly: sdr, pq, hlg; bt601, bt709, bt2020; limited, full, "
-        "joined by commas [default: auto].",
-    ),
+    signal_options(None),
 )
 
 run_options = together(

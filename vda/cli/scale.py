@@ -16,6 +16,7 @@ from vda.cli.options import (
     json_option,
     quiet_option,
     run_options,
+    signal_options,
     together,
 )
 from vda.cli.types import PATH, SHARD
@@ -139,6 +140,7 @@ def rows_asked_for(
 @click.option("--root", type=PATH, help="Where else relative paths are looked for.")
 @encoding_option
 @method_options
+@signal_options("auto")
 @frame_options
 @row_options
 @run_options
@@ -176,7 +178,7 @@ def scale(
     if make_depth and not settings.wants_depth:
         raise UsageError("--make-depth is of no use without depth.", "Give --modality depth or both.")
     progress = Progress(quiet, unit="video")
-    maker = DepthMaker(output_dir / "scenes", Places(metadata, root), run, Progress(quiet))
+    maker = DepthMaker(output_dir / "scenes", Places(metadata, root), run, Progress(quiet), settings.signal)
     result = scale_all(
         metadata,
         output_dir,

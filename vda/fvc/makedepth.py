@@ -19,8 +19,10 @@ from vda.fvc.paths import Places
 from vda.fvc.request import Item
 from vda.machine.devices import Device
 from vda.merging.stage import MergeSettings
+from vda.picture.signal import SignalChoice
 from vda.reporter import Reporter
 from vda.scene.scene import Scene
+from vda.splitting.stage import PlanSettings
 
 T = TypeVar("T")
 
@@ -33,6 +35,7 @@ class DepthMaker:
     places: Places
     settings: RunSettings
     reporter: Reporter
+    signal: SignalChoice = field(default_factory=SignalChoice)
     _errors: dict[str, VdaError] = field(default_factory=dict, init=False)
 
     def scene_root(self, item: Item) -> Path:
@@ -89,7 +92,8 @@ class DepthMaker:
 
     def _planned(self, item: Item, devices: tuple[Device, ...], count: int) -> Scene:
         video = self.places.video(item.video_path)
-        return plan_scene(video, self.place_of(item), devices=devices, scenes=count, reporter=self.reporter)
+        asked = PlanSettings(deinterlace=self.signal.deinterlace, color=self.signal.color)
+        return plan_scene(video, self.place_of(item), asked, devices=devices, scenes=count, reporter=self.reporter)
 
     def _kept(self, item: Item, do: Callable[[], T]) -> T | None:
         """What ``do`` gives; an error is kept for when the video's turn comes."""

@@ -12,6 +12,7 @@ from vda.errors import UsageError
 from vda.fvc.geometry import Geometry, Layout, Size, require_size
 from vda.fvc.paths import depth_name, scaled_name, times_name, tracks_name
 from vda.fvc.rate import Rate
+from vda.picture.signal import Deinterlace, SignalChoice
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,7 +27,8 @@ class ScaleSettings:
     """What makes the same file of the same video.
 
     ``chunk_size`` frames go through the ``autoencoder`` at once. ``crf`` is x264's scale of quality (0 is
-    the best), and decoding can start at every ``gop``-th frame at least.
+    the best), and decoding can start at every ``gop``-th frame at least. ``deinterlace`` and ``color`` are
+    ``picture.signal``'s.
     """
 
     size: int = 256
@@ -38,14 +40,22 @@ class ScaleSettings:
     crf: int = 10
     gop: int = 12
     rate: Rate = field(default_factory=Rate)
+    deinterlace: Deinterlace = "auto"
+    color: str = "auto"
 
     def __post_init__(self) -> None:
+        self.signal  # noqa: B018 - raises for words that say nothing
         require_size(self.size)
         if (self.method == "autoencoder") != (self.autoencoder is not None):
             raise UsageError(
                 "The method autoencoder and the option --autoencoder go together.",
                 "Give both: --method autoencoder --autoencoder NAME_OR_DIR.",
             )
+
+    @property
+    def signal(self) -> SignalChoice:
+        """How the pictures of videos are to be taken that state it wrongly."""
+        return SignalChoice(self.deinterlace, self.color)
 
     @property
     def wants_colour(self) -> bool:

@@ -69,7 +69,7 @@ def open_source(
     depth = None if scene is None else _depth_of(scene)
     planned = scene is not None and scene.video_path.is_file()
     # Pictures are those that the scene's depth was computed of.
-    choice = scene.film()[0].choice if scene is not None and planned else SignalChoice()
+    choice = settings.signal if scene is None or not planned else _choice_of(scene, settings.signal)
     info = probe(places.video(item.video_path), choice)
     listed = None if planned or count or not settings.wants_colour else _listed(info, settings)
     if scene is not None and planned:
@@ -99,6 +99,17 @@ def _index_of(scene: Scene, info: VideoInfo) -> FrameIndex:
             f"The scene {scene.root} is of another video than {info.path}.", "Correct the column scene."
         )
     return scene.frame_index()
+
+
+def _choice_of(scene: Scene, asked: SignalChoice) -> SignalChoice:
+    """How the scene's pictures were taken; raises ``SceneError`` where something else is asked for."""
+    known = scene.film()[0].choice
+    if asked not in (known, SignalChoice()):
+        raise SceneError(
+            f"{scene.root} has depth of pictures with --deinterlace {known.deinterlace} --color {known.color}.",
+            "Give the same, or none of them.",
+        )
+    return known
 
 
 def _depth_of(scene: Scene) -> Depth:
