@@ -454,7 +454,7 @@ def film_scene(folder: Path) -> Scene:
         for _ in range(3):
             writer.write(np.full((240, 320, 3), 90, np.uint8))
     scene, info = write_scene(folder / "scene", 320, 240), probe(video)
-    scene.write_video(info.to_json())
+    scene.write_video(info)
     index_frames(info).save(scene.index_path)
     write_depth(scene.merged_dir, [depth_of(BROWN, boards_for(BROWN), frame) for frame in range(3)])
     return scene

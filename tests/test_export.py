@@ -70,7 +70,7 @@ def scene(tmp_path: Path) -> Scene:
         for frame in range(FRAMES):
             writer.write(np.full((120, 160, 3), 40 * frame + 20, np.uint8))
     info = probe(video)
-    scene.write_video(info.to_json())
+    scene.write_video(info)
     index_frames(info).save(scene.index_path)
     images = [depth_at(frame) for frame in range(FRAMES)]
     images[1][:20, :30] = np.nan

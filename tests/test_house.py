@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 # A room (a folder of the package, or a file beside the folders) imports only from rooms that stand before it here.
 ROOMS = [
-    "errors", "files", "reporter",
+    "errors", "files", "records", "reporter",
     "machine", "picture", "stills", "video", "network", "camera", "scene", "models", "tracks", "depthmaps",
     "joining", "calibration", "compute",
     "merging", "enriching", "evaluation", "exporting", "synth", "training",

@@ -8,6 +8,7 @@ import errno
 import fcntl
 import hashlib
 import json
+import math
 import os
 import struct
 import uuid
@@ -102,14 +103,31 @@ def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode(), durable=durable)
 
 
-def read_json(path: Path) -> Any:
-    """Read JSON, or raise ``InputError`` naming the file and what is wrong with it."""
+def read_json(path: Path, *, strict: bool = False) -> Any:
+    """Read JSON, or raise ``InputError`` naming the file and what is wrong with it.
+
+    ``strict``: as the format is defined, without NaN, infinity and numbers that only infinity could stand for.
+    Files of other programs hold such in places that nobody reads.
+    """
+    hooks: dict[str, Any] = {"parse_constant": _refuse_constant, "parse_float": _finite} if strict else {}
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"), **hooks)
+    except RecursionError as error:
+        raise InputError(
+            f"{path} could not be read as JSON: it is nested too deeply.",
+            "Check the path, or make the file again.",
+        ) from error
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path} could not be read as JSON: {error}.", "Check the path, or make the file again."
         ) from error
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large")
+    return number
 
 
 def append_line(path: Path, line: str) -> None:

@@ -95,7 +95,7 @@ def run(
     reporter = reporter or Silence()
     devices = find_devices(settings.devices, reporter).devices
     for scene in scenes:
-        scene.require()
+        scene.require_video()
         if settings.restart:
             make_free(scene)
     threads = settings.threads or max((os.cpu_count() or 1) // len(devices), 1)

@@ -69,13 +69,21 @@ class _Work:
     """The same windows aligned one after the other, where the merge solved them jointly and they are there."""
 
     def pictures(self, frames: Sequence[int]) -> dict[int, Rgb]:
-        """The video's frames at the size of the depth, by index; none where the video is no longer there."""
+        """The video's frames at the size of the depth, by index; none where ``no_pictures`` says why."""
         whole = Framing.of((self.record.width, self.record.height))
         try:
             read = read_frame_list(*self.scene.film(), sorted(set(frames)))
             return {frame.index: whole.resized(frame.rgb) for frame in read}
         except (VdaError, OSError):
             return {}
+
+    def no_pictures(self) -> str:
+        """Why there are no pictures of the video, in a sentence; empty where there are."""
+        try:
+            self.scene.require_video()
+        except VdaError as error:
+            return error.problem
+        return ""
 
 
 def write_report(scene: Scene) -> Path:
@@ -119,7 +127,7 @@ def _filmstrip(work: _Work) -> str:
         both = [_reduced(pictures[frame])] if frame in pictures else []
         images = "".join(_jpeg(with_square_pixels(picture, aspect)) for picture in (*both, colours))
         cells.append(f"<figure>{images}<figcaption>frame {frame}</figcaption></figure>")
-    note = "Bright is near; one range of colours for the whole scene."
+    note = f"Bright is near; one range of colours for the whole scene. {work.no_pictures()}"
     return _section("Frames and depth", f'<div class="strip">{"".join(cells)}</div>', note)
 
 

@@ -24,7 +24,7 @@ from vda.evaluation.pairing import MatchedBy, Pairing, pair_frames
 from vda.files import refuse_to_overwrite
 from vda.reporter import Reporter, Silence
 from vda.scene.scene import Scene
-from vda.video import read_frame_list
+from vda.video import is_same, read_frame_list
 
 Float32Image = NDArray[np.float32]
 
@@ -241,6 +241,6 @@ def _pictures(scene: Scene, indices: Sequence[int]) -> dict[int, NDArray[np.uint
     if not scene.video_path.is_file():
         return {}
     info, index = scene.film()
-    if not info.path.is_file():
+    if not is_same(info, info.path):
         return {}
     return {frame.index: frame.rgb for frame in read_frame_list(info, index, indices)}

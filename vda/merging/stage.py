@@ -21,7 +21,7 @@ from vda.calibration.identity import Fingerprint
 from vda.depthmaps.codes import DepthRecord, Quantizer
 from vda.depthmaps.colours import Rgb, shown_range
 from vda.depthmaps.exr import Base, Compression, ExrStyle, PixelType
-from vda.errors import InputError, SceneError, UsageError, WorkError
+from vda.errors import SceneError, UsageError, WorkError
 from vda.files import DEPTH_RECORD_NAME, TEMPORARY_PREFIX, read_json, refuse_to_overwrite, write_json
 from vda.joining.align import Float32Array
 from vda.joining.joint import Kind
@@ -124,11 +124,8 @@ def merge(
         return existing
     plan, record = scene.plan(), scene.run_record()
     video, index = scene.film()
-    if settings.exr == "rgb" and not video.path.is_file():
-        raise InputError(
-            f"EXR with colours needs the video, and {video.path} is not there.",
-            "Put it back, or leave out --exr rgb.",
-        )
+    if settings.exr == "rgb" or (settings.create_video and settings.side_by_side):
+        scene.require_video()
     reporter.begin("aligning", None)
     if record is None and scene.depths_dir.is_dir():
         depth, origin = _other_depth(scene.depths_dir, plan, (video.width, video.height), settings)

@@ -14,13 +14,14 @@ State is a function of the files: nothing is cached, so a restarted process is t
 does not know how to decode, compute or merge.
 """
 
+import os
 import re
 import shutil
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from vda.errors import SceneError
+from vda.errors import InputError, SceneError
 from vda.files import DEPTH_RECORD_NAME, depth_image_name, read_json, write_json
 from vda.scene.chunks import Chunk, Plan
 from vda.scene.picturechoice import PictureChoice
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 PLAN_NAME: Final = "chunks_metadata.json"
 _PICTURE: Final = "picture"
+# Of scene.json: the way from the scene to its video.
+_WAY: Final = "path_from_scene"
 _WINDOW_NAME = re.compile(r"window_(\d{3,})_(\d{5,})\.npz")
 
 WindowId = tuple[int, int]
@@ -203,24 +206,61 @@ class Scene:
             )
         return self
 
-    def write_video(self, video: dict[str, Any]) -> None:
-        write_json(self.video_path, video)
+    def write_video(self, video: "VideoInfo") -> None:
+        """Write down what ``video`` is and where: its path, and the way to it from here, should both move."""
+        path = video.path.absolute()
+        way = os.path.relpath(path.resolve(), self.root.resolve())
+        write_json(self.video_path, {**video.to_json(), "path": str(path), _WAY: way})
 
     def film(self) -> tuple["VideoInfo", "FrameIndex"]:
-        """The video and its exact frames, as they were when the scene was split."""
-        from vda.video import VideoInfo
-
-        return VideoInfo.from_json(self.read_video()), self.frame_index()
+        """The video and its exact frames, as they were when the scene was split; the file need not be there."""
+        return self.video(), self.frame_index()
 
     def frame_index(self) -> "FrameIndex":
         from vda.video import FrameIndex
 
         return FrameIndex.load(self.index_path)
 
+    def video(self) -> "VideoInfo":
+        """The video as it was when the scene was split, and where it is now.
+
+        Where its old path leads to no such file, and the way from the scene does, both have moved.
+        """
+        from vda.video import is_same
+
+        record, info = self._video_record()
+        way = record.get(_WAY)
+        moved = self.root.resolve() / way if isinstance(way, str) and "\0" not in way else None
+        if moved is None or is_same(info, info.path) or not is_same(info, moved):
+            return info
+        return replace(info, path=Path(os.path.normpath(moved)))
+
+    def require_video(self) -> "VideoInfo":
+        """As ``video``; raise ``VideoError`` where the file is gone, or is not the one that was split."""
+        from vda.video import require_same
+
+        info = self.video()
+        require_same(info)
+        return info
+
     def read_video(self) -> dict[str, Any]:
         """The record of the video, as ``video.VideoInfo`` wrote it."""
-        record: dict[str, Any] = read_json(self.require().video_path)
-        return record
+        return self.require()._video_record()[0]
+
+    def _video_record(self) -> tuple[dict[str, Any], "VideoInfo"]:
+        from vda.records import ShapeError
+        from vda.video import VideoInfo
+
+        if not self.video_path.is_file():
+            self.require()
+        record = read_json(self.video_path, strict=True)
+        try:
+            return record, VideoInfo.from_json(record)
+        except ShapeError as error:
+            raise InputError(
+                f"{self.video_path} is damaged, or no record of a video: {error}.",
+                "Split the video again with --restart.",
+            ) from error
 
     def write_plan(
         self,

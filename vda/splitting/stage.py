@@ -1,7 +1,7 @@
 """The first stage: a video in, a planned scene out. It does not know which devices will compute it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
@@ -9,7 +9,6 @@ from typing import get_args
 import numpy as np
 
 from vda.errors import SceneError, UsageError
-from vda.files import read_json
 from vda.picture.signal import Deinterlace, SignalChoice
 from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Chunking, FrameRange, Plan, frames_within, plan_independent, plan_linked
@@ -140,7 +139,7 @@ def split(
     and ``restart`` is not given.
     """
     reporter = reporter or Silence()
-    known = VideoInfo.from_json(read_json(scene.video_path)) if scene.video_path.exists() and not restart else None
+    known = scene.video() if scene.video_path.exists() and not restart else None
     info = probe(video, settings.choice(known.choice if known else SignalChoice()))
     if known is not None:
         _require_same_video(scene, known, info)
@@ -149,13 +148,12 @@ def split(
     if settings.fps is not None and plan.selection is None:
         reporter.say(f"The video has no more than {settings.fps:g} frames per second: all are used.")
     if scene.plan_path.exists() and not restart:
-        existing = _existing_plan(scene, plan, asked=settings.says_what_plan)
         _require_same_picture(scene, settings)
-        return existing
+        return _existing_plan(scene, settings, lambda asked: _plan(asked, info, index, devices, scenes), reporter)
     if restart:
         scene.discard_computed()
     index.save(scene.index_path)
-    scene.write_video(info.to_json())
+    scene.write_video(info)
     picture = PictureChoice((info.width, info.height), settings.max_res)
     scene.write_plan(plan, video_facts(info, index), devices, picture)
     return plan
@@ -221,6 +219,9 @@ def _require_same_video(scene: Scene, known: VideoInfo, info: VideoInfo) -> None
             "and other pictures would be other depth.",
             "Leave these options out to continue it, or give --restart to throw away what was computed.",
         )
+    # The same film from where it lies now: what reads it later looks there first.
+    if known.path != info.path.absolute():
+        scene.write_video(replace(known, path=info.path))
 
 
 def _require_same_picture(scene: Scene, settings: PlanSettings) -> None:
@@ -234,9 +235,16 @@ def _require_same_picture(scene: Scene, settings: PlanSettings) -> None:
         )
 
 
-def _existing_plan(scene: Scene, plan: Plan, *, asked: bool) -> Plan:
+def _existing_plan(
+    scene: Scene, settings: PlanSettings, plan: Callable[[PlanSettings], Plan], reporter: Reporter
+) -> Plan:
+    """The plan that is there; ``SceneError`` where what is asked for now would give other depth."""
     existing = scene.plan()
-    if asked and existing != plan:
+    count = len(existing.chunks)
+    # How many linked chunks there are changes nothing about the depth, whatever devices suggest now.
+    number = settings.chunks if not settings.is_linked else None
+    asked = plan(replace(settings, chunks=number or count))
+    if settings.says_what_plan and not _same_depth(existing, asked):
         raise SceneError(
             f"{scene.root} is already planned with {len(existing.chunks)} chunks ({existing.chunking}) of frames "
             f"{existing.frame_range[0]}:{existing.frame_range[1]}{_thinned_words(existing)}, which is not what "
@@ -244,8 +252,17 @@ def _existing_plan(scene: Scene, plan: Plan, *, asked: bool) -> Plan:
             "Leave the options of the plan (--chunks ...) out to continue it, or give --restart to throw away "
             "what was computed.",
         )
+    if settings.chunks not in (None, count):
+        reporter.say(f"The scene keeps the {count} chunks it was begun with; their number changes no depth.")
     return existing
 
 
 def _thinned_words(plan: Plan) -> str:
     return "" if plan.selection is None else f" ({plan.selection.thinning})"
+
+
+def _same_depth(existing: Plan, asked: Plan) -> bool:
+    """Whether two plans give the same depth: linked chunks do, however many the windows are shared out to."""
+    if existing.chunking == asked.chunking == "linked":
+        return replace(existing, chunks=()) == replace(asked, chunks=())
+    return existing == asked

@@ -10,7 +10,7 @@ import dataclasses
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from av.video.frame import VideoFrame
 
@@ -20,6 +20,7 @@ from vda.picture.colours import Colours, is_dolby_vision_5, settle_colours
 from vda.picture.orientation import Orientation
 from vda.picture.signal import SignalChoice
 from vda.picture.upright import stated_orientation
+from vda.records import Count, Index, Rate, Side, Within, filled
 from vda.stills.naming import base_of, is_sequence
 from vda.video.decoding import OpenVideo
 from vda.video.sequence import ASSUMED_FPS, look_at
@@ -42,20 +43,20 @@ class VideoInfo:
     """
 
     path: Path
-    size_bytes: int
+    size_bytes: Count
     sha256_head_tail: str
     mtime_ns: int
-    stream_index: int
-    width: int
-    height: int
-    rotation_deg: int
+    stream_index: Index
+    width: Side
+    height: Side
+    rotation_deg: Annotated[int, Within(0, 270)]
     mirrored: bool
-    pixel_aspect: Fraction
-    fps: Fraction
-    time_base: Fraction
+    pixel_aspect: Annotated[Fraction, Within(Fraction(1, _MOST_UNEVEN), _MOST_UNEVEN)]
+    fps: Rate
+    time_base: Rate
     codec: str
     pixel_format: str
-    claimed_frames: int
+    claimed_frames: Count
     interlaced: bool
     choice: SignalChoice
     colours: Colours
@@ -83,14 +84,9 @@ class VideoInfo:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "VideoInfo":
-        fractions = {name: Fraction(value[name]) for name in ("fps", "time_base", "pixel_aspect")}
-        made = {
-            "path": Path(value["path"]),
-            "notes": tuple(value["notes"]),
-            "choice": SignalChoice(**value["choice"]),
-            "colours": Colours(**value["colours"]),
-        }
-        return cls(**{**value, **made, **fractions})
+        """The fields of what ``to_json`` gave; raise ``records.ShapeError`` for anything else."""
+        info: VideoInfo = filled(cls, value)
+        return info
 
 
 def _as_json(value: Any) -> Any:

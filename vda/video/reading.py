@@ -20,6 +20,7 @@ from vda.picture.fields import RawFrame, deinterlaced, neighbours
 from vda.picture.upright import UprightRgb
 from vda.stills.naming import base_of
 from vda.video.decoding import OpenVideo, frame_checksum
+from vda.video.identity import require_same
 from vda.video.index import FrameIndex
 from vda.video.info import VideoInfo
 from vda.video.sequence import Pictures
@@ -55,7 +56,7 @@ def read_frames(
         return
     if not 0 <= start <= stop <= len(index):
         raise _outside(info, index, f"{start}:{stop}")
-    _check_identity(info)
+    require_same(info)
     yield from _read_run(info, index, range(start, stop), threads)
 
 
@@ -73,7 +74,7 @@ def read_frame_list(
     for position in wanted:
         if not 0 <= position < len(index):
             raise _outside(info, index, str(position))
-    _check_identity(info)
+    require_same(info)
     first = 0
     for last in range(1, len(wanted) + 1):
         if last == len(wanted) or _worth_a_seek(index, wanted[last - 1], wanted[last]):
@@ -95,7 +96,7 @@ def read_listed(
     decodes to another time than it is listed with, at damage, at fields that are to be made whole pictures, at
     another size, and for frames that never come.
     """
-    _check_identity(info)
+    require_same(info)
     reader, shown = _RunReader(info, index, indices, threads), _Shown(info, index)
     if info.choice.deinterlace == "on":
         raise NotAsListed
@@ -132,17 +133,6 @@ def _outside(info: VideoInfo, index: FrameIndex, asked: str) -> UsageError:
         f"{info.path} has {len(index)} frames, and {asked} is outside of them.",
         f"Ask for frames within 0:{len(index)}.",
     )
-
-
-def _check_identity(info: VideoInfo) -> None:
-    size = info.path.stat().st_size if info.path.is_file() else None
-    if size is None:
-        raise VideoError(f"There is no file {info.path} any more.", "Put the video back where it was.")
-    if size != info.size_bytes:
-        raise VideoError(
-            f"{info.path} has {size} bytes and had {info.size_bytes} when it was probed.",
-            "Put that video back, or start over with this one.",
-        )
 
 
 def _worth_a_seek(index: FrameIndex, current: int, wanted: int) -> bool:

@@ -1,0 +1,141 @@
+"""A scene and its video: another in its place, one that grows, both moved, and a plan taken up elsewhere."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from depth_runs import INPUT_SIZE, make_video, make_weights
+
+from vda.api.pipeline import RunSettings, merge_scene, plan_scene, run
+from vda.errors import SceneError, VideoError
+from vda.machine.devices import Device
+from vda.merging.stage import MergeSettings
+from vda.scene.scene import Scene
+from vda.splitting.stage import PlanSettings
+from vda.video import read_frames
+
+FRAMES = 70
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_weights(tmp_path_factory.mktemp("weights") / "w.safetensors")
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_video(tmp_path_factory.mktemp("film") / "v.mp4", FRAMES)
+
+
+@pytest.fixture
+def home(film: Path, tmp_path: Path) -> Path:
+    """A folder with a video and its scene, as ``vda split`` leaves them."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    shutil.copy(film, folder / "v.mp4")
+    plan_scene(folder / "v.mp4", folder / "scene")
+    return folder
+
+
+def settings(weights: Path) -> RunSettings:
+    return RunSettings("mini", weights, INPUT_SIZE, threads=1, devices="cpu", on="inline")
+
+
+def replace_by_another_of_the_same_size(video: Path) -> None:
+    """As a copy over it would, even with the time of the old file: only bytes differ."""
+    before, data = video.stat(), bytearray(video.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    video.write_bytes(data)
+    os.utime(video, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_another_video_of_the_same_size_is_refused_before_anything_is_computed(home: Path, weights: Path) -> None:
+    replace_by_another_of_the_same_size(home / "v.mp4")
+    with pytest.raises(VideoError, match="another video"):
+        run([Scene(home / "scene")], settings(weights))
+    assert not (home / "scene" / "vda_windows").exists()
+
+
+def test_a_video_that_grew_is_refused_with_both_sizes(home: Path, weights: Path) -> None:
+    size = (home / "v.mp4").stat().st_size
+    with (home / "v.mp4").open("ab") as handle:
+        handle.write(b"more")
+    with pytest.raises(VideoError, match=f"grown .* from {size} bytes to {size + 4}"):
+        run([Scene(home / "scene")], settings(weights))
+
+
+def test_a_video_replaced_between_two_readings_is_found_at_the_second(home: Path) -> None:
+    info, index = Scene(home / "scene").film()
+    assert len(list(read_frames(info, index, 0, 3))) == 3
+    replace_by_another_of_the_same_size(home / "v.mp4")
+    with pytest.raises(VideoError, match="another video"):
+        list(read_frames(info, index, 0, 3))
+
+
+def test_pictures_beside_depth_are_of_the_video_that_was_computed(home: Path, weights: Path) -> None:
+    scene = Scene(home / "scene")
+    run([scene], settings(weights))
+    replace_by_another_of_the_same_size(home / "v.mp4")
+    with pytest.raises(VideoError, match="another video"):
+        merge_scene(scene, MergeSettings(create_video=True, side_by_side=True))
+    # Depth itself needs no video any more; the report leaves its pictures out and says so.
+    merge_scene(scene, MergeSettings(), with_report=True)
+    assert "another video" in (home / "scene" / "report.html").read_text()
+
+
+def test_a_scene_split_with_a_relative_path_is_found_from_anywhere(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(film, tmp_path / "v.mp4")
+    monkeypatch.chdir(tmp_path)
+    plan_scene(Path("v.mp4"), Path("scene"))
+    monkeypatch.chdir("/")
+    assert Scene(tmp_path / "scene").require_video().path == tmp_path / "v.mp4"
+
+
+def test_a_scene_that_moved_with_its_video_finds_it(home: Path, tmp_path: Path) -> None:
+    home.rename(tmp_path / "elsewhere")
+    found = Scene(tmp_path / "elsewhere" / "scene").require_video()
+    assert found.path == tmp_path / "elsewhere" / "v.mp4"
+
+
+def test_a_copy_with_another_video_in_the_old_place_finds_its_own(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home, tmp_path / "copy")
+    replace_by_another_of_the_same_size(home / "v.mp4")
+    assert Scene(tmp_path / "copy" / "scene").require_video().path == tmp_path / "copy" / "v.mp4"
+
+
+def test_the_same_video_given_from_another_place_is_taken_from_there(home: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "moved.mp4"
+    (home / "v.mp4").rename(moved)
+    with pytest.raises(VideoError, match="no file"):
+        Scene(home / "scene").require_video()
+    plan_scene(moved, home / "scene")
+    assert Scene(home / "scene").require_video().path == moved
+
+
+def devices(names: str) -> tuple[Device, ...]:
+    return tuple(Device(name, "cpu", name) for name in names.split(","))
+
+
+def test_a_plan_made_for_other_devices_is_kept_and_frames_are_held_against_it(film: Path, tmp_path: Path) -> None:
+    scene = plan_scene(film, tmp_path / "s", PlanSettings(frames=(5, 65)), devices=devices("cpu0,cpu1")).plan()
+    again = plan_scene(film, tmp_path / "s", PlanSettings(frames=(5, 65)), devices=devices("cpu0")).plan()
+    assert again == scene
+    # Linked chunks give the same depth however many there are.
+    assert plan_scene(film, tmp_path / "s", PlanSettings(chunks=1, frames=(5, 65))).plan() == scene
+    with pytest.raises(SceneError, match="already planned"):
+        plan_scene(film, tmp_path / "s", PlanSettings(frames=(0, 65)))
+
+
+def test_independent_chunks_are_held_to_their_number_only_where_it_is_asked_for(
+    film: Path, tmp_path: Path
+) -> None:
+    first = PlanSettings(chunking="independent", overlap=4)
+    scene = plan_scene(film, tmp_path / "s", first, devices=devices("cpu0,cpu1")).plan()
+    assert plan_scene(film, tmp_path / "s", first, devices=devices("cpu0")).plan() == scene
+    with pytest.raises(SceneError, match="already planned"):
+        plan_scene(film, tmp_path / "s", PlanSettings(2, chunking="independent", overlap=4))
+    with pytest.raises(SceneError, match="already planned"):
+        plan_scene(film, tmp_path / "s", PlanSettings(chunking="independent", overlap=8))
