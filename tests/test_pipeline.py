@@ -150,7 +150,7 @@ def test_other_settings_for_a_begun_scene_are_refused_by_name(whole: Path, video
     assert refused.returncode == 2
     assert "input size 32 became 48" in refused.stderr
     assert "--restart" in refused.stderr
-    refused = vda("split", video, "--scene", whole, "--chunks", 2)
+    refused = vda("split", video, "--scene", whole, "--frames", "0:50")
     assert refused.returncode == 2
     assert "already planned with 1 chunks" in refused.stderr
 

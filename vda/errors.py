@@ -8,6 +8,7 @@
     ├── SceneError          a scene that does not fit what was asked of it: exit code 2
     ├── DeviceError         a device that is absent, too small or not to be trusted
     ├── StorageError        a disk that is full or cannot be written
+    │   └── DamagedWindowError  a raw window that is not what was written; carries its path
     └── WorkError           work that failed or is incomplete; carries the log's path and last lines
 
 Foreign exceptions are translated where they enter (PyAV in ``video``, JSON in ``files``, ...). This file knows
@@ -54,6 +55,14 @@ class DeviceError(VdaError):
 
 class StorageError(VdaError):
     pass
+
+
+class DamagedWindowError(StorageError):
+    """``path`` is the file, which another run of the same command computes again."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(problem, "Run 'vda run' with the scene: what is damaged is computed again, and no more.")
+        self.path = path
 
 
 class WorkError(VdaError):

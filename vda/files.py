@@ -8,10 +8,13 @@ import errno
 import fcntl
 import hashlib
 import json
+import lzma
 import math
 import os
 import struct
 import uuid
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,6 +32,12 @@ _HEAD_TAIL_BYTES = 1 << 20
 _LONGEST_LINE = 1 << 20
 # struct flock of 64-bit Linux: type and whence, start and length, process and padding.
 _LOCK_FORMAT = "hhqqi4x"
+# What NumPy, zipfile and the decompressors behind it raise over damage: an unknown method is a RuntimeError,
+# a header that is no longer Python a SyntaxError, a shape beyond all bounds one of the last.
+DAMAGED_ARRAYS = (
+    OSError, ValueError, KeyError, TypeError, IndexError, EOFError, RuntimeError, SyntaxError,
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, OverflowError, MemoryError,
+)  # fmt: skip
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 

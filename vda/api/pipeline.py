@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vda.depthmaps.codes import DepthRecord
-from vda.errors import SceneError, UsageError
+from vda.errors import DamagedWindowError, SceneError, UsageError
 from vda.evaluation.report import write_report
 from vda.launch import Launcher
 from vda.launch.detached import UNITS_VARIABLE
@@ -20,6 +20,7 @@ from vda.merging.stage import MergeResult, MergeSettings, merge
 from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Plan
 from vda.scene.scene import Scene
+from vda.scene.windowstore import WindowStore
 from vda.splitting.stage import PlanSettings, split
 from vda.supervisor import Crew, Supervisor, hold, make_free, require_disk, window_bytes
 from vda.supervisor.resolve import Resolver, RunSettings
@@ -85,12 +86,13 @@ def run(
     reporter: Reporter | None = None,
     *,
     again: int | None = None,
+    check: bool = True,
 ) -> None:
     """Compute the raw windows of ``scenes`` that are missing, on every device asked for.
 
-    ``again``: throw this chunk away and compute it, and no other. Raises ``SceneError`` where a scene was begun
-    with other settings or somebody computes it already, ``StorageError`` where the disk is too small,
-    ``WorkError`` where something stays missing.
+    ``again``: throw this chunk away and compute it, and no other. ``check``: read all windows that are there, for
+    damaged ones count as missing. Raises ``SceneError`` where a scene was begun with other settings or somebody
+    computes it already, ``StorageError`` where the disk is too small, ``WorkError`` where something stays missing.
     """
     reporter = reporter or Silence()
     devices = find_devices(settings.devices, reporter).devices
@@ -109,6 +111,8 @@ def run(
             resolver.fix(scene)
             if again is not None:
                 scene.discard_chunk(again)
+            elif check:
+                _windows(scene).put_aside_damaged(reporter)
         require_disk(scenes)
         Supervisor(
             held,
@@ -170,12 +174,27 @@ def depth(
     # Where the windows were discarded once merged, nothing is computed again for a result that is there.
     todo = [scene for scene in scenes if scene.finished_windows() or not _is_merged(scene, running)]
     if todo:
-        run(todo, replace(running, restart=False), reporter)
+        run(todo, replace(running, restart=False), reporter, check=False)
     kept = replace(merging, keep_finished=True)
-    return [
-        merge_scene(scene, kept, discard_windows=discard_windows, with_report=True, reporter=reporter)
-        for scene in scenes
-    ]
+
+    def merged(scene: Scene) -> MergeResult:
+        return merge_scene(scene, kept, discard_windows=discard_windows, with_report=True, reporter=reporter)
+
+    results = []
+    for scene in scenes:
+        try:
+            results.append(merged(scene))
+        except DamagedWindowError as error:
+            reporter.say(f"{error.problem} It is computed again.")
+            run([scene], replace(running, restart=False), reporter)
+            results.append(merged(scene))
+    return results
+
+
+def _windows(scene: Scene) -> WindowStore:
+    record = scene.run_record()
+    assert record is not None, "windows are of a run that is fixed"
+    return WindowStore.of(scene, record)
 
 
 def _is_merged(scene: Scene, settings: RunSettings) -> bool:
@@ -198,10 +217,15 @@ def merge_scene(
 ) -> MergeResult:
     """Merge one scene; ``discard_windows`` removes its raw windows once the result is verified.
 
-    ``with_report`` writes ``report.html``, before the windows that it tells of are gone.
+    ``with_report`` writes ``report.html``, before the windows that it tells of are gone. A window that is damaged
+    is put aside, so that a run computes it again, and ``DamagedWindowError`` is raised.
     """
     reporter = reporter or Silence()
-    result = merge(scene, settings, reporter=reporter)
+    try:
+        result = merge(scene, settings, reporter=reporter)
+    except DamagedWindowError as error:
+        _windows(scene).put_aside_file(error)
+        raise
     for sentence in result.remarks:
         reporter.say(sentence)
     if with_report:

@@ -29,10 +29,10 @@ from vda.scene.events import (
     WindowComputed,
     WindowRecomputed,
 )
-from vda.scene.rawwindows import write_raw_window
 from vda.scene.runstate import Outcome, Phase, RunFiles
 from vda.scene.scene import Scene, WindowId
 from vda.scene.windows import Window
+from vda.scene.windowstore import WindowStore
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,7 +106,7 @@ def compute_chunk(
 def _compute_windows(scene: Scene, todo: Todo, computer: Computer, around: Surroundings) -> None:
     source = scene_source(scene, computer.record, computer.threads)
     slots = [window.frame_indices for _, window in todo]
-    edge = scene.plan().edge
+    edge, store = scene.plan().edge, WindowStore.of(scene, computer.record)
     depths = answers(slots, source, computer.engine, computer, around)
     with ThreadPoolExecutor(1, "window-writer") as writer, closing(depths):
         written: Future[None] | None = None
@@ -122,7 +122,7 @@ def _compute_windows(scene: Scene, todo: Todo, computer: Computer, around: Surro
                 written.result()
             kept = window.kept
             around.note(WindowComputed(*key, edge(kept.start), edge(kept.stop), seconds, precision))
-            written = writer.submit(_write, scene.window_path(key), depth, answer.missing, around)
+            written = writer.submit(_write, store, key, depth, answer.missing, around)
         if written is not None:
             written.result()
 
@@ -192,11 +192,13 @@ def _trusted(
     return again.depth, "fp32"
 
 
-def _write(path: Path, depth: "np.ndarray", missing: tuple[int, ...], around: Surroundings) -> None:
+def _write(
+    store: WindowStore, key: WindowId, depth: "np.ndarray", missing: tuple[int, ...], around: Surroundings
+) -> None:
     """Write a raw window; where the disk is full, wait until there is room."""
     while True:
         try:
-            return write_raw_window(path, depth, missing)
+            return store.write(key, depth, missing)
         except StorageError as error:
             cause = error.__cause__
             if not (isinstance(cause, OSError) and cause.errno in _FULL) or around.should_stop():

@@ -14,14 +14,14 @@ import numpy as np
 
 from vda.depthmaps.codes import DepthRecord
 from vda.depthmaps.source import DepthSource
-from vda.errors import VdaError
+from vda.errors import DamagedWindowError, VdaError
 from vda.evaluation.steadiness import DepthReader, RawSeam, Seam, change, raw_chunk_seam, raw_seam, usual_change
 from vda.joining.chunkdepths import open_chunk_depths
 from vda.joining.pieces import BlendedPieces, Piece
 from vda.joining.scenedepth import depth_of_windows
 from vda.scene.chunks import Plan
-from vda.scene.rawwindows import open_raw_window
 from vda.scene.scene import Scene
+from vda.scene.windowstore import WindowStore
 
 # Each costs two frames of the merged depth and two of the raw: a report of a long video has to end.
 MOST_SEAMS = 60
@@ -71,12 +71,14 @@ def spread(items: Sequence[T], count: int) -> list[T]:
 
 def _between_windows(scene: Scene, plan: Plan, record: DepthRecord | None) -> Iterator[_Boundary]:
     scales = [shot.get("scale", ()) for shot in _aligned(record)]
+    run = scene.run_record()
+    store = None if run is None else WindowStore.of(scene, run)
 
     def raw(sequence: int, k: int) -> RawSeam | None:
-        paths = [scene.window_path((sequence, k - 1)), scene.window_path((sequence, k))]
-        if not all(path.is_file() for path in paths):
+        try:
+            return None if store is None else raw_seam(k, *(store.open((sequence, n)) for n in (k - 1, k)))
+        except DamagedWindowError:  # or no longer there
             return None
-        return raw_seam(k, *(open_raw_window(path) for path in paths))
 
     for chunk in plan.chunks:
         sequence = chunk.sequence.index

@@ -20,8 +20,9 @@ from vda.joining.pieces import BlendedPieces, FrameDepth, Piece
 from vda.joining.sequence import Alignment, SequenceDepth, cached_reader
 from vda.scene.chunks import Plan
 from vda.scene.chunks import Sequence as PlannedSequence
-from vda.scene.rawwindows import RawWindow, open_raw_window
+from vda.scene.rawwindows import RawWindow
 from vda.scene.scene import RunRecord, Scene
+from vda.scene.windowstore import WindowStore
 
 Conversion = Callable[[Float32Array], Float32Array]
 
@@ -99,9 +100,10 @@ def depth_of_windows(scene: Scene, plan: Plan, record: RunRecord, align: Alignme
     framing = scene.picture().framing()
     shape = (framing.size[1], framing.size[0])
     kind: Kind = "depth" if record.metric else "inverse_depth"
+    store = WindowStore.of(scene, record)
 
     def joined(sequence: PlannedSequence) -> SequenceDepth:
-        reader = cached_reader(partial(_open_window, scene, sequence.index))
+        reader = cached_reader(partial(_open_window, store, sequence.index))
         return SequenceDepth.fitted(
             sequence.start, sequence.stop, shape[1], shape[0], reader, metric=record.metric, align=align
         )
@@ -119,8 +121,8 @@ def _blended(pieces: tuple[Piece, ...], plan: Plan, shape: tuple[int, int], kind
         yield BlendedPieces.fitted(start, stop, shape, own, kind=kind)
 
 
-def _open_window(scene: Scene, sequence: int, k: int) -> RawWindow:
-    return open_raw_window(scene.window_path((sequence, k)))
+def _open_window(store: WindowStore, sequence: int, k: int) -> RawWindow:
+    return store.open((sequence, k))
 
 
 def depth_of_chunks(

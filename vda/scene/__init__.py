@@ -9,6 +9,7 @@
     events      what happened, a line each: written by workers, read by reports
     status      how far the work is, from files alone
     rawwindows  raw windows on disk: the checkpoint
+    windowstore  a scene's raw windows, each held against who it should be
 
 Nothing here decodes, computes or merges.
 """

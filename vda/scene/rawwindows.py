@@ -6,7 +6,6 @@ bits over the window's own range: at most an eighth of a 16-bit step of any rang
 third of float32's size. This file does not know what a scene is.
 """
 
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numcodecs import Blosc
 
-from vda.errors import StorageError
-from vda.files import atomic_writer
+from vda.errors import DamagedWindowError
+from vda.files import DAMAGED_ARRAYS, atomic_writer
 
 # The sizes of 16, 17, 18 and 20 bits, and those of other codecs, are in docs/decisions.md.
 BITS = 18
@@ -38,10 +37,11 @@ def _decompress(payload: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.cumsum(np.cumsum(delta, axis=0, dtype=np.int32), axis=1, dtype=np.int32)
 
 
-def write_raw_window(path: Path, depth: np.ndarray, missing: tuple[int, ...] = ()) -> None:
+def write_raw_window(path: Path, depth: np.ndarray, missing: tuple[int, ...] = (), name: str = "") -> None:
     """Write ``depth`` (finite float32 ``[slots, h, w]``) to ``path``, whole or not at all.
 
     ``missing``: slots whose frame could not be decoded (the network saw the frame before it instead).
+    ``name`` says who the window is, whatever its file is called.
     Raises ``StorageError`` when the disk refuses.
     """
     low, high = float(depth.min()), float(depth.max())
@@ -60,6 +60,7 @@ def write_raw_window(path: Path, depth: np.ndarray, missing: tuple[int, ...] = (
     # Of the values as they will be read: the merger finds the range of the scene without opening a slot.
     members["range"] = np.array([minima, maxima])
     members["missing"] = np.array(missing, np.int64)
+    members["name"] = np.array(name)
     with atomic_writer(path) as handle:
         np.savez(handle, allow_pickle=False, **members)
 
@@ -75,6 +76,7 @@ class RawWindow:
     minima: np.ndarray
     maxima: np.ndarray
     missing: tuple[int, ...]
+    name: str
 
     def slot(self, index: int) -> np.ndarray:
         """Return slot ``index`` as float32 ``[h, w]``, within ``step / 2`` of what the network gave."""
@@ -84,13 +86,24 @@ class RawWindow:
 
 
 def open_raw_window(path: Path) -> RawWindow:
-    """Read the figures of the raw window at ``path``; ``StorageError`` if it is damaged or absent."""
+    """Read the figures of the raw window at ``path``; ``DamagedWindowError`` if it is damaged or absent."""
     with _archive(path) as archive:
         slots, height, width = (int(n) for n in archive["shape"])
         offset, step = (float(x) for x in archive["offset_step"])
         minima, maxima = archive["range"]
         missing = tuple(int(slot) for slot in archive["missing"])
-    return RawWindow(path, (slots, height, width), offset, step, minima, maxima, missing)
+        name = str(archive["name"])
+        if not (np.isfinite([offset, step, *minima, *maxima]).all() and min(slots, height, width) > 0):
+            raise ValueError("its figures are no figures of a window")
+    return RawWindow(path, (slots, height, width), offset, step, minima, maxima, missing, name)
+
+
+def check_raw_window(path: Path) -> RawWindow:
+    """As ``open_raw_window``, after every byte was held against its checksum."""
+    with _archive(path) as archive:
+        for member in archive:
+            archive[member]
+    return open_raw_window(path)
 
 
 @contextmanager
@@ -99,8 +112,5 @@ def _archive(path: Path) -> Iterator[Mapping[str, np.ndarray]]:
     try:
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
             yield archive
-    except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
-        raise StorageError(
-            f"The raw window {path} is absent or damaged: {error}.",
-            "Delete the file and run the same command again; that window alone is computed again.",
-        ) from error
+    except DAMAGED_ARRAYS as error:
+        raise DamagedWindowError(path, f"The raw window {path} is absent or damaged: {error}.") from error

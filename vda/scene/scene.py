@@ -72,13 +72,19 @@ class RunRecord:
         """What a loaded model depends on, whatever the size of the video."""
         return self.model, self.weights_sha256, self.precision
 
+    @property
+    def computed_with(self) -> dict[str, Any]:
+        """What other numbers would come of, if it were another."""
+        names = ("model", "weights_sha256", "input_size", "net_width", "net_height", "precision")
+        return {name: getattr(self, name) for name in names}
+
     def differences(self, other: "RunRecord") -> list[str]:
         """Say, in words, what of ``other`` would give other numbers than this."""
-        names = ("model", "weights_sha256", "input_size", "net_width", "net_height", "precision")
+        theirs = other.computed_with
         return [
-            f"{name.replace('_', ' ')} {getattr(self, name)} became {getattr(other, name)}"
-            for name in names
-            if getattr(self, name) != getattr(other, name)
+            f"{name.replace('_', ' ')} {value} became {theirs[name]}"
+            for name, value in self.computed_with.items()
+            if value != theirs[name]
         ]
 
 
@@ -158,6 +164,11 @@ class Scene:
     def events_path(self, writer: str) -> Path:
         """Where the workers of one device on one host (``writer`` names both) note what happens."""
         return self.logs_dir / f"events_{writer}.jsonl"
+
+    @property
+    def damaged_windows_path(self) -> Path:
+        """The windows that were found damaged and put aside, a JSON line each."""
+        return self.logs_dir / "damaged_windows.jsonl"
 
     def event_paths(self) -> list[Path]:
         """The files of all that noted something, by name."""
