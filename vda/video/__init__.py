@@ -2,8 +2,7 @@
 
 A video is a container or a sequence of images; ``info.probe`` decides, and behind it nobody has to know.
 
-    info       what a video is, before its frames are counted
-    identity   whether a file is still the video that was probed
+    info       what a video is, before its frames are counted; whether a file is still that video
     rates      what frame times come to: the exact rate, times that rise
     opening    one file opened, that file alone; whether all its bytes are there
     decoding   an open stream: demuxing, decoding, seeking, FFmpeg's errors
@@ -19,9 +18,8 @@ A video is a container or a sequence of images; ``info.probe`` decides, and behi
 Nothing here knows what the frames are for.
 """
 
-from vda.video.identity import is_same, require_same
 from vda.video.index import FrameIndex, index_frames, index_in_cache, list_frames
-from vda.video.info import VideoInfo, probe, stated_rate
+from vda.video.info import VideoInfo, is_same, probe, require_same, stated_rate
 from vda.video.notes import notes_of
 from vda.video.reading import Frame, NotAsListed, read_frame_list, read_frames, read_listed
 from vda.video.writing import ClipWriter, write_clip

@@ -9,6 +9,7 @@ calls best is taken. This file does not know how many frames decode: see ``index
 import dataclasses
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +28,7 @@ from vda.video.sequence import ASSUMED_FPS, look_at
 
 # Standards go from 10:11 to 8:3, and cinema lenses squeeze by 2; what is far from that is an accident.
 _MOST_UNEVEN = 10
+_NOT_THE_SAME = "Put that video back, or begin anew with this one: --restart."
 
 
 @dataclass(frozen=True)
@@ -216,3 +218,51 @@ def stated_rate(info: VideoInfo) -> Fraction | None:
         return info.fps
     with OpenVideo(info.path, info.stream_index) as source:
         return source.stated_fps
+
+
+def is_same(info: VideoInfo, path: Path) -> bool:
+    """Whether ``path`` is the video that ``info`` was made of, wherever it lies now."""
+    try:
+        return _identity(info, path) == (info.size_bytes, info.sha256_head_tail)
+    except (OSError, VideoError):
+        return False
+
+
+def require_same(info: VideoInfo) -> None:
+    """Raise ``VideoError`` unless what is at ``info.path`` is the video that ``info`` was made of."""
+    try:
+        size, found = _identity(info, info.path)
+    except FileNotFoundError as error:
+        raise VideoError(f"There is no file {info.path} any more.", "Put the video back where it was.") from error
+    except OSError as error:
+        raise VideoError(f"{info.path} could not be read: {error.strerror}.", "Check its permissions.") from error
+    if size != info.size_bytes:
+        change = "grown" if size > info.size_bytes else "shrunk"
+        raise VideoError(
+            f"{info.path} has {change} since its frames were counted: from {info.size_bytes} bytes to {size}.",
+            _NOT_THE_SAME,
+        )
+    if found != info.sha256_head_tail:
+        raise VideoError(
+            f"{info.path} is another video than the one whose frames were counted, though of the same size.",
+            _NOT_THE_SAME,
+        )
+
+
+def _identity(info: VideoInfo, path: Path) -> tuple[int, str]:
+    """Bytes and hash. All that the system tells of changes counts: setting a copy's time back moves it as well."""
+    status = (base_of(path) if info.is_sequence else path).stat()
+    state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return _of_images(path, state) if info.is_sequence else (status.st_size, _of_file(path, state))
+
+
+@lru_cache(maxsize=64)
+def _of_file(path: Path, state: tuple[int, ...]) -> str:
+    return head_tail_sha256(path)
+
+
+@lru_cache(maxsize=64)
+def _of_images(path: Path, state: tuple[int, ...]) -> tuple[int, str]:
+    # The folder tells of files that come and go; each file's contents are held against a checksum when it is read.
+    facts = look_at(path)
+    return facts.size_bytes, facts.sha256

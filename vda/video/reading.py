@@ -20,9 +20,8 @@ from vda.picture.fields import RawFrame, deinterlaced, neighbours
 from vda.picture.upright import UprightRgb
 from vda.stills.naming import base_of
 from vda.video.decoding import OpenVideo, frame_checksum
-from vda.video.identity import require_same
 from vda.video.index import FrameIndex
-from vda.video.info import VideoInfo
+from vda.video.info import VideoInfo, require_same
 from vda.video.sequence import Pictures
 
 # Opening and seeking cost about as much as decoding this many frames.
