@@ -7,24 +7,23 @@ frames come from.
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import av
 import cv2
 import numpy as np
 from av.sidedata.sidedata import SideData
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from vda.errors import VideoError
 from vda.picture.colours import Colours
 from vda.picture.dynamicrange import to_standard_range
 from vda.picture.orientation import Orientation, orientation_of
-from vda.picture.signal import Matrix
+from vda.picture.signal import Matrix, Range
 
-_COLORSPACES = {"bt601": Colorspace.ITU601, "bt709": Colorspace.ITU709, "bt2020": Colorspace.BT2020}
-_RANGES = {"limited": ColorRange.MPEG, "full": ColorRange.JPEG}
+# H.273's numbers, which FFmpeg uses; PyAV 17 has no names for all of them.
+_COLORSPACES: dict[Matrix, int] = {"bt601": 5, "bt709": 1, "bt2020": 9}
+_RANGES: dict[Range, int] = {"limited": 1, "full": 2}
 # The shares of red and blue in luma (ITU-R BT.601, BT.709, BT.2020).
 _SHARES: dict[Matrix, tuple[float, float]] = {
     "bt601": (0.299, 0.114),
@@ -81,13 +80,12 @@ class UprightRgb:
         colours = self.colours
         if colours.is_high_range:
             return to_standard_range(_signal(frame, width, height, colours), colours)
-        stated: dict[str, Any] = {}
         if colours.matrix is not None:
-            stated["src_colorspace"] = int(_COLORSPACES[colours.matrix])
+            frame.colorspace = _COLORSPACES[colours.matrix]
         if colours.range is not None:
-            stated["src_color_range"] = int(_RANGES[colours.range])
+            frame.color_range = _RANGES[colours.range]
         # One thread: starting a pool for each frame costs more than the pool gains.
-        return frame.to_ndarray(format="rgb24", width=width, height=height, threads=1, **stated)
+        return frame.to_ndarray(format="rgb24", width=width, height=height, threads=1)
 
 
 def _signal(frame: VideoFrame, width: int, height: int, colours: Colours) -> NDArray[np.float32]:
