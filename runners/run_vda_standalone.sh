@@ -16,7 +16,12 @@ usage() {
 
 [ $# -ge 1 ] || usage
 case $1 in -*) usage ;; esac
-if [ ! -f "$1" ]; then
+# A pattern such as shot.%04d.png is no file itself.
+case $(basename "$1") in
+    *[%#*?]*) there=$(dirname "$1") ;;
+    *) there=$1 ;;
+esac
+if [ ! -e "$there" ]; then
     echo "$1 is not there. Check the path." >&2
     exit 2
 fi
@@ -40,7 +45,15 @@ case " $* " in
     *" --scene "* | *" --scene="*) ;;
     *)
         name=$(basename "$video")
-        set -- --scene "$here/data/${name%.*}" "$@"
+        case $name in
+            *[%#*?]*)
+                name=${name%%[%#*?]*}
+                name=${name%[._-]}
+                [ -n "$name" ] || name=$(basename "$(dirname "$video")")
+                ;;
+            *) [ -d "$video" ] || name=${name%.*} ;;
+        esac
+        set -- --scene "$here/data/$name" "$@"
         ;;
 esac
 exec "$vda" depth "$video" "$@" --detach --if-idle

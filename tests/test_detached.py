@@ -164,6 +164,23 @@ def test_what_cannot_work_is_refused_before_it_is_out_of_sight(tmp_path: Path, c
     assert not list(tmp_path.rglob("detached.log"))
 
 
+@pytest.mark.parametrize(
+    ("given", "scene"),
+    [("film.mp4", "film"), ("frames", "frames"), ("frames/shot_2.%04d.png", "shot_2"), ("frames/*.png", "frames")],
+)
+def test_the_standalone_runner_calls_the_scene_after_its_video(tmp_path: Path, given: str, scene: str) -> None:
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "film.mp4").write_bytes(b"")
+    (tmp_path / "vda").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    (tmp_path / "vda").chmod(0o755)
+    environment = {**os.environ, "VDA": str(tmp_path / "vda")}
+    called = subprocess.run(
+        [RUNNER, given], capture_output=True, text=True, env=environment, cwd=tmp_path, check=True
+    ).stdout.splitlines()
+    data = RUNNER.parents[1] / "data"
+    assert called == ["depth", str(tmp_path / given), "--scene", str(data / scene), "--detach", "--if-idle"]
+
+
 def test_the_standalone_runner_goes_on_and_is_silent_where_one_is_alive(
     files: tuple[Path, Path], tmp_path: Path
 ) -> None:

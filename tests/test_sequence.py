@@ -13,7 +13,16 @@ from stills import make_folder, write_light, write_picture
 
 from vda.errors import UsageError, VideoError
 from vda.stills.naming import find_images, is_sequence
-from vda.video import FrameIndex, VideoInfo, index_frames, list_frames, probe, read_frame_list, read_frames
+from vda.video import (
+    FrameIndex,
+    VideoInfo,
+    index_frames,
+    list_frames,
+    notes_of,
+    probe,
+    read_frame_list,
+    read_frames,
+)
 
 FILM = [1001, 1002, 1003, 1005, 1006, 1010]
 
@@ -218,8 +227,8 @@ def test_another_size_is_fitted_and_said(tmp_path: Path, cache: Path) -> None:
     (frame,) = read_frame_list(info, index, [1])
     assert frame.rgb.shape == (48, 80, 3)
     assert (frame.rgb[:, 20:60] == 255).all() and (frame.rgb[:, :20] == 0).all()
-    assert "One image is not of the first one's size (80x48)" in " ".join(index.notes)
-    assert "shot.0001.png" in " ".join(index.notes)
+    assert "40x48 from frame 1, 80x48 from frame 2" in " ".join(notes_of(info, index))
+    assert index.resized(index.frames) == [[1, 2, 40, 48]]
 
 
 def test_phones_photos_stand_upright(tmp_path: Path, cache: Path) -> None:

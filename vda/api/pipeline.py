@@ -5,12 +5,14 @@ In: videos or planned scenes, and settings. Out: finished scenes. What was asked
 """
 
 import os
-from contextlib import ExitStack
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from vda.depthmaps.codes import DepthRecord
-from vda.errors import DamagedWindowError, SceneError, UsageError
+from vda.errors import DamagedWindowError, InputError, SceneError, UsageError, VdaError, WorkError
 from vda.evaluation.report import write_report
 from vda.launch import Launcher
 from vda.launch.detached import UNITS_VARIABLE
@@ -27,6 +29,7 @@ from vda.supervisor.resolve import Resolver, RunSettings
 from vda.video import notes_of
 
 _ANY_PLAN = PlanSettings()
+K = TypeVar("K")
 
 
 def plan_scene(
@@ -80,6 +83,35 @@ def find_devices(request: str, reporter: Reporter | None = None) -> Choice:
     return choice
 
 
+@dataclass(frozen=True)
+class Failure:
+    """A video of several that came to nothing, and why."""
+
+    video: Path
+    error: VdaError
+
+    def to_json(self) -> dict[str, str]:
+        return {"video": str(self.video), "problem": self.error.problem, "remedy": self.error.remedy}
+
+
+@dataclass(frozen=True)
+class DepthOutcome:
+    """What became of several videos: those that were merged, and those that failed."""
+
+    results: list[MergeResult]
+    failures: list[Failure]
+
+    def require_all(self) -> None:
+        """Raise ``WorkError`` that lists the videos that failed."""
+        if self.failures:
+            count = len(self.results) + len(self.failures)
+            why = "".join(f"\n  {failure.video}: {failure.error.problem}" for failure in self.failures)
+            raise WorkError(
+                f"{len(self.failures)} of {count} videos failed:{why}",
+                "The others are finished and kept. See to these, and run the same command again.",
+            )
+
+
 def run(
     scenes: list[Scene],
     settings: RunSettings,
@@ -87,11 +119,13 @@ def run(
     *,
     again: int | None = None,
     check: bool = True,
+    apart: dict[Scene, VdaError] | None = None,
 ) -> None:
     """Compute the raw windows of ``scenes`` that are missing, on every device asked for.
 
     ``again``: throw this chunk away and compute it, and no other. ``check``: read all windows that are there, for
-    damaged ones count as missing. Raises ``SceneError`` where a scene was begun with other settings or somebody
+    damaged ones count as missing. ``apart`` takes the scenes that cannot be begun, and why, where the others are
+    to be computed nevertheless. Raises ``SceneError`` where a scene was begun with other settings or somebody
     computes it already, ``StorageError`` where the disk is too small, ``WorkError`` where something stays missing.
     """
     reporter = reporter or Silence()
@@ -108,14 +142,18 @@ def run(
         for scene in scenes:
             if settings.restart:
                 scene.discard_computed()
-            resolver.fix(scene)
+            with _set_apart(scene, apart):
+                resolver.fix(scene)
             if again is not None:
                 scene.discard_chunk(again)
-            elif check:
+            elif check and scene not in (apart or {}):
                 _windows(scene).put_aside_damaged(reporter)
+        scenes = [scene for scene in scenes if scene not in (apart or {})]
+        if not scenes:
+            return
         require_disk(scenes)
         Supervisor(
-            held,
+            replace(held, scenes=scenes),
             list(devices),
             crew,
             settings.retries,
@@ -148,6 +186,17 @@ def _launcher(place: str, devices: tuple[Device, ...]) -> Launcher:
     return UnitLauncher() if UNITS_VARIABLE in os.environ else LocalLauncher()
 
 
+@contextmanager
+def _set_apart(key: K, apart: dict[K, VdaError] | None) -> Iterator[None]:
+    """Note what is wrong with one of several, and go on with the others; ``apart`` None: it is raised."""
+    try:
+        yield
+    except (InputError, SceneError, UsageError) as error:
+        if apart is None:
+            raise
+        apart[key] = error
+
+
 def depth(
     videos: list[Path],
     roots: list[Path],
@@ -157,38 +206,90 @@ def depth(
     *,
     discard_windows: bool = False,
     reporter: Reporter | None = None,
-) -> list[MergeResult]:
-    """Split, run and merge each of ``videos`` in its scene of ``roots``; what is done is not done again."""
+) -> DepthOutcome:
+    """Split, run and merge each of ``videos`` in its scene of ``roots``; what is done is not done again.
+
+    What is wrong with one of several videos does not keep the others from being finished; with a single one it is
+    raised.
+    """
     reporter = reporter or Silence()
-    if len({root.resolve() for root in roots}) < len(roots):
-        raise SceneError("Two videos would share a scene.", "Give them different file names, or one --scene each.")
+    _require_scenes_apart(videos, roots)
     devices = find_devices(running.devices).devices
     for root in roots if running.restart else ():
         make_free(Scene(root))
-    scenes = [
-        plan_scene(
-            video, root, planning, restart=running.restart, devices=devices, scenes=len(videos), reporter=reporter
-        )
-        for video, root in zip(videos, roots, strict=True)
-    ]
+    several = len(videos) > 1
+    bad: dict[Path, VdaError] = {}
+    scenes: dict[Path, Scene] = {}
+    for video, root in zip(videos, roots, strict=True):
+        with _set_apart(video, bad if several else None):
+            scenes[video] = plan_scene(
+                video,
+                root,
+                planning,
+                restart=running.restart,
+                devices=devices,
+                scenes=len(videos),
+                reporter=reporter,
+            )
+    for video, error in bad.items():
+        reporter.say(f"{video} is left out: {error.problem}")
+    bad |= _run_all(scenes, running, several, reporter)
+    results = []
+    for video, scene in scenes.items():
+        if video not in bad:
+            with _set_apart(video, bad if several else None):
+                results.append(_merge_kept(scene, running, merging, discard_windows, reporter))
+    return DepthOutcome(results, [Failure(video, bad[video]) for video in videos if video in bad])
+
+
+def _require_scenes_apart(videos: list[Path], roots: list[Path]) -> None:
+    owners: dict[Path, Path] = {}
+    for video, root in zip(videos, roots, strict=True):
+        other = owners.setdefault(root.resolve(), video)
+        if other is not video:
+            raise SceneError(
+                f"{other} and {video} would share the scene {root}.",
+                "Give them different file names, or one command and --scene each.",
+            )
+
+
+def _run_all(
+    scenes: dict[Path, Scene], running: RunSettings, several: bool, reporter: Reporter
+) -> dict[Path, VdaError]:
+    """Compute what is missing; return what is wrong with videos of which something stays missing."""
     # Where the windows were discarded once merged, nothing is computed again for a result that is there.
-    todo = [scene for scene in scenes if scene.finished_windows() or not _is_merged(scene, running)]
-    if todo:
-        run(todo, replace(running, restart=False), reporter, check=False)
+    todo = [scene for scene in scenes.values() if scene.finished_windows() or not _is_merged(scene, running)]
+    apart: dict[Scene, VdaError] = {}
+    if not todo:
+        return {}
+    try:
+        run(todo, replace(running, restart=False), reporter, check=False, apart=apart if several else None)
+    except WorkError as error:
+        if not several:
+            raise
+        missing = [scene for scene in todo if scene not in apart and _is_incomplete(scene)]
+        apart |= dict.fromkeys(missing, error)
+    return {video: apart[scene] for video, scene in scenes.items() if scene in apart}
+
+
+def _is_incomplete(scene: Scene) -> bool:
+    return any(scene.missing_windows(chunk.index) for chunk in scene.plan().chunks)
+
+
+def _merge_kept(
+    scene: Scene, running: RunSettings, merging: MergeSettings, discard_windows: bool, reporter: Reporter
+) -> MergeResult:
     kept = replace(merging, keep_finished=True)
 
-    def merged(scene: Scene) -> MergeResult:
+    def merged() -> MergeResult:
         return merge_scene(scene, kept, discard_windows=discard_windows, with_report=True, reporter=reporter)
 
-    results = []
-    for scene in scenes:
-        try:
-            results.append(merged(scene))
-        except DamagedWindowError as error:
-            reporter.say(f"{error.problem} It is computed again.")
-            run([scene], replace(running, restart=False), reporter)
-            results.append(merged(scene))
-    return results
+    try:
+        return merged()
+    except DamagedWindowError as error:
+        reporter.say(f"{error.problem} It is computed again.")
+        run([scene], replace(running, restart=False), reporter)
+        return merged()
 
 
 def _windows(scene: Scene) -> WindowStore:

@@ -206,7 +206,7 @@ def _scene_around(path: Path) -> Scene | None:
 def _times(scene: Scene, frames: Sequence[int]) -> npt.NDArray[np.float64] | None:
     if not scene.index_path.is_file():
         return None
-    times: npt.NDArray[np.float64] = scene.frame_index().times_s[np.asarray(frames)]
+    times: npt.NDArray[np.float64] = scene.frame_index().times_of(np.asarray(frames))
     return times
 
 

@@ -195,10 +195,11 @@ def depth(
 ) -> VideoDepth:
     """Turn ``video`` into depth, as ``plan``, ``run`` and ``merge`` do: ``vda depth``. Returns it opened.
 
-    Interrupted, the same call goes on where it was; what is finished is not computed again.
+    ``video`` may be images: a folder, a pattern or a list. Interrupted, the same call goes on where it was; what
+    is finished is not computed again.
     """
     root = scene_root(Path(video), _path(scene))
-    [result] = pipeline.depth(
+    outcome = pipeline.depth(
         [Path(video)],
         [root],
         RunSettings(
@@ -234,6 +235,7 @@ def depth(
         discard_windows=discard_windows,
         reporter=reporter,
     )
+    [result] = outcome.results
     return open_depth(result.folder)
 
 

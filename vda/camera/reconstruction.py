@@ -5,7 +5,7 @@ trajectory in TUM's format; out comes a ``View`` for each image, in the Conventi
 reconstruction's own unit of length. This file does not know depth images.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -53,6 +53,8 @@ def read_reconstruction(
     times_s: Floats,
     image_base: int | None = None,
     *,
+    frames: Sequence[int] | None = None,
+    named: bool = False,
     by_order: bool = False,
     image_folder: str | None = None,
     reporter: Reporter | None = None,
@@ -62,9 +64,10 @@ def read_reconstruction(
     An image belongs to the frame whose number in its name is the one that varies (``number_names``), counted from
     ``image_base``, which has to be given unless a 0 occurs. With ``by_order`` the images are the video's frames in
     the order of their names, and there has to be one for each. Of a rig's images those in ``image_folder`` are
-    taken. A trajectory is taken at ``times_s`` [frames], the seconds at which frames are shown. Of several COLMAP
-    models the largest is taken, and that is said. Raises ``InputError`` where there is nothing to read, names tell
-    no frames, or several cameras took a frame and nothing says which is meant.
+    taken. A trajectory is taken at ``times_s`` [frames], the seconds at which ``frames`` (None: 0, 1, ...) are
+    shown. Where the frames were images all along (``named``), numbers are theirs, and no base is asked for. Of
+    several COLMAP models the largest is taken, and that is said. Raises ``InputError`` where there is nothing to
+    read, names tell no frames, or several cameras took a frame and nothing says which is meant.
     """
     if path.is_dir():
         views = _colmap(path, reporter or Silence())
@@ -74,7 +77,7 @@ def read_reconstruction(
             return _own(path)
         views = _transforms(path)
     else:
-        return _trajectory(path, times_s)
+        return _trajectory(path, times_s, range(len(times_s)) if frames is None else frames)
     if not views:
         raise InputError(f"{path} has no images with a pose.", "Give a finished reconstruction.")
     views = _of_one_camera(path, views, image_folder, by_order=by_order)
@@ -86,7 +89,9 @@ def read_reconstruction(
     numbering = number_names([view.name for view in views], path, by_order=by_order)
     ordered = zip(numbering.places, numbering.frames, strict=True)
     numbered = [replace(views[place], frame=frame) for place, frame in ordered]
-    return numbered if by_order else list(_counted_from_zero(path, numbered, image_base))
+    if by_order:
+        return numbered if frames is None else [replace(view, frame=frames[view.frame]) for view in numbered]
+    return list(_counted_from_zero(path, numbered, 0 if named and image_base is None else image_base))
 
 
 def _of_one_camera(path: Path, views: list[View], folder: str | None, *, by_order: bool) -> list[View]:
@@ -211,7 +216,7 @@ def _colmap_view(model: Any, image: Any) -> View:
     return View(image.name, _UNNUMBERED, pose, camera, pixels[depth > 0], depth[depth > 0])
 
 
-def _trajectory(path: Path, times_s: Floats) -> list[View]:
+def _trajectory(path: Path, times_s: Floats, frames: Sequence[int]) -> list[View]:
     """TUM: ``time tx ty tz qx qy qz qw`` per line, camera to world; the pose at each frame's time."""
     try:
         lines = [line.split() for line in path.read_text().splitlines() if line.strip() and line[0] != "#"]
@@ -228,7 +233,7 @@ def _trajectory(path: Path, times_s: Floats) -> list[View]:
     step = float(np.median(np.diff(times_s))) if len(times_s) > 1 else np.inf
     views = [
         _trajectory_view(frame, pose)
-        for frame, time_s in enumerate(times_s)
+        for frame, time_s in zip(frames, times_s, strict=True)
         if (pose := _pose_at(float(time_s), rows, step)) is not None
     ]
     if not views:

@@ -60,8 +60,14 @@ def depth(
 ) -> None:
     """Turn each VIDEO into 16-bit depth, one image per frame. Interrupted, the same command goes on.
 
+    VIDEO is a film, or images: a folder, a pattern ('shot.%04d.exr', 'frames/*.png') or a text file with one path
+    a line. A folder of films, a glob in quotes or a list stands for all films in it.
+
     Example: vda depth film.mp4 --devices 0,1
     """
+    from vda.splitting.inputs import find_videos
+
+    videos = tuple(find_videos(videos))
     if detach:
         from vda.video import probe
 
@@ -72,7 +78,7 @@ def depth(
     from vda.cli.progress import Progress
 
     progress = Progress(quiet)
-    results = compute(
+    outcome = compute(
         list(videos),
         one_root(videos, root),
         run,
@@ -83,7 +89,9 @@ def depth(
     )
     progress.close()
     if as_json:
-        click.echo(json.dumps({"scenes": [result.to_json() for result in results]}))
+        failed = {"failed": [failure.to_json() for failure in outcome.failures]} if outcome.failures else {}
+        click.echo(json.dumps({"scenes": [result.to_json() for result in outcome.results], **failed}))
     else:
-        for result in results:
+        for result in outcome.results:
             click.echo(f"{result.frames} frames of depth in {result.folder}")
+    outcome.require_all()

@@ -123,7 +123,7 @@ split_options = together(
     click.option("--chunks", type=click.IntRange(min=1), help="Number of chunks [default: 4 per device]."),
     click.option("--frames", type=FRAME_RANGE, help="Only this half-open range; names keep the video's index."),
     click.option("--stride", type=click.IntRange(min=1), help="Use every N-th frame only; names keep the index."),
-    click.option("--fps", type=float, help="Use about so many frames per second; names keep the video's index."),
+    click.option("--fps", type=float, help="Use about so many frames per second; of images, their rate."),
     click.option(
         "--chunking",
         type=click.Choice(["linked", "independent"]),

@@ -72,7 +72,7 @@ def write_track_figure(
     A video has at most the first 500 frames from the first position on. Raises ``UsageError`` for another suffix,
     and where there is no position to draw.
     """
-    seen = np.flatnonzero((enriched.skip == Skip.NONE) & (tracks.frame < len(index)))
+    seen = np.flatnonzero((enriched.skip == Skip.NONE) & np.isfinite(index.times_of(tracks.frame)))
     require_figure_name(path)
     if not len(seen):
         raise UsageError("No record has a position, so there is no figure to draw.", "Leave --figure out.")
@@ -82,7 +82,7 @@ def write_track_figure(
     last = min(first + _MOST_FRAMES, int(frames[-1]) + 1) if path.suffix == ".mp4" else first + 1
     pictures = (
         _picture(with_square_pixels(frame.rgb, info.pixel_aspect), frame.index, tracks, enriched, size, ground)
-        for frame in read_frame_list(info, index, range(first, last))
+        for frame in read_frame_list(info, index, index.frames[slice(*index.range_of((first, last)))])
     )
     if path.suffix == ".png":
         write_bytes(path, bytes(cv2.imencode(".png", cv2.cvtColor(next(pictures), cv2.COLOR_RGB2BGR))[1]))

@@ -19,16 +19,6 @@ TimesOf = Callable[[NDArray[np.int64]], Values]
 """From frame indices to the seconds at which they are shown; NaN for frames that have no time."""
 
 
-def times_listed(times_s: Values) -> TimesOf:
-    """Times by a list of all frames' times."""
-
-    def of(frames: NDArray[np.int64]) -> Values:
-        known = (frames >= 0) & (frames < len(times_s))
-        return np.where(known, times_s[np.where(known, frames, 0)], np.nan)
-
-    return of
-
-
 def smooth(
     tracks: Tracks,
     enriched: Enriched,

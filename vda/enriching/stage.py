@@ -23,7 +23,7 @@ from vda.depthmaps.codes import Kind
 from vda.depthmaps.source import DepthSource, open_depth
 from vda.enriching.figure import require_figure_name, write_track_figure
 from vda.enriching.motion import MotionModel
-from vda.enriching.smoothing import TimesOf, smooth, times_listed
+from vda.enriching.smoothing import TimesOf, smooth
 from vda.enriching.world import MovingCamera, carry, measure_boxes, moving_camera
 from vda.errors import InputError, UsageError
 from vda.files import refuse_to_overwrite
@@ -267,18 +267,26 @@ def _moving(
         )
     times = _times(settings, depth.scene, tracks)
     last = max(int(tracks.frame.max(initial=0)), int(max(depth.source.frames, default=0)))
-    shown = times(np.arange(min(last, _MOST_FRAMES) + 1))
-    known = shown[np.isfinite(shown)]
+    frames = np.arange(min(last, _MOST_FRAMES) + 1)
+    shown = times(frames)
+    known = np.isfinite(shown)
     views = read_reconstruction(
         settings.poses,
-        known,
+        shown[known],
         settings.image_base,
+        frames=frames[known].tolist(),
+        named=depth.scene is not None and _keeps_names(depth.scene),
         by_order=settings.depth.by_order,
         image_folder=settings.image_folder,
         reporter=reporter,
     )
     gap = (settings.motion or MotionModel()).max_gap_s
     return moving_camera(views, times, depth.source, convert, gap, reporter)
+
+
+def _keeps_names(scene: Scene) -> bool:
+    """Whether frames are images that were there before, with numbers of their own."""
+    return scene.index_path.is_file() and scene.frame_index().numbers is not None
 
 
 def _open_depth(choice: DepthChoice) -> _Depth:
@@ -363,7 +371,7 @@ def _times(settings: EnrichSettings, scene: Scene | None, tracks: Tracks) -> Tim
 def _known_times(settings: EnrichSettings, scene: Scene | None, tracks: Tracks) -> TimesOf | None:
     """When frames are shown: by the video's own clock, or by a rate."""
     if settings.times_fps is None and scene is not None and scene.index_path.is_file():
-        return times_listed(np.asarray(scene.frame_index().times_s, np.float64))
+        return scene.frame_index().times_of
     rate = settings.times_fps or tracks.header.fps
     return None if rate is None else lambda frames: frames / rate
 

@@ -284,6 +284,8 @@ def _thinned_words(plan: Plan) -> str:
     if plan.selection is None:
         return ""
     first, stop = plan.frame_range
+    if not plan.selection.thinning.leaves_out:
+        return f", numbered {first} to {stop - 1}"
     return f", {plan.selection.thinning} of the video's {stop - first}"
 
 

@@ -208,8 +208,8 @@ def _open_prediction(path: Path, scale: float | None, by_order: bool) -> DepthSo
     depth = open_depth(scene.merged_dir, scale=scale or 1)
     if not scene.index_path.is_file():
         return depth
-    times_s = scene.frame_index().times_s
-    return replace(depth, times_s=tuple(float(times_s[frame]) for frame in depth.frames))
+    times_s = scene.frame_index().times_of(np.asarray(depth.frames))
+    return replace(depth, times_s=tuple(times_s.tolist()))
 
 
 def _resized(prediction: Float32Image, shape: tuple[int, ...]) -> Float32Image:

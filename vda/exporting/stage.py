@@ -179,10 +179,11 @@ def _posed(
     frame: int, index: FrameIndex, camera: Intrinsics, view: View | None, record: DepthRecord | None
 ) -> PosedCamera:
     """The camera of the reconstruction's image; without one, that of the depth image, of the depth's size."""
+    time_s = float(index.times_of(np.array([frame]))[0])
     if view is not None:
-        return PosedCamera(frame, index.times_s[frame], view.name, camera, view.camera_to_world)
+        return PosedCamera(frame, time_s, view.name, camera, view.camera_to_world)
     own = camera if record is None else camera.scaled(record.width, record.height)
-    return PosedCamera(frame, index.times_s[frame], depth_image_name(frame), own, None)
+    return PosedCamera(frame, time_s, depth_image_name(frame), own, None)
 
 
 def _cameras(
@@ -215,11 +216,12 @@ def _views(settings: ExportSettings, index: FrameIndex, depth: DepthSource, repo
     """The reconstruction's views by frame, of those frames that have depth."""
     if settings.poses is None:
         return {}
-    times_s = np.asarray(index.times_s, np.float64)
     views = read_reconstruction(
         settings.poses,
-        times_s,
+        index.times_s,
         settings.image_base,
+        frames=index.frames,
+        named=index.numbers is not None,
         by_order=settings.by_order,
         image_folder=settings.image_folder,
         reporter=reporter,

@@ -8,8 +8,9 @@ import hashlib
 import os
 from pathlib import Path
 
-from vda.files import DEPTH_RECORD_NAME, head_tail_sha256, sha256_file
+from vda.files import DEPTH_RECORD_NAME, sha256_file
 from vda.scene.scene import Scene
+from vda.video import identity
 
 
 def content_checksum(path: Path) -> str | None:
@@ -26,8 +27,8 @@ def content_checksum(path: Path) -> str | None:
 
 
 def video_identity(path: Path) -> str:
-    """As ``VideoInfo.sha256_head_tail``: of the size and the first and last MiB. Raises ``OSError``."""
-    return head_tail_sha256(path)
+    """As ``VideoInfo.sha256_head_tail``: of sizes, heads and tails. Raises ``OSError`` or ``VideoError``."""
+    return identity(path)
 
 
 def scene_identity(scene: Scene) -> str:

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from vda.fvc.paths import VIDEO_SUFFIXES
+from vda.splitting.inputs import VIDEO_SUFFIXES
 
 PathParts = tuple[str, ...]
 Bond = tuple[int, Hashable]

@@ -15,7 +15,7 @@ from unicodedata import normalize
 import polars as pl
 
 from vda.errors import InputError
-from vda.fvc.paths import VIDEO_SUFFIXES
+from vda.splitting.inputs import VIDEO_SUFFIXES
 
 _SHOWN = 5
 _FILES = ("video_path", "source_path")

@@ -11,10 +11,9 @@ from unicodedata import normalize
 
 from vda.errors import InputError
 from vda.files import temporary_beside
+from vda.splitting.inputs import VIDEO_SUFFIXES
+from vda.stills.naming import is_pattern
 
-VIDEO_SUFFIXES = (
-    ".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".ts", ".3gp", ".ogv",
-)  # fmt: skip
 DEPTH_ENDING = "_depth.mkv"
 TRACKS_ENDING = "_tracks.json"
 TIMES_ENDING = "_times.json"
@@ -91,7 +90,7 @@ class Places:
         Raises ``InputError`` naming what was looked for.
         """
         for path in self._candidates(stated):
-            if path.exists():
+            if path.exists() or (is_pattern(path) and path.parent.is_dir()):
                 return path
         for path in self._candidates(stated):
             for suffix in VIDEO_SUFFIXES:

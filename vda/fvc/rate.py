@@ -102,17 +102,18 @@ def time_frames(info: VideoInfo, index: FrameIndex, rate: Rate) -> Timing:
     With a rate the frame shown is the nearest in time to each tick of it, the earlier of two as near.
     """
     fps, times_s, notes = _clock(info, index)
+    frames = np.asarray(index.frames, np.int64)
     if rate.is_own:
         every = np.arange(len(index))[: rate.most]
         if times_s is None or not notes:
-            return Timing(every, fps, notes=notes)
+            return Timing(frames[every], fps, notes=notes)
         if not rate.cfr:
             pts = index.rising_pts[every] - index.rising_pts[0]
-            return Timing(every, fps, pts, index.time_base, notes)
+            return Timing(frames[every], fps, pts, index.time_base, notes)
     wanted = Fraction(rate.fps).limit_denominator(1001) if rate.fps else fps / rate.stride
     if times_s is None:
         times_s = np.arange(len(index)) / float(fps)
-    return Timing(nearest_frames(times_s, wanted)[: rate.most], wanted, notes=notes)
+    return Timing(frames[nearest_frames(times_s, wanted)[: rate.most]], wanted, notes=notes)
 
 
 def _clock(info: VideoInfo, index: FrameIndex) -> tuple[Fraction, np.ndarray | None, tuple[str, ...]]:

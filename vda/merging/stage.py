@@ -137,7 +137,7 @@ def merge(
         depth.shape,
         _frame_rate(video, index, plan),
         index.time_base,
-        lambda frame: int(index.rising_pts[frame]),
+        index.pts_of,
         partial(_pictures, video, index, depth),
         video.pixel_aspect,
         index.resized(depth.frames),
@@ -227,11 +227,11 @@ def _require_windows(scene: Scene, plan: Plan) -> None:
 def _frame_rate(video: VideoInfo, index: FrameIndex, plan: Plan) -> Fraction:
     """The rate of the frames that are used."""
     rate = index.frame_rate(video.fps)
-    if plan.selection is None:
+    if plan.selection is None or not plan.selection.thinning.leaves_out:
         return rate
-    first, stop = plan.frame_range
-    share = Fraction(len(plan.frames), stop - first)
-    return true_frame_rate(index.rising_pts[list(plan.frames)], index.time_base, rate * share)
+    start, end = index.range_of(plan.frame_range)
+    share = Fraction(len(plan.frames), end - start)
+    return true_frame_rate(index.rising_pts[index.places_of(plan.frames)], index.time_base, rate * share)
 
 
 def _pictures(video: VideoInfo, index: FrameIndex, depth: SceneDepth) -> Iterator[Rgb]:

@@ -79,8 +79,9 @@ class Overlap:
 class Plan:
     """Who computes what. ``overlap`` is what independent neighbours share where their shot has room for it.
 
-    ``total_frames`` and ``frame_range`` are the video's. Of a range that is thinned out, ``selection`` has the
-    frames used; sequences, chunks and windows then count places among them.
+    ``total_frames`` and ``frame_range`` are the video's. Of a range that is thinned out, and of images with
+    numbers of their own (which may lie above ``total_frames``), ``selection`` has the frames used; sequences,
+    chunks and windows then count places among them.
     """
 
     chunking: Chunking
@@ -123,7 +124,11 @@ class Plan:
         first, stop = self.frame_range
         if self.selection is None:
             return f"{self.total_frames} frames"
-        return f"{len(self.frames)} of {stop - first} frames ({self.selection.thinning})"
+        if not self.selection.thinning.leaves_out:
+            return f"{len(self.frames)} frames, numbered {self.frames[0]} to {self.frames[-1]}"
+        # Of images the range may have gaps.
+        among = min(stop - first, self.total_frames)
+        return f"{len(self.frames)} of {among} frames ({self.selection.thinning})"
 
     def thinned(self, total_frames: int, frame_range: FrameRange, selection: FrameSelection) -> "Plan":
         """This plan of as many frames as ``selection`` has, as one of a video that they are picked from."""
@@ -405,8 +410,9 @@ def _check(plan: Plan) -> None:
     first, stop = plan.frame_range if plan.selection is None else (0, len(plan.selection.frames))
     kept = [first, *(chunk.keep_stop for chunk in plan.chunks)]
     sound = (
-        0 <= plan.frame_range[0] < plan.frame_range[1] <= plan.total_frames
-        and (plan.selection is None or plan.selection.is_of(plan.frame_range))
+        0 <= plan.frame_range[0] < plan.frame_range[1]
+        and len(plan.frames) <= plan.total_frames
+        and _lies_in_video(plan)
         and [seq.index for seq in plan.sequences] == list(range(len(plan.sequences)))
         and [chunk.index for chunk in plan.chunks] == list(range(len(plan.chunks)))
         and [chunk.keep_start for chunk in plan.chunks] == kept[:-1]
@@ -415,6 +421,12 @@ def _check(plan: Plan) -> None:
     )
     if not sound:
         raise SceneError("The chunks of the plan do not cover each frame exactly once.", _REMEDY)
+
+
+def _lies_in_video(plan: Plan) -> bool:
+    if plan.selection is None:
+        return plan.frame_range[1] <= plan.total_frames
+    return plan.selection.is_of(plan.frame_range)
 
 
 def _is_sound(chunk: Chunk, chunking: Chunking) -> bool:

@@ -30,6 +30,11 @@ class Thinning:
         if self.fps is not None and not (self.fps > 0 and np.isfinite(self.fps)):
             raise UsageError(f"{self.fps:g} frames per second are not possible.", "Give an --fps above 0.")
 
+    @property
+    def leaves_out(self) -> bool:
+        """Whether anything is left out."""
+        return self != Thinning()
+
     def __str__(self) -> str:
         return f"one frame in {self.stride}" if self.stride else f"about {self.fps:g} frames per second"
 
@@ -46,7 +51,10 @@ class Thinning:
 
 @dataclass(frozen=True)
 class FrameSelection:
-    """``frames`` are rising indices of the video's frames, picked by ``thinning``."""
+    """``frames`` are rising indices of the video's frames, picked by ``thinning``.
+
+    Images have indices with gaps, so that of a sequence all frames may be listed without any being left out.
+    """
 
     thinning: Thinning
     frames: tuple[int, ...]
@@ -57,12 +65,12 @@ class FrameSelection:
         return rises and self.frames[0] == frame_range[0] and self.frames[-1] < frame_range[1]
 
     def to_json(self) -> dict[str, Any]:
-        return {**self.thinning_json, "frames": list(self.frames)}
+        return {"stride": self.thinning.stride, "fps": self.thinning.fps, "frames": list(self.frames)}
 
     @property
-    def thinning_json(self) -> dict[str, Any]:
-        """What was asked, without the frames."""
-        return {"stride": self.thinning.stride, "fps": self.thinning.fps}
+    def thinning_json(self) -> dict[str, Any] | None:
+        """What was asked, without the frames; None where none were left out."""
+        return {"stride": self.thinning.stride, "fps": self.thinning.fps} if self.thinning.leaves_out else None
 
     @classmethod
     def from_json(cls, value: Any) -> "FrameSelection":

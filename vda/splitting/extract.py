@@ -57,4 +57,4 @@ def _write_clip(video: VideoInfo, index: FrameIndex, plan: Plan, chunk: Chunk, p
         path, fps=rate, time_base=index.time_base, options=_OPTIONS, pixel_aspect=video.pixel_aspect
     ) as clip:
         for frame in read_frame_list(video, index, frames):
-            clip.write(frame.rgb, int(index.rising_pts[frame.index]))
+            clip.write(frame.rgb, index.pts_of(frame.index))

@@ -15,7 +15,9 @@ from vda.scene.chunks import Chunking, FrameRange, Plan, frames_within, plan_ind
 from vda.scene.picturechoice import PictureChoice
 from vda.scene.scene import Scene
 from vda.scene.selection import FrameSelection, Thinning
+from vda.stills.naming import name_of
 from vda.video import FrameIndex, VideoInfo, index_frames, probe
+from vda.video.rates import stated_fps
 
 # What the networks cut pictures into, and what the smallest of them sees as one piece.
 LEAST_SIDE = 16
@@ -37,7 +39,8 @@ class PlanSettings:
     as clips, which only ``independent`` chunks can be; ``overlap`` (default 32 frames) is of independent chunks
     alone. ``trust_container`` takes the count of frames from the container, without decoding. ``max_res`` is the
     longest side that depth may have, in pixels: pictures are brought to that size before anything sees them.
-    ``stride`` uses every so manieth frame only, ``fps`` the frames nearest to so many ticks a second.
+    ``stride`` uses every so manieth frame only, ``fps`` the frames nearest to so many ticks a second; of images,
+    which have no clock, ``fps`` is the rate at which they follow each other.
     ``deinterlace`` and ``color`` are ``SignalChoice``'s; None is as the scene has it, or as the video states.
     Raises ``UsageError`` for numbers that make no sense and for options that contradict each other.
     """
@@ -108,14 +111,29 @@ class PlanSettings:
         shared = DEFAULT_OVERLAP if self.overlap is None else self.overlap
         return plan_independent(total_frames, wanted, shared, frame_range=self.frames)
 
+    def range_in(self, index: FrameIndex) -> FrameRange:
+        """The frames to work on, as indices. Raises ``UsageError`` where ``frames`` are none of the video's."""
+        if index.numbers is None:
+            return frames_within(self.frames, len(index))
+        first, stop = self.frames or (index.frames[0], index.frames[-1] + 1)
+        start, end = index.range_of((first, stop))
+        if start == end:
+            raise UsageError(f"No image has a number in {first}:{stop}.", "Give --frames A:B with images in it.")
+        return index.frames[start], stop
+
     def select(self, info: VideoInfo, index: FrameIndex) -> FrameSelection | None:
-        """The frames that are used; None where they are all of the range, as without ``stride`` and ``fps``."""
-        first, stop = frames_within(self.frames, len(index))
-        thinning = Thinning(self.stride, self.fps)
-        if thinning == Thinning():
+        """The frames that are used; None where they are all of a range without gaps.
+
+        Images have no clock of their own: of these, ``fps`` says the rate and leaves none out.
+        """
+        start, end = index.range_of(self.range_in(index))
+        thinning = Thinning(self.stride, None if info.is_sequence else self.fps)
+        if not thinning.leaves_out and index.numbers is None:
             return None
-        picked = thinning.pick(_times_s(info, index)[first:stop], first)
-        return picked if len(picked.frames) < stop - first else None
+        places = thinning.pick(_times_s(info, index)[start:end], start).frames
+        if index.numbers is None:
+            return FrameSelection(thinning, places) if len(places) < end - start else None
+        return FrameSelection(thinning, tuple(index.frames[place] for place in places))
 
 
 _DEFAULT = PlanSettings()
@@ -140,12 +158,13 @@ def split(
     """
     reporter = reporter or Silence()
     known = scene.video() if scene.video_path.exists() and not restart else None
-    info = probe(video, settings.choice(known.choice if known else SignalChoice()))
+    fps = None if settings.fps is None else stated_fps(settings.fps)
+    info = probe(video, settings.choice(known.choice if known else SignalChoice()), fps=fps)
     if known is not None:
-        _require_same_video(scene, known, info)
+        _require_same_video(scene, known, info, settings)
     index = index_frames(info, trust_container=settings.trust_container, reporter=reporter)
     plan = _plan(settings, info, index, devices, scenes)
-    if settings.fps is not None and plan.selection is None:
+    if settings.fps is not None and plan.selection is None and not info.is_sequence:
         reporter.say(f"The video has no more than {settings.fps:g} frames per second: all are used.")
     if scene.plan_path.exists() and not restart:
         _require_same_picture(scene, settings)
@@ -161,7 +180,7 @@ def split(
 
 def _plan(settings: PlanSettings, info: VideoInfo, index: FrameIndex, devices: Sequence[str], scenes: int) -> Plan:
     selection = settings.select(info, index)
-    frames = frames_within(settings.frames, len(index))
+    frames = settings.range_in(index)
     if selection is None:
         return settings.plan(len(index), default_chunks(frames[1] - frames[0], devices, scenes))
     used = len(selection.frames)
@@ -179,9 +198,11 @@ def _times_s(info: VideoInfo, index: FrameIndex) -> np.ndarray:
 def scene_root(video: Path, root: Path | None) -> Path:
     """The scene directory of ``video``: ``root``, or ``data/<stem>``, or ``data/<name>`` where that is no folder.
 
-    The stem of ``...mp4`` is ``..``, which is the folder above.
+    The stem of ``...mp4`` is ``..``, which is the folder above. Of images it is their folder's name, or what
+    stands before the number in a pattern.
     """
-    return root or Path("data") / (video.name if set(video.stem) <= {"."} else video.stem)
+    name = name_of(video)
+    return root or Path("data") / (video.name if set(name) <= {"."} else name)
 
 
 def default_chunks(frames: int, devices: Sequence[str], scenes: int = 1) -> int:
@@ -207,7 +228,7 @@ def video_facts(info: VideoInfo, index: FrameIndex) -> dict[str, object]:
     }
 
 
-def _require_same_video(scene: Scene, known: VideoInfo, info: VideoInfo) -> None:
+def _require_same_video(scene: Scene, known: VideoInfo, info: VideoInfo, settings: PlanSettings) -> None:
     if (known.size_bytes, known.sha256_head_tail) != (info.size_bytes, info.sha256_head_tail):
         raise SceneError(
             f"{scene.root} holds another video ({known.path}), or the file has changed since.",
@@ -218,6 +239,11 @@ def _require_same_video(scene: Scene, known: VideoInfo, info: VideoInfo) -> None
             f"{scene.root} was begun with --deinterlace {known.choice.deinterlace} --color {known.choice.color}, "
             "and other pictures would be other depth.",
             "Leave these options out to continue it, or give --restart to throw away what was computed.",
+        )
+    if info.is_sequence and settings.fps is not None and info.fps != known.fps:
+        raise SceneError(
+            f"{scene.root} was planned with {float(known.fps):g} images a second, not {float(info.fps):g}.",
+            "Leave --fps out to continue it, or give --restart to throw away what was computed.",
         )
     # The same film from where it lies now: what reads it later looks there first.
     if known.path != info.path.absolute():
@@ -258,7 +284,9 @@ def _existing_plan(
 
 
 def _thinned_words(plan: Plan) -> str:
-    return "" if plan.selection is None else f" ({plan.selection.thinning})"
+    if plan.selection is None or not plan.selection.thinning.leaves_out:
+        return ""
+    return f" ({plan.selection.thinning})"
 
 
 def _same_depth(existing: Plan, asked: Plan) -> bool:

@@ -81,6 +81,17 @@ def base_of(path: Path) -> Path:
     return path if path.is_dir() else path.parent
 
 
+def name_of(path: Path) -> str:
+    """What the images that ``path`` names are called, without numbers, marks and suffixes: ``shot`` of
+    ``shot.%04d.exr``, the folder's name of ``*.png``."""
+    if path.is_dir():
+        return path.resolve().name
+    if not is_pattern(path):
+        return path.stem
+    first = min(mark.start() for kind in (_PRINTF, _HASHES, _WILDCARDS) for mark in kind.finditer(path.name))
+    return path.name[:first].rstrip("._- ") or path.parent.resolve().name
+
+
 def find_images(path: Path) -> ImageFiles:
     """Return the images that ``path`` names.
 

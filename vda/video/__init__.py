@@ -19,7 +19,7 @@ Nothing here knows what the frames are for.
 """
 
 from vda.video.index import FrameIndex, index_frames, index_in_cache, list_frames
-from vda.video.info import VideoInfo, is_same, probe, require_same, stated_rate
+from vda.video.info import VideoInfo, identity, is_same, probe, require_same, stated_rate
 from vda.video.notes import notes_of
 from vda.video.reading import Frame, NotAsListed, read_frame_list, read_frames, read_listed
 from vda.video.writing import ClipWriter, write_clip
@@ -30,6 +30,7 @@ __all__ = [
     "FrameIndex",
     "NotAsListed",
     "VideoInfo",
+    "identity",
     "index_frames",
     "index_in_cache",
     "is_same",

@@ -140,7 +140,7 @@ class FrameIndex:
 
         Only those from the first to the last of ``frames``, which rise.
         """
-        ends = [*(first for first, _, _ in self.sizes[1:]), len(self)][: len(self.sizes)]
+        ends = [*(first for first, _, _ in self.sizes[1:]), self.frames[-1] + 1][: len(self.sizes)]
         runs = [
             [max(first, frames[0]), min(stop, frames[-1] + 1), width, height]
             for (first, width, height), stop in zip(self.sizes, ends, strict=True)
@@ -286,6 +286,7 @@ def _of_listing(listing: Listing, source: Literal["decoded", "container"]) -> Fr
         listing.damaged,
         listing.numbers,
         listing.names,
+        sizes=listing.sizes,
     )
 
 

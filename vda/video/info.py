@@ -22,9 +22,9 @@ from vda.picture.orientation import Orientation
 from vda.picture.signal import SignalChoice
 from vda.picture.upright import stated_orientation
 from vda.records import Count, Index, Rate, Side, Within, filled
-from vda.stills.naming import base_of, is_sequence
+from vda.stills.naming import base_of, find_images, is_sequence
 from vda.video.decoding import OpenVideo
-from vda.video.sequence import ASSUMED_FPS, look_at
+from vda.video.sequence import ASSUMED_FPS, identity_of, look_at
 
 # Standards go from 10:11 to 8:3, and cinema lenses squeeze by 2; what is far from that is an accident.
 _MOST_UNEVEN = 10
@@ -70,11 +70,6 @@ class VideoInfo:
         return Orientation(self.rotation_deg, self.mirrored)
 
     @property
-    def is_there(self) -> bool:
-        """Whether something is where the video was."""
-        return self.path.is_file() or (self.is_sequence and base_of(self.path).is_dir())
-
-    @property
     def shown_size(self) -> tuple[float, float]:
         """(width, height) of the upright picture as it is displayed, in units of a pixel's height."""
         return self.width * float(self.pixel_aspect), float(self.height)
@@ -110,6 +105,11 @@ def probe(path: Path, choice: SignalChoice = _AS_STATED, *, fps: Fraction | None
     return _probe_images(path, choice, fps) if is_sequence(path) else _probe_container(path, choice)
 
 
+def identity(path: Path) -> str:
+    """``sha256_head_tail`` of the video, without decoding it. Raises ``OSError`` or ``VideoError``."""
+    return identity_of(find_images(path).paths()).sha256 if is_sequence(path) else head_tail_sha256(path)
+
+
 def _probe_images(path: Path, choice: SignalChoice, fps: Fraction | None) -> VideoInfo:
     if choice != _AS_STATED:
         raise UsageError(
@@ -121,9 +121,9 @@ def _probe_images(path: Path, choice: SignalChoice, fps: Fraction | None) -> Vid
     assumed = f"Nothing states the rate of the images: {ASSUMED_FPS} a second are assumed; --fps says another."
     return VideoInfo(
         path=path,
-        size_bytes=facts.size_bytes,
-        sha256_head_tail=facts.sha256,
-        mtime_ns=facts.mtime_ns,
+        size_bytes=facts.identity.size_bytes,
+        sha256_head_tail=facts.identity.sha256,
+        mtime_ns=facts.identity.mtime_ns,
         stream_index=0,
         width=facts.width,
         height=facts.height,
@@ -264,5 +264,5 @@ def _of_file(path: Path, state: tuple[int, ...]) -> str:
 @lru_cache(maxsize=64)
 def _of_images(path: Path, state: tuple[int, ...]) -> tuple[int, str]:
     # The folder tells of files that come and go; each file's contents are held against a checksum when it is read.
-    facts = look_at(path)
-    return facts.size_bytes, facts.sha256
+    found = identity_of(find_images(path).paths())
+    return found.size_bytes, found.sha256

@@ -14,9 +14,18 @@ STANDARD_RATES = sorted(
 _STEADY_SHARE = 0.9
 _STEADY_SPREAD = 0.02
 _SNAP = 0.002
+# Two digits behind the point; 24 and 24000/1001 are five times as far apart.
+_AS_WRITTEN = 0.0002
 # A time that is wrong stands alone or nearly; what this many frames agree on is a clock. Where it leaps back by
 # more than a frame, one fewer is enough.
 _AGREEING = 3
+
+
+def stated_fps(fps: float) -> Fraction:
+    """What is meant by a rate as people write it: 23.976 and 23.98 are 24000/1001."""
+    exact = Fraction(fps).limit_denominator(1001)
+    nearest = min(STANDARD_RATES, key=lambda standard: _distance(standard, exact))
+    return nearest if _distance(nearest, exact) <= _AS_WRITTEN else exact
 
 
 def true_frame_rate(pts: np.ndarray, time_base: Fraction, claimed: Fraction) -> Fraction:

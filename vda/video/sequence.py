@@ -41,13 +41,20 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True)
+class Identity:
+    """Of all files together: their size, a hash of names, sizes, heads and tails, and the latest change."""
+
+    size_bytes: int
+    sha256: str
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
 class ImageFacts:
     """What is known of images before they are counted; ``fps`` is None where nothing states it."""
 
     count: int
-    size_bytes: int
-    sha256: str
-    mtime_ns: int
+    identity: Identity
     width: int
     height: int
     kind: str
@@ -58,7 +65,8 @@ class ImageFacts:
 class Listing:
     """The images as frames: ``names`` str [n] below ``base_of`` the path, ``numbers`` int64 [n] (None: places).
 
-    ``pts`` int64 [n] count ``time_base``; ``checksums`` uint32 [n] are the files' CRC-32 (None: not opened).
+    ``pts`` int64 [n] count ``time_base``; ``checksums`` uint32 [n] are the files' CRC-32 (None: not opened),
+    ``sizes`` where a new size begins: number, width and height.
     """
 
     names: np.ndarray
@@ -68,25 +76,31 @@ class Listing:
     notes: tuple[str, ...]
     checksums: np.ndarray | None = None
     damaged: bool = False
+    sizes: tuple[tuple[int, int, int], ...] = ()
 
 
 def look_at(path: Path) -> ImageFacts:
     """Find the images and read the first that can be read, which says how large the frames are.
 
-    The identity is of the names, sizes, heads and tails of all files. Raises ``VideoError`` where there are none,
+    Raises ``VideoError`` where there are none,
     or none can be read.
     """
     files = find_images(path)
     paths = files.paths()
     first, picture = _first_readable(paths)
+    kind = first.suffix.lower().removeprefix(".")
+    rate = stated_rate(first) if kind == "exr" else _rate_of(files.times_s)
+    return ImageFacts(len(paths), identity_of(paths), picture.shape[1], picture.shape[0], kind, rate)
+
+
+def identity_of(paths: Sequence[Path]) -> Identity:
+    """The identity of the files ``paths``, in this order; ``VideoError`` where one cannot be read."""
     digest, size, mtime = hashlib.sha256(), 0, 0
     with ThreadPoolExecutor(_THREADS) as pool:
         for file, (bytes_, changed, ends) in zip(paths, pool.map(_ends, paths), strict=True):
             digest.update(os.fsencode(file.name) + b"\0" + str(bytes_).encode() + b"\0" + ends)
             size, mtime = size + bytes_, max(mtime, changed)
-    kind = first.suffix.lower().removeprefix(".")
-    rate = stated_rate(first) if kind == "exr" else _rate_of(files.times_s)
-    return ImageFacts(len(paths), size, digest.hexdigest(), mtime, picture.shape[1], picture.shape[0], kind, rate)
+    return Identity(size, digest.hexdigest(), mtime)
 
 
 def _first_readable(paths: Sequence[Path]) -> tuple[Path, np.ndarray]:
@@ -174,28 +188,36 @@ class _Look:
 def count_images(
     path: Path, fps: Fraction, size: tuple[int, int], threads: int | None, reporter: Reporter
 ) -> Listing:
-    """As ``list_images``, with every image decoded once: those that cannot be, or have another size, are noted."""
+    """As ``list_images``, with every image decoded once: those that cannot be are noted."""
     listing = list_images(path, fps)
     paths = [base_of(path) / name for name in listing.names.tolist()]
     looks = []
     for look in _ahead(_look, paths, threads):
         looks.append(look)
         reporter.at(len(looks))
-    others = [file.name for file, look in zip(paths, looks, strict=True) if look.size not in (None, size)]
     unreadable = [file.name for file, look in zip(paths, looks, strict=True) if look.size is None]
     notes = [*listing.notes]
-    if others:
-        notes.append(
-            f"{_images(others)} not of the first one's size ({size[0]}x{size[1]}) and fitted into it, with black "
-            f"around: {_names(others)}."
-        )
     if unreadable:
         notes.append(
             f"{_images(unreadable)} damaged and cannot be read, and the picture before stands in: "
             f"{_names(unreadable)}."
         )
     checksums = np.array([look.checksum for look in looks], np.uint32)
-    return replace(listing, notes=tuple(notes), checksums=checksums, damaged=bool(unreadable))
+    numbers = range(len(looks)) if listing.numbers is None else listing.numbers.tolist()
+    sizes = tuple(_runs_of_sizes(numbers, [look.size for look in looks], size))
+    return replace(listing, notes=tuple(notes), checksums=checksums, damaged=bool(unreadable), sizes=sizes)
+
+
+def _runs_of_sizes(
+    numbers: Sequence[int], sizes: Sequence[tuple[int, int] | None], first: tuple[int, int]
+) -> Iterator[tuple[int, int, int]]:
+    """Where a new size begins; what cannot be read is shown as the image before, and begins none."""
+    yield numbers[0], *first
+    held = first
+    for number, size in zip(numbers, sizes, strict=True):
+        if size is not None and size != held:
+            held = size
+            yield number, *size
 
 
 def _look(path: Path) -> _Look:

@@ -1,0 +1,54 @@
+"""Several videos in one command: one that is bad does not lose the others."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from depth_runs import make_video, make_weights, run_options
+
+from vda.cli import main
+
+
+def _depth(*arguments: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(main, ["depth", *map(str, arguments), "--on", "inline", "--no-video", "-q"])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_a_bad_film_is_listed_at_the_end_and_the_others_are_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    films = tmp_path / "films"
+    films.mkdir()
+    make_video(films / "a.mp4", 5)
+    make_video(films / "c.mp4", 3)
+    (films / "b.mp4").write_bytes(b"no film at all" * 99)
+    options = [*run_options(make_weights(tmp_path / "w.safetensors")), "--devices", "cpu"]
+    code, out, err = _depth("films", "absent.mp4", "--json", *options)
+    assert code == 1
+    told = json.loads(out)
+    assert [Path(scene["folder"]).parent.name for scene in told["scenes"]] == ["a", "c"]
+    assert [Path(failed["video"]).name for failed in told["failed"]] == ["b.mp4", "absent.mp4"]
+    assert "2 of 4 videos failed" in err
+    assert "cannot be opened as a video" in err and "There is no file absent.mp4" in err
+    assert len(list((tmp_path / "data" / "c" / "vda_merged_depth").glob("depth_*.png"))) == 3
+    # Asked for something of the plan that only one has: that one fails, and is as it was.
+    code, out, err = _depth("films/a.mp4", "films/c.mp4", "--json", "--frames", "0:3", *options)
+    assert (code, [Path(failed["video"]).name for failed in json.loads(out)["failed"]]) == (1, ["a.mp4"])
+    assert "is already planned" in err
+    (films / "b.mp4").unlink()
+    code, out, err = _depth("films", *options)
+    assert (code, err) == (0, "")
+
+
+def test_a_single_bad_film_is_told_as_it_is(tmp_path: Path) -> None:
+    code, _, err = _depth(tmp_path / "absent.mp4")
+    assert code == 2
+    assert err.startswith(f"Error: There is no file {tmp_path / 'absent.mp4'}.")
+
+
+def test_two_films_of_one_name_are_refused_before_anything_is_done(tmp_path: Path) -> None:
+    code, _, err = _depth(tmp_path / "a.mp4", tmp_path / "b" / "a.mov")
+    assert code == 2
+    assert "would share the scene data/a" in err
