@@ -8,6 +8,7 @@
     ├── SceneError          a scene that does not fit what was asked of it: exit code 2
     ├── DeviceError         a device that is absent, too small or not to be trusted
     ├── StorageError        a disk that is full or cannot be written
+    │   ├── NoRoomError         ... full: it passes as soon as somebody makes room
     │   └── DamagedWindowError  a raw window that is not what was written; carries its path
     └── WorkError           work that failed or is incomplete; carries the log's path and last lines
 
@@ -54,6 +55,10 @@ class DeviceError(VdaError):
 
 
 class StorageError(VdaError):
+    pass
+
+
+class NoRoomError(StorageError):
     pass
 
 

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from vda.errors import InputError, StorageError, UsageError
+from vda.errors import InputError, NoRoomError, StorageError, UsageError
 
 TEMPORARY_PREFIX = ".tmp-"
 DEPTH_RECORD_NAME = "depth.json"
@@ -38,17 +38,19 @@ DAMAGED_ARRAYS = (
     OSError, ValueError, KeyError, TypeError, IndexError, EOFError, RuntimeError, SyntaxError,
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, OverflowError, MemoryError,
 )  # fmt: skip
+# What has to be where it is (``never_made_anew``).
+_IN_PLACE: list[Path] = []
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Translate an ``OSError`` met while writing ``path`` into a ``StorageError``."""
+    """Translate an ``OSError`` met while writing ``path``: a full disk to ``NoRoomError``, or ``StorageError``."""
     try:
         yield
     except OSError as error:
         if error.errno in _NO_SPACE:
-            raise StorageError(
+            raise NoRoomError(
                 f"The disk is full: {path} could not be written.",
                 "Free some space and run the same command again; what was finished is kept.",
             ) from error
@@ -73,12 +75,35 @@ def publish(temporary: Path, path: Path, *, durable: bool = True) -> None:
 
 
 @contextmanager
+def never_made_anew(root: Path) -> Iterator[None]:
+    """As long as this lasts, writing below ``root`` in this process fails once ``root`` is gone, or has moved."""
+    root = root.absolute()
+    _IN_PLACE.append(root)
+    try:
+        yield
+    finally:
+        _IN_PLACE.remove(root)
+
+
+def _make_folder(folder: Path) -> None:
+    folder = folder.absolute()
+    root = next((root for root in _IN_PLACE if folder.is_relative_to(root)), None)
+    if root is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        return
+    # Step by step from the root, which is not made: between asking for it and making a path it might move.
+    for step in (*reversed(folder.parents), folder):
+        if step != root and step.is_relative_to(root):
+            step.mkdir(exist_ok=True)
+
+
+@contextmanager
 def atomic_path(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path; on success it becomes ``path``, on any error it is removed."""
     temporary = temporary_beside(path)
     try:
         with storage_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(path.parent)
         yield temporary
         publish(temporary, path, durable=durable)
     finally:
@@ -145,7 +170,7 @@ def append_line(path: Path, line: str) -> None:
     A line that a killed writer left torn is ended first, so that it costs no other.
     """
     with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         with path.open("ab+", buffering=0) as handle:
             data = (f"{line}\n" if _ends_whole(handle) else f"\n{line}\n").encode()
             if handle.write(data) < len(data):
@@ -209,7 +234,7 @@ def exclusive_lock(path: Path, *, byte: int | None = None, wait: bool = False) -
     unlike plain record locks it is not lost when another part of the process closes the same file.
     """
     with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         handle = path.open("a+")
     with handle:
         try:

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,10 +21,19 @@ import psutil
 
 from vda.compute.chunk import Surroundings, compute_chunk
 from vda.compute.computer import Computer, load_computer
-from vda.errors import StorageError, VdaError
-from vda.files import exclusive_lock
+from vda.errors import NoRoomError, StorageError, VdaError
+from vda.files import exclusive_lock, never_made_anew
 from vda.scene.events import ChunkEnded, EventLog
-from vda.scene.runstate import Order, Pause, Phase, RunFiles, WorkerFiles, WorkerSettings, WorkerState
+from vda.scene.runstate import (
+    EXIT_NO_ROOM,
+    Order,
+    Pause,
+    Phase,
+    RunFiles,
+    WorkerFiles,
+    WorkerSettings,
+    WorkerState,
+)
 from vda.scene.scene import Scene
 
 if TYPE_CHECKING:
@@ -70,13 +80,14 @@ class Heartbeat:
         try:
             self.state.write(self.files.state_path)
         except StorageError as error:
-            # A full disk is no reason to stop computing; the next beat may find room. The log has it.
-            sys.stderr.write(f"no heartbeat: {error.problem}\n")
+            # A full disk is no reason to stop computing; the next beat may find room. The log has it, if it can.
+            with suppress(OSError):
+                sys.stderr.write(f"no heartbeat: {error.problem}\n")
 
 
 def serve(files: WorkerFiles, is_supervised: Callable[[], bool]) -> int:
     """Take orders until told to quit or until nobody supervises; return the process's exit code."""
-    with exclusive_lock(files.alive_lock) as ours:
+    with never_made_anew(files.home.parent), exclusive_lock(files.alive_lock) as ours:
         settings = WorkerSettings.read(files.settings_path)
         # Without settings: a new supervisor came while this process was on its way, and expects it no more.
         if not ours or settings is None:
@@ -92,6 +103,8 @@ def serve(files: WorkerFiles, is_supervised: Callable[[], bool]) -> int:
         beating.start()
         try:
             return _Orders(files, settings, heart, is_supervised).follow()
+        except NoRoomError:
+            return EXIT_NO_ROOM
         finally:
             heart.set(phase="ended")
             heart.end()
@@ -132,9 +145,10 @@ class _Orders:
         log = EventLog(scene, order.chunk, self.settings.device)
         began = time.monotonic()
         try:
-            outcome = compute_chunk(
-                scene, order.chunk, self._load(scene), self._surroundings(scene, log), lock=order.lock
-            )
+            with never_made_anew(scene.root):
+                outcome = compute_chunk(
+                    scene, order.chunk, self._load(scene), self._surroundings(scene, log), lock=order.lock
+                )
         except Exception as error:
             problem, remedy = _in_words(error)
             log.note(ChunkEnded("failed", time.monotonic() - began, problem))

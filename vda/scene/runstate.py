@@ -37,6 +37,8 @@ Phase = Literal["starting", "idle", "waiting", "computing", "paused", "ended"]
 """``waiting`` is for the chunk's lock, ``paused`` for room in memory or on the disk."""
 Outcome = Literal["", "done", "failed", "stopped"]
 
+# Of a worker that gave up for want of room: what nobody is to blame for (sysexits.h: EX_TEMPFAIL).
+EXIT_NO_ROOM = 75
 # The end of a traceback with its message; the log itself may be long, so only its last 64 kB are read.
 _TAIL_LINES = 12
 _TAIL_BYTES = 1 << 16

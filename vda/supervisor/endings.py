@@ -8,11 +8,13 @@ set aside; so is a device that fails whatever the chunk.
 from dataclasses import replace
 from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM
 
-from vda.scene.runstate import ChunkAttempts
+from vda.scene.runstate import EXIT_NO_ROOM, ChunkAttempts
 from vda.supervisor.seen import Bury, ChunkView, DeviceView, Snapshot, WorkerView
 
 # An accident is over at once; what is busy or short of memory for longer is not hammered at.
 WAIT_SECONDS = (0.0, 1.0, 5.0, 30.0, 120.0)
+# Somebody has to make room; nothing counts until then.
+ROOM_SECONDS = 5.0
 # A person or a scheduler may end workers a few times in a row; nobody should wait for that.
 FREE_KILLS = 4
 # On one device it may be the device; on two it is the chunk.
@@ -27,6 +29,10 @@ def bury(worker: WorkerView, seen: Snapshot) -> Bury:
     done = worker.state is not None and worker.state.order >= worker.order and worker.state.outcome == "done"
     if chunk is None or not chunk.left or done or worker.exit_code == 0:
         return Bury(worker.name, None, None, device, "it ended as it should")
+    if worker.exit_code == EXIT_NO_ROOM:
+        later = seen.now + ROOM_SECONDS
+        attempts = replace(chunk.attempts, not_before=later)
+        return Bury(worker.name, chunk.id, attempts, replace(device, not_before=later), "there was no room")
     advanced = chunk.windows_done > worker.windows_at_order
     outside = worker.killed is None and (worker.exit_code is None or worker.exit_code in _FROM_OUTSIDE)
     reason = _reason(worker)

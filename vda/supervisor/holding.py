@@ -9,14 +9,14 @@ import platform
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
 
 from vda.errors import SceneError
-from vda.files import TEMPORARY_PREFIX, exclusive_lock, storage_errors
+from vda.files import TEMPORARY_PREFIX, exclusive_lock, never_made_anew
 from vda.scene.runstate import Holder, RunFiles
 from vda.scene.scene import Scene
 from vda.supervisor.crew import Member
@@ -43,7 +43,9 @@ class Held:
         if now - self._renewed >= _RENEW_SECONDS:
             self._renewed = now
             for scene in self.scenes:
-                os.utime(RunFiles(scene.run_dir).holder_path)
+                # It may be gone since the last look; the next one says so.
+                with suppress(FileNotFoundError):
+                    os.utime(RunFiles(scene.run_dir).holder_path)
 
     def end(self) -> None:
         """Write down that the run ended by itself; unless ``--restart`` removed the state meanwhile."""
@@ -59,12 +61,21 @@ class Held:
                     leftover.unlink(missing_ok=True)
 
     def log(self, line: str) -> None:
-        """Add ``line`` to ``supervisor.log`` of the run's home."""
+        """Add ``line`` to ``supervisor.log`` of the run's home. A full disk costs the line, and not the work."""
         log = self.scenes[0].logs_dir / "supervisor.log"
-        with storage_errors(log):
-            log.parent.mkdir(parents=True, exist_ok=True)
-        with storage_errors(log), log.open("a") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} pid {os.getpid()}: {line}\n")
+        with suppress(OSError):
+            log.parent.mkdir(exist_ok=True)
+            with log.open("a", errors="backslashreplace") as file:
+                file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} pid {os.getpid()}: {line}\n")
+
+    def require_there(self) -> None:
+        """Raise ``SceneError`` where a scene is no longer where it was: writing would begin it anew."""
+        for scene in self.scenes:
+            if not RunFiles(scene.run_dir).holder_path.exists():
+                raise SceneError(
+                    f"The scene {scene.root} is gone: it was moved, renamed or removed while it was computed.",
+                    "Give the same command with the scene's new path; what was finished goes with it.",
+                )
 
 
 def hold(scenes: list[Scene], locks: ExitStack, on_network: Callable[[Path], bool] | None = None) -> Held:
@@ -84,6 +95,7 @@ def hold(scenes: list[Scene], locks: ExitStack, on_network: Callable[[Path], boo
         if ended:
             files.stop_path.unlink(missing_ok=True)
         holder.write(files.holder_path)
+        locks.enter_context(never_made_anew(scene.root))
     held = Held(scenes, holder, is_new)
     locks.callback(held.end)
     return held

@@ -53,5 +53,7 @@ class Job:
         self.attempts = {index: entry.forgiven() for index, entry in self.attempts.items()}
 
     def note(self, chunk: ChunkId, attempts: ChunkAttempts) -> None:
-        self.attempts[chunk[1]] = attempts
-        RunFiles(self.scene.run_dir).write_attempts(self.attempts)
+        """Write down what became of a chunk; known here only once it is on the disk, or it would count again."""
+        noted = {**self.attempts, chunk[1]: attempts}
+        RunFiles(self.scene.run_dir).write_attempts(noted)
+        self.attempts = noted

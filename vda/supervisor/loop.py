@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 from vda.errors import StorageError, WorkError
-from vda.files import write_bytes
+from vda.files import temporary_beside, write_bytes
 from vda.machine.devices import Device
 from vda.machine.host import disk_free_bytes, host_memory
 from vda.reporter import Reporter, Silence
@@ -42,6 +42,8 @@ from vda.supervisor.telling import Telling
 _POLL_SECONDS = 0.1
 # Looking reads many files of control groups, and neither memory nor disk fills at once.
 _HOST_SECONDS = 1.0
+# A heartbeat's file takes less; a page is the least that a disk gives.
+_PROBE_BYTES = 4096
 # Somebody has to make room: nothing is to be won by trying again at once.
 _FULL_DISK_SECONDS = 5.0
 
@@ -143,13 +145,20 @@ class Supervisor:
                 # Nothing can be written now. What was decided stays right, and is decided again in a moment.
                 self._paused = error.problem
                 self.wait(_FULL_DISK_SECONDS)
+                self._stop_clocks()
             if not actions:
                 self.wait(_POLL_SECONDS)
+
+    def _stop_clocks(self) -> None:
+        """Let no worker count as hung for the time in which nothing could be written, not even its heartbeat."""
+        for worker in self._workers.values():
+            worker.progressed = self.clock()
 
     def _frames_done(self) -> int:
         return sum(job.frames_done for job in self._jobs.values())
 
     def _observe(self) -> Snapshot:
+        self.held.require_there()
         now = self.clock()
         workers = tuple(worker.view(now) for worker in self._workers.values())
         for worker in self._workers.values():
@@ -201,12 +210,19 @@ class Supervisor:
                 worker = self._workers[name]
                 worker.give(Order(worker.order + 1), self.clock())
             case Kill(name, reason):
+                # A worker that waits for room shows no progress. Where there is none, this raises.
+                self._require_room()
                 self._log(f"worker {name} {reason} and is killed")
                 self._workers[name].kill(self.clock())
             case Bury():
                 self._bury(action)
             case Wait(reason):
                 self._hold(reason)
+
+    def _require_room(self) -> None:
+        probe = temporary_beside(self.crew.home.pause_path)
+        write_bytes(probe, bytes(_PROBE_BYTES))
+        probe.unlink(missing_ok=True)
 
     def _give(self, worker: Member, chunk: ChunkId) -> None:
         view = self._chunk_view(chunk)
@@ -216,17 +232,19 @@ class Supervisor:
 
     def _bury(self, action: Bury) -> None:
         worker = self._workers[action.worker]
-        if action.chunk is not None and action.attempts is not None:
-            self._jobs[action.chunk[0]].note(action.chunk, action.attempts)
-        self._views[action.device.id] = action.device
-        self.crew.home.write_devices({name: _device_notes(view) for name, view in self._views.items()})
-        self._log(f"worker {action.worker} is {'given up' if action.given_up else 'gone'}: {action.reason}")
+        views = {**self._views, action.device.id: action.device}
+        # All is written before any of it holds here: on a full disk a death is judged again, and counts once.
+        self.crew.home.write_devices({name: _device_notes(view) for name, view in views.items()})
         # Not even SIGKILL ended it: its files stay, for it may still write; its chunk has another lock by now.
         if action.given_up:
             write_bytes(worker.files.given_up_path, b"")
-        else:
-            worker.forget()
+        if action.chunk is not None and action.attempts is not None:
+            self._jobs[action.chunk[0]].note(action.chunk, action.attempts)
+        self._views = views
         del self._workers[action.worker]
+        if not action.given_up:
+            worker.forget()
+        self._log(f"worker {action.worker} is {'given up' if action.given_up else 'gone'}: {action.reason}")
 
     def _hold(self, reason: str) -> None:
         if reason:
