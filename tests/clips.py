@@ -24,6 +24,35 @@ def picture(number: int, width: int = 80, height: int = 48) -> np.ndarray:
     return rgb.astype(np.uint8)
 
 
+def with_bars(
+    draw: Callable[[int], np.ndarray],
+    *,
+    left: int = 0,
+    top: int = 0,
+    right: int = 0,
+    bottom: int = 0,
+    level: int = 0,
+    noise: float = 0.0,
+    text: bool = False,
+) -> Callable[[int], np.ndarray]:
+    """Pictures with so many pixels of bar on each side: of this grey, with normal noise, with a subtitle below."""
+
+    def barred(number: int) -> np.ndarray:
+        inner = draw(number)
+        height, width = inner.shape[:2]
+        rgb = np.full((top + height + bottom, left + width + right, 3), float(level))
+        rgb += np.random.default_rng(number).normal(0, noise, rgb.shape) if noise else 0
+        if text:
+            # A line of letters that changes, in the middle of the bar.
+            y, x = top + height + bottom // 3, left + width // 4
+            letters = np.random.default_rng(number).random((max(bottom // 3, 1), width // 2)) < 0.5
+            rgb[y : y + letters.shape[0], x : x + letters.shape[1]][letters] = 235
+        rgb[top : top + height, left : left + width] = inner
+        return np.clip(rgb, 0, 255).astype(np.uint8)
+
+    return barred
+
+
 def number_in(rgb: np.ndarray) -> int:
     """Read the number back from a picture that was decoded at its own size, upright."""
     height, width, _ = rgb.shape

@@ -44,6 +44,8 @@ def plan(
     max_res: int | None = None,
     deinterlace: Deinterlace | None = None,
     color: str | None = None,
+    crop: str | None = None,
+    mask: StrPath | None = None,
     devices: str = "auto",
     restart: bool = False,
     reporter: Reporter | None = None,
@@ -53,8 +55,9 @@ def plan(
     ``scene`` is the scene's folder, by default ``data/<stem of the video>``. ``frames`` is a half-open range of
     frame indices; of these ``stride`` uses every so manieth only, ``fps`` about so many a second. ``max_res`` is
     the longest side of the depth in pixels; ``deinterlace`` and ``color`` say how pictures are to be taken that
-    the video states wrongly. Raises ``VideoError`` for what is no video, ``SceneError`` where the folder holds
-    another scene.
+    the video states wrongly; ``crop`` (``auto``, ``off`` or ``X,Y,W,H``) and ``mask`` (an image, white where they
+    are covered) what of them is not to be seen. Raises ``VideoError`` for what is no video, ``SceneError`` where
+    the folder holds another scene.
     """
     root = scene_root(Path(video), _path(scene))
     settings = PlanSettings(
@@ -69,6 +72,8 @@ def plan(
         fps=fps,
         deinterlace=deinterlace,
         color=color,
+        crop=crop,
+        mask=_path(mask),
     )
     found = pipeline.find_devices(devices, reporter).devices
     pipeline.plan_scene(Path(video), root, settings, restart=restart, devices=found, reporter=reporter)
@@ -168,6 +173,8 @@ def depth(
     max_res: int | None = None,
     deinterlace: Deinterlace | None = None,
     color: str | None = None,
+    crop: str | None = None,
+    mask: StrPath | None = None,
     model: str = "auto",
     weights: StrPath | None = None,
     input_size: int | None = None,
@@ -231,6 +238,8 @@ def depth(
             fps=fps,
             deinterlace=deinterlace,
             color=color,
+            crop=crop,
+            mask=_path(mask),
         ),
         discard_windows=discard_windows,
         reporter=reporter,

@@ -140,6 +140,12 @@ split_options = together(
         "--max-res", type=click.IntRange(min=1), help="Longest side of the depth in pixels [default: the video's]."
     ),
     signal_options(None),
+    click.option(
+        "--crop",
+        metavar="auto|X,Y,W,H|off",
+        help="What lies between black bars: found, given or all [default: off].",
+    ),
+    click.option("--mask", type=PATH, help="An image, white where subtitles or logos cover the pictures."),
 )
 
 run_options = together(

@@ -104,7 +104,10 @@ def compute_chunk(
 
 
 def _compute_windows(scene: Scene, todo: Todo, computer: Computer, around: Surroundings) -> None:
-    source = scene_source(scene, computer.record, computer.threads)
+    if not todo:
+        return
+    # A chunk is of one sequence.
+    source = scene_source(scene, todo[0][0][0], computer.record, computer.threads)
     slots = [window.frame_indices for _, window in todo]
     edge, store = scene.plan().edge, WindowStore.of(scene, computer.record)
     depths = answers(slots, source, computer.engine, computer, around)

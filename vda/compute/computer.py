@@ -104,25 +104,30 @@ def _remembered(path: Path) -> MemoryFit | None:
 def frame_source(
     info: VideoInfo, index: FrameIndex, plan: Plan, framing: Framing, record: RunRecord, threads: int
 ) -> "FrameSource":
-    """Return what the engine draws its pictures from: by place in the plan, framed, at the network's size."""
+    """Return what the engine draws its pictures from: by place in the plan, framed, at their network's size."""
     from vda.compute.engine import Picture
-    from vda.network.preprocess import to_network
+    from vda.network.model import PRESETS
+    from vda.network.preprocess import net_size, to_network
+
+    # The record's own size is that of the largest pictures; those of another shot may be cropped to less.
+    size = net_size(*framing.box.size, record.input_size, PRESETS[record.model].patch)
 
     def source(order: Sequence[int]) -> "Iterator[Picture]":
         for start, stop in _runs(order):
             wanted = [plan.frame(place) for place in range(start, stop)]
             pictures = read_frame_list(info, index, wanted, threads=threads)
             for place, frame in zip(range(start, stop), pictures, strict=True):
-                pixels = to_network(framing.seen(frame.rgb), record.net_width, record.net_height)
+                pixels = to_network(framing.seen(frame.rgb), *size)
                 yield Picture(place, pixels, frame.decoded)
 
     return source
 
 
-def scene_source(scene: Scene, record: RunRecord, threads: int) -> "FrameSource":
-    """``frame_source`` of a scene's video."""
+def scene_source(scene: Scene, sequence: int, record: RunRecord, threads: int) -> "FrameSource":
+    """``frame_source`` of a scene's video for the windows of one sequence."""
     info, index = scene.film()
-    return frame_source(info, index, scene.plan(), scene.picture().framing(), record, threads)
+    plan = scene.plan()
+    return frame_source(info, index, plan, scene.framing(plan.sequences[sequence].shot), record, threads)
 
 
 def _runs(order: Sequence[int]) -> Iterator[tuple[int, int]]:

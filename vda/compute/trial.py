@@ -72,7 +72,7 @@ class _Trial:
         scene = Scene(Path(request.root))
         first = next(scene.plan().windows())
         self._window = first.frame_indices
-        self._source = _kept(scene_source(scene, request.record, settings.threads), self._window)
+        self._source = _kept(scene_source(scene, 0, request.record, settings.threads), self._window)
         self._network = load_network(request.record)
         self._record, self._settings, self._fits = request.record, settings, fits
 

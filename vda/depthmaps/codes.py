@@ -186,6 +186,12 @@ class DepthRecord:
         first = self.settings.get("frame_range", [0])[0]
         return range(first, first + self.frames) if self.frame_indices is None else self.frame_indices
 
+    @property
+    def seen_width(self) -> int:
+        """The width, in pixels of the depth, of the widest part of the pictures that the network saw."""
+        widest = max((box[2] for box in self.picture.get("boxes", ())), default=self.video_size[0])
+        return round(int(widest) * self.width / self.video_size[0])
+
     def levels_of(self, form: str) -> Levels:
         """The codes of the format ``form``; ``InputError`` where the record says nothing of it."""
         try:

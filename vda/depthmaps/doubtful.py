@@ -48,6 +48,14 @@ def on_edges(depth: Floats, radius: int) -> Mask:
 
 def sky(depth: Floats) -> Mask:
     """Return True, [height, width], in the sky, as far as depth (NaN: none) tells it."""
+    found = np.zeros(depth.shape, bool)
+    # Bars are no part of the picture: they would tie what is far below to the upper edge.
+    places = np.ix_(np.isfinite(depth).any(1), np.isfinite(depth).any(0))
+    found[places] = _sky_within(depth[places])
+    return found
+
+
+def _sky_within(depth: Floats) -> Mask:
     inverse = 1 / np.where(depth > 0, depth, np.nan)
     known = inverse[np.isfinite(inverse)]
     if not known.size:

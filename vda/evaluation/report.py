@@ -276,6 +276,17 @@ def _facts(work: _Work) -> str:
 
 
 def _picture_facts(record: DepthRecord) -> Iterator[tuple[str, str]]:
+    crop, boxes = record.picture.get("crop", "off"), record.picture.get("boxes", [])
+    if crop != "off":
+        told = (
+            f"{','.join(map(str, boxes[0]))} (left, top, width, height)"
+            if len(boxes) == 1
+            else "the whole picture"
+        )
+        told = told if len(boxes) <= 1 else f"another part in each of {len(boxes)} shots"
+        yield "seen by the network", f"{told}; asked for: {crop}. Outside of it pixels are invalid."
+    if record.picture.get("mask_sha256"):
+        yield "mask", f"{record.picture['mask_sha256']}: filled in for the network, and invalid."
     if (record.width, record.height) != record.video_size:
         yield "size of the video", f"{record.video_size[0]} x {record.video_size[1]}, made smaller for --max-res"
 

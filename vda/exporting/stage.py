@@ -147,7 +147,9 @@ def _doubtful(settings: ExportSettings, depth: DepthSource) -> Doubtful:
     if marks and settings.edges == "drop":
         record = depth.record
         radius = (
-            edge_radius(0, None) if record is None else edge_radius(record.width, record.settings.get("net_width"))
+            edge_radius(0, None)
+            if record is None
+            else edge_radius(record.seen_width, record.settings.get("net_width"))
         )
     return Doubtful(radius, marks and settings.sky == "drop")
 

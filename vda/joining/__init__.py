@@ -3,6 +3,7 @@
     align        scale and shift of a window on the ones before, and blend weights
     joint        scale and shift of all pieces together
     sequence     raw windows of one sequence to its depth, frame by frame
+    framed       depth of a part of the pictures, put to its place
     pieces       independent chunks to one depth: fitted together, blended
     chunkdepths  depth of chunks that other programs made
     scenedepth   a whole scene's depth, frame by frame

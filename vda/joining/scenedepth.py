@@ -15,6 +15,7 @@ import numpy as np
 
 from vda.joining.align import Float32Array
 from vda.joining.chunkdepths import open_chunk_depths
+from vda.joining.framed import FramedDepth
 from vda.joining.joint import Kind
 from vda.joining.pieces import BlendedPieces, FrameDepth, Piece
 from vda.joining.sequence import Alignment, SequenceDepth, cached_reader
@@ -97,16 +98,18 @@ def _in_frames(part: dict[str, Any], plan: Plan) -> dict[str, Any]:
 
 def depth_of_windows(scene: Scene, plan: Plan, record: RunRecord, align: Alignment) -> SceneDepth:
     """The depth of the scene's raw windows: joined inside sequences, and blended where chunks are independent."""
-    framing = scene.picture().framing()
-    shape = (framing.size[1], framing.size[0])
+    framings = {shot: scene.framing(shot) for shot in {sequence.shot for sequence in plan.sequences}}
+    width, height = next(iter(framings.values())).size
+    shape = (height, width)
     kind: Kind = "depth" if record.metric else "inverse_depth"
     store = WindowStore.of(scene, record)
 
-    def joined(sequence: PlannedSequence) -> SequenceDepth:
-        reader = cached_reader(partial(_open_window, store, sequence.index))
-        return SequenceDepth.fitted(
-            sequence.start, sequence.stop, shape[1], shape[0], reader, metric=record.metric, align=align
+    def joined(sequence: PlannedSequence) -> FrameDepth:
+        reader, framing = cached_reader(partial(_open_window, store, sequence.index)), framings[sequence.shot]
+        fitted = SequenceDepth.fitted(
+            sequence.start, sequence.stop, *framing.box.size, reader, metric=record.metric, align=align
         )
+        return fitted if framing.is_whole else FramedDepth(fitted, framing)
 
     if plan.chunking == "linked":
         return SceneDepth(plan, shape, tuple(joined(sequence) for sequence in plan.sequences), kind)

@@ -6,6 +6,8 @@
     dynamicrange  PQ and HLG to what a screen of standard range shows
     upright       a decoded picture to RGB at the video's size, upright
     fields        interlaced frames to whole pictures
+    bars          black bars found in some frames of a film
+    overlay       subtitles and logos: which pixels they cover, and pictures without them
     framing       which part of it the network sees, and where that lies in the depth image
 
 Nothing here opens a video or knows which frame a picture is.

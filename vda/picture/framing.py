@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vda.picture.overlay import Overlay, filled, shrunk
+
 Size = tuple[int, int]
 
 
@@ -52,16 +54,31 @@ def limited(size: Size, longest: int | None) -> Size:
 
 @dataclass(frozen=True, eq=False)
 class Framing:
-    """``size`` (width, height) is the depth image's, ``box`` what the network sees of a picture brought to it."""
+    """``size`` (width, height) is the depth image's, ``box`` what the network sees of a picture brought to it.
+
+    What ``overlay`` (bool [height, width] of the depth image) covers is filled in, and has no depth of its own.
+    """
 
     size: Size
     box: Box
+    overlay: Overlay | None = None
 
     @classmethod
-    def of(cls, picture: Size, longest: int | None = None) -> "Framing":
-        """The framing of upright pictures of the size ``picture``; depth has at most ``longest`` pixels a side."""
+    def of(
+        cls, picture: Size, longest: int | None = None, crop: Box | None = None, overlay: Overlay | None = None
+    ) -> "Framing":
+        """The framing of upright pictures of the size ``picture``, which ``crop`` and ``overlay`` are for too.
+
+        Depth has at most ``longest`` pixels a side.
+        """
         size = limited(picture, longest)
-        return cls(size, Box(0, 0, *size))
+        box = (crop or Box(0, 0, *picture)).at_size(picture, size)
+        return cls(size, box, None if overlay is None else shrunk(overlay, size))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the depth image has depth."""
+        return self.box.size == self.size and self.overlay is None
 
     def resized(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The whole picture, uint8 [height, width, 3], at the depth image's size: the mean over areas."""
@@ -71,4 +88,14 @@ class Framing:
 
     def seen(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """What the network sees of an upright picture, uint8 [height, width, 3]."""
-        return self.resized(rgb)[self.box.places]
+        part = self.resized(rgb)[self.box.places]
+        # Cut first: what is in a bar must not be filled in with, nor the bar.
+        return part if self.overlay is None else filled(part, self.overlay[self.box.places])
+
+    def placed(self, depth: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Depth of the box, float32 [height, width], in the depth image: NaN in bars and under the overlay."""
+        image = np.full((self.size[1], self.size[0]), np.nan, np.float32)
+        image[self.box.places] = depth
+        if self.overlay is not None:
+            image[self.overlay] = np.nan
+        return image

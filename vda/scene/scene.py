@@ -28,6 +28,8 @@ from vda.scene.picturechoice import PictureChoice
 from vda.scene.windows import Window
 
 if TYPE_CHECKING:
+    from vda.picture.framing import Framing
+    from vda.picture.overlay import Overlay
     from vda.video import FrameIndex, VideoInfo
 
 PLAN_NAME: Final = "chunks_metadata.json"
@@ -105,6 +107,11 @@ class Scene:
     @property
     def plan_path(self) -> Path:
         return self.root / "vda_chunks" / PLAN_NAME
+
+    @property
+    def mask_path(self) -> Path:
+        """What is covered by subtitles and logos: a copy, so that all who compute have the same."""
+        return self.root / "vda_chunks" / "mask.png"
 
     @property
     def clips_dir(self) -> Path:
@@ -289,8 +296,24 @@ class Scene:
     def picture(self) -> PictureChoice:
         """Which part of the video's pictures is computed."""
         video = self.read_video()
-        size = int(video["width"]), int(video["height"])
-        return PictureChoice.from_json(size, read_json(self.plan_path).get(_PICTURE, {}))
+        size, metadata = (int(video["width"]), int(video["height"])), read_json(self.plan_path)
+        return PictureChoice.from_json(size, metadata.get(_PICTURE, {}), len(Plan.from_metadata(metadata).shots))
+
+    def framing(self, shot: int) -> "Framing":
+        """What the network sees of the pictures of ``shot``; ``SceneError`` where the mask is not what it was."""
+        choice = self.picture()
+        return choice.framing(shot, None if choice.mask_sha256 is None else self._overlay(choice))
+
+    def _overlay(self, choice: PictureChoice) -> "Overlay":
+        from vda.picture.overlay import overlay_sha256, read_overlay
+
+        overlay = read_overlay(self.mask_path, choice.video)
+        if overlay_sha256(overlay) != choice.mask_sha256:
+            raise SceneError(
+                f"The mask {self.mask_path} is not the one that the scene was planned with.",
+                "Put it back, or give --mask and --restart to start over with another one.",
+            )
+        return overlay
 
     def write_run(self, record: RunRecord) -> None:
         """Fix what the scene is computed with; raise ``SceneError`` if windows of something else are there."""

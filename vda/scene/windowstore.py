@@ -32,11 +32,14 @@ _THREADS: Final = 4
 
 @dataclass(frozen=True)
 class WindowStore:
-    """The raw windows of ``scene``. ``mark`` is of video, plan and run; ``shape`` is (slots, height, width)."""
+    """The raw windows of ``scene``. ``mark`` is of video, plan and run; ``shape`` is (slots, height, width).
+
+    It is None where shots are cropped each to a size of its own: then the name alone says whose a window is.
+    """
 
     scene: Scene
     mark: str
-    shape: tuple[int, int, int]
+    shape: tuple[int, int, int] | None
 
     @classmethod
     def of(cls, scene: Scene, record: RunRecord) -> "WindowStore":
@@ -44,7 +47,8 @@ class WindowStore:
         plan = {name: value for name, value in read_json(scene.plan_path).items() if name not in _NO_MATTER}
         known = (video["size_bytes"], video["sha256_head_tail"], plan, record.computed_with)
         mark = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:32]
-        return cls(scene, mark, (WINDOW_SLOTS, record.net_height, record.net_width))
+        one_size = len(scene.picture().boxes) <= 1
+        return cls(scene, mark, (WINDOW_SLOTS, record.net_height, record.net_width) if one_size else None)
 
     def write(self, key: WindowId, depth: "np.ndarray", missing: tuple[int, ...]) -> None:
         """Write a window, whole or not at all; raise ``StorageError`` when the disk refuses."""
@@ -94,7 +98,7 @@ class WindowStore:
         return f"{self.mark}:{key[0]}:{key[1]}"
 
     def _require_own(self, key: WindowId, window: RawWindow) -> None:
-        if window.name == self._name(key) and window.shape == self.shape:
+        if window.name == self._name(key) and self.shape in (None, window.shape):
             return
         mark, _, place = window.name.partition(":")
         whose = f"window {place.replace(':', '/')} of this scene" if mark == self.mark else "one of another run"

@@ -9,18 +9,19 @@ from typing import get_args
 import numpy as np
 
 from vda.errors import SceneError, UsageError
+from vda.files import write_bytes
+from vda.picture.overlay import overlay_png
 from vda.picture.signal import Deinterlace, SignalChoice
 from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Chunking, FrameRange, Plan, frames_within, plan_independent, plan_linked
-from vda.scene.picturechoice import PictureChoice
+from vda.scene.picturechoice import LEAST_SIDE, PictureChoice, read_crop
 from vda.scene.scene import Scene
 from vda.scene.selection import FrameSelection, Thinning
+from vda.splitting.pictures import PictureRequest, look_for_bars
 from vda.stills.naming import name_of
 from vda.video import FrameIndex, VideoInfo, index_frames, probe
 from vda.video.rates import stated_fps
 
-# What the networks cut pictures into, and what the smallest of them sees as one piece.
-LEAST_SIDE = 16
 # As many frames as a window has.
 DEFAULT_OVERLAP = 32
 # So that a slow or lost device leaves chunks that others can take.
@@ -42,6 +43,7 @@ class PlanSettings:
     ``stride`` uses every so manieth frame only, ``fps`` the frames nearest to so many ticks a second; of images,
     which have no clock, ``fps`` is the rate at which they follow each other.
     ``deinterlace`` and ``color`` are ``SignalChoice``'s; None is as the scene has it, or as the video states.
+    ``crop`` (``auto``, ``off`` or ``X,Y,W,H``) and ``mask``, an image, keep bars and overlays from the network.
     Raises ``UsageError`` for numbers that make no sense and for options that contradict each other.
     """
 
@@ -56,6 +58,8 @@ class PlanSettings:
     fps: float | None = None
     deinterlace: Deinterlace | None = None
     color: str | None = None
+    crop: str | None = None
+    mask: Path | None = None
 
     def __post_init__(self) -> None:
         self.choice(SignalChoice())
@@ -74,10 +78,11 @@ class PlanSettings:
                 f"Depth of at most {self.max_res} pixels a side is not possible.",
                 f"Give --max-res {LEAST_SIDE} or more.",
             )
-        if self.extract and self.max_res is not None:
+        request = self.picture
+        if self.extract and (request.max_res, request.crop or "off", request.mask) != (None, "off", None):
             raise UsageError(
-                "Clips are cut out with whole pictures, so what --max-res says would not hold for their depth.",
-                "Leave out --extract or --max-res.",
+                "Clips are cut out with whole pictures: --max-res, --crop and --mask would not hold for them.",
+                "Leave them out, or leave out --extract.",
             )
         if self.extract and self.chunking == "linked":
             raise UsageError(
@@ -92,6 +97,11 @@ class PlanSettings:
         """How pictures are to be taken: as asked, and as in ``other`` where nothing was asked."""
         color = other.color if self.color is None else self.color
         return SignalChoice(self.deinterlace or other.deinterlace, color)
+
+    @property
+    def picture(self) -> PictureRequest:
+        """Which part of the pictures is asked for; raises ``UsageError`` for a crop that is none."""
+        return PictureRequest(self.max_res, None if self.crop is None else read_crop(self.crop), self.mask)
 
     @property
     def is_linked(self) -> bool:
@@ -162,18 +172,24 @@ def split(
     info = probe(video, settings.choice(known.choice if known else SignalChoice()), fps=fps)
     if known is not None:
         _require_same_video(scene, known, info, settings)
+    request = settings.picture
+    overlay = request.overlay(info)
+    picture = request.choice(info, overlay)
     index = index_frames(info, trust_container=settings.trust_container, reporter=reporter)
     plan = _plan(settings, info, index, devices, scenes)
     if settings.fps is not None and plan.selection is None and not info.is_sequence:
         reporter.say(f"The video has no more than {settings.fps:g} frames per second: all are used.")
     if scene.plan_path.exists() and not restart:
-        _require_same_picture(scene, settings)
+        _require_same_picture(scene, request, picture)
         return _existing_plan(scene, settings, lambda asked: _plan(asked, info, index, devices, scenes), reporter)
     if restart:
         scene.discard_computed()
     index.save(scene.index_path)
     scene.write_video(info)
-    picture = PictureChoice((info.width, info.height), settings.max_res)
+    shots = [[plan.frame(place) for place in range(*shot)] for shot in plan.shots]
+    picture = look_for_bars(picture, request.crop, info, index, shots, reporter)
+    if overlay is not None:
+        write_bytes(scene.mask_path, overlay_png(overlay))
     scene.write_plan(plan, video_facts(info, index), devices, picture)
     return plan
 
@@ -250,11 +266,9 @@ def _require_same_video(scene: Scene, known: VideoInfo, info: VideoInfo, setting
         scene.write_video(replace(known, path=info.path))
 
 
-def _require_same_picture(scene: Scene, settings: PlanSettings) -> None:
+def _require_same_picture(scene: Scene, request: PictureRequest, asked: PictureChoice) -> None:
     """Options that are given again have to be those of the plan; those that are not are taken from it."""
-    existing = scene.picture()
-    asked = existing if settings.max_res is None else replace(existing, max_res=settings.max_res)
-    if differences := existing.differences(asked):
+    if differences := request.differences(scene.picture(), asked):
         raise SceneError(
             f"{scene.root} was planned for another part of the pictures: {'; '.join(differences)}.",
             "Leave those options out to continue it, or give --restart to throw away what was computed.",

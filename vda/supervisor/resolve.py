@@ -106,7 +106,7 @@ class Resolver:
         choice = self._choose(settings, is_new=scene.run_record() is None)
         preset = PRESETS[choice.model]
         size = preset.input_size if settings.input_size is None else settings.input_size
-        width, height = net_size(*scene.picture().framing().box.size, size, preset.patch)
+        width, height = net_size(*scene.picture().largest().box.size, size, preset.patch)
         return RunRecord(
             model=choice.model,
             asked_model=settings.model,
