@@ -204,7 +204,7 @@ def test_a_tum_folder_says_that_its_pictures_have_a_lens(
 ) -> None:
     choice = CameraChoice(file=lens_file(tmp_path, lens))
     report = run(bent_scene, "tum", tmp_path / "out", poses=transforms(tmp_path), camera=choice)
-    assert any("give your program the lens" in said for said in report.said)
+    assert any("give your program the numbers" in said for said in report.said)
 
 
 def test_undistorted_cameras_fit_every_format(bent_scene: Scene, lens: dict[str, Any], tmp_path: Path) -> None:

@@ -172,8 +172,8 @@ def _heed_lenses(settings: ExportSettings, cameras: set[Intrinsics], reporter: R
         )
     elif lenses and settings.target == "tum":
         reporter.say(
-            "The pictures have lens distortion, and this folder has no file for a camera: give your program the "
-            "lens, or add --undistort."
+            "The pictures have lens distortion: give your program the numbers in calibration.txt "
+            f"({lenses[0].distortion_model}), or add --undistort."
         )
 
 
