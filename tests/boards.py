@@ -1,7 +1,7 @@
 """Boards standing upright in space before a wall: where they are, and the exact depth a camera sees."""
 
-import json
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,10 @@ import numpy as np
 from vda.camera.intrinsics import Intrinsics, normalise, pixel_grid, project
 from vda.depthmaps.codes import DepthRecord, Quantizer
 from vda.depthmaps.files import write_png16
+from vda.picture.colours import Colours
+from vda.picture.signal import SignalChoice
 from vda.scene.scene import Scene
+from vda.video import VideoInfo
 
 WALL_M = 64.0
 BOARD_HEIGHT_M = 1.8
@@ -104,12 +107,29 @@ def write_scene(
     root: Path, width: int, height: int, rotation_deg: int = 0, mirrored: bool = False, pixel_aspect: str = "1"
 ) -> Scene:
     """A scene as far as enriching needs it: what its video is."""
-    shape = {"mirrored": mirrored, "pixel_aspect": pixel_aspect}
+    video = VideoInfo(
+        path=root / "film.mp4",
+        size_bytes=1,
+        sha256_head_tail="",
+        mtime_ns=0,
+        stream_index=0,
+        width=width,
+        height=height,
+        rotation_deg=rotation_deg,
+        mirrored=mirrored,
+        pixel_aspect=Fraction(pixel_aspect),
+        fps=Fraction(25),
+        time_base=Fraction(1, 25),
+        codec="h264",
+        pixel_format="yuv420p",
+        claimed_frames=1,
+        interlaced=False,
+        choice=SignalChoice(),
+        colours=Colours(),
+        notes=(),
+    )
     scene = Scene(root)
-    for path, content in (
-        (scene.video_path, {"width": width, "height": height, "rotation_deg": rotation_deg, **shape}),
-        (scene.plan_path, {}),
-    ):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content))
+    scene.write_video(video)
+    scene.plan_path.parent.mkdir()
+    scene.plan_path.write_text("{}")
     return scene

@@ -9,7 +9,7 @@ import pytest
 from depth_runs import INPUT_SIZE, depth_digest, make_video, make_weights
 
 from vda.api.pipeline import RunSettings, depth, merge_scene, plan_scene, run
-from vda.errors import DamagedWindowError
+from vda.errors import DamagedWindowError, WeightsError
 from vda.merging.stage import MergeSettings
 from vda.scene.scene import Scene
 
@@ -98,3 +98,11 @@ def test_a_window_of_another_run_is_not_taken(
     shutil.copy(other.window_path((0, 1)), scene.window_path((0, 1)))
     with pytest.raises(DamagedWindowError, match="one of another run"):
         merge_scene(scene, MergeSettings())
+
+
+def test_wrong_weights_are_said_before_a_film_is_looked_at(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError):
+        depth([tmp_path / "film.mp4"], [tmp_path / "s"], settings(tmp_path / "nowhere.pth"), MergeSettings())
+    wrong = make_weights(tmp_path / "video_depth_anything_vits.pth")
+    with pytest.raises(WeightsError, match="named as the checkpoint of vits"):
+        depth([tmp_path / "film.mp4"], [tmp_path / "s"], settings(wrong), MergeSettings())

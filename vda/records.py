@@ -24,6 +24,9 @@ from vda.files import read_json
 
 T = TypeVar("T")
 
+NOT_AS_EXPECTED = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError)
+"""What code raises that takes a foreign file's value for what it should be, and finds another shape."""
+
 # What SQLite, NumPy and most other readers hold; Python's own numbers have no end, and range() of them fails.
 _LARGEST = (1 << 63) - 1
 _SHOWN_CHARS = 60

@@ -19,6 +19,7 @@ from vda.launch.detached import UNITS_VARIABLE
 from vda.machine.choice import Choice, choose_devices
 from vda.machine.devices import Device, Inventory
 from vda.merging.stage import MergeResult, MergeSettings, merge
+from vda.models.weights import choose_model, load_model
 from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Plan
 from vda.scene.scene import Scene
@@ -215,6 +216,8 @@ def depth(
     reporter = reporter or Silence()
     _require_scenes_apart(videos, roots)
     devices = find_devices(running.devices).devices
+    if running.restart or not all(Scene(root).run_path.is_file() for root in roots):
+        _require_weights(running, devices)
     for root in roots if running.restart else ():
         make_free(Scene(root))
     several = len(videos) > 1
@@ -296,6 +299,14 @@ def _windows(scene: Scene) -> WindowStore:
     record = scene.run_record()
     assert record is not None, "windows are of a run that is fixed"
     return WindowStore.of(scene, record)
+
+
+def _require_weights(settings: RunSettings, devices: tuple[Device, ...]) -> None:
+    """Raise ``WeightsError`` where the model's weights are nowhere or another's: before a long film is counted."""
+    choice = choose_model(
+        settings.model, settings.weights, has_gpu=any(device.kind == "cuda" for device in devices)
+    )
+    load_model(choice.model, choice.weights)
 
 
 def _is_merged(scene: Scene, settings: RunSettings) -> bool:

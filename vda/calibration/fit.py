@@ -21,6 +21,7 @@ from vda.camera.conventions import resized
 from vda.camera.intrinsics import pixel_grid
 from vda.errors import InputError, UsageError
 from vda.files import read_json, write_json
+from vda.records import NOT_AS_EXPECTED, filled
 from vda.tracks import Header, Skip, Tracks
 
 Values = NDArray[np.float64]
@@ -111,12 +112,13 @@ def load_calibration(path: Path) -> Calibration | None:
     """The calibration kept in ``path``; None where there is none."""
     if not path.exists():
         return None
-    value: dict[str, Any] = read_json(path)
+    value: dict[str, Any] = read_json(path, strict=True)
     try:
         made_for = value.get("made_for")
         read = {"notes": tuple(value.get("notes", ())), "made_for": made_for and Fingerprint.from_json(made_for)}
-        return Calibration(**{**value, **read})
-    except TypeError as error:
+        calibration: Calibration = replace(filled(Calibration, {**value, "made_for": None}), **read)
+        return calibration
+    except NOT_AS_EXPECTED as error:
         raise InputError(f"{path} is not a calibration.", "Calibrate again with vda enrich.") from error
 
 

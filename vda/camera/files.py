@@ -19,6 +19,7 @@ from vda.camera.conventions import corner_to_centre
 from vda.camera.intrinsics import Intrinsics
 from vda.errors import InputError
 from vda.files import read_json
+from vda.records import NOT_AS_EXPECTED
 
 # OpenCV's sample and ROS write camera_matrix, scripts the names of OpenCV's variables, ROS messages K and D (in
 # ROS 2: k and d).
@@ -84,7 +85,7 @@ def read_camera(
         if (matrix := _bare_matrix(path)) is not None:
             return _from_matrix(matrix, size, path), "a bare matrix"
         return _colmap(path, camera_id), "COLMAP"
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except NOT_AS_EXPECTED as error:
         raise _no_camera(path) from error
 
 
@@ -151,7 +152,7 @@ def _opencv_node(node: Any) -> Any:
     return node.string() if node.isString() else node.real()
 
 
-def _from_json(value: dict[str, Any], path: Path) -> tuple[Intrinsics, str]:
+def _from_json(value: Any, path: Path) -> tuple[Intrinsics, str]:
     if any(name in value for name in ("fl_x", "camera_angle_x", "frames")):
         return _nerfstudio(value), "transforms.json"
     if "intrinsic_matrix" in value:
@@ -320,4 +321,6 @@ def _camera(width: float, height: float, numbers: Sequence[float], model: str, l
     if model == "none" or (model == "opencv" and not any(coefficients)):
         model, coefficients = "none", ()
     fx, fy, cx, cy = (float(number) for number in numbers)
+    if not np.isfinite([fx, fy, cx, cy, *coefficients]).all():
+        raise ValueError("a number of the camera is not finite")
     return Intrinsics(round(float(width)), round(float(height)), fx, fy, cx, cy, model, coefficients)

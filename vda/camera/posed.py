@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from vda.camera.intrinsics import Intrinsics
 from vda.errors import InputError
 from vda.files import read_json
+from vda.records import NOT_AS_EXPECTED
 
 _NUMBERS = ("width", "height", "fx", "fy", "cx", "cy")
 
@@ -64,7 +65,7 @@ def read_cameras_json(path: Path) -> list[PosedCamera]:
             for pose in value["poses"]
             if "camera_to_world" in pose
         ]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except NOT_AS_EXPECTED as error:
         raise InputError(
             f"{path} is not a cameras.json: {type(error).__name__} {error}.", "Write it again with vda export."
         ) from error

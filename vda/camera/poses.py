@@ -17,6 +17,7 @@ from vda.camera.files import read_camera
 from vda.camera.intrinsics import Intrinsics
 from vda.errors import InputError
 from vda.files import read_json
+from vda.records import NOT_AS_EXPECTED
 from vda.stills.numbering import number_names
 
 _FILES = ("cameras.json", "transforms.json")
@@ -55,7 +56,7 @@ def _from_json(path: Path, by_order: bool) -> Cameras:
             names = [str(frame["file_path"]) for frame in value["frames"]]
             matrices = [from_opengl(_pose(frame["transform_matrix"])) for frame in value["frames"]]
             poses = _by_frame(names, matrices, path, by_order)
-    except (KeyError, TypeError, ValueError) as error:
+    except NOT_AS_EXPECTED as error:
         raise InputError(f"{path} has no pose for each frame: {type(error).__name__} {error}.", _REMEDY) from error
     return Cameras(intrinsics, poses)
 

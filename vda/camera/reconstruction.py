@@ -20,6 +20,7 @@ from vda.camera.intrinsics import Intrinsics
 from vda.camera.posed import read_cameras_json
 from vda.errors import InputError, UsageError
 from vda.files import read_json
+from vda.records import NOT_AS_EXPECTED
 from vda.reporter import Reporter, Silence
 from vda.stills.numbering import number_names
 
@@ -164,7 +165,7 @@ def _transforms(path: Path) -> list[View]:
             )
             for frame, camera in zip(value["frames"], nerfstudio_cameras(value), strict=True)
         ]
-    except (KeyError, TypeError, ValueError) as error:
+    except NOT_AS_EXPECTED as error:
         raise InputError(
             f"{path} has no pose for each of its frames.", "Give a finished transforms.json."
         ) from error

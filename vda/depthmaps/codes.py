@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from vda.errors import InputError
 from vda.files import read_json, write_json
+from vda.records import NOT_AS_EXPECTED, Index, Side, filled
 
 Kind = Literal["inverse_depth", "depth"]
 Unit = Literal["relative", "metre"]
@@ -155,9 +156,9 @@ class DepthRecord:
     """
 
     quantizer: Quantizer
-    frames: int
-    width: int
-    height: int
+    frames: Index
+    width: Side
+    height: Side
     model: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
     shots: list[dict[str, Any]] = field(default_factory=list)
@@ -216,7 +217,7 @@ class DepthRecord:
     @classmethod
     def read(cls, path: Path) -> "DepthRecord":
         """Read ``depth.json``, or raise ``InputError``. What a later version added to it is left out."""
-        values = read_json(path)
+        values = read_json(path, strict=True)
         try:
             if values["invalid"] != INVALID_CODE:
                 raise ValueError(f"invalid code {values['invalid']}")
@@ -226,9 +227,9 @@ class DepthRecord:
                 float(values["scale"]),
                 float(values["offset"]),
             )
-            known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
-            return cls(quantizer=quantizer, **known)
-        except (KeyError, TypeError, ValueError) as error:
+            found: DepthRecord = filled(cls, {**values, "quantizer": asdict(quantizer)})
+            return found
+        except NOT_AS_EXPECTED as error:
             raise InputError(
                 f"{path} is not a record of depth ({type(error).__name__}: {error}).",
                 "Merge the scene again with --overwrite.",

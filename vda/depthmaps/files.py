@@ -22,7 +22,7 @@ from isal import isal_zlib
 
 from vda.depthmaps.codes import Codes, Float32Array
 from vda.errors import InputError
-from vda.files import atomic_path, storage_errors, write_bytes
+from vda.files import DAMAGED_ARRAYS, atomic_path, storage_errors, write_bytes
 
 # In order of preference. The first two are the classic scripts', the last is what NumPy calls an array without a
 # name.
@@ -30,7 +30,7 @@ STACK_KEYS: Final = ("depths", "depth", "depth_map", "arr_0")
 # A zip's local header has 26 bytes before the lengths of the two fields that follow it.
 _LOCAL_LENGTHS: Final = 26
 # What NumPy, zipfile and zlib raise over a damaged file.
-_BROKEN: Final = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
+_BROKEN: Final = DAMAGED_ARRAYS
 
 
 def write_png16(path: Path, codes: Codes) -> None:

@@ -21,6 +21,7 @@ from typing import Any, Literal, get_args
 
 from vda.errors import InputError, SceneError, UsageError, VideoError
 from vda.network.slots import WINDOW_SLOTS
+from vda.records import Index, filled
 from vda.scene.selection import FrameSelection
 from vda.scene.windows import REFERENCE_SLOT, WINDOW_STEP, Window, kept_boundary, window_count
 
@@ -209,7 +210,7 @@ class Plan:
         """
         try:
             plan = _read_plan(metadata) if "chunking" in metadata else _read_classic(metadata)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             raise InputError(
                 f"The plan of the chunks cannot be read ({type(error).__name__}: {error}).", _REMEDY
             ) from error
@@ -351,9 +352,8 @@ def _independent_chunks(sequences: tuple[Sequence, ...]) -> tuple[Chunk, ...]:
 
 
 def _integer(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{value!r} is not a whole number")
-    return value
+    found: int = filled(Index, value, "a number")
+    return found
 
 
 def _read_plan(metadata: Mapping[str, Any]) -> Plan:

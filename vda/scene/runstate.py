@@ -26,17 +26,19 @@ import os
 import platform
 import re
 import time
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from vda.errors import InputError
-from vda.files import append_line, lock_is_held, read_json, read_json_lines, write_json
+from vda.files import append_line, lock_is_held, read_json_lines, write_json
+from vda.records import read_record
 
 Phase = Literal["starting", "idle", "waiting", "computing", "paused", "ended"]
 """``waiting`` is for the chunk's lock, ``paused`` for room in memory or on the disk."""
 Outcome = Literal["", "done", "failed", "stopped"]
 
+_DAMAGED = "Remove that file and run the same command again; no depth is lost with it."
 # Of a worker that gave up for want of room: what nobody is to blame for (sysexits.h: EX_TEMPFAIL).
 EXIT_NO_ROOM = 75
 # The end of a traceback with its message; the log itself may be long, so only its last 64 kB are read.
@@ -51,13 +53,13 @@ class _Record:
     def read(cls, path: Path) -> Self | None:
         """Read the record; None where there is none yet, or no longer."""
         try:
-            values = read_json(path)
+            found: Self = read_record(path, cls, _DAMAGED)
         except InputError as error:
             # What was seen to be absent: by now it may be there, and the next look will find it.
             if isinstance(error.__cause__, FileNotFoundError):
                 return None
             raise
-        return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})  # type: ignore[arg-type]
+        return found
 
     def write(self, path: Path) -> None:
         # What the power takes away, the next heartbeat or the next look writes again.
@@ -300,11 +302,8 @@ class RunFiles:
     def read_attempts(self) -> dict[int, ChunkAttempts]:
         if not self.attempts_path.is_file():
             return {}
-        record: dict[str, Any] = read_json(self.attempts_path)
-        return {
-            int(chunk): replace(ChunkAttempts(**entry), failed_devices=tuple(entry["failed_devices"]))
-            for chunk, entry in record.items()
-        }
+        record = read_record(self.attempts_path, dict[str, ChunkAttempts], _DAMAGED)
+        return {int(chunk): entry for chunk, entry in record.items() if chunk.isascii() and chunk.isdigit()}
 
     def write_attempts(self, attempts: dict[int, ChunkAttempts]) -> None:
         write_json(self.attempts_path, {str(chunk): asdict(entry) for chunk, entry in attempts.items()})
@@ -312,11 +311,7 @@ class RunFiles:
     def read_devices(self) -> dict[str, DeviceNotes]:
         if not self.devices_path.is_file():
             return {}
-        record: dict[str, Any] = read_json(self.devices_path)
-        return {
-            device: replace(DeviceNotes(**entry), failed=tuple((scene, chunk) for scene, chunk in entry["failed"]))
-            for device, entry in record.items()
-        }
+        return read_record(self.devices_path, dict[str, DeviceNotes], _DAMAGED)
 
     def write_devices(self, notes: dict[str, DeviceNotes]) -> None:
         write_json(self.devices_path, {device: asdict(entry) for device, entry in notes.items()}, durable=False)

@@ -17,12 +17,13 @@ does not know how to decode, compute or merge.
 import os
 import re
 import shutil
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from vda.errors import InputError, SceneError
 from vda.files import DEPTH_RECORD_NAME, depth_image_name, read_json, write_json
+from vda.records import Side, read_record
 from vda.scene.chunks import Chunk, Plan
 from vda.scene.picturechoice import PictureChoice
 from vda.scene.windows import Window
@@ -61,9 +62,9 @@ class RunRecord:
     weights_path: str
     weights_source: str
     metric: bool
-    input_size: int
-    net_width: int
-    net_height: int
+    input_size: Side
+    net_width: Side
+    net_height: Side
     precision: str
     precision_reason: str
     version: str
@@ -332,8 +333,7 @@ class Scene:
         """What the scene is computed with; None before its first run."""
         if not self.run_path.is_file():
             return None
-        values = read_json(self.run_path)
-        return RunRecord(**{field.name: values[field.name] for field in fields(RunRecord) if field.name in values})
+        return read_record(self.run_path, RunRecord, "Compute the scene again with --restart.")
 
     def discard_computed(self) -> None:
         """Remove raw windows, the run's state and what was merged from them; the plan stays."""

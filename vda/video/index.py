@@ -8,7 +8,6 @@ once, without converting pixels. This file does not know RGB or ranges.
 import hashlib
 import json
 import os
-import zipfile
 from array import array
 from collections.abc import Sequence
 from contextlib import suppress
@@ -22,7 +21,7 @@ import av
 import numpy as np
 
 from vda.errors import InputError, StorageError, UsageError, VideoError
-from vda.files import atomic_writer
+from vda.files import DAMAGED_ARRAYS, atomic_writer
 from vda.reporter import Reporter, Silence
 from vda.video.damage import notes_on
 from vda.video.decoding import OpenVideo, frame_checksum
@@ -181,7 +180,7 @@ class FrameIndex:
                 facts["sizes"] = tuple((first, width, height) for first, width, height in facts["sizes"])
                 arrays = {name: stored[name] for name in stored.files if name != "facts"}
                 return cls(**arrays, **facts)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        except DAMAGED_ARRAYS as error:
             raise InputError(
                 f"{path} is not a frame index: {error}.", "Remove it; the frames are then counted again."
             ) from error
