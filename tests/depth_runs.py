@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -44,6 +45,12 @@ def vda(*arguments: object, cwd: Path | None = None, **environment: str) -> subp
 
 def run_options(weights: Path) -> list[object]:
     return ["--model", "mini", "--weights", weights, "--input-size", INPUT_SIZE, "--threads", 1]
+
+
+def run_keywords(weights: Path) -> dict[str, Any]:
+    """The same for ``vda.depth``, inside the process."""
+    here = {"devices": "cpu", "on": "inline", "threads": 1}
+    return {"model": "mini", "weights": weights, "input_size": INPUT_SIZE, **here}
 
 
 def depth_digest(scene: Path) -> dict[str, str]:

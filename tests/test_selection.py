@@ -8,11 +8,11 @@ import av
 import numpy as np
 import pytest
 from clips import make_clip
-from depth_runs import check, depth_digest, make_weights, run_options, vda
+from depth_runs import depth_digest, make_weights, run_keywords
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vda import open_depth
+from vda import depth, enrich, export, open_depth, open_scene, plan
 from vda.errors import InputError, SceneError, UsageError
 from vda.scene.chunks import Plan, plan_independent, plan_linked
 from vda.scene.selection import FrameSelection, Thinning
@@ -59,9 +59,9 @@ def test_a_thinned_plan_keeps_each_frame_once_and_is_read_back(
     selection = Thinning(stride=stride).pick(np.arange(length, dtype=np.float64), first)
     used = len(selection.frames)
     made = plan_linked(used, chunks) if linked else plan_independent(used, chunks, 8)
-    plan = made.thinned(stop + 3, (first, stop), selection)
-    metadata = json.loads(json.dumps(plan.to_metadata({"fps": 25.0})))
-    assert Plan.from_metadata(metadata) == plan
+    thinned = made.thinned(stop + 3, (first, stop), selection)
+    metadata = json.loads(json.dumps(thinned.to_metadata({"fps": 25.0})))
+    assert Plan.from_metadata(metadata) == thinned
     assert metadata["video_info"]["total_frames"] == stop + 3
     kept = []
     for chunk in metadata["chunks"]:
@@ -74,16 +74,16 @@ def test_a_thinned_plan_keeps_each_frame_once_and_is_read_back(
 
 
 def test_a_selection_that_is_not_the_ranges_is_refused() -> None:
-    plan = plan_linked(3, 1).thinned(9, (0, 9), FrameSelection(Thinning(stride=3), (0, 3, 6)))
+    thinned = plan_linked(3, 1).thinned(9, (0, 9), FrameSelection(Thinning(stride=3), (0, 3, 6)))
     for frames in ([1, 3, 6], [0, 6, 3], [0, 3, 9], [0, 3, 3]):
-        metadata = plan.to_metadata({})
+        metadata = thinned.to_metadata({})
         metadata["selection"]["frames"] = frames
         with pytest.raises(SceneError):
             Plan.from_metadata(metadata)
     empty: dict[str, Any] = {"stride": 3, "fps": None, "frames": []}
     for broken in (empty, {**empty, "stride": -1, "frames": [0]}, [1], {}):
         with pytest.raises(InputError):
-            Plan.from_metadata({**plan.to_metadata({}), "selection": broken})
+            Plan.from_metadata({**thinned.to_metadata({}), "selection": broken})
 
 
 @pytest.fixture(scope="module")
@@ -96,21 +96,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(folder: Path, video: str, scene: str, *more: object) -> Path:
-    options = [*run_options(folder / "mini.safetensors"), "--devices", "cpu", "--on", "inline", "-q"]
-    check(vda("depth", folder / video, "--scene", folder / scene, *options, *more))
+def run(folder: Path, video: str, scene: str, **more: Any) -> Path:
+    depth(folder / video, folder / scene, **run_keywords(folder / "mini.safetensors"), **more)
     return folder / scene
 
 
 @pytest.fixture(scope="module")
 def thinned(folder: Path) -> Path:
-    formats = ["--format", "png16", "--format", "npz", "--format", "mkv"]
-    return run(folder, "film.mkv", "thinned", "--stride", STRIDE, "--frames", f"10:{FRAMES}", *formats)
+    return run(folder, "film.mkv", "thinned", stride=STRIDE, frames=(10, FRAMES), format=["png16", "npz", "mkv"])
 
 
 @pytest.fixture(scope="module")
 def alone(folder: Path) -> Path:
-    return run(folder, "third.mkv", "alone", "--no-video")
+    return run(folder, "third.mkv", "alone", create_video=False)
 
 
 def test_the_depth_is_that_of_a_film_of_these_frames_alone(thinned: Path, alone: Path) -> None:
@@ -119,7 +117,7 @@ def test_the_depth_is_that_of_a_film_of_these_frames_alone(thinned: Path, alone:
 
 
 def test_chunks_change_no_byte(folder: Path, thinned: Path) -> None:
-    again = run(folder, "film.mkv", "two", "--stride", 3, "--frames", f"10:{FRAMES}", "--chunks", 2, "--no-video")
+    again = run(folder, "film.mkv", "two", stride=3, frames=(10, FRAMES), chunks=2, create_video=False)
     assert depth_digest(again) == depth_digest(thinned)
 
 
@@ -143,15 +141,15 @@ def test_the_record_and_every_reader_know_which_frames_there_are(thinned: Path) 
     images = open_depth(thinned)
     assert images.times is not None and np.allclose(images.times, np.array(USED) / 25)
     for stored in ("depths.npz", "depth.mkv"):
-        with open_depth(merged / stored) as depth:
-            assert list(depth.frames) == USED
-            assert np.allclose(depth.frame(40), images.frame(40), atol=record["scale"])
+        with open_depth(merged / stored) as opened:
+            assert list(opened.frames) == USED
+            assert np.allclose(opened.frame(40), images.frame(40), atol=record["scale"])
     with pytest.raises(InputError, match="only some of the video's frames"):
         images.frame(41)
 
 
 def test_status_and_report_count_the_frames_used(thinned: Path) -> None:
-    state = json.loads(check(vda("status", thinned, "--json")).stdout)
+    state = open_scene(thinned).status
     assert (state["state"], state["frames_total"], state["frames_done"]) == ("merged", len(USED), len(USED))
     page = (thinned / "report.html").read_text()
     assert f"one frame in {STRIDE} of the video&#x27;s {FRAMES - 10}" in page and "frame 94" in page
@@ -160,30 +158,30 @@ def test_status_and_report_count_the_frames_used(thinned: Path) -> None:
 def test_tracks_of_frames_left_out_have_no_depth(thinned: Path, tmp_path: Path) -> None:
     lines = [f"{frame + 1},1,20,10,20,20,0.9,-1,-1,-1\n" for frame in range(10, 40)]
     (tmp_path / "tracks.txt").write_text("".join(lines))
-    options = ["--tracks", tmp_path / "tracks.txt", "--output", tmp_path / "out.json", "--fx", 80]
-    report = json.loads(check(vda("enrich", thinned, *options, "--allow-relative", "--json")).stdout)
-    assert (report["records"], report["enriched"]) == (30, 10)
-    assert any("20 records are of frames that the depth leaves out" in said for said in report["said"])
+    report = enrich(
+        thinned, tracks=tmp_path / "tracks.txt", output=tmp_path / "out.json", fx=80, allow_relative=True
+    )
+    assert (report.records, report.enriched) == (30, 10)
+    assert any("20 records are of frames that the depth leaves out" in said for said in report.said)
 
 
 def test_an_export_has_the_videos_numbers(thinned: Path, tmp_path: Path) -> None:
-    options = ["--output", tmp_path / "out", "--fx", 80, "--allow-relative"]
-    check(vda("export", thinned, "--to", "ply", *options))
+    export(thinned, to="ply", output=tmp_path / "out", fx=80, allow_relative=True)
     names = sorted(path.name for path in (tmp_path / "out").glob("*.ply"))
     assert names == [f"cloud_{frame:06d}.ply" for frame in USED]
 
 
 def test_another_selection_of_the_same_scene_is_refused(folder: Path, thinned: Path) -> None:
-    refused = vda("split", folder / "film.mkv", "--scene", thinned, "--stride", 4)
-    assert refused.returncode == 2 and "one frame in 3" in refused.stderr
+    with pytest.raises(SceneError, match="one frame in 3"):
+        plan(folder / "film.mkv", thinned, stride=4, devices="cpu")
 
 
 def test_clips_of_chunks_have_their_frames_alone(folder: Path, tmp_path: Path) -> None:
-    options = ["--fps", 5, "--chunks", 2, "--overlap", 4, "--extract", "--json"]
-    check(vda("split", folder / "film.mkv", "--scene", tmp_path / "scene", *options))
-    plan = json.loads((tmp_path / "scene" / "vda_chunks" / "chunks_metadata.json").read_text())
-    assert plan["selection"]["frames"] == list(range(0, FRAMES, 5))
-    for chunk in plan["chunks"]:
+    options = {"chunks": 2, "overlap": 4, "extract": True, "devices": "cpu"}
+    plan(folder / "film.mkv", tmp_path / "scene", fps=5, **options)  # type: ignore[arg-type]
+    planned = json.loads((tmp_path / "scene" / "vda_chunks" / "chunks_metadata.json").read_text())
+    assert planned["selection"]["frames"] == list(range(0, FRAMES, 5))
+    for chunk in planned["chunks"]:
         with av.open(str(tmp_path / "scene" / "vda_video_chunks" / f"chunk_{chunk['chunk_id']:02d}.mp4")) as clip:
             times = [frame.time for frame in clip.decode(video=0)]
         assert len(times) == chunk["num_frames"] and np.allclose(np.diff(np.array(times, float)), 0.2, atol=1e-3)

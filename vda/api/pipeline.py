@@ -215,6 +215,10 @@ def depth(
     """
     reporter = reporter or Silence()
     _require_scenes_apart(videos, roots)
+    if planning.lists_shots and len(videos) > 1:
+        raise UsageError(
+            "A list of shots is of one video, and there are several.", "Give --shots auto, or one video."
+        )
     devices = find_devices(running.devices).devices
     if running.restart or not all(Scene(root).run_path.is_file() for root in roots):
         _require_weights(running, devices)

@@ -35,6 +35,7 @@ def plan(
     *,
     chunks: int | None = None,
     frames: tuple[int, int] | None = None,
+    shots: StrPath | None = None,
     stride: int | None = None,
     fps: float | None = None,
     chunking: Chunking | None = None,
@@ -53,11 +54,12 @@ def plan(
     """Count the frames of ``video`` exactly and plan its chunks: ``vda split``.
 
     ``scene`` is the scene's folder, by default ``data/<stem of the video>``. ``frames`` is a half-open range of
-    frame indices; of these ``stride`` uses every so manieth only, ``fps`` about so many a second. ``max_res`` is
-    the longest side of the depth in pixels; ``deinterlace`` and ``color`` say how pictures are to be taken that
-    the video states wrongly; ``crop`` (``auto``, ``off`` or ``X,Y,W,H``) and ``mask`` (an image, white where they
-    are covered) what of them is not to be seen. Raises ``VideoError`` for what is no video, ``SceneError`` where
-    the folder holds another scene.
+    frame indices; of these ``stride`` uses every so manieth only, ``fps`` about so many a second. ``shots`` is
+    ``auto`` to find cuts, or a list of shots, which become sequences of their own. ``max_res`` is the longest side
+    of the depth in pixels; ``deinterlace`` and ``color`` say how pictures are to be taken that the video states
+    wrongly; ``crop`` (``auto``, ``off`` or ``X,Y,W,H``) and ``mask`` (an image, white where they are covered) what
+    of them is not to be seen. Raises ``VideoError`` for what is no video, ``SceneError`` where the folder holds
+    another scene.
     """
     root = scene_root(Path(video), _path(scene))
     settings = PlanSettings(
@@ -74,6 +76,7 @@ def plan(
         color=color,
         crop=crop,
         mask=_path(mask),
+        shots=_path(shots),
     )
     found = pipeline.find_devices(devices, reporter).devices
     pipeline.plan_scene(Path(video), root, settings, restart=restart, devices=found, reporter=reporter)
@@ -164,6 +167,7 @@ def depth(
     *,
     chunks: int | None = None,
     frames: tuple[int, int] | None = None,
+    shots: StrPath | None = None,
     stride: int | None = None,
     fps: float | None = None,
     chunking: Chunking | None = None,
@@ -240,6 +244,7 @@ def depth(
             color=color,
             crop=crop,
             mask=_path(mask),
+            shots=_path(shots),
         ),
         discard_windows=discard_windows,
         reporter=reporter,

@@ -19,7 +19,7 @@ from vda.calibration.fit import (
     load_calibration,
     save_calibration,
 )
-from vda.calibration.identity import Fingerprint
+from vda.calibration.identity import Fingerprint, require_one_scale
 from vda.calibration.knownsize import from_known_size
 from vda.camera.intrinsics import Intrinsics
 from vda.depthmaps.codes import Kind
@@ -65,8 +65,11 @@ def choose_calibration(
     """
     made_for = Fingerprint.of(depth.frames, depth.read)
     fresh = _fresh_calibration(choice, depth, kind, tracks, camera, video)
+    known = fresh or _kept_calibration(scene, kind, made_for, reporter)
+    if known is not None and kind == "inverse_depth" and depth.record is not None:
+        require_one_scale(len(depth.record.shots))
     if fresh is None:
-        return _kept_calibration(scene, kind, made_for, reporter)
+        return known
     calibration = replace(fresh, made_for=made_for)
     error = "" if calibration.error is None else f", median error {100 * calibration.error:.1f} %"
     formula = f"1/metres = {calibration.scale:.6g} * value + {calibration.shift:.6g}"

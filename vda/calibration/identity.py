@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vda.errors import InputError
+from vda.errors import InputError, UsageError
 
 # First, last and three between: depth that was begun alike can end otherwise.
 _FRAMES = 5
@@ -20,6 +20,15 @@ _FRAMES = 5
 _LATTICE = 8
 # Sixteen steps of a 16-bit code, far less than two models or two sizes of one model differ by.
 _TOLERANCE = 16 / 65535
+
+
+def require_one_scale(shots: int) -> None:
+    """Raise ``UsageError`` for relative depth of several shots, of which each has a scale of its own."""
+    if shots > 1:
+        raise UsageError(
+            f"The depth has {shots} shots, each with a scale of its own: one calibration does not hold for all.",
+            "Compute one shot with --frames A:B and calibrate that, or use a metric model.",
+        )
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,11 @@ def signal_options(default: str | None) -> Callable[[F], F]:
 split_options = together(
     click.option("--chunks", type=click.IntRange(min=1), help="Number of chunks [default: 4 per device]."),
     click.option("--frames", type=FRAME_RANGE, help="Only this half-open range; names keep the video's index."),
+    click.option(
+        "--shots",
+        type=PATH,
+        help="Shots as sequences of their own: auto finds the cuts, FILE lists them (shots.csv) [default: none].",
+    ),
     click.option("--stride", type=click.IntRange(min=1), help="Use every N-th frame only; names keep the index."),
     click.option("--fps", type=float, help="Use about so many frames per second; of images, their rate."),
     click.option(

@@ -24,6 +24,8 @@ def status(scene: Path, as_json: bool) -> None:
         click.echo(json.dumps(state))
         return
     click.echo(f"{state['scene']}: {state['state']}, {state['frames_done']} of {state['frames_total']} frames")
+    if state["shots"] > 1:
+        click.echo(f"{state['shots']} shots, each a sequence of its own")
     if state["model"]:
         click.echo(f"Model: {state['model']}.")
         click.echo(f"Precision: {state['precision_reason']}")

@@ -255,6 +255,7 @@ def _facts(work: _Work) -> str:
         ("frames", f"{record.frames} of {record.width} x {record.height}{_thinned_words(work.plan)}"),
         *_picture_facts(record),
         ("chunks", f"{len(work.plan.chunks)}, {work.plan.chunking}"),
+        *_shot_facts(work),
         ("kind of depth", f"{record.quantizer.kind.replace('_', ' ')}, {record.quantizer.unit}"),
         ("value of a code", f"{record.quantizer.offset:.6g} + {record.quantizer.scale:.6g} * code"),
         ("out of range", f"{record.clipped} pixels ({record.clipped / pixels:.2%})"),
@@ -289,6 +290,13 @@ def _picture_facts(record: DepthRecord) -> Iterator[tuple[str, str]]:
         yield "mask", f"{record.picture['mask_sha256']}: filled in for the network, and invalid."
     if (record.width, record.height) != record.video_size:
         yield "size of the video", f"{record.video_size[0]} x {record.video_size[1]}, made smaller for --max-res"
+
+
+def _shot_facts(work: _Work) -> Iterator[tuple[str, str]]:
+    shots = len(work.plan.shots)
+    if shots > 1:
+        listed = f", listed in {work.scene.shots_path.name}" if work.scene.shots_path.is_file() else ""
+        yield "shots", f"{shots}, each with a scale of its own{listed}"
 
 
 def _thinned_words(plan: Plan) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vda.calibration.fit import Calibration, load_calibration
-from vda.calibration.identity import Fingerprint
+from vda.calibration.identity import Fingerprint, require_one_scale
 from vda.calibration.points import fit_to_points
 from vda.camera.choice import CameraChoice, choose_camera, fit_to_video
 from vda.camera.intrinsics import Intrinsics
@@ -255,6 +255,7 @@ def _metric(
         )
     kept = load_calibration(scene.calibration_path)
     if kept is not None and kept.kind == kind:
+        require_one_scale(len(record.shots) if kind == "inverse_depth" else 1)
         if kept.made_for is not None and not kept.made_for.fits(Fingerprint.of(depth.frames, depth.read)):
             raise InputError(
                 f"The calibration in {scene.calibration_path} was made for other depth than is there now.",

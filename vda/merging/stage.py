@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from vda.calibration.fit import Calibration, load_calibration
-from vda.calibration.identity import Fingerprint
+from vda.calibration.identity import Fingerprint, require_one_scale
 from vda.depthmaps.codes import DepthRecord, Quantizer
 from vda.depthmaps.colours import Rgb, shown_range
 from vda.depthmaps.exr import Base, Compression, ExrStyle, PixelType
@@ -277,6 +277,7 @@ def _in_metres(
     """
     if settings.depth_scale is None or depth.kind == "depth":
         return depth
+    require_one_scale(len(depth.plan.shots))
     if settings.metres is not None:
         calibration = Calibration(*settings.metres)
     if calibration is None:

@@ -4,6 +4,7 @@
       scene.json                        the video: identity, size, rotation, rate, number of frames
       frame_index.npz                   the exact times of its frames
       vda_chunks/chunks_metadata.json   the plan; never changed after it is made
+      shots.csv, shots.html             the shots, and pictures around the cuts, where shots were asked for
       vda_windows/run.json              what was asked and resolved: model, weights, input size, precision
       vda_windows/window_SSS_KKKKK.npz  raw window K of sequence S: the checkpoint
       vda_run/                          the run itself (``runstate``)
@@ -113,6 +114,15 @@ class Scene:
     def mask_path(self) -> Path:
         """What is covered by subtitles and logos: a copy, so that all who compute have the same."""
         return self.root / "vda_chunks" / "mask.png"
+
+    @property
+    def shots_path(self) -> Path:
+        """The list of shots, to be looked at and changed."""
+        return self.root / "shots.csv"
+
+    @property
+    def shots_page_path(self) -> Path:
+        return self.root / "shots.html"
 
     @property
     def clips_dir(self) -> Path:

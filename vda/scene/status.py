@@ -63,6 +63,7 @@ def scene_status(scene: Scene) -> dict[str, Any]:
         "state": state,
         "frames_total": total,
         "frames_done": done,
+        "shots": len(plan.shots),
         "windows_total": sum(len(item.frames) for item in counted),
         "windows_done": sum(len(item.finished) for item in counted),
         "model": record and record.model,

@@ -1,8 +1,10 @@
 """The first stage: a video in, a planned scene out. It does not know which devices will compute it."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import get_args
 
@@ -17,7 +19,10 @@ from vda.scene.chunks import Chunking, FrameRange, Plan, frames_within, plan_ind
 from vda.scene.picturechoice import LEAST_SIDE, PictureChoice, read_crop
 from vda.scene.scene import Scene
 from vda.scene.selection import FrameSelection, Thinning
+from vda.splitting.cuts import find_cuts, require_detector
 from vda.splitting.pictures import PictureRequest, look_for_bars
+from vda.splitting.shotlist import read_shot_list, write_shot_list
+from vda.splitting.shotpage import write_shot_page
 from vda.stills.naming import name_of
 from vda.video import FrameIndex, VideoInfo, index_frames, probe
 from vda.video.rates import stated_fps
@@ -44,6 +49,7 @@ class PlanSettings:
     which have no clock, ``fps`` is the rate at which they follow each other.
     ``deinterlace`` and ``color`` are ``SignalChoice``'s; None is as the scene has it, or as the video states.
     ``crop`` (``auto``, ``off`` or ``X,Y,W,H``) and ``mask``, an image, keep bars and overlays from the network.
+    ``shots`` is ``auto`` to look for cuts, a list of shots (``shotlist``), or ``none``.
     Raises ``UsageError`` for numbers that make no sense and for options that contradict each other.
     """
 
@@ -60,6 +66,7 @@ class PlanSettings:
     color: str | None = None
     crop: str | None = None
     mask: Path | None = None
+    shots: Path | None = None
 
     def __post_init__(self) -> None:
         self.choice(SignalChoice())
@@ -73,6 +80,7 @@ class PlanSettings:
             first, stop = self.frames
             raise UsageError(f"The frames {first}:{stop} are no range.", "Give --frames A:B with 0 <= A < B.")
         Thinning(self.stride, self.fps)
+        self._require_shots()
         if self.max_res is not None and self.max_res < LEAST_SIDE:
             raise UsageError(
                 f"Depth of at most {self.max_res} pixels a side is not possible.",
@@ -98,6 +106,27 @@ class PlanSettings:
         color = other.color if self.color is None else self.color
         return SignalChoice(self.deinterlace or other.deinterlace, color)
 
+    def _require_shots(self) -> None:
+        if self.finds_shots:
+            require_detector()
+        elif self.wants_shots and not (self.shots and self.shots.is_file()):
+            raise UsageError(
+                f"There is no list of shots {self.shots}.", "Give --shots auto, none, or the path of a list."
+            )
+
+    @property
+    def finds_shots(self) -> bool:
+        return str(self.shots) == "auto"
+
+    @property
+    def wants_shots(self) -> bool:
+        return str(self.shots or "none") != "none"
+
+    @property
+    def lists_shots(self) -> bool:
+        """Whether ``shots`` is a file, which is of one video."""
+        return self.wants_shots and not self.finds_shots
+
     @property
     def picture(self) -> PictureRequest:
         """Which part of the pictures is asked for; raises ``UsageError`` for a crop that is none."""
@@ -111,15 +140,19 @@ class PlanSettings:
     def says_what_plan(self) -> bool:
         """Whether a plan that is there has to be the one that is asked for now."""
         asked = (self.chunks, self.frames, self.overlap, self.stride, self.fps)
-        return asked != (None,) * len(asked) or not self.is_linked
+        return asked != (None,) * len(asked) or not self.is_linked or self.wants_shots
 
-    def plan(self, total_frames: int, chunks: int) -> Plan:
-        """Plan a video of ``total_frames`` frames in ``chunks`` chunks, where the settings name no number."""
+    def plan(self, total_frames: int, chunks: int, cuts: Sequence[int] = ()) -> Plan:
+        """Plan a video of ``total_frames`` frames in ``chunks`` chunks, where the settings name no number.
+
+        ``cuts`` are the places, rising, at which a shot begins; 0 need not be among them.
+        """
         wanted = self.chunks or chunks
+        shots = list(pairwise([0, *(cut for cut in cuts if cut > 0), total_frames]))
         if self.is_linked:
-            return plan_linked(total_frames, wanted, frame_range=self.frames)
+            return plan_linked(total_frames, wanted, frame_range=self.frames, shots=shots)
         shared = DEFAULT_OVERLAP if self.overlap is None else self.overlap
-        return plan_independent(total_frames, wanted, shared, frame_range=self.frames)
+        return plan_independent(total_frames, wanted, shared, frame_range=self.frames, shots=shots)
 
     def range_in(self, index: FrameIndex) -> FrameRange:
         """The frames to work on, as indices. Raises ``UsageError`` where ``frames`` are none of the video's."""
@@ -176,14 +209,23 @@ def split(
     overlay = request.overlay(info)
     picture = request.choice(info, overlay)
     index = index_frames(info, trust_container=settings.trust_container, reporter=reporter)
-    plan = _plan(settings, info, index, devices, scenes)
+    is_planned = scene.plan_path.exists() and not restart
+    frames = settings.range_in(index)
+    cuts = _cuts(settings, scene, info, index, frames, is_planned, reporter)
+    selection = settings.select(info, index)
+    start, end = index.range_of(frames)
+    suited = default_chunks(end - start if selection is None else len(selection.frames), devices, scenes)
+    plan = _plan(settings, index, selection, cuts, suited)
     if settings.fps is not None and plan.selection is None and not info.is_sequence:
         reporter.say(f"The video has no more than {settings.fps:g} frames per second: all are used.")
-    if scene.plan_path.exists() and not restart:
+    if is_planned:
         _require_same_picture(scene, request, picture)
-        return _existing_plan(scene, settings, lambda asked: _plan(asked, info, index, devices, scenes), reporter)
+        return _existing_plan(
+            scene, settings, lambda asked: _plan(asked, index, selection, cuts, suited), reporter
+        )
     if restart:
         scene.discard_computed()
+    _write_shots(settings, scene, info, index, plan, reporter)
     index.save(scene.index_path)
     scene.write_video(info)
     shots = [[plan.frame(place) for place in range(*shot)] for shot in plan.shots]
@@ -194,14 +236,53 @@ def split(
     return plan
 
 
-def _plan(settings: PlanSettings, info: VideoInfo, index: FrameIndex, devices: Sequence[str], scenes: int) -> Plan:
-    selection = settings.select(info, index)
-    frames = settings.range_in(index)
+def _cuts(
+    settings: PlanSettings,
+    scene: Scene,
+    info: VideoInfo,
+    index: FrameIndex,
+    frames: FrameRange,
+    is_planned: bool,
+    reporter: Reporter,
+) -> list[int]:
+    """The first frames of shots, as the settings have them: found, listed, or none where none are asked for."""
+    if settings.finds_shots and is_planned and scene.shots_path.is_file():
+        # They were found when the scene was planned; looking again takes as long as decoding does.
+        return read_shot_list(scene.shots_path, index.frames)
+    if settings.finds_shots:
+        return find_cuts(info, index, frames, reporter)
+    if settings.lists_shots and settings.shots is not None:
+        return read_shot_list(settings.shots, index.frames)
+    return []
+
+
+def _plan(
+    settings: PlanSettings, index: FrameIndex, selection: FrameSelection | None, cuts: list[int], chunks: int
+) -> Plan:
     if selection is None:
-        return settings.plan(len(index), default_chunks(frames[1] - frames[0], devices, scenes))
-    used = len(selection.frames)
-    plan = replace(settings, frames=None).plan(used, default_chunks(used, devices, scenes))
-    return plan.thinned(len(index), frames, selection)
+        return settings.plan(len(index), chunks, cuts)
+    frames = selection.frames
+    places = sorted({bisect_left(frames, cut) for cut in cuts} - {len(frames)})
+    plan = replace(settings, frames=None).plan(len(frames), chunks, places)
+    return plan.thinned(len(index), settings.range_in(index), selection)
+
+
+def _write_shots(
+    settings: PlanSettings, scene: Scene, info: VideoInfo, index: FrameIndex, plan: Plan, reporter: Reporter
+) -> None:
+    """List the shots of a new plan and show their cuts; what an earlier plan left is removed."""
+    for path in (scene.shots_path, scene.shots_page_path):
+        if path != settings.shots:
+            path.unlink(missing_ok=True)
+    if not settings.wants_shots:
+        return
+    starts = [plan.edge(start) for start, _ in plan.shots]
+    found_by = "PySceneDetect" if settings.finds_shots else "given"
+    write_shot_list(scene.shots_path, starts, plan.frame_range[1], index, found_by)
+    write_shot_page(scene.shots_page_path, info, index, starts[1:], scene.shots_path, reporter)
+    reporter.say(
+        f"{len(starts)} shots, each a sequence of its own; pictures of the cuts: {scene.shots_page_path}."
+    )
 
 
 def _times_s(info: VideoInfo, index: FrameIndex) -> np.ndarray:
@@ -287,8 +368,8 @@ def _existing_plan(
     if settings.says_what_plan and not _same_depth(existing, asked):
         raise SceneError(
             f"{scene.root} is already planned with {len(existing.chunks)} chunks ({existing.chunking}) of frames "
-            f"{existing.frame_range[0]}:{existing.frame_range[1]}{_thinned_words(existing)}, which is not what "
-            "was asked for now.",
+            f"{existing.frame_range[0]}:{existing.frame_range[1]}{_thinned_words(existing)}, "
+            f"shots: {len(existing.shots)}, which is not what was asked for now.",
             "Leave the options of the plan (--chunks ...) out to continue it, or give --restart to throw away "
             "what was computed.",
         )
