@@ -241,7 +241,7 @@ def test_ultralytics_labels_are_fractions_and_their_frames_count_from_one(
 
 
 def test_what_is_no_track_file_is_refused_in_words(save: Callable[[str, Any], Path], tmp_path: Path) -> None:
-    for name, content in {"a.txt": "hello\n", "b.json": {"x": 1}, "c.json": "[]", "d.csv": "a,b\n1,2\n"}.items():
+    for name, content in {"a.txt": "hello\n", "b.json": {"x": 1}, "d.csv": "a,b\n1,2\n"}.items():
         with pytest.raises(InputError, match="no track format"):
             recognise(save(name, content))
     with pytest.raises(InputError, match="no track file"):
@@ -658,6 +658,38 @@ def test_a_tracker_that_found_nothing_comes_out_as_nothing(
     tracks = read_tracks(save(name, ""), format_name)
     assert len(tracks) == 0
     assert write_tracks(tracks, found(tracks), tmp_path / "out")[0].exists()
+
+
+@pytest.mark.parametrize("format_name", ["classic", "coco", "ultralytics", "supervision"])
+def test_an_empty_file_named_json_gets_no_columns_of_a_csv(
+    save: Callable[[str, Any], Path], tmp_path: Path, format_name: str
+) -> None:
+    tracks = read_tracks(save("nothing.json", "\n"), format_name)
+    written = write_tracks(tracks, found(tracks), tmp_path / "out.json")
+    assert len(tracks) == 0
+    assert written[0].read_text() == ""
+
+
+def test_a_list_of_nothing_needs_no_format(save: Callable[[str, Any], Path], tmp_path: Path) -> None:
+    tracks = read_tracks(save("nothing.json", []))
+    assert json.loads(write_tracks(tracks, found(tracks), tmp_path / "out.json")[0].read_text()) == []
+
+
+@pytest.mark.parametrize("format_name", ["classic", "mot", "ultralytics", "supervision"])
+@pytest.mark.parametrize("content", [{}, {"images": [], "annotations": [{"image_id": 1, "bbox": [1, 2, 3, 4]}]}])
+def test_an_object_of_another_format_is_not_a_file_without_records(
+    save: Callable[[str, Any], Path], content: Any, format_name: str
+) -> None:
+    with pytest.raises(InputError, match=f"not one of the format {format_name}"):
+        read_tracks(save("t.json", content), format_name)
+
+
+def test_lines_of_eight_numbers_are_mots_where_that_is_said(save: Callable[[str, Any], Path]) -> None:
+    path = save("t.txt", "1,7,40,40,20,20,1,-1\n2,7,41,40,20,20,1,-1\n")
+    with pytest.raises(InputError, match="VOT") as refused:
+        read_tracks(path)
+    assert "--track-format mot" in str(refused.value)
+    assert read_tracks(path, "mot").frame.tolist() == [0, 1]
 
 
 def test_an_empty_folder_of_labels_is_a_video_without_anything(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ def read_tracks(path: Path, format_name: str | None = None, asked: Asked | None 
     if not path.exists():
         raise InputError(f"There is no track file {path}.", "Check the path.")
     name, asked = format_name or recognise(path), asked or Asked()
+    _check_object(path, name)
     return collect(path, name, _MODULES[name].read(path, asked), asked)
 
 
@@ -78,7 +79,18 @@ def write_tracks(tracks: Tracks, enriched: Enriched, output: Path) -> list[Path]
 
 
 def _is_object(path: Path) -> bool:
-    return next(stream(path)).kind == "open"
+    first = next(stream(path), None)
+    return first is not None and first.kind == "open"
+
+
+def _check_object(path: Path, name: str) -> None:
+    """Refuse a JSON object under a name whose records it cannot hold: it would be read as a file without any."""
+    if path.is_dir() or not first_line(path).lstrip().startswith("{") or _recognise_json(path) == name:
+        return
+    raise InputError(
+        f"{path} is a JSON object, and not one of the format {name}.",
+        "A classic file has a list tracks, a COCO file a list annotations; the other formats are no objects.",
+    )
 
 
 def recognise(path: Path) -> str:
@@ -105,7 +117,8 @@ def _recognise_file(path: Path) -> str | None:
     if mot.looks_like_region(first):
         raise InputError(
             f"{path} holds a rectangle or a polygon per line, as VOT writes them, and no frames.",
-            "Convert it to MOTChallenge lines: frame, id, left, top, width, height.",
+            "Convert it to MOTChallenge lines: frame, id, left, top, width, height; if it has such lines, say so "
+            "with --track-format mot.",
         )
     if first.lstrip().startswith(("{", "[")):
         return _recognise_json(path)
@@ -115,13 +128,15 @@ def _recognise_file(path: Path) -> str | None:
 
 
 def _recognise_json(path: Path) -> str | None:
-    """By the first key or the first record that belongs to one format only."""
+    """By the first key or the first record that belongs to one format only; an empty list is anybody's."""
+    kinds = []
     for event in stream(path, ("tracks", "annotations", "images")):
         if event.kind == "begin" and event.key is not None:
             return classic.NAME if event.key == "tracks" else coco.NAME
         if event.kind == "item":
             return _recognise_item(event.value)
-    return None
+        kinds.append(event.kind)
+    return flat.NAME if kinds == ["begin", "end"] else None
 
 
 def _recognise_item(item: object) -> str | None:

@@ -88,7 +88,8 @@ def _box(row: dict[str, Any]) -> tuple[float, float, float, float] | None:
 
 def _is_json(path: Path) -> bool:
     with path.open("rb") as handle:
-        return handle.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+        start = handle.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
+    return start.startswith(b"[") or (not start and path.suffix.lower() == ".json")
 
 
 def _rows(path: Path) -> Iterator[Any]:
