@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -361,6 +362,28 @@ class TestLensesUnderOtherNames:
         )
         camera, _ = read_camera(tmp_path / "c.json")
         assert (camera.distortion_model, camera.distortion) == ("opencv", self.NUMBERS)
+
+    @pytest.mark.parametrize(
+        ("named", "words"),
+        [
+            ({"camera_type": "equirectangular"}, "no rays of a pinhole"),
+            ({"projection": "Orthographic"}, "no rays of a pinhole"),
+            ({"model": "double sphere", "alpha": 0.5}, "no rays of a pinhole"),
+            ({"xi": 1.1}, "no rays of a pinhole"),
+            ({"camera_model": "OPENCV_FISHEYE", "k1": 0.05}, "called a fisheye"),
+        ],
+    )
+    @pytest.mark.parametrize("matrix", [False, True])
+    def test_numbers_under_the_name_of_other_rays_are_no_pinhole(
+        self, tmp_path: Path, named: dict[str, Any], words: str, matrix: bool
+    ) -> None:
+        numbers: dict[str, Any] = {"fx": 130, "fy": 130, "cx": 80, "cy": 60}
+        if matrix:
+            numbers = {"K": [130, 0, 80, 0, 130, 60, 0, 0, 1]}
+        path = tmp_path / "camera.json"
+        path.write_text(json.dumps({**numbers, "width": 160, "height": 120, "camera_name": "rig", **named}))
+        with pytest.raises(InputError, match=words):
+            read_camera(path)
 
     @pytest.mark.parametrize("model", ["EQUIRECTANGULAR", "FISHEYE624", "ORTHOPHOTO"])
     def test_what_has_no_pinholes_rays_is_refused(self, tmp_path: Path, model: str) -> None:

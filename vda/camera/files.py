@@ -7,6 +7,7 @@ file does not know for which video the camera is used: see ``camerachoice``.
 """
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,10 @@ _ROS_BEGINNINGS = ("---", "header:", "image_width:", "camera_name:")
 _MOST_SKEW = 1e-3
 # Those of nerfstudio that are a pinhole with a lens; others (EQUIRECTANGULAR, FISHEYE624 ...) have other rays.
 _NERFSTUDIO_MODELS = ("OPENCV", "OPENCV_FISHEYE", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
+# Where scripts name a camera's kind, and the kinds that are other rays than a pinhole's with OpenCV's lens. Such a
+# field may hold a product's name as well, so only known words count.
+_KIND_NAMES = ("camera_model", "camera_type", "model", "model_type", "projection", "distortion_model")
+_OTHER_RAYS = re.compile(r"equirect|spheric|panoram|omni|ortho|double.?sphere|\bmei\b|\be?ucm\b", re.IGNORECASE)
 _ROS_LENSES = {
     "plumb_bob": "opencv",
     "rational_polynomial": "opencv",
@@ -159,9 +164,30 @@ def _from_json(value: Any, path: Path) -> tuple[Intrinsics, str]:
         return _open3d(value), "Open3D"
     if any("intrinsics" in pose for pose in value.get("poses", [])):
         raise InputError(f"{path} has a camera for each of its frames.", "Give one camera: --fx --fy --cx --cy.")
+    _check_kind(value, path)
     if "fx" in value:
         return _plain(value, path), "intrinsics"
     return _from_mapping(value, path), "OpenCV"
+
+
+def _check_kind(value: dict[str, Any], path: Path) -> None:
+    """Refuse what is said to be no pinhole, or a fisheye under a name that no reader of the lens looks at."""
+    kinds = [kind for name in _KIND_NAMES if isinstance(kind := value.get(name), str)]
+    other = [kind for kind in kinds if _OTHER_RAYS.search(kind)] + ["with a mirror parameter xi"] * bool(
+        value.get("xi")
+    )
+    if other:
+        raise InputError(
+            f"The camera in {path} is {other[0]}, which has no rays of a pinhole with a lens.",
+            "Make pinhole images of it with the program that calibrated it, and give their camera.",
+        )
+    if any("fisheye" in kind.lower() for kind in kinds) and not (
+        value.get("distortion_model") or value.get("fisheye_model")
+    ):
+        raise InputError(
+            f"The camera in {path} is called a fisheye, and its coefficients do not say so.",
+            'Add "distortion_model": "fisheye" if they are those of OpenCV\'s fisheye model.',
+        )
 
 
 def _plain(value: dict[str, Any], path: Path) -> Intrinsics:
