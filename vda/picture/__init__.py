@@ -1,4 +1,4 @@
-"""One decoded picture on its way to what is shown: which way up, at which shape, whole, in which colours.
+"""One picture between decoder, screen and encoder: which way up, at which shape, whole, in which colours.
 
     signal        what the user says where a stream is wrong: --deinterlace, --color
     orientation   the display matrix: quarter turns and mirrors
@@ -8,6 +8,7 @@
     fields        interlaced frames to whole pictures
     bars          black bars found in some frames of a film
     overlay       subtitles and logos: which pixels they cover, and pictures without them
+    planes        RGB to the planes of video, exactly
     framing       which part of it the network sees, and where that lies in the depth image
 
 Nothing here opens a video or knows which frame a picture is.

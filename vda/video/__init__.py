@@ -9,10 +9,10 @@ A video is a container or a sequence of images; ``info.probe`` decides, and behi
     damage     what is wrong with a file, in sentences
     index      which frames really decode, and when each is shown
     sequence   images as the frames of a video
+    seeking    decoded frames by index, as in reading from the start
     reading    frames by index, upright, in RGB
     notes      what is unusual about a video, in sentences
     writing    clips written, whole or absent
-    colour     RGB to the colours of video, exactly
     grey       grey video of depth, read at its full number of bits
 
 Nothing here knows what the frames are for.

@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 
 from vda.errors import UsageError, VideoError
 from vda.files import publish, storage_errors, temporary_beside
-from vda.video.colour import jpeg_planes
+from vda.picture.planes import jpeg_planes
 
 # FFmpeg's guide to H.264 calls 18 nearly lossless to the eye; a slower preset would make smaller files, not better
 # ones.
