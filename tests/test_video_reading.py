@@ -149,8 +149,9 @@ def test_trusted_place_without_a_picture_shows_the_previous_one(tmp_path: Path, 
 
 def test_trusted_places_before_the_first_picture_show_the_next_one(tmp_path: Path) -> None:
     path = clips.make_clip(tmp_path / "a.mp4", range(20), codec="mjpeg", pix_fmt="yuvj420p")
-    info, index = _indexed(path, trust_container=True)
+    _, index = _indexed(path, trust_container=True)
     clips.damage(path, 0)
+    info = probe(path)
     frames = list(read_frames(info, index, 0, 3))
     assert [(clips.number_in(frame.rgb), frame.decoded) for frame in frames] == [(1, False), (1, True), (2, True)]
 
