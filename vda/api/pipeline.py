@@ -345,7 +345,15 @@ def merge_scene(
     for sentence in result.remarks:
         reporter.say(sentence)
     if with_report:
-        reporter.say(f"Report: {write_report(scene)}")
+        _report(scene, reporter)
     if discard_windows:
         scene.discard_windows()
     return result
+
+
+def _report(scene: Scene, reporter: Reporter) -> None:
+    """Write the report; the depth is finished, and what stands in the way of a page about it is said."""
+    try:
+        reporter.say(f"Report: {write_report(scene, reporter)}")
+    except VdaError as error:
+        reporter.say(f"There is no report: {error.problem} 'vda report {scene.root}' makes it.")

@@ -16,8 +16,9 @@ def report(scene: Path, as_json: bool) -> None:
 
     Example: vda report data/film
     """
+    from vda.cli.progress import Progress
     from vda.evaluation.report import write_report
     from vda.scene.scene import Scene
 
-    path = write_report(Scene(scene).require())
+    path = write_report(Scene(scene).require(), Progress())
     click.echo(json.dumps({"report": str(path)}) if as_json else str(path))

@@ -7,7 +7,7 @@ disk (raw windows, the video) is left out, and the page says so. This file does 
 import base64
 import html
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -27,6 +27,7 @@ from vda.files import write_bytes
 from vda.joining.scenedepth import SceneDepth, depth_of_windows
 from vda.picture.framing import Framing
 from vda.picture.upright import with_square_pixels
+from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Plan
 from vda.scene.events import ChunkBegun, WindowComputed, read_events
 from vda.scene.scene import Scene
@@ -86,14 +87,17 @@ class _Work:
         return ""
 
 
-def write_report(scene: Scene) -> Path:
-    """Write ``report.html`` of a merged scene and return its path; ``SceneError`` where it is not merged."""
+def write_report(scene: Scene, reporter: Reporter | None = None) -> Path:
+    """Write ``report.html`` of a merged scene and return its path; ``SceneError`` where it is not merged.
+
+    A part that cannot be made is left out: the page says why, and ``reporter`` is told.
+    """
     if not scene.depth_record_path.is_file():
         raise SceneError(f"{scene.root} is not merged yet.", f"Run 'vda merge {scene.root}' first.")
     record = DepthRecord.read(scene.depth_record_path)
     plan = scene.plan()
     work = _Work(scene, plan, record, open_depth(scene.merged_dir), _in_order(scene, plan, record))
-    parts = [_filmstrip(work), _alignment(work), _seams(work), _flicker(work), _timeline(work), _facts(work)]
+    parts = [_part(title, make, work, reporter or Silence()) for title, make in _PARTS.items()]
     name = html.escape(scene.root.resolve().name)
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -103,6 +107,22 @@ def write_report(scene: Scene) -> Path:
     )
     write_bytes(scene.report_path, page.encode())
     return scene.report_path
+
+
+def _part(title: str, make: Callable[[_Work], str], work: _Work, reporter: Reporter) -> str:
+    """Return a section of the page, or one that says why it is left out: the others are worth having without it."""
+    try:
+        return make(work)
+    # Foreign libraries measure and draw, on pictures of any size and from logs that anything may have happened to.
+    except Exception as error:
+        reason = error.problem if isinstance(error, VdaError) else _first_line(error)
+        sentence = f"{title}: left out of the report, for it could not be made ({reason.rstrip('.')})."
+        reporter.say(sentence)
+        return _section(title, "", sentence)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _in_order(scene: Scene, plan: Plan, record: DepthRecord) -> SceneDepth | None:
@@ -188,15 +208,16 @@ def _flicker(work: _Work) -> str:
     there = [pair for pair in work.plan.neighbours() if pair[0] in work.depth and pair[1] in work.depth]
     chosen = spread(there, _FLOW_PAIRS)
     pictures = work.pictures([frame for pair in chosen for frame in pair])
-    read = work.depth.read
-    pairs = (
-        (pictures[frame], pictures[following], read(frame), read(following))
-        for frame, following in chosen
-        if frame in pictures and following in pictures
-    )
-    values = list(flicker(pairs))
-    if not values:
+    seen = [pair for pair in chosen if pair[0] in pictures and pair[1] in pictures]
+    if chosen and not seen:
         return _section("Flicker", "", "The video cannot be read any more, so flicker was not measured.")
+    read = work.depth.read
+    values = list(
+        flicker((pictures[frame], pictures[following], read(frame), read(following)) for frame, following in seen)
+    )
+    if not values:
+        note = "In no two neighbouring frames could a range of depth be followed along the motion: "
+        return _section("Flicker", "", f"{note}flicker was not measured.")
     note = (
         f"{100 * float(np.median(values)):.2f} % of the range of depth is the median change along the motion of "
         f"the picture (optical flow), over {len(values)} pairs of frames; the largest {100 * max(values):.2f} %."
@@ -310,6 +331,16 @@ def _thinned_words(plan: Plan) -> str:
 
 def _section(title: str, body: str, note: str) -> str:
     return f"<section><h2>{title}</h2><p class='note'>{html.escape(note)}</p>{body}</section>"
+
+
+_PARTS: dict[str, Callable[[_Work], str]] = {
+    "Frames and depth": _filmstrip,
+    "Scale and shift": _alignment,
+    "Seams": _seams,
+    "Flicker": _flicker,
+    "Timeline": _timeline,
+    "What was asked and used": _facts,
+}
 
 
 def _reduced(image: np.ndarray) -> np.ndarray:

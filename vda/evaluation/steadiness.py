@@ -19,6 +19,11 @@ DepthReader = Callable[[int], Float32Array]
 
 # Flow takes a tenth of the time that it takes at 1280 (51 and 440 ms on one busy core).
 _FLOW_WIDTH = 320
+# DIS lays patches of 8 pixels on pictures halved at least once, and reads beyond smaller ones: it ends in an error
+# or takes the process along.
+_LEAST_FLOW_SIDE = 32
+# OpenCV moves pictures of up to 32,767 pixels a side.
+_MOST_FLOW_SIDE = 8192
 # Flow forth and back has to return to the same pixel: elsewhere something was hidden, or the flow is wrong.
 _CONSISTENT_PX = 1.0
 
@@ -111,13 +116,21 @@ def _moved(image: np.ndarray, places: tuple[np.ndarray, np.ndarray], outside: tu
 
 
 def _flow(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the flow [height, width, 2] of two grey pictures of any size; small ones get their edges repeated."""
+    height, width = first.shape
+    border = (0, max(_LEAST_FLOW_SIDE - height, 0), 0, max(_LEAST_FLOW_SIDE - width, 0))
+    padded = [cv2.copyMakeBorder(grey, *border, cv2.BORDER_REPLICATE) for grey in (first, second)]
     method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    return np.asarray(method.calc(first, second, None))  # type: ignore[call-overload]
+    return np.asarray(method.calc(*padded, None))[:height, :width]  # type: ignore[call-overload]
 
 
 def _small(image: np.ndarray) -> np.ndarray:
+    """Reduce to the width that flow is computed at; of a flat picture only as far as some height is left."""
     height, width = image.shape[:2]
-    if width <= _FLOW_WIDTH:
+    factor = min(
+        max(_FLOW_WIDTH / width, min(_LEAST_FLOW_SIDE / height, 1.0)), _MOST_FLOW_SIDE / max(width, height), 1.0
+    )
+    if factor == 1:
         return np.ascontiguousarray(image)
-    size = (_FLOW_WIDTH, max(round(height * _FLOW_WIDTH / width), 1))
+    size = (max(round(width * factor), 1), max(round(height * factor), 1))
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
