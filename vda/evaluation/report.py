@@ -110,10 +110,10 @@ def write_report(scene: Scene, reporter: Reporter | None = None) -> Path:
 
 
 def _part(title: str, make: Callable[[_Work], str], work: _Work, reporter: Reporter) -> str:
-    """Return a section of the page, or one that says why it is left out: the others are worth having without it."""
+    """Return a section of the page, or one that says why it is left out: the others are worth having."""
     try:
         return make(work)
-    # Foreign libraries measure and draw, on pictures of any size and from logs that anything may have happened to.
+    # Foreign libraries measure and draw, on pictures of any size and logs that anything may have befallen.
     except Exception as error:
         reason = error.problem if isinstance(error, VdaError) else _first_line(error)
         sentence = f"{title}: left out of the report, for it could not be made ({reason.rstrip('.')})."

@@ -1,7 +1,8 @@
 """A checkpoint's tensors, read without running anything in the file, and the models that they fit.
 
-In goes a ``.safetensors`` file or a ``.pth`` pickle (read with ``weights_only=True``); out comes a state dict, or
-the differences from a model's, by names and shapes. This file does not know where checkpoints are kept.
+In goes a ``.safetensors`` file or a ``.pth`` pickle (described by ``declared``, then read with
+``weights_only=True``); out comes a state dict, or the differences from a model's, by names and shapes. This file
+does not know where checkpoints are kept.
 """
 
 import warnings
@@ -11,13 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vda.errors import WeightsError
+from vda.models.declared import NOT_PLAIN, REMEDY, require_plain
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Shapes = dict[str, tuple[int, ...]]
-
-_REMEDY = "Give a .pth state dict or a .safetensors file; a file that broke off must be fetched again."
 
 
 def load_state_dict(path: Path) -> "dict[str, Tensor]":
@@ -29,10 +29,10 @@ def load_state_dict(path: Path) -> "dict[str, Tensor]":
 
     state = _read(path)
     if not isinstance(state, dict) or not state:
-        raise WeightsError(f"{path} holds {_describe(state)}, not a state dict.", _REMEDY)
+        raise WeightsError(f"{path} holds {_describe(state)}, not a state dict.", REMEDY)
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
-            raise WeightsError(f"{path} is no state dict: its entry {name!r} is {_describe(value)}.", _REMEDY)
+            raise WeightsError(f"{path} is no state dict: its entry {name!r} is {_describe(value)}.", REMEDY)
     return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
 
 
@@ -104,14 +104,18 @@ def _read(path: Path) -> Any:
     try:
         if _is_safetensors(path):
             return load_file(path)
+        require_plain(path)
         with warnings.catch_warnings():
             # Before it refuses a pickle that torch did not write, torch.load warns about its protocol.
             warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
+            # Mapped, what a storage asks for beyond the file is refused and not read.
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except WeightsError:
+        raise
     # A file of anybody's making can raise nearly anything while it is parsed: zip, pickle, JSON and OS errors.
     except Exception as error:
         reason = "it is empty" if path.is_file() and path.stat().st_size == 0 else _reason(error)
-        raise WeightsError(f"{path} could not be read as a checkpoint: {reason}.", _REMEDY) from error
+        raise WeightsError(f"{path} could not be read as a checkpoint: {reason}.", REMEDY) from error
 
 
 def _is_safetensors(path: Path) -> bool:
@@ -123,7 +127,7 @@ def _is_safetensors(path: Path) -> bool:
 def _reason(error: Exception) -> str:
     """Shorten what the libraries say; of a refused pickle they would advise to run it, which nobody should."""
     if type(error).__name__ == "UnpicklingError":
-        return "it is not a pickle of plain tensors, and nothing else is ever unpickled"
+        return NOT_PLAIN
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
@@ -133,3 +137,9 @@ def _describe(value: Any) -> str:
     if isinstance(value, dict):
         return "an empty dictionary" if not value else f"a dictionary (of {', '.join(map(repr, list(value)[:3]))})"
     return f"a value of type {type(value).__name__}"
+
+
+def require_readable(path: Path) -> None:
+    """Raise ``WeightsError`` where what a checkpoint declares of its sizes is not so; no tensor is read."""
+    if not _is_safetensors(path):
+        require_plain(path)
