@@ -86,7 +86,9 @@ def memo(path: Path) -> None:
 
 
 def sparse(path: Path) -> None:
-    tensor = torch.sparse_coo_tensor([[0], [0]], [1.0], (10**7, 10**6), check_invariants=True)
+    tensor = torch.sparse_coo_tensor(
+        torch.zeros((2, 1), dtype=torch.long), torch.ones(1), (10**7, 10**6), check_invariants=True
+    )
     torch.save({"a": tensor}, path)
 
 

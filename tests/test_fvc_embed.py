@@ -260,3 +260,11 @@ def test_a_model_that_is_not_there_is_said_in_two_sentences(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(WeightsError, match="without a network, a model that is in its cache"):
         load_vision_model("nobody/nothing-at-all")
+
+
+def test_pickled_weights_are_never_loaded(model_folder: Path, tmp_path: Path) -> None:
+    pickled = shutil.copytree(model_folder, tmp_path / "pickled")
+    (pickled / "model.safetensors").unlink()
+    torch.save(ViTModel.from_pretrained(model_folder).state_dict(), pickled / "pytorch_model.bin")
+    with pytest.raises(WeightsError, match=r"model\.safetensors"):
+        load_vision_model(str(pickled))

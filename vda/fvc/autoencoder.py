@@ -220,6 +220,8 @@ def _load(model_class: Any, folder: Path) -> Any:
             variant=variant or None,
             torch_dtype=_stored_dtype(folder / _weights_name(variant)),
             low_cpu_mem_usage=False,
+            # Never a pickle, which may ask for anything.
+            use_safetensors=True,
             local_files_only=True,
         )
     # Whatever a damaged or another model's file makes the loader raise.

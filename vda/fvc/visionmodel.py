@@ -156,8 +156,13 @@ def _loaded(name: str) -> tuple[Any, Any]:
     reasons = []
     for local in (True, False):
         try:
-            model = AutoModel.from_pretrained(name, local_files_only=local)
-            return model, AutoImageProcessor.from_pretrained(name, local_files_only=local, use_fast=False)
+            # Never a pickle, which may ask for anything, and never code that comes with a model.
+            model = AutoModel.from_pretrained(
+                name, local_files_only=local, use_safetensors=True, trust_remote_code=False
+            )
+            return model, AutoImageProcessor.from_pretrained(
+                name, local_files_only=local, use_fast=False, trust_remote_code=False
+            )
         # What comes out of the loader (its own errors, the hub's, OSError, ValueError) changes with its version.
         except Exception as error:
             if isinstance(error, MemoryError):
@@ -167,6 +172,6 @@ def _loaded(name: str) -> tuple[Any, Any]:
                 break
     raise WeightsError(
         f"{name} could not be loaded as a vision model: {reasons[-1]}.",
-        "Give a folder with config.json, preprocessor_config.json and weights, or a name on the hub; "
+        "Give a folder with config.json, preprocessor_config.json and model.safetensors, or a name on the hub; "
         "without a network, a model that is in its cache.",
     )
