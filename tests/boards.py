@@ -130,6 +130,6 @@ def write_scene(
     )
     scene = Scene(root)
     scene.write_video(video)
-    scene.plan_path.parent.mkdir()
+    scene.plan_path.parent.mkdir(exist_ok=True)
     scene.plan_path.write_text("{}")
     return scene

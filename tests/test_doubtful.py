@@ -103,6 +103,19 @@ def test_the_sky_is_what_is_far_and_above() -> None:
     assert not found[103:].any()
 
 
+def test_bars_do_not_tie_what_is_far_to_the_upper_edge() -> None:
+    rows = np.arange(200)[:, None] + np.zeros((1, 160))
+    depth = 1.5 * 300 / np.maximum(rows - 20, 1e-9)
+    depth[rows <= 60] = 900.0
+    depth[:30, :] = depth[:, :40] = np.nan
+    # A far window in a near wall, which bars to the left would lead upwards.
+    depth[30:, 40:] = 3.0
+    depth[40:60, 40:80] = 900.0
+    bars = np.isnan(depth)
+    assert not sky(depth, bars).any()
+    assert sky(depth)[50, 60]
+
+
 def test_a_room_has_no_sky_and_nothing_known_is_none() -> None:
     assert not sky(depth_at(0)).any()
     assert not sky(np.full((50, 50), np.nan)).any()

@@ -46,11 +46,16 @@ def on_edges(depth: Floats, radius: int) -> Mask:
     return steep & (_spread_about_plane(inverse, radius) > _FLAT * _mean(inverse, radius))
 
 
-def sky(depth: Floats) -> Mask:
-    """Return True, [height, width], in the sky, as far as depth (NaN: none) tells it."""
+def sky(depth: Floats, bars: Mask | None = None) -> Mask:
+    """Return True, [height, width], in the sky, as far as depth (NaN: none) tells it.
+
+    ``bars`` is True where there is no picture at all. Rows and columns of bars would tie what is far below to the
+    upper edge, and are left out.
+    """
+    if bars is None:
+        return _sky_within(depth)
     found = np.zeros(depth.shape, bool)
-    # Bars are no part of the picture: they would tie what is far below to the upper edge.
-    places = np.ix_(np.isfinite(depth).any(1), np.isfinite(depth).any(0))
+    places = np.ix_(~bars.all(1), ~bars.all(0))
     found[places] = _sky_within(depth[places])
     return found
 

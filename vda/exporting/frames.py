@@ -64,12 +64,13 @@ class Doubtful:
     on_edges: int = 0
     in_sky: int = 0
 
-    def leave_out(self, depth: NDArray[np.float64]) -> None:
-        """Give them NaN, in place, in ``depth`` [height, width] (NaN: none)."""
+    def leave_out(self, depth: NDArray[np.float64], values: Floats) -> None:
+        """Give them NaN, in place, in ``depth`` [height, width] (NaN: none), which was made of ``values``."""
         edges = None if self.edge_radius is None else on_edges(depth, self.edge_radius)
         self.pixels += depth.size
         if self.sky:
-            above = sky(depth) & np.isfinite(depth)
+            # The sky has a value, if the least there is; where there is none, the film had a bar.
+            above = sky(depth, np.isnan(values)) & np.isfinite(depth)
             self.in_sky += int(above.sum())
             depth[above] = np.nan
         if edges is not None:
@@ -117,7 +118,7 @@ class FrameSource:
                 lens = undistortion(camera)
                 rgb, values, camera = lens.picture(rgb), lens.depth(values), lens.pinhole
             depth = self.to_depth(picture.index, values).astype(np.float64)
-            self.doubtful.leave_out(depth)
+            self.doubtful.leave_out(depth, values)
             depth[~np.isfinite(depth) | (depth < self.near) | (depth > self.far)] = np.nan
             view = self.views.get(picture.index)
             yield ExportFrame(picture.index, picture.time_s, rgb, values, depth, camera, view, seen_by)

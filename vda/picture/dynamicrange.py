@@ -28,6 +28,7 @@ _WHITE_NITS = 203.0
 _PQ_NITS = 10_000.0
 # SMPTE ST 2084 and BT.2100.
 _M1, _M2, _C1, _C2, _C3 = 2610 / 16384, 2523 / 4096 * 128, 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
+_HLG_KNEE = 1 / 2
 _HLG_A, _HLG_B, _HLG_C = 0.17883277, 0.28466892, 0.55991073
 _HLG_GAMMA = 1.2
 _DISPLAY_GAMMA = 2.4
@@ -58,7 +59,7 @@ def pq_signal(nits: Floats) -> Floats:
 def hlg_scene_light(signal: Floats) -> Floats:
     """HLG's inverse OETF: R'G'B' 0..1 to the scene's light, 0..1."""
     signal = np.asarray(signal, np.float64)
-    return np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - _HLG_C) / _HLG_A) + _HLG_B) / 12)
+    return np.where(signal <= _HLG_KNEE, signal**2 / 3, (np.exp((signal - _HLG_C) / _HLG_A) + _HLG_B) / 12)
 
 
 def dimmed(nits: Floats, peak_nits: float) -> Floats:
@@ -67,7 +68,7 @@ def dimmed(nits: Floats, peak_nits: float) -> Floats:
         return np.minimum(nits, _WHITE_NITS)
     top = float(pq_signal(np.array(peak_nits)))
     most = float(pq_signal(np.array(_WHITE_NITS))) / top
-    knee = 1.5 * most - 0.5
+    knee = (3 * most - 1) / 2
     coded = np.clip(pq_signal(nits) / top, 0, 1)
     t = np.maximum(coded - knee, 0) / (1 - knee)
     bent = (2 * t**3 - 3 * t**2 + 1) * knee + (t**3 - 2 * t**2 + t) * (1 - knee) + (-2 * t**3 + 3 * t**2) * most
