@@ -365,10 +365,10 @@ class TestMask:
         library.plan(film, scene.root, devices="cpu", mask=mask_image(tmp_path / "mask.png"))
         mask_image(scene.mask_path, places=(slice(0, 9), slice(0, 9)))
         with pytest.raises(SceneError, match="not the one that the scene was planned with"):
-            scene.framing(0)
+            scene.framings([0])
         scene.mask_path.unlink()
         with pytest.raises(InputError, match="cannot be read"):
-            scene.framing(0)
+            scene.framings([0])
 
     def test_an_alpha_channel_and_16_bits_are_read(self, tmp_path: Path) -> None:
         image = np.zeros((HEIGHT, WIDTH, 4), np.uint8)

@@ -109,7 +109,7 @@ def test_who_dies_for_want_of_room_counts_against_nobody(
     with ExitStack() as locks:
         replace(supervisor(scene, files, launches, locks), retries=0, clock=time.time, wait=time.sleep).run()
     assert launches.count == 9
-    assert not scene.missing_windows(0)
+    assert not scene.unfinished_chunks(scene.plan())
 
 
 def test_a_full_disk_is_told_from_other_errors(tmp_path: Path) -> None:
@@ -129,7 +129,8 @@ def test_a_scene_that_moves_is_gone_and_goes_on_under_its_new_name(
         supervisor(scene, files, Launches(move), locks).run()
     assert not scene.root.exists()
     run([Scene(tmp_path / "moved")], settings(files))
-    assert not Scene(tmp_path / "moved").missing_windows(0)
+    moved = Scene(tmp_path / "moved")
+    assert not moved.unfinished_chunks(moved.plan())
     assert not scene.root.exists()
 
 

@@ -6,6 +6,7 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -15,11 +16,13 @@ from depth_runs import depth_digest, make_weights, run_keywords
 from scenedetect import FrameTimecode
 from scenedetect.output import write_scene_list
 
-from vda import depth, enrich, merge, open_scene
+from vda import depth, enrich, merge, open_scene, plan
+from vda import run as compute_windows
 from vda.api.pipeline import depth as compute
 from vda.errors import InputError, SceneError, UsageError
 from vda.merging.stage import MergeSettings
 from vda.reporter import Silence
+from vda.scene.chunks import Plan
 from vda.scene.scene import Scene
 from vda.splitting.cuts import CutFinder, find_cuts
 from vda.splitting.shotlist import read_shot_list
@@ -269,3 +272,23 @@ def test_a_list_that_is_not_there_and_a_list_of_many_films_are_refused(folder: P
         compute(
             [folder / "shot0.mkv"] * 2, [tmp_path / "a", tmp_path / "b"], RunSettings(), MergeSettings(), planning
         )
+
+
+@pytest.mark.parametrize("crop", ["off", "auto"])
+def test_a_film_of_many_shots_is_merged_without_reading_its_plan_for_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crop: str
+) -> None:
+    keywords = run_keywords(make_weights(tmp_path / "w.safetensors"))
+    reads = {}
+    for shots in (2, 6):
+        listed = tmp_path / f"{shots}.csv"
+        listed.write_text("\n".join(["start_frame", *map(str, range(shots))]))
+        scene = tmp_path / f"scene_{shots}"
+        video = write(tmp_path / f"{shots}.mp4", film([1] * shots))
+        compute_windows(plan(video, scene, shots=listed, crop=crop).root, **keywords)
+        counted = mock.Mock(wraps=Plan.from_metadata)
+        with monkeypatch.context() as watched:
+            watched.setattr(Plan, "from_metadata", counted)
+            merge(scene)
+        reads[shots] = counted.call_count
+    assert reads[2] == reads[6] > 0

@@ -280,7 +280,7 @@ def _run_all(
 
 
 def _is_incomplete(scene: Scene) -> bool:
-    return any(scene.missing_windows(chunk.index) for chunk in scene.plan().chunks)
+    return bool(scene.unfinished_chunks(scene.plan()))
 
 
 def _merge_kept(

@@ -19,6 +19,7 @@ from vda.compute.ladder import step_down
 from vda.errors import DeviceError, StorageError, WorkError
 from vda.files import exclusive_lock
 from vda.machine.shortage import is_out_of_memory
+from vda.scene.chunks import Plan
 from vda.scene.events import (
     ChunkBegun,
     Event,
@@ -96,20 +97,22 @@ def compute_chunk(
     with _waiting_lock(RunFiles(scene.run_dir).chunk_lock(chunk, lock), around.should_stop) as ours:
         if not ours:
             return "stopped"
-        todo = scene.missing_windows(chunk)
+        # Read once: of a film of many shots the plan is long, and each shot has a chunk.
+        plan = scene.plan()
+        todo = scene.missing_windows(plan.chunks[chunk])
         around.phase("computing")
         around.note(ChunkBegun(len(todo), str(computer.engine.fit)))
-        _compute_windows(scene, todo, computer, around)
-        return "stopped" if scene.missing_windows(chunk) else "done"
+        _compute_windows(scene, plan, todo, computer, around)
+        return "stopped" if scene.missing_windows(plan.chunks[chunk]) else "done"
 
 
-def _compute_windows(scene: Scene, todo: Todo, computer: Computer, around: Surroundings) -> None:
+def _compute_windows(scene: Scene, plan: Plan, todo: Todo, computer: Computer, around: Surroundings) -> None:
     if not todo:
         return
     # A chunk is of one sequence.
-    source = scene_source(scene, todo[0][0][0], computer.record, computer.threads)
+    source = scene_source(scene, plan, todo[0][0][0], computer.record, computer.threads)
     slots = [window.frame_indices for _, window in todo]
-    edge, store = scene.plan().edge, WindowStore.of(scene, computer.record)
+    edge, store = plan.edge, WindowStore.of(scene, computer.record)
     depths = answers(slots, source, computer.engine, computer, around)
     with ThreadPoolExecutor(1, "window-writer") as writer, closing(depths):
         written: Future[None] | None = None

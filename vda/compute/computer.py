@@ -123,11 +123,11 @@ def frame_source(
     return source
 
 
-def scene_source(scene: Scene, sequence: int, record: RunRecord, threads: int) -> "FrameSource":
-    """``frame_source`` of a scene's video for the windows of one sequence."""
+def scene_source(scene: Scene, plan: Plan, sequence: int, record: RunRecord, threads: int) -> "FrameSource":
+    """``frame_source`` of a scene's video for the windows of one sequence of its plan."""
     info, index = scene.film()
-    plan = scene.plan()
-    return frame_source(info, index, plan, scene.framing(plan.sequences[sequence].shot), record, threads)
+    shot = plan.sequences[sequence].shot
+    return frame_source(info, index, plan, scene.framings([shot])[shot], record, threads)
 
 
 def _runs(order: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -70,9 +70,10 @@ class _Trial:
         torch.set_num_threads(settings.threads)
         set_float32_means_float32()
         scene = Scene(Path(request.root))
-        first = next(scene.plan().windows())
+        plan = scene.plan()
+        first = next(plan.windows())
         self._window = first.frame_indices
-        self._source = _kept(scene_source(scene, 0, request.record, settings.threads), self._window)
+        self._source = _kept(scene_source(scene, plan, 0, request.record, settings.threads), self._window)
         self._network = load_network(request.record)
         self._record, self._settings, self._fits = request.record, settings, fits
 

@@ -129,7 +129,7 @@ def _in_order(scene: Scene, plan: Plan, record: DepthRecord) -> SceneDepth | Non
     run = scene.run_record()
     if record.settings.get("align") != "joint" or plan.chunking != "linked" or run is None or run.metric:
         return None
-    if any(scene.missing_windows(chunk.index) for chunk in plan.chunks):
+    if scene.unfinished_chunks(plan):
         return None
     return depth_of_windows(scene, plan, run, "sequential")
 

@@ -117,7 +117,7 @@ def _chunks(scene: Scene, plan: Plan) -> tuple[Piece, ...]:
     try:
         if run is None:
             return open_chunk_depths(scene.depths_dir, plan, None, kind="inverse_depth", allow_gaps=True)
-        if any(scene.missing_windows(chunk.index) for chunk in plan.chunks):
+        if scene.unfinished_chunks(plan):
             return ()
         parts = depth_of_windows(scene, plan, run, "sequential").parts
         return tuple(piece for part in parts if isinstance(part, BlendedPieces) for piece in part.pieces)

@@ -98,7 +98,7 @@ def _in_frames(part: dict[str, Any], plan: Plan) -> dict[str, Any]:
 
 def depth_of_windows(scene: Scene, plan: Plan, record: RunRecord, align: Alignment) -> SceneDepth:
     """The depth of the scene's raw windows: joined inside sequences, and blended where chunks are independent."""
-    framings = {shot: scene.framing(shot) for shot in {sequence.shot for sequence in plan.sequences}}
+    framings = scene.framings(sequence.shot for sequence in plan.sequences)
     width, height = next(iter(framings.values())).size
     shape = (height, width)
     kind: Kind = "depth" if record.metric else "inverse_depth"

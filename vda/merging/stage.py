@@ -213,10 +213,7 @@ def _existing(folder: Path, settings: MergeSettings) -> MergeResult | None:
 
 
 def _require_windows(scene: Scene, plan: Plan) -> None:
-    missing = {
-        chunk.index: len(windows) for chunk in plan.chunks if (windows := scene.missing_windows(chunk.index))
-    }
-    if missing:
+    if missing := scene.unfinished_chunks(plan):
         names = ", ".join(f"chunk {index} ({count} windows)" for index, count in missing.items())
         raise WorkError(
             f"The depth of {scene.root} is not computed yet; missing: {names}.",

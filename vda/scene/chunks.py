@@ -352,6 +352,9 @@ def _independent_chunks(sequences: tuple[Sequence, ...]) -> tuple[Chunk, ...]:
 
 
 def _integer(value: Any) -> int:
+    # A film of many shots has tens of thousands, of which none needs the words for what is wrong.
+    if type(value) is int and 0 <= value < 1 << 31:
+        return value
     found: int = filled(Index, value, "a number")
     return found
 

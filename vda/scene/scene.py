@@ -18,6 +18,7 @@ does not know how to decode, compute or merge.
 import os
 import re
 import shutil
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -206,10 +207,18 @@ class Scene:
         matches = (_WINDOW_NAME.fullmatch(path.name) for path in self.windows_dir.iterdir())
         return {(int(match[1]), int(match[2])) for match in matches if match}
 
-    def missing_windows(self, chunk: int) -> list[tuple[WindowId, Window]]:
-        """The windows of a chunk that are still to be computed, in order."""
+    def missing_windows(self, chunk: Chunk) -> list[tuple[WindowId, Window]]:
+        """The windows of ``chunk`` that are still to be computed, in order."""
+        return [(key, window) for key, window in chunk_windows(chunk) if not self.window_path(key).is_file()]
+
+    def unfinished_chunks(self, plan: Plan) -> dict[int, int]:
+        """How many windows are still to be computed, by chunk; chunks that are finished are not in it."""
         finished = self.finished_windows()
-        return [(key, window) for key, window in chunk_windows(self.plan().chunks[chunk]) if key not in finished]
+        missing = {
+            chunk.index: sum((chunk.sequence.index, window.k) not in finished for window in chunk.windows())
+            for chunk in plan.chunks
+        }
+        return {chunk: count for chunk, count in missing.items() if count}
 
     @property
     def key(self) -> str:
@@ -308,12 +317,22 @@ class Scene:
         """Which part of the video's pictures is computed."""
         video = self.read_video()
         size, metadata = (int(video["width"]), int(video["height"])), read_json(self.plan_path)
-        return PictureChoice.from_json(size, metadata.get(_PICTURE, {}), len(Plan.from_metadata(metadata).shots))
+        if _PICTURE not in metadata:
+            return PictureChoice(size)
+        return PictureChoice.from_json(size, metadata[_PICTURE], len(Plan.from_metadata(metadata).shots))
 
-    def framing(self, shot: int) -> "Framing":
-        """What the network sees of the pictures of ``shot``; ``SceneError`` where the mask is not what it was."""
+    def framings(self, shots: Iterable[int]) -> dict[int, "Framing"]:
+        """What the network sees of the pictures of each of ``shots``; shots of one crop share their framing.
+
+        Raises ``SceneError`` where the mask is not what it was.
+        """
         choice = self.picture()
-        return choice.framing(shot, None if choice.mask_sha256 is None else self._overlay(choice))
+        overlay = None if choice.mask_sha256 is None else self._overlay(choice)
+        boxes = {shot: choice.box(shot) for shot in shots}
+        # A film has thousands of shots and few crops, and a mask is as large as a picture.
+        one_of = {box: shot for shot, box in boxes.items()}
+        made = {box: choice.framing(shot, overlay) for box, shot in one_of.items()}
+        return {shot: made[box] for shot, box in boxes.items()}
 
     def _overlay(self, choice: PictureChoice) -> "Overlay":
         from vda.picture.overlay import overlay_sha256, read_overlay

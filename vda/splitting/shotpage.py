@@ -65,7 +65,7 @@ def _sections(
         row = "".join(first if one == cut else pictures[one] for one in wanted)
         yield f"<section><h2>Cut {done}: frame {cut}</h2>{row}</section>"
         # The next cut may be a frame behind this one, and shows some of the same pictures.
-        pictures = {one: text for one, text in pictures.items() if one > wanted[0]}
+        pictures = {one: text for one, text in pictures.items() if one >= wanted[0]}
         reporter.at(done)
 
 
