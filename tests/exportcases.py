@@ -30,7 +30,7 @@ _EXACT = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 200, 1e-10)
 
 @dataclass(frozen=True)
 class Lens:
-    """A camera for images of 160 x 120, or 120 x 160, with OpenCV's k1 k2 p1 p2."""
+    """A camera for images of 160 x 120, or 120 x 160, with OpenCV's k1 k2 p1 p2, or its fisheye's k1 to k4."""
 
     fx: float = 120.0
     fy: float = 121.0
@@ -38,6 +38,7 @@ class Lens:
     cy: float = 58.0
     bends: tuple[float, ...] = ()
     size: tuple[int, int] = (160, 120)
+    fisheye: bool = False
 
     @property
     def matrix(self) -> np.ndarray:
@@ -49,10 +50,15 @@ class Lens:
         pixels = np.stack(np.meshgrid(np.arange(float(width)), np.arange(float(height))), axis=-1).reshape(-1, 2)
         plane = (pixels - [self.cx, self.cy]) / [self.fx, self.fy]
         for _ in range(60 if self.bends else 0):
-            points = np.concatenate([plane, np.ones((len(plane), 1))], axis=1)
-            seen = cv2.projectPoints(points, np.zeros(3), np.zeros(3), self.matrix, np.array(self.bends))[0][:, 0]
-            plane = plane - (seen - pixels) / [self.fx, self.fy]
+            plane = plane - (self._seen(plane) - pixels) / [self.fx, self.fy]
         return np.concatenate([plane, np.ones((len(plane), 1))], axis=1).reshape(height, width, 3)
+
+    def _seen(self, plane: np.ndarray) -> np.ndarray:
+        """Where points of the plane z = 1 are seen, by OpenCV."""
+        if self.fisheye:
+            return np.asarray(cv2.fisheye.distortPoints(plane[:, None], self.matrix, np.array(self.bends)))[:, 0]
+        points = np.concatenate([plane, np.ones((len(plane), 1))], axis=1)
+        return cv2.projectPoints(points, np.zeros(3), np.zeros(3), self.matrix, np.array(self.bends))[0][:, 0]
 
     def depth(self, frame: int) -> np.ndarray:
         """Exact z of boards and wall, float32 [height, width], from the frame's pose."""

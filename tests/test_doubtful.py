@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 import pytest
 import test_export
-from boards import BOARD_HEIGHT_M, BOARD_WIDTH_M, write_depth
-from test_export import BOARDS, FRAMES, TRUTH, WALL_M, calibrate, colmap, depth_at, run, transforms
+from boards import write_depth
+from exportcases import to_surface
+from test_export import FRAMES, TRUTH, calibrate, colmap, depth_at, run, transforms
 
 from vda.depthmaps.codes import DepthRecord
 from vda.depthmaps.doubtful import on_edges, sky
@@ -25,15 +26,6 @@ def seen_by_a_network(depth: np.ndarray) -> np.ndarray:
     small = cv2.resize(1 / depth, (NET_WIDTH, NET_WIDTH * height // width), interpolation=cv2.INTER_AREA)
     soft = cv2.GaussianBlur(small, (0, 0), 0.7)
     return 1 / cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR)
-
-
-def to_surface(points: np.ndarray) -> np.ndarray:
-    """The distance of points of the world to the nearest board, or the wall."""
-    distances = [np.abs(points[:, 2] - WALL_M)]
-    for board in BOARDS:
-        beyond = np.abs(points - [board.x, board.y, board.z]) - [BOARD_WIDTH_M / 2, BOARD_HEIGHT_M / 2, 0]
-        distances.append(np.linalg.norm(np.maximum(beyond, 0), axis=1))
-    return np.min(distances, axis=0)
 
 
 def flying_share(folder: Path) -> float:

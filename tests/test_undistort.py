@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import test_export
 from boards import write_depth
-from test_export import BOARDS, CAMERA, FRAMES, TRUTH, WALL_M, calibrate, pose, run, transforms
+from exportcases import Lens, to_surface
+from test_export import CAMERA, FRAMES, TRUTH, calibrate, pose, run, transforms
 
 from vda.camera.choice import CameraChoice
 from vda.camera.intrinsics import Intrinsics
@@ -30,39 +31,9 @@ def lens_file(folder: Path, lens: dict[str, Any]) -> Path:
     return path
 
 
-def rays_of(lens: dict[str, Any]) -> np.ndarray:
-    """Directions (x, y, 1) of all pixels, found by OpenCV's own forward formula and Newton's method on it."""
-    matrix = np.array([[120.0, 0, 81], [0, 121, 58], [0, 0, 1]])
-    numbers = np.array([lens[name] for name in lens if name[0] in "kp"])
-    pixels = np.stack(np.meshgrid(np.arange(160.0), np.arange(120.0)), axis=-1).reshape(-1, 1, 2)
-    guess = (pixels[:, 0] - [81, 58]) / [120, 121]
-
-    def forward(plane: np.ndarray) -> np.ndarray:
-        if "distortion_model" in lens:
-            seen = cv2.fisheye.distortPoints(plane[:, None], matrix, numbers)
-        else:
-            points = np.concatenate([plane, np.ones((len(plane), 1))], axis=1)
-            seen = cv2.projectPoints(points, np.zeros(3), np.zeros(3), matrix, numbers)[0]
-        return np.asarray(seen)[:, 0]
-
-    for _ in range(60):
-        guess = guess - (forward(guess) - pixels[:, 0]) / [120, 121]
-    assert np.abs(forward(guess) - pixels[:, 0]).max() < 1e-6
-    return np.concatenate([guess, np.ones((len(guess), 1))], axis=1)
-
-
-def seen_through(lens: dict[str, Any], frame: int) -> np.ndarray:
-    """Exact depth, z of the camera, of boards and wall as the lens shows them."""
-    matrix = pose(frame)
-    rays = rays_of(lens) @ matrix[:3, :3].T
-    eye = matrix[:3, 3]
-    depth = (WALL_M - eye[2]) / rays[:, 2]
-    for board in BOARDS:
-        steps = (board.z - eye[2]) / rays[:, 2]
-        hit = eye + rays * steps[:, None]
-        inside = (np.abs(hit[:, 0] - board.x) < 0.45) & (np.abs(hit[:, 1] - board.y) < 0.9)
-        depth = np.where(inside & (steps < depth), steps, depth)
-    return depth.reshape(120, 160).astype(np.float32)
+def camera_of(lens: dict[str, Any]) -> Lens:
+    bends = tuple(float(lens[name]) for name in lens if name[0] in "kp")
+    return Lens(bends=bends, fisheye="distortion_model" in lens)
 
 
 @pytest.fixture(params=[OPENCV, FISHEYE], ids=["opencv", "fisheye"])
@@ -72,7 +43,7 @@ def lens(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 @pytest.fixture
 def bent_scene(scene: Scene, lens: dict[str, Any]) -> Scene:
-    write_depth(scene.merged_dir, [seen_through(lens, frame) for frame in range(FRAMES)], TRUTH)
+    write_depth(scene.merged_dir, [camera_of(lens).depth(frame) for frame in range(FRAMES)], TRUTH)
     calibrate(scene)
     return scene
 
@@ -84,14 +55,6 @@ def world_points(depth: np.ndarray, camera: dict[str, float], frame: int) -> np.
     x = (columns + 0.5 - camera["cx"]) / camera["fl_x"] * z
     y = (rows + 0.5 - camera["cy"]) / camera["fl_y"] * z
     return np.stack([x, y, z], axis=1) @ pose(frame)[:3, :3].T + pose(frame)[:3, 3]
-
-
-def to_surface(points: np.ndarray) -> np.ndarray:
-    gaps = [np.abs(points[:, 2] - WALL_M)]
-    for board in BOARDS:
-        beyond = np.maximum(np.abs(points - [board.x, board.y, board.z]) - [0.45, 0.9, 0], 0)
-        gaps.append(np.linalg.norm(beyond, axis=1))
-    return np.min(gaps, axis=0)
 
 
 def test_undistorted_depth_lies_on_the_true_surfaces(
