@@ -50,6 +50,13 @@ def test_what_makes_no_sense_is_refused(asked: dict[str, Any]) -> None:
         Thinning(**asked)
 
 
+def test_a_film_is_thinned_in_one_way(tmp_path: Path) -> None:
+    video = make_clip(tmp_path / "film.mp4", range(6))
+    with pytest.raises(UsageError, match="not both"):
+        plan(video, tmp_path / "scene", stride=2, fps=5.0)
+    assert not (tmp_path / "scene").exists()
+
+
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 50), st.integers(1, 400), st.integers(2, 9), st.integers(1, 6), st.booleans())
 def test_a_thinned_plan_keeps_each_frame_once_and_is_read_back(

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -72,8 +73,6 @@ def test_depth_is_that_of_the_same_pictures_in_a_container(
 
 
 def test_the_visualization_leaves_the_time_of_missing_images_empty(scene: Path) -> None:
-    import av
-
     with av.open(str(scene / "vda_merged_depth" / "depth_visualization.mp4")) as container:
         shown = [frame.time for frame in container.decode(video=0)]
     assert shown == pytest.approx((np.array(NUMBERS) - 1001) / 24, abs=1e-4)
@@ -133,6 +132,18 @@ def test_a_range_and_a_stride_are_by_number(tmp_path: Path, depth_options: list[
     names = sorted(path.name for path in (tmp_path / "scene" / "vda_merged_depth").glob("depth_*.png"))
     # Of 1003, 1005, 1010 and 1011 every second.
     assert names == ["depth_001003.png", "depth_001010.png"]
+
+
+def test_a_stride_leaves_images_out_of_a_rate(tmp_path: Path, depth_options: list[object]) -> None:
+    make_folder(tmp_path / "frames", range(1001, 1008))
+    options = ["--fps", 24, "--stride", 3, *depth_options]
+    _vda("depth", tmp_path / "frames", "--scene", tmp_path / "scene", *options)
+    merged = tmp_path / "scene" / "vda_merged_depth"
+    assert [path.name for path in sorted(merged.glob("depth_*.png"))] == [
+        f"depth_{number:06d}.png" for number in (1001, 1004, 1007)
+    ]
+    with av.open(str(merged / "depth_visualization.mp4")) as container:
+        assert [frame.time for frame in container.decode(video=0)] == pytest.approx([0, 3 / 24, 6 / 24], abs=1e-4)
 
 
 def test_a_damaged_image_has_no_depth(tmp_path: Path, depth_options: list[object]) -> None:

@@ -292,3 +292,27 @@ def test_a_film_of_many_shots_is_merged_without_reading_its_plan_for_each(
             merge(scene)
         reads[shots] = counted.call_count
     assert reads[2] == reads[6] > 0
+
+
+def test_a_scene_that_was_planned_otherwise_is_refused_with_what_differs(folder: Path, tmp_path: Path) -> None:
+    video, scene = folder / "film.mkv", tmp_path / "scene"
+    listed, other = tmp_path / "cuts.csv", tmp_path / "other.csv"
+    listed.write_text("start_frame\n0\n7\n")
+    other.write_text("start_frame\n0\n9\n")
+    plan_of(video, scene, shots=listed, stride=2)
+    for asked, said in (
+        ({"shots": Path("none"), "stride": 2}, r"shots: 2, and asked for now is .*shots: 1\."),
+        ({"shots": Path("none")}, r"one frame in 2\), shots: 2, and asked for now is .*60, shots: 1\."),
+        ({"shots": other, "stride": 2}, "with other cuts"),
+        ({"shots": listed, "stride": 3}, r"one frame in 2\).* asked for now is .*one frame in 3\)"),
+        (
+            {"shots": listed, "stride": 2, "overlap": 4, "chunking": "independent"},
+            "asked for now is .*independent",
+        ),
+        # What was listed is not taken for what the detector finds: cuts 7, 8 and 48.
+        ({"shots": Path("auto"), "stride": 2}, "asked for now is"),
+    ):
+        with pytest.raises(SceneError, match=said):
+            plan_of(video, scene, **asked)
+    plan_of(video, scene)
+    plan_of(video, scene, shots=listed, stride=2)

@@ -15,6 +15,7 @@ from vda.errors import InputError
 from vda.files import write_bytes
 from vda.video import FrameIndex
 
+DETECTOR = "PySceneDetect"
 _OURS = "start_frame"
 # PySceneDetect's, whose frames count from 1.
 _THEIRS = "start frame"
@@ -30,6 +31,11 @@ def write_shot_list(path: Path, starts: Sequence[int], stop: int, index: FrameIn
     for number, (start, end) in enumerate(zip(starts, [*starts[1:], stop], strict=True)):
         lines.append(f"{number},{start},{end},{times[number]:.3f},{found_by if number else 'first frame'}")
     write_bytes(path, ("\n".join(lines) + "\n").encode())
+
+
+def is_found(path: Path) -> bool:
+    """Whether the list ``path`` has cuts that were looked for, and not a list that was given."""
+    return path.is_file() and f",{DETECTOR}" in path.read_text(encoding="utf-8-sig", errors="replace")
 
 
 def read_shot_list(path: Path, frames: Sequence[int]) -> list[int]:

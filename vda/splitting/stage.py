@@ -21,7 +21,7 @@ from vda.scene.scene import Scene
 from vda.scene.selection import FrameSelection, Thinning
 from vda.splitting.cuts import find_cuts, require_detector
 from vda.splitting.pictures import PictureRequest, look_for_bars
-from vda.splitting.shotlist import read_shot_list, write_shot_list
+from vda.splitting.shotlist import DETECTOR, is_found, read_shot_list, write_shot_list
 from vda.splitting.shotpage import write_shot_page
 from vda.stills.naming import name_of
 from vda.video import FrameIndex, VideoInfo, index_frames, probe
@@ -79,7 +79,8 @@ class PlanSettings:
         if self.frames is not None and not 0 <= self.frames[0] < self.frames[1]:
             first, stop = self.frames
             raise UsageError(f"The frames {first}:{stop} are no range.", "Give --frames A:B with 0 <= A < B.")
-        Thinning(self.stride, self.fps)
+        Thinning(self.stride)
+        Thinning(fps=self.fps)
         self._require_shots()
         if self.max_res is not None and self.max_res < LEAST_SIDE:
             raise UsageError(
@@ -140,7 +141,8 @@ class PlanSettings:
     def says_what_plan(self) -> bool:
         """Whether a plan that is there has to be the one that is asked for now."""
         asked = (self.chunks, self.frames, self.overlap, self.stride, self.fps)
-        return asked != (None,) * len(asked) or not self.is_linked or self.wants_shots
+        # --shots none is asked for as well: shots that a scene was planned with are other depth.
+        return asked != (None,) * len(asked) or not self.is_linked or self.shots is not None
 
     def plan(self, total_frames: int, chunks: int, cuts: Sequence[int] = ()) -> Plan:
         """Plan a video of ``total_frames`` frames in ``chunks`` chunks, where the settings name no number.
@@ -164,13 +166,17 @@ class PlanSettings:
             raise UsageError(f"No image has a number in {first}:{stop}.", "Give --frames A:B with images in it.")
         return index.frames[start], stop
 
-    def select(self, info: VideoInfo, index: FrameIndex) -> FrameSelection | None:
-        """The frames that are used; None where they are all of a range without gaps.
+    def thinning(self, info: VideoInfo) -> Thinning:
+        """Which frames are used. Of images, which have no clock, ``fps`` says the rate and leaves none out.
 
-        Images have no clock of their own: of these, ``fps`` says the rate and leaves none out.
+        Raises ``UsageError`` where a film's frames are to be picked in both ways.
         """
+        return Thinning(self.stride, None if info.is_sequence else self.fps)
+
+    def select(self, info: VideoInfo, index: FrameIndex) -> FrameSelection | None:
+        """The frames that are used; None where they are all of a range without gaps."""
         start, end = index.range_of(self.range_in(index))
-        thinning = Thinning(self.stride, None if info.is_sequence else self.fps)
+        thinning = self.thinning(info)
         if not thinning.leaves_out and index.numbers is None:
             return None
         places = thinning.pick(_times_s(info, index)[start:end], start).frames
@@ -205,6 +211,7 @@ def split(
     info = probe(video, settings.choice(known.choice if known else SignalChoice()), fps=fps)
     if known is not None:
         _require_same_video(scene, known, info, settings)
+    settings.thinning(info)
     request = settings.picture
     overlay = request.overlay(info)
     picture = request.choice(info, overlay)
@@ -246,7 +253,7 @@ def _cuts(
     reporter: Reporter,
 ) -> list[int]:
     """The first frames of shots, as the settings have them: found, listed, or none where none are asked for."""
-    if settings.finds_shots and is_planned and scene.shots_path.is_file():
+    if settings.finds_shots and is_planned and is_found(scene.shots_path):
         # They were found when the scene was planned; looking again takes as long as decoding does.
         return read_shot_list(scene.shots_path, index.frames)
     if settings.finds_shots:
@@ -277,7 +284,7 @@ def _write_shots(
     if not settings.wants_shots:
         return
     starts = [plan.edge(start) for start, _ in plan.shots]
-    found_by = "PySceneDetect" if settings.finds_shots else "given"
+    found_by = DETECTOR if settings.finds_shots else "given"
     write_shot_list(scene.shots_path, starts, plan.frame_range[1], index, found_by)
     write_shot_page(scene.shots_page_path, info, index, starts[1:], scene.shots_path, reporter)
     reporter.say(
@@ -367,9 +374,8 @@ def _existing_plan(
     asked = plan(replace(settings, chunks=number or count))
     if settings.says_what_plan and not _same_depth(existing, asked):
         raise SceneError(
-            f"{scene.root} is already planned with {len(existing.chunks)} chunks ({existing.chunking}) of frames "
-            f"{existing.frame_range[0]}:{existing.frame_range[1]}{_thinned_words(existing)}, "
-            f"shots: {len(existing.shots)}, which is not what was asked for now.",
+            f"{scene.root} is already planned with {_plan_words(existing)}, and asked for now is "
+            f"{_plan_words(asked, existing)}.",
             "Leave the options of the plan (--chunks ...) out to continue it, or give --restart to throw away "
             "what was computed.",
         )
@@ -378,10 +384,19 @@ def _existing_plan(
     return existing
 
 
-def _thinned_words(plan: Plan) -> str:
-    if plan.selection is None or not plan.selection.thinning.leaves_out:
-        return ""
-    return f" ({plan.selection.thinning})"
+def _plan_words(plan: Plan, other: Plan | None = None) -> str:
+    """A plan in words, and whether it has other cuts than ``other``, where they are as many."""
+    selection = plan.selection
+    thinned = f" ({selection.thinning})" if selection and selection.thinning.leaves_out else ""
+    overlap = f", overlap {plan.overlap}" if plan.chunking == "independent" else ""
+    moved = (
+        other and len(plan.shots) == len(other.shots) and plan.frames == other.frames and plan.shots != other.shots
+    )
+    return (
+        f"{len(plan.chunks)} chunks ({plan.chunking}{overlap}) of frames "
+        f"{plan.frame_range[0]}:{plan.frame_range[1]}{thinned}, shots: {len(plan.shots)}"
+        f"{', with other cuts' if moved else ''}"
+    )
 
 
 def _same_depth(existing: Plan, asked: Plan) -> bool:
