@@ -12,7 +12,7 @@ import pytest
 from depth_runs import INPUT_SIZE, make_video, make_weights
 
 from vda.api.pipeline import RunSettings, plan_scene, run
-from vda.errors import NoRoomError, SceneError, StorageError, WorkError
+from vda.errors import FileSizeError, NoRoomError, SceneError, StorageError, WorkError
 from vda.files import never_made_anew, storage_errors, write_json
 from vda.launch.inline import InlineLauncher
 from vda.machine.devices import Device
@@ -113,8 +113,12 @@ def test_who_dies_for_want_of_room_counts_against_nobody(
 
 
 def test_a_full_disk_is_told_from_other_errors(tmp_path: Path) -> None:
-    with pytest.raises(NoRoomError, match="disk is full"), storage_errors(tmp_path):
-        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+    for number, words in ((errno.ENOSPC, "disk is full"), (errno.EDQUOT, "quota is used up")):
+        with pytest.raises(NoRoomError, match=words), storage_errors(tmp_path):
+            raise OSError(number, os.strerror(number))
+    # Without a limit of this process it is one of the file system, as FAT has of 4 GiB.
+    with pytest.raises(FileSizeError, match="file system takes no file so large"), storage_errors(tmp_path):
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
 
 
 def test_a_scene_that_moves_is_gone_and_goes_on_under_its_new_name(

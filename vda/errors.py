@@ -9,6 +9,7 @@
     ├── DeviceError         a device that is absent, too small or not to be trusted
     ├── StorageError        a disk that is full or cannot be written
     │   ├── NoRoomError         ... full: it passes as soon as somebody makes room
+    │   ├── FileSizeError       ... that takes no file so large: it does not pass by waiting
     │   └── DamagedWindowError  a raw window that is not what was written; carries its path
     └── WorkError           work that failed or is incomplete; carries the log's path and last lines
 
@@ -59,6 +60,10 @@ class StorageError(VdaError):
 
 
 class NoRoomError(StorageError):
+    pass
+
+
+class FileSizeError(StorageError):
     pass
 
 

@@ -11,6 +11,7 @@ import json
 import lzma
 import math
 import os
+import resource
 import struct
 import uuid
 import zipfile
@@ -20,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from vda.errors import InputError, NoRoomError, StorageError, UsageError
+from vda.errors import FileSizeError, InputError, NoRoomError, StorageError, UsageError
 
 TEMPORARY_PREFIX = ".tmp-"
 DEPTH_RECORD_NAME = "depth.json"
@@ -40,24 +41,60 @@ DAMAGED_ARRAYS = (
 )  # fmt: skip
 # What has to be where it is (``never_made_anew``).
 _IN_PLACE: list[Path] = []
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# A full disk, a full quota, a limit of files' sizes.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+# NumPy's ``tofile`` says how much it wrote, and not why no more.
+_CUT_SHORT = "requested and"
 
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Translate an ``OSError`` met while writing ``path``: a full disk to ``NoRoomError``, or ``StorageError``."""
+    """Translate an ``OSError`` met while writing ``path`` to a ``StorageError``.
+
+    A full disk or quota is a ``NoRoomError``, a limit of files' sizes a ``FileSizeError``.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_SPACE:
-            raise NoRoomError(
-                f"The disk is full: {path} could not be written.",
-                "Free some space and run the same command again; what was finished is kept.",
-            ) from error
-        raise StorageError(
-            f"{path} could not be written: {error.strerror or error}.",
-            "Check the folder's permissions and run the same command again.",
-        ) from error
+        raise storage_error(path, error) from error
+
+
+def storage_error(path: Path, error: OSError) -> StorageError:
+    """Return what an ``OSError`` met while writing ``path`` means, and what to do."""
+    number = error.errno
+    if number is None and _CUT_SHORT in str(error):
+        number = errno.EFBIG if _size_limit() is not None else errno.ENOSPC
+    if number == errno.EFBIG:
+        return _file_size_error(path)
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        full = "The disk is full" if number == errno.ENOSPC else "The disk quota is used up"
+        return NoRoomError(
+            f"{full}: {path} could not be written.",
+            "Free some space and run the same command again; what was finished is kept.",
+        )
+    return StorageError(
+        f"{path} could not be written: {error.strerror or error}.",
+        "Check the folder's permissions and run the same command again.",
+    )
+
+
+def _size_limit() -> int | None:
+    """The largest file in bytes that this process may write; None where nothing limits it."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    return None if limit == resource.RLIM_INFINITY else limit
+
+
+def _file_size_error(path: Path) -> FileSizeError:
+    limit = _size_limit()
+    if limit is None:
+        return FileSizeError(
+            f"{path} could not be written: the file system takes no file so large.",
+            "Choose a folder on another file system and run the command again.",
+        )
+    return FileSizeError(
+        f"{path} could not be written: this process may write files of {limit:,} bytes at most (ulimit -f).",
+        "Raise the limit with 'ulimit -f unlimited' and run the same command again; what was finished is kept.",
+    )
 
 
 def temporary_beside(path: Path) -> Path:
@@ -173,8 +210,8 @@ def append_line(path: Path, line: str) -> None:
         _make_folder(path.parent)
         with path.open("ab+", buffering=0) as handle:
             data = (f"{line}\n" if _ends_whole(handle) else f"\n{line}\n").encode()
-            if handle.write(data) < len(data):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if (written := handle.write(data)) < len(data):
+                raise OSError(f"{len(data)} requested and {written} written")
 
 
 def _ends_whole(handle: IO[bytes]) -> bool:

@@ -12,7 +12,8 @@ from typing import Any, TypeVar, cast
 import click
 
 from vda.cli.types import FRAME_RANGE, PATH, SCALE_AND_SHIFT, DepthScale, OneOf
-from vda.errors import UsageError, VdaError, WorkError
+from vda.errors import StorageError, UsageError, VdaError, WorkError
+from vda.files import NO_ROOM, storage_error
 
 EXIT_INTERRUPTED = 130
 
@@ -38,6 +39,12 @@ class Command(click.Command):
         except VdaError as error:
             _show(error)
             ctx.exit(error.exit_code)
+        except OSError as error:
+            # Writers translate their own; what a library writes by itself ends here.
+            if error.errno not in NO_ROOM:
+                raise
+            _show(storage_error(Path(error.filename or "A file"), error))
+            ctx.exit(StorageError.exit_code)
         except KeyboardInterrupt:
             click.echo("Interrupted; what was finished is kept.", err=True)
             ctx.exit(EXIT_INTERRUPTED)

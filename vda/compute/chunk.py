@@ -5,7 +5,6 @@ that are not to be trusted again in float32, and waits where there is no room. I
 or other workers; it tells and asks its ``Surroundings``.
 """
 
-import errno
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from vda.compute.computer import Computer, scene_source
 from vda.compute.ladder import step_down
-from vda.errors import DeviceError, StorageError, WorkError
+from vda.errors import DeviceError, NoRoomError, WorkError
 from vda.files import exclusive_lock
 from vda.machine.shortage import is_out_of_memory
 from vda.scene.chunks import Plan
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.05
 # Room in memory or on the disk is made by somebody else, and looked for at this pace.
 _ROOM_SECONDS = 1.0
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Todo = list[tuple[WindowId, Window]]
 
@@ -205,9 +203,8 @@ def _write(
     while True:
         try:
             return store.write(key, depth, missing)
-        except StorageError as error:
-            cause = error.__cause__
-            if not (isinstance(cause, OSError) and cause.errno in _FULL) or around.should_stop():
+        except NoRoomError as error:
+            if around.should_stop():
                 raise
             problem = error.problem
         with around.paused(problem):

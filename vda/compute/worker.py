@@ -21,10 +21,11 @@ import psutil
 
 from vda.compute.chunk import Surroundings, compute_chunk
 from vda.compute.computer import Computer, load_computer
-from vda.errors import NoRoomError, StorageError, VdaError
+from vda.errors import FileSizeError, NoRoomError, StorageError, VdaError
 from vda.files import exclusive_lock, never_made_anew
 from vda.scene.events import ChunkEnded, EventLog
 from vda.scene.runstate import (
+    EXIT_FILE_SIZE,
     EXIT_NO_ROOM,
     Order,
     Pause,
@@ -105,6 +106,8 @@ def serve(files: WorkerFiles, is_supervised: Callable[[], bool]) -> int:
             return _Orders(files, settings, heart, is_supervised).follow()
         except NoRoomError:
             return EXIT_NO_ROOM
+        except FileSizeError:
+            return EXIT_FILE_SIZE
         finally:
             heart.set(phase="ended")
             heart.end()

@@ -11,7 +11,6 @@ video that of the later part counts. Nothing here depends on when or by whom: in
 several, it ends in the same bytes. This file does not know tables, nor how videos are scaled.
 """
 
-import errno
 import hashlib
 import json
 import shutil
@@ -133,8 +132,8 @@ class Ledger:
         """Write down what came of a video."""
         line = record.to_line()
         with storage_errors(self._path(self._number)):
-            if self._part.write(line) < len(line):
-                raise OSError(errno.ENOSPC, "the disk is full")
+            if (written := self._part.write(line)) < len(line):
+                raise OSError(f"{len(line)} requested and {written} written")
         self._keep(self._number, record)
 
     def get(self, name: str) -> Record | None:

@@ -5,14 +5,13 @@ proxies are huggingface_hub's business, as are resuming, locking and the progres
 what models there are nor what is in the files.
 """
 
-import errno
 import re
 import threading
 from pathlib import Path
 from typing import Any
 
 from vda.errors import WeightsError
-from vda.files import storage_errors
+from vda.files import NO_ROOM, storage_errors
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -50,7 +49,7 @@ def fetch(repository: str, filename: str, timeout_s: float) -> Path:
         return Path(hf_hub_download(repository, filename))
     # What may come out of the hub's client (its own errors, its HTTP library's, OSError) changes with its version.
     except Exception as error:
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
             with storage_errors(Path(filename)):
                 raise
         raise WeightsError(

@@ -41,6 +41,8 @@ Outcome = Literal["", "done", "failed", "stopped"]
 _DAMAGED = "Remove that file and run the same command again; no depth is lost with it."
 # Of a worker that gave up for want of room: what nobody is to blame for (sysexits.h: EX_TEMPFAIL).
 EXIT_NO_ROOM = 75
+# Of a worker that may write no file so large: so it is for every other, and again (sysexits.h: EX_CANTCREAT).
+EXIT_FILE_SIZE = 73
 # The end of a traceback with its message; the log itself may be long, so only its last 64 kB are read.
 _TAIL_LINES = 12
 _TAIL_BYTES = 1 << 16

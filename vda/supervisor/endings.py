@@ -8,7 +8,7 @@ set aside; so is a device that fails whatever the chunk.
 from dataclasses import replace
 from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM
 
-from vda.scene.runstate import EXIT_NO_ROOM, ChunkAttempts
+from vda.scene.runstate import EXIT_FILE_SIZE, EXIT_NO_ROOM, ChunkAttempts
 from vda.supervisor.seen import Bury, ChunkView, DeviceView, Snapshot, WorkerView
 
 # An accident is over at once; what is busy or short of memory for longer is not hammered at.
@@ -33,6 +33,10 @@ def bury(worker: WorkerView, seen: Snapshot) -> Bury:
         later = seen.now + ROOM_SECONDS
         attempts = replace(chunk.attempts, not_before=later)
         return Bury(worker.name, chunk.id, attempts, replace(device, not_before=later), "there was no room")
+    if worker.exit_code == EXIT_FILE_SIZE:
+        reason = _reason(worker)
+        attempts = replace(chunk.attempts, set_aside=True, error=reason, device=device.id)
+        return Bury(worker.name, chunk.id, attempts, replace(device, lost=True), reason)
     advanced = chunk.windows_done > worker.windows_at_order
     outside = worker.killed is None and (worker.exit_code is None or worker.exit_code in _FROM_OUTSIDE)
     reason = _reason(worker)

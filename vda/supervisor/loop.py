@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
-from vda.errors import StorageError, WorkError
+from vda.errors import FileSizeError, StorageError, WorkError
 from vda.files import temporary_beside, write_bytes
 from vda.machine.devices import Device
 from vda.machine.host import disk_free_bytes, host_memory
@@ -141,6 +141,8 @@ class Supervisor:
             try:
                 for action in actions:
                     self._act(action)
+            except FileSizeError:
+                raise
             except StorageError as error:
                 # Nothing can be written now. What was decided stays right, and is decided again in a moment.
                 self._paused = error.problem
