@@ -34,9 +34,19 @@ while [ $# -gt 0 ]; do
     shift
 done
 
+# Lines without what a terminal would obey: control characters, and those of Latin 1 in UTF-8.
+fit() {
+    tr -d '\000-\011\013-\037\177' | LC_ALL=C awk '{ gsub(/\302[\200-\237]/, ""); print }'
+}
+
+# A name, which may hold anything, in one line.
+named() {
+    printf '%s' "$1" | tr '\n' ' ' | fit
+}
+
 plan=$scene/vda_chunks/chunks_metadata.json
 if [ -n "$scene" ] && [ ! -f "$plan" ]; then
-    echo "$scene is not a scene: it has no plan. Run 'vda split VIDEO --scene DIR' first, or check the path." >&2
+    named "$scene is not a scene: it has no plan. Run 'vda split VIDEO --scene DIR' first, or check the path." >&2
     exit 2
 fi
 
@@ -57,6 +67,7 @@ show_gpus() {
     fi
     limited nvidia-smi --format=csv,noheader,nounits \
         --query-gpu=index,name,utilization.gpu,memory.used,memory.total,temperature.gpu,power.draw 2>&1 |
+        fit |
         awk -F ' *, *' '
             function shown(value, unit) { return value ~ /^[0-9.]+$/ ? sprintf("%.0f %s", value, unit) : "-" }
             # What is no row of figures is an error, such as a lost card: shown as nvidia-smi words it.
@@ -82,7 +93,8 @@ list_chunks() {
 
 # One line a finished window: when, sequence, number. Names that begin otherwise are still being written.
 list_windows() {
-    find "$scene/vda_windows" -name 'window_*.npz' -exec stat -c '%Y %n' {} + 2>/dev/null |
+    # From inside: a line end in the name of the scene would take a line apart.
+    (CDPATH='' cd -- "$scene/vda_windows" && find . -name 'window_*.npz' -exec stat -c '%Y %n' {} +) 2>/dev/null |
         sed -n 's|^\([0-9]*\) .*/window_\([0-9]*\)_\([0-9]*\)\.npz$|\1 \2 \3|p'
 }
 
@@ -110,9 +122,9 @@ count_windows() {
     '
 }
 
-# The last line of a log, without anything that would move the cursor.
+# The last line of a log.
 last_line() {
-    [ -f "$1" ] && tail -n 1 "$1" | tr -d '\000-\010\013-\037\177'
+    [ -f "$1" ] && tail -n 1 "$1" | fit
 }
 
 spelled() {
@@ -129,7 +141,7 @@ spelled() {
 
 show_scene() {
     echo
-    echo "$scene"
+    named "$scene"
     count_windows | while read -r id finished all left; do
         if [ "$id" != total ]; then
             log=$(printf '%s/vda_logs/chunk_%02d.log' "$scene" "$id")

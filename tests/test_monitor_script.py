@@ -210,3 +210,12 @@ def test_into_a_file_it_repeats_without_escapes(path: Path, tmp_path: Path) -> N
         process.terminate()
         process.stdout.read()
         assert process.wait(timeout=30) == 143
+
+
+def test_names_that_would_move_the_cursor_or_end_a_line_are_shown_as_text(tmp_path: Path, path: Path) -> None:
+    folder = tmp_path / "a\nb \x1b[2J \x9b31m"
+    scene = make_scene(folder, plan_linked(300, 3), [0, 1])
+    put_nvidia_smi(path, "0, Evil \x1b]0;title\x07 GPU, 1, 2, 3, 4, 5.0\n")
+    shown = run(path, "--once", scene.root).stdout
+    assert not any((ord(c) < 32 and c != "\n") or 0x7F <= ord(c) < 0xA0 for c in shown)
+    assert "chunk 00      2 of 4" in shown

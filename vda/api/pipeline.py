@@ -24,6 +24,7 @@ from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Plan
 from vda.scene.scene import Scene
 from vda.scene.windowstore import WindowStore
+from vda.shown import quoted
 from vda.splitting.stage import PlanSettings, split
 from vda.supervisor import Crew, Supervisor, hold, make_free, require_disk, window_bytes
 from vda.supervisor.resolve import Resolver, RunSettings
@@ -170,7 +171,7 @@ def redo(scene: Scene, chunk: int, settings: RunSettings, reporter: Reporter | N
     if not 0 <= chunk < chunks:
         raise UsageError(
             f"{scene.root} has no chunk {chunk}.",
-            f"Its chunks are 0 to {chunks - 1}; see 'vda status {scene.root}'.",
+            f"Its chunks are 0 to {chunks - 1}; see 'vda status {quoted(scene.root)}'.",
         )
     run([scene], settings, reporter, again=chunk)
 
@@ -356,4 +357,4 @@ def _report(scene: Scene, reporter: Reporter) -> None:
     try:
         reporter.say(f"Report: {write_report(scene, reporter)}")
     except VdaError as error:
-        reporter.say(f"There is no report: {error.problem} 'vda report {scene.root}' makes it.")
+        reporter.say(f"There is no report: {error.problem} 'vda report {quoted(scene.root)}' makes it.")

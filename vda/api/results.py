@@ -26,6 +26,7 @@ from vda.errors import InputError, UsageError
 from vda.scene.chunks import Plan
 from vda.scene.scene import Scene
 from vda.scene.status import scene_status
+from vda.shown import quoted
 
 StrPath = str | os.PathLike[str]
 Convert = Callable[[Float32Array], Float32Array]
@@ -172,7 +173,7 @@ def open_depth(path: StrPath, *, scale: float | None = None) -> VideoDepth:
     if scene is not None and place.resolve() == scene.root.resolve():
         place = scene.merged_dir
         if not scene.depth_record_path.is_file():
-            raise InputError(f"{scene.root} has no merged depth.", f"Run 'vda merge {scene.root}' first.")
+            raise InputError(f"{scene.root} has no merged depth.", f"Run 'vda merge {quoted(scene.root)}' first.")
     source = open_source(place, scale=scale)
     record = source.record
     return VideoDepth(

@@ -2,6 +2,7 @@
 
     types         types of options: sizes, ranges, names out of a registry
     options       what the commands share: options, errors, exit codes
+    output        what is printed, fit for a terminal
     progress      bars on a terminal, plain lines otherwise
     detaching     the same command again, without a terminal
     depth         ``vda depth``

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vda.cli.options import Command, encoding_option, gathered, json_option, quiet_option, together
+from vda.cli.output import say
 from vda.cli.types import PATH, OneOf
 from vda.errors import WorkError
 
@@ -76,7 +77,7 @@ def augment(
     summary = (
         f"{result.rows} rows in {result.metadata}: {result.made} augmentations made now, {result.kept} were there."
     )
-    click.echo(json.dumps(result.to_json()) if as_json else summary)
+    say(json.dumps(result.to_json()) if as_json else summary)
     if result.failed:
         first, reason = next(iter(result.failed.items()))
         raise WorkError(

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from vda.cli.options import Command, scene_argument
+from vda.cli.output import say
 
 
 @click.command(cls=Command)
@@ -18,4 +19,4 @@ def clean(scene: Path) -> None:
     from vda.scene.scene import Scene
 
     freed = remove_intermediates(Scene(scene).require())
-    click.echo(f"{freed / 1e6:.1f} MB freed; the depth in {Scene(scene).merged_dir} stays.")
+    say(f"{freed / 1e6:.1f} MB freed; the depth in {Scene(scene).merged_dir} stays.")

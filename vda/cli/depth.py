@@ -22,6 +22,7 @@ from vda.cli.options import (
     split_options,
     video_option,
 )
+from vda.cli.output import say
 from vda.cli.types import PATH
 
 if TYPE_CHECKING:
@@ -90,8 +91,8 @@ def depth(
     progress.close()
     if as_json:
         failed = {"failed": [failure.to_json() for failure in outcome.failures]} if outcome.failures else {}
-        click.echo(json.dumps({"scenes": [result.to_json() for result in outcome.results], **failed}))
+        say(json.dumps({"scenes": [result.to_json() for result in outcome.results], **failed}))
     else:
         for result in outcome.results:
-            click.echo(f"{result.frames} frames of depth in {result.folder}")
+            say(f"{result.frames} frames of depth in {result.folder}")
     outcome.require_all()

@@ -9,7 +9,9 @@ from pathlib import Path
 import click
 
 from vda.cli.options import F, together
+from vda.cli.output import say
 from vda.errors import SceneError
+from vda.shown import quoted
 
 _OWN = ("--detach", "--if-idle")
 
@@ -40,7 +42,7 @@ def go_on_without_terminal(ctx: click.Context, roots: Sequence[Path], *, if_idle
                 holder = files.holder()
                 raise SceneError(
                     f"{root} is already being computed by process {holder.pid if holder else '?'}.",
-                    f"Look at it with 'vda status {root}', or end it with 'vda stop {root}'.",
+                    f"Look at it with 'vda status {quoted(root)}', or end it with 'vda stop {quoted(root)}'.",
                 )
         detached = detach(command, name, log, scene.detached_lock_path)
     except SceneError:
@@ -48,6 +50,8 @@ def go_on_without_terminal(ctx: click.Context, roots: Sequence[Path], *, if_idle
             return
         raise
     for sentence in detached.sentences:
-        click.echo(sentence)
-    click.echo(f"Look at it with 'vda status {roots[0]}' or 'vda monitor {roots[0]}'; it writes to {log}.")
-    click.echo(f"End it with 'vda stop {roots[0]}'.")
+        say(sentence)
+    say(
+        f"Look at it with 'vda status {quoted(roots[0])}' or 'vda monitor {quoted(roots[0])}'; it writes to {log}."
+    )
+    say(f"End it with 'vda stop {quoted(roots[0])}'.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vda.cli.options import Command, encoding_option, gathered, json_option, quiet_option, together
+from vda.cli.output import say
 from vda.cli.types import PATH
 from vda.errors import WorkError
 
@@ -67,7 +68,7 @@ def embed(
     made = embed_all(metadata, output_dir, loaded, settings, root=root, encoding=encoding, reporter=progress)
     progress.close()
     summary = f"{made.rows} videos in {made.table}: {made.made} embedded now, {made.kept} were there."
-    click.echo(json.dumps(made.to_json()) if as_json else summary)
+    say(json.dumps(made.to_json()) if as_json else summary)
     if made.failed:
         first, reason = next(iter(made.failed.items()))
         raise WorkError(

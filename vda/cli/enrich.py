@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from vda.cli.options import Command, by_order_option, json_option, overwrite_option, quiet_option, together
+from vda.cli.output import say
 from vda.cli.trackoptions import allow_relative_option, camera_options, pose_options
 from vda.cli.types import PATH, SIZE, OneOf
 
@@ -110,8 +111,8 @@ def enrich(quiet: bool, as_json: bool, **options: Any) -> None:
     report = put_into_space(**options, reporter=progress)
     progress.close()
     if as_json:
-        click.echo(json.dumps(report.to_json()))
+        say(json.dumps(report.to_json()))
         return
-    click.echo(f"{report.enriched} of {report.records} records have a position: {report.written[0]}")
+    say(f"{report.enriched} of {report.records} records have a position: {report.written[0]}")
     for reason, count in report.skipped.items():
-        click.echo(f"  {count} skipped: {reason}")
+        say(f"  {count} skipped: {reason}")

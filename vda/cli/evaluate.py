@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vda.cli.options import Command, by_order_option, json_option, overwrite_option, quiet_option
+from vda.cli.output import say
 from vda.cli.types import PATH
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def evaluate(
         reporter=progress,
     )
     progress.close()
-    click.echo(json.dumps(result.to_json()) if as_json else _table(result))
+    say(json.dumps(result.to_json()) if as_json else _table(result))
 
 
 def _table(result: "Evaluation") -> str:

@@ -14,6 +14,7 @@ from vda.cli.options import (
     scene_argument,
     together,
 )
+from vda.cli.output import say
 from vda.cli.trackoptions import allow_relative_option, camera_options, pose_options
 from vda.cli.types import PATH, OneOf
 
@@ -91,4 +92,4 @@ def export(quiet: bool, as_json: bool, **options: Any) -> None:
     progress = Progress(quiet)
     report = export_depth(**options, reporter=progress)
     progress.close()
-    click.echo(json.dumps(report.to_json()) if as_json else f"{report.frames} frames in {options['output']}")
+    say(json.dumps(report.to_json()) if as_json else f"{report.frames} frames in {options['output']}")

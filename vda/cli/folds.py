@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vda.cli.options import Command, encoding_option, json_option, quiet_option, together
+from vda.cli.output import say
 from vda.cli.types import PATH, SHARES
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def folds(
     )
     progress.close()
     if as_json:
-        click.echo(json.dumps(made.to_json()))
+        say(json.dumps(made.to_json()))
     else:
         _show(made)
 
@@ -90,11 +91,9 @@ def _show(made: "Folds") -> None:
     found = zip(made.parts.names, made.rows, made.groups, made.shares, strict=True)
     for name, rows, groups, shares in found:
         labels = ", ".join(f"{100 * share:.1f} % {label}" for label, share in shares.items())
-        click.echo(f"{made.parts.column} {name}: {rows} rows in {groups} groups, {labels}")
-    click.echo(
-        f"Labels' shares differ by {made.points:.1f} points at most; nothing lies in two {made.parts.column}s."
-    )
+        say(f"{made.parts.column} {name}: {rows} rows in {groups} groups, {labels}")
+    say(f"Labels' shares differ by {made.points:.1f} points at most; nothing lies in two {made.parts.column}s.")
     for remark in made.remarks():
-        click.echo(remark)
+        say(remark)
     if made.path is not None:
-        click.echo(made.path)
+        say(made.path)

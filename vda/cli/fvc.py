@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from vda.cli.options import Group, encoding_option, json_option, quiet_option
+from vda.cli.output import say
 from vda.errors import WorkError
 
 
@@ -45,7 +46,7 @@ def verify_command(show: int, quiet: bool, as_json: bool, **options: Any) -> Non
     result = verify(reporter=progress, **options)
     progress.close()
     if as_json:
-        click.echo(json.dumps(result.to_json()))
+        say(json.dumps(result.to_json()))
     else:
         _show(result, show)
     if result.findings:
@@ -57,16 +58,16 @@ def verify_command(show: int, quiet: bool, as_json: bool, **options: Any) -> Non
 
 def _show(result: Any, show: int) -> None:
     """The table of counts, then the findings, kind by kind."""
-    click.echo(f"{result.rows} rows of {result.originals} originals; they name {result.files} files")
+    say(f"{result.rows} rows of {result.originals} originals; they name {result.files} files")
     if result.unsigned:
-        click.echo(f"{result.unsigned} rows have no checksums to hold their files against")
+        say(f"{result.unsigned} rows have no checksums to hold their files against")
     if result.unseen:
-        click.echo(f"{result.unseen} sources are not there, and were not compared")
+        say(f"{result.unseen} sources are not there, and were not compared")
     for kind, count in result.counts().items():
-        click.echo(f"{kind:<26}{count:>6}")
+        say(f"{kind:<26}{count:>6}")
     for kind, count in result.counts().items():
         found = [finding for finding in result.findings if finding.kind == kind]
         for finding in found[:show]:
-            click.echo(f"{kind}: {finding.name}" + (f" ({finding.detail})" if finding.detail else ""))
+            say(f"{kind}: {finding.name}" + (f" ({finding.detail})" if finding.detail else ""))
         if count > show:
-            click.echo(f"{kind}: {count - show} more (--show {count}, or --json)")
+            say(f"{kind}: {count - show} more (--show {count}, or --json)")

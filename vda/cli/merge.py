@@ -17,6 +17,7 @@ from vda.cli.options import (
     together,
     video_option,
 )
+from vda.cli.output import say
 
 if TYPE_CHECKING:
     from vda.merging.stage import MergeSettings
@@ -55,4 +56,4 @@ def merge(scene: Path, merge: "MergeSettings", discard_windows: bool, quiet: boo
     progress = Progress(quiet)
     result = merge_scene(Scene(scene), merge, discard_windows=discard_windows, reporter=progress)
     progress.close()
-    click.echo(json.dumps(result.to_json()) if as_json else f"{result.frames} frames of depth in {result.folder}")
+    say(json.dumps(result.to_json()) if as_json else f"{result.frames} frames of depth in {result.folder}")

@@ -11,9 +11,11 @@ from typing import Any, TypeVar, cast
 
 import click
 
+from vda.cli.output import say
 from vda.cli.types import FRAME_RANGE, PATH, SCALE_AND_SHIFT, DepthScale, OneOf
 from vda.errors import StorageError, UsageError, VdaError, WorkError
 from vda.files import NO_ROOM, storage_error
+from vda.shown import printable
 
 EXIT_INTERRUPTED = 130
 
@@ -31,7 +33,14 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta["vda.arguments"] = list(args)
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            # Click prints it with what was typed in it, which may be a name that the shell filled in.
+            message = error.format_message()
+            if printable(message) == message:
+                raise
+            raise click.UsageError(printable(message), ctx) from error
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -46,7 +55,7 @@ class Command(click.Command):
             _show(storage_error(Path(error.filename or "A file"), error))
             ctx.exit(StorageError.exit_code)
         except KeyboardInterrupt:
-            click.echo("Interrupted; what was finished is kept.", err=True)
+            say("Interrupted; what was finished is kept.", err=True)
             ctx.exit(EXIT_INTERRUPTED)
 
 
@@ -60,9 +69,9 @@ class Group(click.Group):
 def _show(error: VdaError) -> None:
     if "--debug" in sys.argv:
         traceback.print_exc()
-    click.echo(f"Error: {error.problem}\n{error.remedy}", err=True)
+    say(f"Error: {error.problem}\n{error.remedy}", err=True)
     if isinstance(error, WorkError) and error.log is not None:
-        click.echo(f"The end of {error.log}:\n{error.tail}", err=True)
+        say(f"The end of {error.log}:\n{error.tail}", err=True)
 
 
 def together(*options: Callable[[F], F]) -> Callable[[F], F]:

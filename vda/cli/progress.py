@@ -3,8 +3,10 @@
 import sys
 import time
 
-import click
 from tqdm import tqdm
+
+from vda.cli.output import say
+from vda.shown import printable
 
 _LINE_SECONDS = 5.0
 
@@ -24,11 +26,11 @@ class Progress:
 
     def begin(self, stage: str, total: int | None, done: int = 0) -> None:
         self.close()
-        self._stage, self._total, self._start = stage, total, done
+        self._stage, self._total, self._start = printable(stage, one_line=True), total, done
         self._counted = {}
         self._began = self._printed = time.monotonic()
         if not self._quiet and self._terminal:
-            self._bar = tqdm(desc=stage, total=total, initial=done, unit=self._unit, leave=True)
+            self._bar = tqdm(desc=self._stage, total=total, initial=done, unit=self._unit, leave=True)
 
     def at(self, done: int) -> None:
         now = time.monotonic()
@@ -36,7 +38,7 @@ class Progress:
             self._bar.update(done - self._bar.n)
         elif not self._quiet and now - self._printed >= _LINE_SECONDS:
             self._printed = now
-            click.echo(self._line(done, now - self._began), err=True)
+            say(self._line(done, now - self._began), err=True)
 
     def count(self, more: int, unit: str) -> None:
         self._counted[unit] = self._counted.get(unit, 0) + more
@@ -47,7 +49,7 @@ class Progress:
         if self._quiet:
             return
         self.close()
-        click.echo(sentence, err=True)
+        say(sentence, err=True)
 
     def close(self) -> None:
         if self._bar is not None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from vda.cli.options import Command, gathered_run, quiet_option, run_options, scene_argument
+from vda.cli.output import say
+from vda.shown import quoted
 
 if TYPE_CHECKING:
     from vda.supervisor.resolve import RunSettings
@@ -29,4 +31,4 @@ def redo(scene: Path, chunk: int, run: "RunSettings", quiet: bool) -> None:
     progress = Progress(quiet)
     compute_again(Scene(scene), chunk, run, progress)
     progress.close()
-    click.echo(f"Chunk {chunk} is computed again. 'vda merge {scene} --overwrite' makes the depth of it.")
+    say(f"Chunk {chunk} is computed again. 'vda merge {quoted(scene)} --overwrite' makes the depth of it.")

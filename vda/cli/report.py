@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from vda.cli.options import Command, json_option, scene_argument
+from vda.cli.output import say
 
 
 @click.command(cls=Command)
@@ -21,4 +22,4 @@ def report(scene: Path, as_json: bool) -> None:
     from vda.scene.scene import Scene
 
     path = write_report(Scene(scene).require(), Progress())
-    click.echo(json.dumps({"report": str(path)}) if as_json else str(path))
+    say(json.dumps({"report": str(path)}) if as_json else str(path))

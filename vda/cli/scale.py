@@ -19,6 +19,7 @@ from vda.cli.options import (
     signal_options,
     together,
 )
+from vda.cli.output import say
 from vda.cli.types import PATH, SHARD
 from vda.errors import UsageError, WorkError
 from vda.reporter import Reporter
@@ -195,7 +196,7 @@ def scale(
     )
     progress.close()
     summary = f"{result.rows} videos in {output_dir}: {result.scaled} scaled now, {result.kept} were there."
-    click.echo(json.dumps(result.to_json()) if as_json else summary)
+    say(json.dumps(result.to_json()) if as_json else summary)
     if result.failed:
         raise WorkError(
             f"{len(result.failed)} of {result.rows} videos could not be scaled.",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vda.cli.options import Command, encoding_option, gathered, json_option, quiet_option
+from vda.cli.output import say
 from vda.cli.types import PATH
 
 if TYPE_CHECKING:
@@ -66,4 +67,4 @@ def shards(
     )
     progress.close()
     summary = f"{made.samples} videos in {made.shards} shards in {made.folder}: {made.written} written now."
-    click.echo(json.dumps(made.to_json()) if as_json else summary)
+    say(json.dumps(made.to_json()) if as_json else summary)

@@ -15,6 +15,7 @@ from vda.cli.options import (
     scene_option,
     split_options,
 )
+from vda.cli.output import say
 from vda.cli.types import PATH
 
 if TYPE_CHECKING:
@@ -59,6 +60,6 @@ def split(
             "frames": len(made.frames),
             "chunks": len(made.chunks),
         }
-        click.echo(json.dumps(facts))
+        say(json.dumps(facts))
     else:
-        click.echo(f"{made.count_words()} in {len(made.chunks)} chunks: {scene.plan_path}")
+        say(f"{made.count_words()} in {len(made.chunks)} chunks: {scene.plan_path}")

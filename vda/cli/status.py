@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from vda.cli.options import Command, json_option, scene_argument
+from vda.cli.output import say
 
 
 @click.command(cls=Command)
@@ -21,25 +22,25 @@ def status(scene: Path, as_json: bool) -> None:
 
     state = scene_status(Scene(scene).require())
     if as_json:
-        click.echo(json.dumps(state))
+        say(json.dumps(state))
         return
-    click.echo(f"{state['scene']}: {state['state']}, {state['frames_done']} of {state['frames_total']} frames")
+    say(f"{state['scene']}: {state['state']}, {state['frames_done']} of {state['frames_total']} frames")
     if state["shots"] > 1:
-        click.echo(f"{state['shots']} shots, each a sequence of its own")
+        say(f"{state['shots']} shots, each a sequence of its own")
     if state["model"]:
-        click.echo(f"Model: {state['model']}.")
-        click.echo(f"Precision: {state['precision_reason']}")
+        say(f"Model: {state['model']}.")
+        say(f"Precision: {state['precision_reason']}")
     if state["recomputed_windows"]:
-        click.echo(f"{state['recomputed_windows']} windows were computed again in float32")
+        say(f"{state['recomputed_windows']} windows were computed again in float32")
     if state["paused"]:
-        click.echo(f"paused: {state['paused']}")
+        say(f"paused: {state['paused']}")
     for device in state["devices"]:
         pace = f", {device['fps']:.2f} frames/s" if device["fps"] else ""
-        click.echo(f"  {device['device']}: {device['phase']}{pace}")
+        say(f"  {device['device']}: {device['phase']}{pace}")
     if state["fps"]:
-        click.echo(f"{state['fps']:.2f} frames/s, {state['eta_seconds']:.0f} s left")
+        say(f"{state['fps']:.2f} frames/s, {state['eta_seconds']:.0f} s left")
     for chunk in state["chunks"]:
         device = f" on {chunk['device']}" if chunk["device"] else ""
         error = f": {chunk['error']}" if chunk["error"] else ""
         done = f"{chunk['frames_done']} of {chunk['frames_total']} frames"
-        click.echo(f"  chunk {chunk['index']}: {chunk['state']}{device}, {done}{error}")
+        say(f"  chunk {chunk['index']}: {chunk['state']}{device}, {done}{error}")

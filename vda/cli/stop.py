@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from vda.cli.options import Command, scene_argument
+from vda.cli.output import say
 
 
 @click.command(cls=Command)
@@ -21,9 +22,9 @@ def stop(scene: Path, wait: bool) -> None:
 
     files = RunFiles(Scene(scene).require().run_dir)
     if not files.is_supervised():
-        click.echo("Nobody computes this scene now.")
+        say("Nobody computes this scene now.")
         return
     files.stop_path.touch()
-    click.echo("Each worker ends after the window in hand. 'vda run' goes on from there.")
+    say("Each worker ends after the window in hand. 'vda run' goes on from there.")
     while wait and files.is_supervised():
         time.sleep(0.1)

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from vda.cli.options import Command, json_option, overwrite_option, quiet_option
+from vda.cli.output import say
 from vda.cli.types import PATH, SIZE
 
 
@@ -72,4 +73,4 @@ def synth(
     summary = (
         f"{frames} frames in {out}: {truth['style']}, camera {truth['motion']}, {len(truth['objects'])} tracks"
     )
-    click.echo(json.dumps(truth) if as_json else summary)
+    say(json.dumps(truth) if as_json else summary)

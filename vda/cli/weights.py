@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from vda.cli.options import Group, json_option
+from vda.cli.output import say
 from vda.cli.types import PATH
 
 
@@ -30,12 +31,12 @@ def list_command(as_json: bool) -> None:
         found = find_weights(model)
         rows.append({**asdict(checkpoint), "path": found and str(found.path), "sha256": found and found.sha256})
     if as_json:
-        click.echo(json.dumps({"models": rows}))
+        say(json.dumps({"models": rows}))
         return
     for row in rows:
         size = f"{row['parameters_m']} M" if row["parameters_m"] else "built in"
         place = row["path"] or f"not here; get it with: vda weights fetch {row['model']}"
-        click.echo(f"{row['model']:<12} {size:>9}  {row['licence']:<13} {place}")
+        say(f"{row['model']:<12} {size:>9}  {row['licence']:<13} {place}")
 
 
 @weights.command("fetch")
@@ -56,12 +57,12 @@ def fetch_command(models: tuple[str, ...], timeout_s: float, as_json: bool) -> N
     for file in fetched:
         require_readable(file.path)
     if as_json:
-        click.echo(json.dumps({"files": [{**asdict(file), "path": str(file.path)} for file in fetched]}))
+        say(json.dumps({"files": [{**asdict(file), "path": str(file.path)} for file in fetched]}))
         return
     for file in fetched:
-        click.echo(f"{file.model}: {file.path} ({file.source}), sha256 {file.sha256}")
+        say(f"{file.model}: {file.path} ({file.source}), sha256 {file.sha256}")
         if file.notice:
-            click.echo(file.notice, err=True)
+            say(file.notice, err=True)
 
 
 @weights.command("verify")
@@ -78,14 +79,12 @@ def verify_command(file: Path, as_json: bool) -> None:
 
     result = verify(file)
     if as_json:
-        click.echo(json.dumps({**asdict(result), "path": str(result.path)}))
+        say(json.dumps({**asdict(result), "path": str(result.path)}))
         return
-    click.echo(
-        f"{file} fits {' and '.join(result.fits)}: {result.tensors} tensors, {result.parameters:,} numbers."
-    )
+    say(f"{file} fits {' and '.join(result.fits)}: {result.tensors} tensors, {result.parameters:,} numbers.")
     if len(result.fits) > 1:
-        click.echo("Relative and metric checkpoints have the same names and shapes: which it is cannot be seen.")
-    click.echo(f"sha256 {result.sha256}: {_KNOWN[result.known]}.")
+        say("Relative and metric checkpoints have the same names and shapes: which it is cannot be seen.")
+    say(f"sha256 {result.sha256}: {_KNOWN[result.known]}.")
 
 
 _KNOWN = {

@@ -29,6 +29,7 @@ from vda.errors import InputError, UsageError
 from vda.files import refuse_to_overwrite
 from vda.reporter import Noted, Reporter, Silence
 from vda.scene.scene import Scene
+from vda.shown import quoted
 from vda.tracks import (
     SHEET_MOST_ROWS,
     Asked,
@@ -299,7 +300,7 @@ def _open_depth(choice: DepthChoice) -> _Depth:
             raise UsageError("Nothing says where the depth is.", "Name the scene, or give --depth-dir DIR.")
         folder = scene.merged_dir
         if not folder.is_dir():
-            raise InputError(f"{scene.root} has no merged depth.", f"Run 'vda merge {scene.root}' first.")
+            raise InputError(f"{scene.root} has no merged depth.", f"Run 'vda merge {quoted(scene.root)}' first.")
     depth = open_depth(folder, scale=choice.scale, by_order=choice.by_order)
     if depth.record is None and choice.scale is None:
         raise UsageError(

@@ -32,6 +32,7 @@ from vda.scene.chunks import Plan
 from vda.scene.events import ChunkBegun, WindowComputed, read_events
 from vda.scene.scene import Scene
 from vda.scene.windows import Window
+from vda.shown import printable, quoted
 from vda.video import read_frame_list
 
 # One row of the page, which is 60rem wide and has columns of 9rem; twice a column's pixels, for dense screens.
@@ -93,12 +94,12 @@ def write_report(scene: Scene, reporter: Reporter | None = None) -> Path:
     A part that cannot be made is left out: the page says why, and ``reporter`` is told.
     """
     if not scene.depth_record_path.is_file():
-        raise SceneError(f"{scene.root} is not merged yet.", f"Run 'vda merge {scene.root}' first.")
+        raise SceneError(f"{scene.root} is not merged yet.", f"Run 'vda merge {quoted(scene.root)}' first.")
     record = DepthRecord.read(scene.depth_record_path)
     plan = scene.plan()
     work = _Work(scene, plan, record, open_depth(scene.merged_dir), _in_order(scene, plan, record))
     parts = [_part(title, make, work, reporter or Silence()) for title, make in _PARTS.items()]
-    name = html.escape(scene.root.resolve().name)
+    name = html.escape(printable(scene.root.resolve().name))
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -293,7 +294,10 @@ def _facts(work: _Work) -> str:
         ]
     else:
         rows.append(("made by", f"{record.model}, {settings.get('depth_dir', '')}"))
-    cells = (f"<tr><td>{html.escape(name)}</td><td>{html.escape(str(value))}</td></tr>" for name, value in rows)
+    cells = (
+        f"<tr><td>{html.escape(name)}</td><td>{html.escape(printable(str(value)))}</td></tr>"
+        for name, value in rows
+    )
     return _section("What was asked and used", f"<table>{''.join(cells)}</table>", "")
 
 
@@ -330,7 +334,7 @@ def _thinned_words(plan: Plan) -> str:
 
 
 def _section(title: str, body: str, note: str) -> str:
-    return f"<section><h2>{title}</h2><p class='note'>{html.escape(note)}</p>{body}</section>"
+    return f"<section><h2>{title}</h2><p class='note'>{html.escape(printable(note))}</p>{body}</section>"
 
 
 _PARTS: dict[str, Callable[[_Work], str]] = {

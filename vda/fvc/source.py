@@ -15,6 +15,7 @@ from vda.fvc.paths import Places
 from vda.fvc.request import Item, ScaleSettings
 from vda.picture.signal import SignalChoice
 from vda.scene.scene import Scene
+from vda.shown import quoted
 from vda.video import FrameIndex, VideoInfo, index_frames, index_in_cache, list_frames, notes_of, probe
 
 
@@ -115,7 +116,8 @@ def _choice_of(scene: Scene, asked: SignalChoice) -> SignalChoice:
 def _depth_of(scene: Scene) -> Depth:
     if not scene.depth_record_path.is_file():
         raise InputError(
-            f"{scene.root} has no merged depth.", f"Run 'vda merge {scene.root}' first, or give --make-depth."
+            f"{scene.root} has no merged depth.",
+            f"Run 'vda merge {quoted(scene.root)}' first, or give --make-depth.",
         )
     source = open_depth(scene.merged_dir)
     assert source.record is not None

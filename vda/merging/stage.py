@@ -33,6 +33,7 @@ from vda.picture.framing import Framing
 from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Plan
 from vda.scene.scene import RunRecord, Scene
+from vda.shown import quoted
 from vda.stills.exr import require_exr
 from vda.video import FrameIndex, VideoInfo, read_frame_list
 from vda.video.rates import true_frame_rate
@@ -217,7 +218,7 @@ def _require_windows(scene: Scene, plan: Plan) -> None:
         names = ", ".join(f"chunk {index} ({count} windows)" for index, count in missing.items())
         raise WorkError(
             f"The depth of {scene.root} is not computed yet; missing: {names}.",
-            f"Run 'vda run {scene.root}' first.",
+            f"Run 'vda run {quoted(scene.root)}' first.",
         )
 
 
@@ -377,7 +378,7 @@ def remove_intermediates(scene: Scene) -> int:
     Raises ``SceneError`` where there is no merged result.
     """
     if not scene.depth_record_path.is_file():
-        raise SceneError(f"{scene.root} is not merged yet.", f"Run 'vda merge {scene.root}' first.")
+        raise SceneError(f"{scene.root} is not merged yet.", f"Run 'vda merge {quoted(scene.root)}' first.")
     folders = (scene.windows_dir, scene.run_dir)
     freed = sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
     for folder in folders:

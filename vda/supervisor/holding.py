@@ -19,6 +19,7 @@ from vda.errors import SceneError
 from vda.files import TEMPORARY_PREFIX, exclusive_lock, never_made_anew
 from vda.scene.runstate import Holder, RunFiles
 from vda.scene.scene import Scene
+from vda.shown import quoted
 from vda.supervisor.crew import Member
 
 # Five renewals may fail on a busy file server before another machine takes the scene.
@@ -148,5 +149,5 @@ def _taken(scene: Scene, holder: Holder | None) -> SceneError:
     who = f"process {holder.pid} on {holder.host}" if holder else "another process"
     return SceneError(
         f"{scene.root} is already being computed by {who}.",
-        f"Watch it with 'vda status {scene.root}', or end it with 'vda stop {scene.root}'.",
+        f"Watch it with 'vda status {quoted(scene.root)}', or end it with 'vda stop {quoted(scene.root)}'.",
     )

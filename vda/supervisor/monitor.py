@@ -14,6 +14,7 @@ from vda.machine.devices import Device, DeviceReading, Inventory, cpu_device
 from vda.machine.host import HostMemory, disk_free_bytes, host_memory
 from vda.scene.scene import Scene
 from vda.scene.status import scene_status
+from vda.shown import printable
 
 _GIB = 1 << 30
 
@@ -83,7 +84,7 @@ def render(seen: Observation, width: int, height: int) -> list[str]:
     if seen.status is not None:
         lines += ["", *_scene_lines(seen.status)]
         lines += _chunk_lines(seen.status["chunks"], max(height - len(lines), 1))
-    return [line[:width] for line in lines[:height]]
+    return [printable(line, one_line=True)[:width] for line in lines[:height]]
 
 
 def _host_line(seen: Observation) -> str:
