@@ -37,6 +37,8 @@ def test_a_video_of_any_size_gets_its_report(tmp_path: Path, size: tuple[int, in
     told = Noted(None)
     page = write_report(make_scene(tmp_path, *size), told).read_text()
     assert "left out" not in page and told.said == []
+    # A page is handed on: it names the video, and not the folders of whoever made it.
+    assert "a.mkv" in page and str(tmp_path) not in page
     # One column has no range, and in a few pixels of noise no motion can be followed.
     assert ("over 5 pairs of frames" in page) == (min(size) > 8)
     assert ("flicker was not measured" in page) == (min(size) <= 8)

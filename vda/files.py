@@ -300,6 +300,16 @@ def _lock_record(kind: int, byte: int | None = None) -> bytes:
     return struct.pack(_LOCK_FORMAT, kind, os.SEEK_SET, byte or 0, 0 if byte is None else 1, 0)
 
 
+def user_cache() -> Path:
+    """The user's cache folder; where there is neither a variable nor a home, a place where nothing can be kept."""
+    if root := os.environ.get("XDG_CACHE_HOME"):
+        return Path(root)
+    try:
+        return Path.home() / ".cache"
+    except RuntimeError:
+        return Path(os.devnull) / "cache"
+
+
 def depth_image_name(frame: int, suffix: str = "png") -> str:
     """The file of a frame's depth in any folder of depth."""
     return f"depth_{frame:06d}.{suffix}"

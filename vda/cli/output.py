@@ -12,4 +12,9 @@ def say(text: object = "", *, err: bool = False) -> None:
     stream = sys.stderr if err else sys.stdout
     encoding = getattr(stream, "encoding", None) or "utf-8"
     shown = printable(str(text)).encode(encoding, "backslashreplace").decode(encoding)
-    click.echo(shown, err=err)
+    try:
+        click.echo(shown, err=err)
+    except BrokenPipeError:
+        # Work goes on though nobody reads how it goes; of results, Click ends the command.
+        if not err:
+            raise

@@ -5,6 +5,7 @@ whole or absent; a frame of depth. This file knows the names that programs give 
 not know what its numbers mean.
 """
 
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,8 +18,8 @@ from numpy.typing import NDArray
 from vda.depthmaps.codes import Float32Array
 from vda.depthmaps.colours import Rgb
 from vda.errors import InputError, UsageError
-from vda.files import atomic_path, storage_errors
-from vda.stills.exr import in_display, require_exr
+from vda.files import write_bytes
+from vda.stills.exr import in_display, opened, require_exr
 
 Base = Literal["none", "rgb"]
 PixelType = Literal["half", "float"]
@@ -93,11 +94,10 @@ def write_exr(path: Path, depth: Float32Array, style: ExrStyle | None = None, rg
         header["chromaticities"] = _CHROMATICITIES
         linear = _LINEAR[rgb]
         channels |= {name: np.ascontiguousarray(linear[..., place]) for place, name in enumerate("RGB")}
-    with atomic_path(path) as temporary, storage_errors(path):
-        try:
-            exr.File(header, channels).write(str(temporary))
-        except RuntimeError as error:
-            raise OSError(str(error)) from error
+    # The library takes names in UTF-8 alone, and says of no error what the system said.
+    whole = io.BytesIO()
+    exr.File(header, channels).write(whole)
+    write_bytes(path, whole.getvalue())
 
 
 def _linear_light() -> NDArray[np.float16]:
@@ -115,9 +115,8 @@ def read_exr(path: Path) -> Floats:
     It is the channel Z or that of a layer (``depth.Z``, ``ViewLayer.Depth.Z``); else V or Y; else R, G and B that
     are equal; else the only channel there is. Raises ``InputError`` where there is none of these, or several.
     """
-    exr = require_exr()
     try:
-        with exr.File(str(path), separate_channels=True) as file:
+        with opened(path, separate_channels=True) as file:
             channels = {name: (pixels, header) for name, pixels, header in _channels(file)}
     except (RuntimeError, OSError, ValueError) as error:
         raise InputError(f"{path} could not be read as EXR: {error}.", "Make it again.") from error

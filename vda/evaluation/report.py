@@ -273,7 +273,8 @@ def _facts(work: _Work) -> str:
     run = work.scene.run_record()
     pixels = record.frames * record.width * record.height or 1
     rows: list[tuple[str, Any]] = [
-        ("video", work.scene.read_video().get("path", "")),
+        # Names alone: a page is handed on, and whose home the files are in is nobody's business.
+        ("video", Path(work.scene.read_video().get("path", "")).name),
         ("frames", f"{record.frames} of {record.width} x {record.height}{_thinned_words(work.plan)}"),
         *_picture_facts(record),
         ("chunks", f"{len(work.plan.chunks)}, {work.plan.chunking}"),
@@ -293,7 +294,7 @@ def _facts(work: _Work) -> str:
             ("version", run.version),
         ]
     else:
-        rows.append(("made by", f"{record.model}, {settings.get('depth_dir', '')}"))
+        rows.append(("made by", f"{record.model}, {Path(settings.get('depth_dir', '')).name}"))
     cells = (
         f"<tr><td>{html.escape(name)}</td><td>{html.escape(printable(str(value)))}</td></tr>"
         for name, value in rows

@@ -126,7 +126,10 @@ def _inherited() -> dict[str, str]:
 
 def _linger_sentences() -> tuple[str, ...]:
     """Units of a user end at the last logout unless lingering is on."""
-    user = getpass.getuser()
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
     try:
         asked = subprocess.run(
             ["loginctl", "show-user", user, "--property=Linger", "--value"],

@@ -276,7 +276,12 @@ def _import_nvml() -> ModuleType | None:
 
 def _own_user() -> str:
     """The name that the process table gives this process; its number where nobody gave it a name."""
-    return _process_owner(os.getpid()) or getpass.getuser()
+    if found := _process_owner(os.getpid()):
+        return found
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def _process_owner(pid: int) -> str | None:

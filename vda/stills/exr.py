@@ -5,6 +5,7 @@ v = 1.055 l^(1/2.4) - 0.055. Nothing is exposed, tone-mapped or converted betwee
 know depth.
 """
 
+import io
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -31,6 +32,16 @@ def require_exr() -> Any:
     return OpenEXR
 
 
+def opened(path: Path, **how: bool) -> Any:
+    """Open an EXR file; the library itself takes names in UTF-8 alone."""
+    exr = require_exr()
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return exr.File(io.BytesIO(path.read_bytes()), **how)
+    return exr.File(str(path), **how)
+
+
 def displayed(light: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Return linear light (1: white; NaN counts as 0) as sRGB's 8 bits, of the same shape."""
     clipped = np.nan_to_num(light.astype(np.float32), nan=0.0, posinf=1.0, neginf=0.0).clip(0, 1)
@@ -45,9 +56,8 @@ def read_light(path: Path) -> NDArray[np.float32]:
     Of several parts the first that has R, G and B counts; a file of Y alone is grey. Outside of what was rendered
     there is 0. Raises ``VideoError`` for what is no EXR, or has no picture in it.
     """
-    exr = require_exr()
     try:
-        with exr.File(str(path), separate_channels=True) as file:
+        with opened(path, separate_channels=True) as file:
             parts = [(dict(part.channels), dict(file.header(at))) for at, part in enumerate(file.parts)]
             return _picture(path, [({name: one.pixels for name, one in own.items()}, head) for own, head in parts])
     except (RuntimeError, OSError, ValueError, KeyError) as error:
@@ -57,7 +67,7 @@ def read_light(path: Path) -> NDArray[np.float32]:
 def stated_rate(path: Path) -> Fraction | None:
     """The frames per second that an EXR file states (``framesPerSecond``), or None."""
     try:
-        with require_exr().File(str(path), header_only=True) as file:
+        with opened(path, header_only=True) as file:
             stated = file.header().get("framesPerSecond")
             rate = None if stated is None else Fraction(stated)
     except (RuntimeError, OSError, ValueError, TypeError, ZeroDivisionError):

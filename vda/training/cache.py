@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vda.files import atomic_path, storage_errors
+from vda.files import atomic_path, storage_errors, user_cache
 from vda.training.clips import render_clip
 
 # Seeds from here on are the judge's: training refuses them.
@@ -40,8 +40,7 @@ class Clip:
 
 def default_cache() -> Path:
     """The user's cache folder for clips and checkpoints."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "vda" / "training"
+    return user_cache() / "vda" / "training"
 
 
 def listed(folder: Path) -> list[Clip]:

@@ -7,7 +7,6 @@ once, without converting pixels. This file does not know RGB or ranges.
 
 import hashlib
 import json
-import os
 from array import array
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,7 +20,7 @@ import av
 import numpy as np
 
 from vda.errors import InputError, StorageError, UsageError, VideoError
-from vda.files import DAMAGED_ARRAYS, atomic_writer
+from vda.files import DAMAGED_ARRAYS, atomic_writer, user_cache
 from vda.reporter import Reporter, Silence
 from vda.video.damage import notes_on
 from vda.video.decoding import OpenVideo, frame_checksum
@@ -248,7 +247,7 @@ def list_frames(info: VideoInfo) -> FrameIndex | None:
 
 def _cache_file(info: VideoInfo, trust_container: bool, cache_dir: Path | None) -> Path:
     if cache_dir is None:
-        cache_dir = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vda"
+        cache_dir = user_cache() / "vda"
     # PyAV's version is in the key because another FFmpeg may make other frames out of a damaged file.
     identity = (
         _FORMAT_VERSION,
