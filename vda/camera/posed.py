@@ -21,6 +21,8 @@ from vda.files import read_json
 from vda.records import NOT_AS_EXPECTED
 
 _NUMBERS = ("width", "height", "fx", "fy", "cx", "cy")
+# A matrix written with three digits is this near to a rotation.
+_NEAR_ROTATION = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +37,25 @@ class PosedCamera:
     name: str
     intrinsics: Intrinsics
     camera_to_world: NDArray[np.float64] | None
+
+
+def require_rigid(pose: NDArray[np.float64], whose: str) -> None:
+    """Raise ``InputError`` unless ``pose`` [4, 4] turns and moves, and does nothing else.
+
+    A scaled or mirrored one would bend what is seen from it, each format in its own way.
+    """
+    turn = pose[:3, :3]
+    rigid = (
+        bool(np.isfinite(pose).all())
+        and float(np.abs(turn.T @ turn - np.eye(3)).max()) < _NEAR_ROTATION
+        and float(np.linalg.det(turn)) > 0
+        and np.allclose(pose[3], [0, 0, 0, 1])
+    )
+    if not rigid:
+        raise InputError(
+            f"The pose of {whose} is no rotation and place: it is not finite, or scales or mirrors.",
+            "Write it as a rotation with a column for the place, and leave out images without a pose.",
+        )
 
 
 def different(cameras: Sequence[PosedCamera]) -> list[Intrinsics]:

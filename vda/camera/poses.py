@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vda.camera.conventions import from_opengl
 from vda.camera.files import read_camera
 from vda.camera.intrinsics import Intrinsics
+from vda.camera.posed import require_rigid
 from vda.errors import InputError
 from vda.files import read_json
 from vda.records import NOT_AS_EXPECTED
@@ -30,6 +31,10 @@ class Cameras:
 
     intrinsics: Intrinsics
     camera_to_world: dict[int, NDArray[np.float64]]
+
+    def __post_init__(self) -> None:
+        for frame, pose in self.camera_to_world.items():
+            require_rigid(pose, f"frame {frame}")
 
 
 def read_cameras(path: Path, size: tuple[int, int], *, by_order: bool = False) -> Cameras:

@@ -7,6 +7,7 @@ reconstruction's own unit of length. This file does not know depth images.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,7 +18,7 @@ from scipy.spatial.transform import Rotation, Slerp
 from vda.camera.conventions import corner_to_centre, from_opengl
 from vda.camera.files import colmap_camera, nerfstudio_cameras
 from vda.camera.intrinsics import Intrinsics
-from vda.camera.posed import read_cameras_json
+from vda.camera.posed import read_cameras_json, require_rigid
 from vda.errors import InputError, UsageError
 from vda.files import read_json
 from vda.records import NOT_AS_EXPECTED
@@ -68,19 +69,20 @@ def read_reconstruction(
     taken. A trajectory is taken at ``times_s`` [frames], the seconds at which ``frames`` (None: 0, 1, ...) are
     shown. Where the frames were images all along (``named``), numbers are theirs, and no base is asked for. Of
     several COLMAP models the largest is taken, and that is said. Raises ``InputError`` where there is nothing to
-    read, names tell no frames, or several cameras took a frame and nothing says which is meant.
+    read, names tell no frames, several cameras took a frame and nothing says which is meant, or a pose is none.
     """
-    if path.is_dir():
-        views = _colmap(path, reporter or Silence())
-    elif path.suffix.lower() == ".json":
-        value = read_json(path)
-        if isinstance(value, dict) and "poses" in value:
-            return _own(path)
-        views = _transforms(path)
-    else:
-        return _trajectory(path, times_s, range(len(times_s)) if frames is None else frames)
+    is_json = path.suffix.lower() == ".json" and not path.is_dir()
+    value = read_json(path) if is_json else None
+    own = isinstance(value, dict) and "poses" in value
+    if own or not (is_json or path.is_dir()):
+        _refuse_naming(path, image_base, image_folder)
+        known = range(len(times_s)) if frames is None else frames
+        return _own(path) if own else _trajectory(path, times_s, known)
+    views = _transforms(path, value) if is_json else _colmap(path, reporter or Silence())
     if not views:
         raise InputError(f"{path} has no images with a pose.", "Give a finished reconstruction.")
+    for view in views:
+        require_rigid(view.camera_to_world, f"{view.name} in {path}")
     views = _of_one_camera(path, views, image_folder, by_order=by_order)
     if by_order and len(views) != len(times_s):
         raise InputError(
@@ -93,6 +95,14 @@ def read_reconstruction(
     if by_order:
         return numbered if frames is None else [replace(view, frame=frames[view.frame]) for view in numbered]
     return list(_counted_from_zero(path, numbered, 0 if named and image_base is None else image_base))
+
+
+def _refuse_naming(path: Path, base: int | None, folder: str | None) -> None:
+    if base is not None or folder is not None:
+        raise UsageError(
+            f"{path} has no images' names, so --image-base and --image-folder have no use there.",
+            "Leave them out, or give the reconstruction that they are for.",
+        )
 
 
 def _of_one_camera(path: Path, views: list[View], folder: str | None, *, by_order: bool) -> list[View]:
@@ -148,12 +158,16 @@ def _own(path: Path) -> list[View]:
     ]
     if not views:
         raise InputError(f"{path} has no poses.", "Give the cameras of a reconstruction.")
+    for view in views:
+        require_rigid(view.camera_to_world, f"frame {view.frame} in {path}")
+    twice = next((one.frame for one, other in pairwise(views) if one.frame == other.frame), None)
+    if twice is not None:
+        raise InputError(f"{path} has several poses of frame {twice}.", "Leave one in for each frame.")
     return views
 
 
-def _transforms(path: Path) -> list[View]:
+def _transforms(path: Path, value: Any) -> list[View]:
     nothing = (np.zeros((0, 2)), np.zeros(0))
-    value = read_json(path)
     try:
         return [
             View(
@@ -220,7 +234,8 @@ def _colmap_view(model: Any, image: Any) -> View:
 def _trajectory(path: Path, times_s: Floats, frames: Sequence[int]) -> list[View]:
     """TUM: ``time tx ty tz qx qy qz qw`` per line, camera to world; the pose at each frame's time."""
     try:
-        lines = [line.split() for line in path.read_text().splitlines() if line.strip() and line[0] != "#"]
+        words = (line.split() for line in path.read_text().splitlines())
+        lines = [line for line in words if line and not line[0].startswith("#")]
         rows = np.array(lines, np.float64).reshape(len(lines), _TUM_COLUMNS)
     except (OSError, ValueError) as error:
         raise InputError(
@@ -228,6 +243,12 @@ def _trajectory(path: Path, times_s: Floats, frames: Sequence[int]) -> list[View
         ) from error
     if not len(rows) or not len(times_s):
         raise InputError(f"{path} has no poses, or the video no frames.", "Give a trajectory of this video.")
+    known = np.isfinite(rows).all(axis=1) & (np.linalg.norm(rows[:, 4:], axis=1) > 0)
+    if not known.all():
+        raise InputError(
+            f"{path} has a line that is no pose: {' '.join(lines[int(np.argmin(known))])}.",
+            "Leave out lines of times at which the camera was lost.",
+        )
     rows = rows[np.argsort(rows[:, 0], kind="stable")]
     # Two lines of one time leave nothing to interpolate between.
     rows = rows[np.append(True, np.diff(rows[:, 0]) > 0)]
