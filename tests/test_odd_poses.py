@@ -88,4 +88,4 @@ def test_what_tells_of_images_names_is_refused_where_there_are_none(tmp_path: Pa
     for path in (own(tmp_path, [TURNED]), trajectory(tmp_path, "0 0 0 0 0 0 0 1\n")):
         for options in ({"image_base": 1}, {"image_folder": "left"}):
             with pytest.raises(UsageError, match="no images' names"):
-                read_reconstruction(path, TIMES_S, **options)  # type: ignore[arg-type]
+                read_reconstruction(path, TIMES_S, **options)

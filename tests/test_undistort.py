@@ -177,3 +177,25 @@ def test_undistorted_cameras_fit_every_format(bent_scene: Scene, lens: dict[str,
     )
     assert {"camera.chan", "camera.usda"} <= {path.name for path in report.written}
     assert not any("left out" in said for said in report.said)
+
+
+@pytest.mark.parametrize("k1", [-2.0, -0.5])
+def test_no_pixel_shows_what_lies_beyond_where_a_lens_formula_turns_back(k1: float) -> None:
+    # r (1 + k1 r^2) grows up to r^2 = -1 / (3 k1); what is farther out is projected onto what is nearer.
+    camera = Intrinsics(160, 120, 120.0, 120.0, 79.5, 59.5, "opencv", (k1, 0.0, 0.0, 0.0))
+    lens = Undistortion(camera)
+    turn = np.sqrt(-1 / (3 * k1))
+    rows, columns = np.mgrid[0:120, 0:160]
+    bent_x, bent_y = (columns - 79.5) / 120, (rows - 59.5) / 120
+    bent = np.hypot(bent_x, bent_y)
+    straight = np.linspace(0, turn, 10_000)
+    radius = np.interp(bent, straight * (1 + k1 * straight**2), straight, right=np.nan)
+    true_x = (bent_x * radius / bent).astype(np.float32)
+    shown = lens.depth(true_x)
+    wanted = (columns - lens.pinhole.cx) / lens.pinhole.fx
+    assert np.isfinite(shown).mean() > 0.99
+    # The nearest pixel is half a pixel off; near the turn a pixel is many directions wide.
+    within = np.hypot(wanted, (rows - lens.pinhole.cy) / lens.pinhole.fy) < 0.75 * turn
+    assert within.mean() > 0.7
+    assert np.abs(shown - wanted)[within].max() < 0.03
+    assert np.abs(wanted).max() < turn

@@ -37,7 +37,7 @@ def model_files(cameras: Sequence[PosedCamera], points: WorldPoints = NO_POINTS)
     known = different(cameras)
     number = {camera: i for i, camera in enumerate(known, start=1)}
     return {
-        "cameras.txt": "".join(f"{number[camera]} {_camera(camera)}\n" for camera in known),
+        "cameras.txt": "".join(f"{number[camera]} {camera_line(camera)}\n" for camera in known),
         # The second line of an image holds the points seen in it, and none of these were.
         "images.txt": "".join(
             f"{i} {_pose(camera)} {number[camera.intrinsics]} {camera.name}\n\n"
@@ -47,7 +47,8 @@ def model_files(cameras: Sequence[PosedCamera], points: WorldPoints = NO_POINTS)
     }
 
 
-def _camera(camera: Intrinsics) -> str:
+def camera_line(camera: Intrinsics) -> str:
+    """The model's name, size and numbers. Raises ``InputError`` for a lens that COLMAP has not."""
     lens = np.array(camera.distortion)
     centre = (centre_to_corner(camera.cx), centre_to_corner(camera.cy))
     if camera.distortion_model == "none":

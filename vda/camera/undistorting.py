@@ -19,6 +19,9 @@ Floats = NDArray[np.float64]
 # A plane cannot show half of all directions: at 70 degrees from the axis it is stretched eightfold already.
 _WIDEST: Final = float(np.tan(np.radians(70.0)))
 _PER_SIDE: Final = 129
+# To a hundredth of a pixel of any picture.
+_HALVINGS: Final = 20
+_SAME_PLACE_PX: Final = 0.1
 # Outside of every picture.
 _NOWHERE: Final = -2.0
 
@@ -31,7 +34,8 @@ class Undistortion:
         rays = normalise(self.pinhole, pixel_grid(camera.width, camera.height))
         places = project(camera, np.concatenate([rays, np.ones((len(rays), 1))], axis=1))
         # Far out a lens formula may turn back on itself: such a place shows another direction.
-        there = np.isfinite(normalise(camera, places)).all(axis=1, keepdims=True)
+        away = np.abs(normalise(camera, places) - rays) * [self.pinhole.fx, self.pinhole.fy]
+        there = (away < _SAME_PLACE_PX).all(axis=1, keepdims=True)
         # Between its rim and the middles of its outermost pixels a picture goes on as these.
         inside = np.clip(places, 0, [camera.width - 1, camera.height - 1])
         maps = np.where(there, inside, _NOWHERE)
@@ -84,10 +88,20 @@ def _window(camera: Intrinsics) -> tuple[float, float, float, float]:
         (np.stack([across, np.full(_PER_SIDE, last[1])], axis=1), 1, min, _WIDEST),
     ]
     left, top, right, bottom = (
-        inner([limit, *_known(normalise(camera, rim)[:, axis])]) for rim, axis, inner, limit in rims
+        float(inner([limit, *_rim_directions(camera, rim)[:, axis]])) for rim, axis, inner, limit in rims
     )
     return left, top, right, bottom
 
 
-def _known(values: Floats) -> list[float]:
-    return [float(value) for value in values[np.isfinite(values)]]
+def _rim_directions(camera: Intrinsics, rim: Floats) -> Floats:
+    """Where the rays of pixels [n, 2] meet the plane z = 1. A pixel without a ray is moved towards the principal
+    point until it has one: there the picture ends that the lens model covers.
+    """
+    centre = np.array([camera.cx, camera.cy])
+    inside, outside = np.zeros(len(rim)), np.ones(len(rim))
+    inside[np.isfinite(normalise(camera, rim)).all(axis=1)] = 1.0
+    for _ in range(_HALVINGS):
+        tried = (inside + outside) / 2
+        has_ray = np.isfinite(normalise(camera, centre + tried[:, None] * (rim - centre))).all(axis=1)
+        inside, outside = np.where(has_ray, tried, inside), np.where(has_ray, outside, tried)
+    return normalise(camera, centre + inside[:, None] * (rim - centre))

@@ -24,6 +24,7 @@ _NO_RGB = np.zeros((0, 3), np.uint8)
 
 def write(frames: Iterator[ExportFrame], context: ExportContext, reporter: Reporter) -> list[Path]:
     """Write ``cloud_000000.ply`` … into the output folder."""
+    require_plyfile()
     written = []
     for frame in frames:
         written.append(context.written.path(f"cloud_{frame.index:06d}.ply"))
@@ -91,12 +92,18 @@ def in_world(points: NDArray[np.float64], frame: ExportFrame) -> NDArray[np.floa
     return points @ pose[:3, :3].T + pose[:3, 3]
 
 
-def write_ply(path: Path, points: WorldPoints) -> None:
-    """Write a binary PLY. Raises ``UsageError`` without plyfile."""
+def require_plyfile() -> None:
+    """Raise ``UsageError`` without plyfile: before the first frame, for points may be written after the last."""
     try:
-        from plyfile import PlyData, PlyElement
+        import plyfile  # noqa: F401
     except ImportError as error:
         raise UsageError("PLY needs plyfile.", "Install it: pip install 'vda-toolkit[export]'.") from error
+
+
+def write_ply(path: Path, points: WorldPoints) -> None:
+    """Write a binary PLY."""
+    from plyfile import PlyData, PlyElement
+
     vertices = np.zeros(len(points.xyz), _VERTEX)
     for i, (axis, colour) in enumerate(zip("xyz", ("red", "green", "blue"), strict=True)):
         vertices[axis], vertices[colour] = points.xyz[:, i], points.rgb[:, i]

@@ -5,7 +5,7 @@ This file does not know the formats.
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,10 @@ from vda.camera.choice import CameraChoice
 from vda.depthmaps.source import DepthSource
 from vda.exporting.depthfiles import DepthKind
 from vda.exporting.written import Written
+
+# Cameras need no depth, and hence no unit of length; these need a unit only where places are compared.
+CAMERAS: Final = "cameras"
+TAKE_RELATIVE: Final = ("ply", "rerun")
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,12 @@ from vda.camera.undistorting import pinhole_of
 from vda.depthmaps.codes import DepthRecord
 from vda.depthmaps.doubtful import edge_radius
 from vda.depthmaps.source import DepthSource, open_depth
-from vda.errors import InputError, UsageError
+from vda.errors import InputError
 from vda.exporting import clouds, colmap, nerfstudio, recording, splatting, tum
 from vda.exporting.cameras import write_cameras
+from vda.exporting.checks import check_settings, check_strangers, heed_lenses
 from vda.exporting.frames import Doubtful, FrameSource
-from vda.exporting.request import ExportContext, ExportSettings, Metric
+from vda.exporting.request import CAMERAS, TAKE_RELATIVE, ExportContext, ExportSettings, Metric
 from vda.exporting.written import Written
 from vda.files import depth_image_name, refuse_to_overwrite
 from vda.reporter import Noted, Reporter
@@ -46,13 +47,7 @@ _WRITERS: Mapping[str, Callable[..., list[Path]]] = {
     "colmap": colmap.write,
     "dn-splatter": colmap.write_dn_splatter,
 }
-# Cameras need no depth, and hence no unit of length.
-_CAMERAS = "cameras"
-TARGETS = (*_WRITERS, _CAMERAS)
-_NEED_POSES = ("nerfstudio", "gaussian-splatting", "tum", "colmap", "dn-splatter")
-_TAKE_DEPTH_KIND = ("nerfstudio", "colmap")
-# Readers that know no lens: the loader of Gaussian splatting takes PINHOLE cameras, rerun's pinhole has none.
-_NEED_PINHOLE = ("gaussian-splatting", "rerun")
+TARGETS = (*_WRITERS, CAMERAS)
 
 
 @dataclass(frozen=True)
@@ -91,8 +86,10 @@ def export(settings: ExportSettings, *, reporter: Reporter | None = None) -> Exp
     is needed.
     """
     noted = Noted(reporter)
-    _check(settings)
+    check_settings(settings)
     refuse_to_overwrite(settings.output, overwrite=settings.overwrite)
+    written = Written(settings.output)
+    check_strangers(settings, written)
     scene = Scene(settings.scene)
     info, index = scene.film()
     depth = open_depth(scene.merged_dir)
@@ -102,9 +99,8 @@ def export(settings: ExportSettings, *, reporter: Reporter | None = None) -> Exp
     asked = settings.camera.of_video(scene.read_video())
     camera_of = _cameras(asked, views, (info.width, info.height), noted)
     wanted = [frame for frame in depth.frames if not views or frame in views][:: settings.every]
-    _heed_lenses(settings, {camera_of(frame) for frame in wanted}, noted)
-    written = Written(settings.output)
-    if settings.target == _CAMERAS:
+    heed_lenses(settings, {camera_of(frame) for frame in wanted}, noted)
+    if settings.target == CAMERAS:
         cameras = [_posed(frame, index, camera_of(frame), views.get(frame), depth.record) for frame in wanted]
         if settings.undistort:
             cameras = [replace(camera, intrinsics=pinhole_of(camera.intrinsics)) for camera in cameras]
@@ -126,20 +122,6 @@ def export(settings: ExportSettings, *, reporter: Reporter | None = None) -> Exp
     )
 
 
-def _check(settings: ExportSettings) -> None:
-    """What can be found wrong before anything is read."""
-    if settings.target in _NEED_POSES and settings.poses is None:
-        raise UsageError(
-            f"{settings.target} lives in a reconstruction, and none is given.",
-            "Give --poses: a transforms.json, a COLMAP sparse model or a TUM trajectory.",
-        )
-    if settings.depth_as is not None and settings.target not in _TAKE_DEPTH_KIND:
-        raise UsageError(
-            f"The program that {settings.target} is for reads one kind of depth, so --depth-as has no use there.",
-            f"Leave it out, or export to {' or '.join(_TAKE_DEPTH_KIND)}.",
-        )
-
-
 def _doubtful(settings: ExportSettings, depth: DepthSource) -> Doubtful:
     # What cannot mark a pixel as invalid gets no holes, and no share of them is told.
     marks = settings.target != "gaussian-splatting"
@@ -152,29 +134,6 @@ def _doubtful(settings: ExportSettings, depth: DepthSource) -> Doubtful:
             else edge_radius(record.seen_width, record.settings.get("net_width"))
         )
     return Doubtful(radius, marks and settings.sky == "drop")
-
-
-def _heed_lenses(settings: ExportSettings, cameras: set[Intrinsics], reporter: Reporter) -> None:
-    """Refuse lenses where no reader knows them, and tell what becomes of them."""
-    lenses = [camera for camera in cameras if camera.distortion_model != "none"]
-    if settings.undistort:
-        for camera in lenses:
-            reporter.say(
-                f"The lens is taken out of images of {camera.width}x{camera.height}: the focal length "
-                f"{camera.fx:.6g} becomes {pinhole_of(camera).fx:.6g}, and what no pinhole camera sees is cut off."
-            )
-        if not lenses:
-            reporter.say("The camera has no lens distortion: --undistort changes nothing.")
-    elif lenses and settings.target in _NEED_PINHOLE:
-        raise InputError(
-            f"The camera has lens distortion ({lenses[0].distortion_model}), and {settings.target} knows none.",
-            "Add --undistort: pictures, depth and cameras are then those of a camera without lens.",
-        )
-    elif lenses and settings.target == "tum":
-        reporter.say(
-            "The pictures have lens distortion: give your program the numbers in calibration.txt "
-            f"({lenses[0].distortion_model}), or add --undistort."
-        )
 
 
 def _posed(
@@ -250,6 +209,8 @@ def _metric(
     kind = record.quantizer.kind
     shots = tuple((shot["start_frame"], shot["end_frame"]) for shot in record.shots) or ((0, 1 << 62),)
     if any(len(view.depth) for view in views.values()):
+        # A reconstruction ends at a cut: shots that it has nothing of are not exported either.
+        shots = tuple(shot for shot in shots if any(shot[0] <= frame < shot[1] for frame in views))
         return Metric(
             shots, tuple(fit_to_points(shot, depth, kind, views, reporter) for shot in shots), "reconstruction"
         )
@@ -265,10 +226,16 @@ def _metric(
     plain = Metric(shots, (Calibration(1.0, 0.0, kind),) * len(shots), "metre" if kind == "depth" else "relative")
     if plain.unit == "metre":
         return plain
-    if settings.target in _NEED_POSES or not settings.allow_relative:
+    if settings.target not in TAKE_RELATIVE or not settings.allow_relative:
+        or_relative = ", or --allow-relative." if settings.target in TAKE_RELATIVE else "."
+        if len(record.shots) > 1:
+            raise InputError(
+                f"This depth is relative, and each of its {len(record.shots)} shots has a scale of its own.",
+                "Give --poses with points (a COLMAP sparse model), to which every shot is fitted, or compute one "
+                f"shot with --frames A:B and calibrate that, or use a metric model{or_relative}",
+            )
         raise InputError(
             "This depth is relative: it has no metres, and there are no points of a reconstruction to fit it to.",
-            "Calibrate it with vda enrich, or give --poses with points (a COLMAP sparse model)"
-            + ("." if settings.target in _NEED_POSES else ", or --allow-relative."),
+            f"Calibrate it with vda enrich, or give --poses with points (a COLMAP sparse model){or_relative}",
         )
     return plain

@@ -21,6 +21,10 @@ class Written:
         self._earlier = _listed(self._list)
         self._now: dict[str, None] = {}
 
+    def has_listed(self, name: str) -> bool:
+        """Did an earlier export write the file ``name``?"""
+        return name in self._earlier
+
     def path(self, name: str) -> Path:
         """Where to write the file ``name``."""
         if name not in self._now and name not in self._earlier:
