@@ -13,6 +13,9 @@ from exportcases import Case, Lens, build, rig, transforms
 from test_export import run
 
 from vda.camera.choice import CameraChoice
+from vda.camera.colmapmodel import model_files
+from vda.camera.intrinsics import Intrinsics
+from vda.camera.posed import PosedCamera
 from vda.depthmaps.codes import DepthRecord, Quantizer
 from vda.errors import InputError, UsageError
 from vda.exporting import TARGETS
@@ -188,3 +191,26 @@ def test_shots_without_metres_are_not_sent_to_a_calibration_that_refuses_them(
         run(scene, "ply", tmp_path / "out", poses=poses)
     assert "every shot is fitted" in caught.value.remedy
     shutil.rmtree(scene.merged_dir)
+
+
+@pytest.mark.parametrize("target", ["ply", "rerun"])
+def test_relative_depth_is_not_put_into_a_world_of_another_unit(
+    scene: Scene, poses: Path, tmp_path: Path, target: str
+) -> None:
+    record = DepthRecord.read(scene.merged_dir / "depth.json")
+    replace(record, quantizer=Quantizer.for_range(0.0, 1.0)).write(scene.merged_dir / "depth.json")
+    with pytest.raises(InputError, match="would not meet"):
+        run(scene, target, tmp_path / "out", poses=poses, allow_relative=True)
+    assert run(scene, target, tmp_path / "alone", allow_relative=True, **FOV).unit == "relative"
+
+
+def test_frames_without_depth_are_counted(scene: Scene, poses: Path, tmp_path: Path) -> None:
+    # The wall is 20 m away, and the camera comes a tenth of a metre nearer with every frame.
+    report = run(scene, "ply", tmp_path / "out", poses=poses, near=1000.0)
+    assert any(line.startswith("6 of 6 frames have no depth") for line in report.said)
+
+
+def test_a_name_with_a_blank_is_not_written_into_a_model_that_would_cut_it(tmp_path: Path) -> None:
+    camera = Intrinsics(160, 120, 120.0, 120.0, 79.5, 59.5)
+    with pytest.raises(InputError, match="blank in its name"):
+        model_files([PosedCamera(0, 0.0, "my shot 0001.png", camera, np.eye(4))])

@@ -33,7 +33,15 @@ NO_POINTS = WorldPoints(np.zeros((0, 3)), np.zeros((0, 3), np.uint8))
 
 
 def model_files(cameras: Sequence[PosedCamera], points: WorldPoints = NO_POINTS) -> dict[str, str]:
-    """The texts by file name; all cameras need a pose. Raises ``InputError`` for a lens that COLMAP has not."""
+    """The texts by file name; all cameras need a pose. Raises ``InputError`` for a lens that COLMAP has not,
+    and for names with blanks.
+    """
+    blank = next((camera.name for camera in cameras if len(camera.name.split()) != 1), None)
+    if blank is not None:
+        raise InputError(
+            f"The image {blank!r} has a blank in its name, where COLMAP's text ends a name.",
+            "Name images without blanks.",
+        )
     known = different(cameras)
     number = {camera: i for i, camera in enumerate(known, start=1)}
     return {

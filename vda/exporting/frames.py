@@ -106,6 +106,7 @@ class FrameSource:
 
     def frames(self, wanted: Sequence[int], reporter: Reporter) -> Iterator[ExportFrame]:
         """Yield the frames ``wanted``, which have depth; ``reporter`` is told how many are done."""
+        empty = 0
         for done, picture in enumerate(read_frame_list(self.info, self.index, wanted), start=1):
             values: Floats = self.depth.read(picture.index)
             height, width = values.shape
@@ -120,7 +121,10 @@ class FrameSource:
             depth = self.to_depth(picture.index, values).astype(np.float64)
             self.doubtful.leave_out(depth, values)
             depth[~np.isfinite(depth) | (depth < self.near) | (depth > self.far)] = np.nan
+            empty += not np.isfinite(depth).any()
             view = self.views.get(picture.index)
             yield ExportFrame(picture.index, picture.time_s, rgb, values, depth, camera, view, seen_by)
             reporter.at(done)
         self.doubtful.say(reporter)
+        if empty:
+            reporter.say(f"{empty} of {len(wanted)} frames have no depth that was asked for, in no pixel.")

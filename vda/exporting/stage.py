@@ -238,4 +238,9 @@ def _metric(
             "This depth is relative: it has no metres, and there are no points of a reconstruction to fit it to.",
             f"Calibrate it with vda enrich, or give --poses with points (a COLMAP sparse model){or_relative}",
         )
+    if views:
+        raise InputError(
+            "Relative depth has a unit of its own, and the poses have another: what frames see would not meet.",
+            "Calibrate it with vda enrich, or leave out --poses: all is then in each frame's own camera axes.",
+        )
     return plain
