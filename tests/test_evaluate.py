@@ -426,6 +426,18 @@ def test_the_command_says_so_if_near_and_far_are_exchanged(tmp_path: Path, truth
     assert "scale is negative" in CliRunner().invoke(command, arguments).stdout
 
 
+def test_the_command_says_so_if_one_scale_stands_for_several_shots(
+    tmp_path: Path, truth_m: Array, scene: Path
+) -> None:
+    arguments = [str(scene), str(millimetres(tmp_path / "truth", truth_m)), "--truth-scale", "1000", "-q"]
+    assert "shots" not in CliRunner().invoke(command, arguments).stdout
+    record = DepthRecord.read(scene / "vda_merged_depth" / "depth.json")
+    shots = [{"start_frame": 0, "end_frame": 2}, {"start_frame": 2, "end_frame": FRAMES}]
+    replace(record, shots=shots).write(scene / "vda_merged_depth" / "depth.json")
+    assert "2 shots, each with a scale of its own" in CliRunner().invoke(command, arguments).stdout
+    assert json.loads(CliRunner().invoke(command, [*arguments, "--json"]).stdout)["shots"] == 2
+
+
 def test_the_command_says_what_is_missing_in_two_sentences(tmp_path: Path, truth_m: Array, scene: Path) -> None:
     truth = millimetres(tmp_path / "truth", truth_m)
     result = CliRunner().invoke(command, [str(scene), str(truth), "-q"])

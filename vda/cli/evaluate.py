@@ -103,6 +103,11 @@ def _basis(result: "Evaluation") -> str:
             f"\nWithout a partner, and left out: {result.unmatched_depth} frames of depth and "
             f"{result.unmatched_truth} of truth."
         )
+    if result.shots > 1 and result.kind == "inverse_depth":
+        basis += (
+            f"\nThe depth has {result.shots} shots, each with a scale of its own, and one stands for all; "
+            "to measure a shot alone, compute it with --frames A:B."
+        )
     if measured.scale < 0:
         basis += "\nThe scale is negative: what the depth calls near is far, on the whole."
     return basis

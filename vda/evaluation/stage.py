@@ -36,7 +36,8 @@ class Evaluation:
     """The figures of the depth, those of the two ``baselines``, and what they were taken over.
 
     ``matched_by`` says whether frames of depth and truth were paired by their index, their time or their order;
-    the ``unmatched`` ones of either have no partner and do not count.
+    the ``unmatched`` ones of either have no partner and do not count. Relative depth of several ``shots`` has as
+    many scales, and is measured with one.
     """
 
     depth: Figures
@@ -49,6 +50,7 @@ class Evaluation:
     unmatched_truth: int
     width: int
     height: int
+    shots: int = 1
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -93,7 +95,7 @@ def evaluate(
     found = pairs.pairing
     counts = (found.unmatched_depth, found.unmatched_truth)
     return Evaluation(
-        measured, figures, pairs.kind, cap_m, border, found.matched_by, *counts, width=width, height=height
+        measured, figures, pairs.kind, cap_m, border, found.matched_by, *counts, width, height, pairs.shots
     )
 
 
@@ -188,6 +190,10 @@ class _Pairs:
 
     def __len__(self) -> int:
         return len(self.pairing.pairs)
+
+    @property
+    def shots(self) -> int:
+        return 1 if self.depth.record is None else max(len(self.depth.record.shots), 1)
 
     def frames(self) -> Iterator[_Frame]:
         return (self.frame(*place) for place in self.pairing.pairs)
