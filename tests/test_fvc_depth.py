@@ -8,6 +8,7 @@ import clips
 import numpy as np
 import pytest
 from data_sets import log_of, pictures, scaled, table
+from stills import make_folder
 
 from vda.api.pipeline import RunSettings, plan_scene
 from vda.api.pipeline import depth as compute
@@ -24,6 +25,7 @@ from vda.fvc.scale import ScaleResult, scale
 from vda.merging.stage import MergeSettings
 from vda.reporter import Silence
 from vda.scene.scene import Scene
+from vda.splitting.stage import PlanSettings
 
 WIDTH, HEIGHT, FRAMES = 160, 90, 6
 BOTH = ScaleSettings(size=64, modality="both")
@@ -74,6 +76,20 @@ def test_depth_comes_pixel_for_pixel_with_the_picture(tmp_path: Path) -> None:
     assert (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1) == (8, 16, 12, 28)
     about = json.loads((tmp_path / "out" / "a_scaled_original_depth.json").read_text())
     assert (about["scale"], about["unit"], about["frames"], about["width"]) == (0.001, "metre", FRAMES, 64)
+
+
+def test_images_have_the_rate_that_their_scene_was_planned_with(tmp_path: Path) -> None:
+    make_folder(tmp_path / "images", range(1001, 1001 + FRAMES), side=WIDTH)
+    scene = plan_scene(tmp_path / "images", tmp_path / "a_scene", PlanSettings(fps=50))
+    for number in range(1001, 1001 + FRAMES):
+        write_png16(scene.depth_path(number), np.full((96, WIDTH), 1000, np.uint16))
+    numbers = list(range(1001, 1001 + FRAMES))
+    record = DepthRecord(Quantizer.millimetres(), FRAMES, WIDTH, 96, "test", frame_indices=numbers)
+    record.write(scene.depth_record_path)
+    scale(one_row(tmp_path, video_path="images"), tmp_path / "out", BOTH)
+    (row,) = scaled(tmp_path / "out")
+    assert float(row["fps"]) == 50
+    assert "25 a second" not in (tmp_path / "out" / "scaled_log.csv").read_text()
 
 
 def test_depth_as_images_is_read_back_as_depth(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ it unusable is raised. This file does not know what is made of it.
 """
 
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from vda.depthmaps.codes import Codes, DepthRecord
@@ -71,7 +72,8 @@ def open_source(
     planned = scene is not None and scene.video_path.is_file()
     # Pictures are those that the scene's depth was computed of.
     choice = settings.signal if scene is None or not planned else _choice_of(scene, settings.signal)
-    info = probe(places.video(item.video_path), choice)
+    rate = _rate_of(scene) if scene is not None and planned else None
+    info = probe(places.video(item.video_path), choice, fps=rate)
     listed = None if planned or count or not settings.wants_colour else _listed(info, settings)
     if scene is not None and planned:
         index = _index_of(scene, info)
@@ -111,6 +113,12 @@ def _choice_of(scene: Scene, asked: SignalChoice) -> SignalChoice:
             "Give the same, or none of them.",
         )
     return known
+
+
+def _rate_of(scene: Scene) -> Fraction | None:
+    """How many of the scene's images follow each other a second; None for a film, which has its own clock."""
+    info = scene.video()
+    return info.fps if info.is_sequence else None
 
 
 def _depth_of(scene: Scene) -> Depth:

@@ -207,7 +207,7 @@ def split(
     """
     reporter = reporter or Silence()
     known = scene.video() if scene.video_path.exists() and not restart else None
-    fps = None if settings.fps is None else stated_fps(settings.fps)
+    fps = stated_fps(settings.fps) if settings.fps is not None else known.fps if known else None
     info = probe(video, settings.choice(known.choice if known else SignalChoice()), fps=fps)
     if known is not None:
         _require_same_video(scene, known, info, settings)
