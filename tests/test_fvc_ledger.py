@@ -107,10 +107,10 @@ def test_starting_over_spares_what_others_are_making(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"1")
     with Ledger(tmp_path) as ledger:
         for name in ("a.mp4", "b.mp4"):
-            ledger.note(record(name, files={name: 1}))
+            ledger.note(record(name, files={name: "1"}))
         finish(ledger)
     with Ledger(tmp_path) as living, Ledger(tmp_path) as ledger:
-        living.note(record("c.mp4", files={"c.mp4": 1}))
+        living.note(record("c.mp4", files={"c.mp4": "1"}))
         assert names(ledger) == ["a.mp4", "b.mp4", "c.mp4"]
         ledger.forget({"a.mp4", "c.mp4"})
         assert names(ledger) == ["b.mp4", "c.mp4"]

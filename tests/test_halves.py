@@ -95,8 +95,8 @@ def test_the_window_check_catches_what_was_let_through(
     assert "because it was asked for" in record["precision_reason"]
     assert_same_depth(scene, exact)
     listed = RunFiles(scene.run_dir).recomputed()
-    assert [entry["window"] for entry in listed] == [[0, 0], [0, 1]]
-    assert {entry["problem"] for entry in listed} == {"its values are not finite"}
+    assert [entry.window for entry in listed] == [(0, 0), (0, 1)]
+    assert {entry.problem for entry in listed} == {"its values are not finite"}
     assert scene_status(scene)["recomputed_windows"] == 2
     events = [entry.event for entry in read_events(scene)]
     assert [event.window for event in events if isinstance(event, WindowRecomputed)] == [(0, 0), (0, 1)]

@@ -292,6 +292,35 @@ def test_an_interrupted_merge_goes_on_and_gives_the_same_bytes(merged: Path, vid
     assert contents(scene.merged_dir) == contents(merged)
 
 
+NO_LINES = b"[]\n{}\n3\nnull\n" + b'{"index": 1}\n{"index": -1, "missing": 0, "invalid": 0, "clipped": 0}\n\xff\n'
+
+
+@pytest.mark.parametrize("damaged", ["merge.json", "merge_journal.jsonl"])
+@pytest.mark.parametrize("data", [b"[]", b"{}", b"\xff", NO_LINES], ids=["list", "object", "no text", "lines"])
+def test_an_interrupted_merge_with_damaged_notes_gives_the_same_bytes(
+    video: Path, tmp_path: Path, damaged: str, data: bytes
+) -> None:
+    scene = make_scene(tmp_path / "scene", video)
+    merge(scene, MergeSettings())
+    whole = contents(scene.merged_dir)
+    scene.depth_record_path.unlink()
+    (scene.merged_dir / damaged).write_bytes(data)
+    merge(scene, MergeSettings())
+    assert contents(scene.merged_dir) == whole
+
+
+def test_a_finished_merge_whose_record_is_damaged_is_refused_and_can_be_made_anew(
+    video: Path, tmp_path: Path
+) -> None:
+    scene = make_scene(tmp_path / "scene", video)
+    scene.merged_dir.mkdir(parents=True)
+    for text in ("[]", "{}", "\xff"):
+        scene.depth_record_path.write_text(text, encoding="latin-1")
+        with pytest.raises(InputError, match=r"depth\.json"):
+            merge(scene, MergeSettings(keep_finished=True))
+    assert merge(scene, MergeSettings(overwrite=True)).frames == FRAMES
+
+
 def test_a_merge_killed_at_any_moment_gives_the_same_bytes(merged: Path, video: Path, tmp_path: Path) -> None:
     scene = make_scene(tmp_path / "scene", video)
     settings = MergeSettings(formats=("png16", "png8", "npz", "mkv"), keep_finished=True)

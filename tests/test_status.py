@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from vda.cli import main
 from vda.files import exclusive_lock
 from vda.scene.chunks import plan_linked
-from vda.scene.runstate import ChunkAttempts, RunFiles, WorkerState
+from vda.scene.runstate import ChunkAttempts, Recomputed, RunFiles, WorkerState
 from vda.scene.scene import Scene
 from vda.scene.status import scene_status
 
@@ -83,7 +83,7 @@ def test_windows_computed_again_are_counted_once(scene: Scene) -> None:
     files = RunFiles(scene.run_dir)
     files.folder.mkdir()
     for window in ((0, 3), (0, 3), (0, 4)):
-        files.note_recomputed({"window": window, "problem": "its values are not finite", "instead": "fp32"})
+        files.note_recomputed(Recomputed(window, "its values are not finite", "fp32"))
     assert scene_status(scene)["recomputed_windows"] == 2
     shown = CliRunner().invoke(main, ["status", str(scene.root)]).output
     assert "2 windows were computed again in float32" in shown

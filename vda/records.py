@@ -11,11 +11,12 @@ This file does not know what the records mean.
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -53,6 +54,16 @@ class Within:
             )
 
 
+@dataclass(frozen=True)
+class Inside:
+    """Text that names a file or folder inside the folder that it is looked up in, whoever wrote it."""
+
+    def check(self, value: Any, where: str) -> None:
+        parts = PurePosixPath(value).parts
+        if not parts or parts[0] == "/" or ".." in parts:
+            raise ShapeError(f"{where} should be the name of a file inside the folder, not {shown(value)}")
+
+
 Count = Annotated[int, Within(0)]
 """A whole number of things."""
 Index = Annotated[int, Within(0, (1 << 31) - 1)]
@@ -60,6 +71,7 @@ Index = Annotated[int, Within(0, (1 << 31) - 1)]
 Side = Annotated[int, Within(1, 1 << 20)]
 """Pixels across a picture."""
 Positive = Annotated[float, Within(1e-300)]
+InnerPath = Annotated[str, Inside()]
 Rate = Annotated[Fraction, Within(Fraction(1, 1 << 62))]
 """A fraction above 0, written as ``30000/1001``."""
 
@@ -67,10 +79,24 @@ Rate = Annotated[Fraction, Within(Fraction(1, 1 << 62))]
 def read_record(path: Path, kind: type[T], remedy: str) -> T:
     """Read the JSON file ``path`` as ``kind``; ``InputError`` names the file and what of it is wrong."""
     value = read_json(path, strict=True)
-    try:
+    with refused_as(path, remedy):
         return filled(kind, value)
+
+
+@contextmanager
+def refused_as(path: Path, remedy: str) -> Iterator[None]:
+    """Turn ``ShapeError`` into ``InputError`` that names the file."""
+    try:
+        yield
     except ShapeError as error:
         raise InputError(f"{path} is damaged, or no such record: {error}.", remedy) from error
+
+
+def filled_lines(kind: type[T], values: Iterable[Any]) -> Iterator[T]:
+    """Yield those of ``values`` that are of ``kind``: of a journal's lines a damaged one stands for nothing."""
+    for value in values:
+        with suppress(ShapeError):
+            yield filled(kind, value)
 
 
 def filled(kind: Any, value: Any, where: str = "it") -> Any:
@@ -80,7 +106,7 @@ def filled(kind: Any, value: Any, where: str = "it") -> Any:
         inner, *limits = get_args(kind)
         found = filled(inner, value, where)
         for limit in limits:
-            if isinstance(limit, Within):
+            if isinstance(limit, Within | Inside):
                 limit.check(found, where)
         return found
     if origin in (Union, UnionType):
@@ -218,9 +244,12 @@ def _tuple(value: Any, kinds: tuple[Any, ...], where: str) -> tuple[Any, ...]:
 def _mapping(value: Any, kinds: tuple[Any, ...], where: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise _expected("an object", value, where)
-    kind = kinds[1] if kinds else Any
+    key_kind, kind = kinds or (Any, Any)
     return {
-        key: filled(kind, item, str(key) if where == "it" else f"{where}.{key}") for key, item in value.items()
+        filled(key_kind, key, f"a name in {where}"): filled(
+            kind, item, shown(key) if where == "it" else f"{where}.{shown(key)}"
+        )
+        for key, item in value.items()
     }
 
 
@@ -234,6 +263,7 @@ _READERS: dict[Any, Callable[[Any, tuple[Any, ...], str], Any]] = {
     list: _list,
     tuple: _tuple,
     dict: _mapping,
+    Mapping: _mapping,
     Any: lambda value, _, where: value,
 }
 _NAMES: dict[Any, str] = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}

@@ -29,7 +29,7 @@ from vda.scene.events import (
     WindowComputed,
     WindowRecomputed,
 )
-from vda.scene.runstate import Outcome, Phase, RunFiles
+from vda.scene.runstate import Outcome, Phase, Recomputed, RunFiles
 from vda.scene.scene import Scene, WindowId
 from vda.scene.windows import Window
 from vda.scene.windowstore import WindowStore
@@ -192,7 +192,7 @@ def _trusted(
             f"Window {key[0]}/{key[1]} cannot be computed, even in float32: {still}.",
             "Run the same command again; if it stays so, check the weights with 'vda weights verify'.",
         )
-    RunFiles(scene.run_dir).note_recomputed({"window": key, "problem": problem, "instead": "fp32"})
+    RunFiles(scene.run_dir).note_recomputed(Recomputed(key, problem, "fp32"))
     return again.depth, "fp32"
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from vda.compute.ladder import MemoryFit, first_fit
 from vda.errors import InputError, WorkError
-from vda.files import read_json, write_json
+from vda.files import write_json
 from vda.picture.framing import Framing
+from vda.records import read_record
 from vda.scene.chunks import Plan
 from vda.scene.runstate import RunFiles
 from vda.scene.scene import RunRecord, Scene
@@ -69,7 +70,7 @@ def load_computer(record: RunRecord, run: RunFiles, device_id: str, threads: int
     dtype = DTYPES[record.precision]  # type: ignore[index]
     engine = Engine(load_network(record).set_precision(dtype).to(device), device)
     fits = run.fits_path(device_id)
-    known = _remembered(fits)
+    known = known_fit(fits)
     engine.fit = known or first_fit(batch_size, engine.free_bytes(), record.net_width, record.net_height)
     return Computer(engine, record, threads, fits)
 
@@ -94,10 +95,10 @@ def load_network(record: RunRecord) -> "VideoDepthModel":
     return load_model(record.model, weights)
 
 
-def _remembered(path: Path) -> MemoryFit | None:
+def known_fit(path: Path) -> MemoryFit | None:
     try:
-        return MemoryFit(**read_json(path))
-    except (InputError, TypeError):
+        return read_record(path, MemoryFit, "Remove it; it is found again.")
+    except InputError:
         return None
 
 

@@ -5,8 +5,13 @@ another rung moves no more than the last bits. This file knows neither torch nor
 """
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 from vda.network.slots import WINDOW_SLOTS
+from vda.records import Within
+
+# Far more frames at once than any device holds.
+_Batch = Annotated[int, Within(1, 1 << 16)]
 
 # Bytes that a frame takes on its way through encoder and head, for each pixel at the network's size: a guess for
 # the official small model in float32. Larger models start too high and step down once.
@@ -19,8 +24,8 @@ _SHARE_FOR_ENCODER = 0.25
 class MemoryFit:
     """Frames in the encoder at once, frames in the head at once, and whether kept features lie on the host."""
 
-    encoder_batch: int
-    head_batch: int = WINDOW_SLOTS
+    encoder_batch: _Batch
+    head_batch: _Batch = WINDOW_SLOTS
     features_on_host: bool = False
 
     def __str__(self) -> str:

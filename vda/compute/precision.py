@@ -20,6 +20,7 @@ import torch
 from vda.errors import DeviceError
 from vda.joining.align import FitSums
 from vda.machine.devices import Device
+from vda.records import filled
 
 Precision = Literal["fp16", "bf16", "fp32"]
 Depth = npt.NDArray[np.float32]
@@ -101,9 +102,10 @@ class Proof:
         return asdict(self)
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> "Proof":
-        figures = {name: PrecisionFigures(**values) for name, values in record["figures"].items()}
-        return cls(record["device"], record["failed"], figures)
+    def from_record(cls, record: Any) -> "Proof":
+        """Read what ``to_record`` gave; raise ``ShapeError`` for anything else."""
+        found: Proof = filled(cls, record)
+        return found
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ import copy
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from vda.compute.chunk import answers
 from vda.compute.computer import Computer, load_network, scene_source, torch_device
 from vda.compute.ladder import first_fit
-from vda.errors import VdaError
-from vda.files import read_json, write_json
+from vda.errors import DeviceError, VdaError
+from vda.files import write_json
+from vda.records import filled, read_record, refused_as
 from vda.scene.runstate import WorkerFiles, WorkerSettings
 from vda.scene.scene import RunRecord, Scene
 
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     import torch
 
     from vda.compute.engine import FrameSource, Picture
-    from vda.compute.precision import Verdict
+    from vda.compute.precision import Proof, Verdict
+
+_AGAIN: Final = "Run the same command again: the device is then tried anew."
 
 
 @dataclass(frozen=True)
@@ -42,16 +45,30 @@ class TrialRequest:
     def read(cls, path: Path) -> "TrialRequest":
         from vda.compute.precision import Verdict
 
-        values: dict[str, Any] = read_json(path)
-        return cls(values["root"], RunRecord(**values["record"]), Verdict(**values["verdict"]))
+        values = read_record(path, dict[str, Any], _AGAIN)
+        with refused_as(path, _AGAIN):
+            record, verdict = filled(RunRecord, values.get("record")), filled(Verdict, values.get("verdict"))
+            return cls(filled(str, values.get("root"), "root"), record, verdict)
+
+
+def read_proof(path: Path) -> "Proof":
+    """Read what a trial left: raise the ``DeviceError`` it ended with, ``InputError`` where it is no proof."""
+    from vda.compute.precision import Proof
+
+    values = read_record(path, dict[str, Any], _AGAIN)
+    with refused_as(path, _AGAIN):
+        if "problem" in values:
+            problem, remedy = (filled(str, values.get(name), name) for name in ("problem", "remedy"))
+            raise DeviceError(problem, remedy)
+        return Proof.from_record(values.get("proof"))
 
 
 def run_trial(files: WorkerFiles, settings: WorkerSettings) -> int:
     """Do what the request in the worker's folder asks for and leave the proof; return the exit code."""
     from vda.compute.precision import prove
 
-    request = TrialRequest.read(files.trial_path)
     try:
+        request = TrialRequest.read(files.trial_path)
         trial = _Trial(request, settings, files.folder / "fits.json")
         write_json(files.proof_path, {"proof": prove(trial.compute, request.verdict).to_record()})
     except VdaError as error:

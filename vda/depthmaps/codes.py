@@ -13,9 +13,10 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from vda.depthmaps.parts import check_parts
 from vda.errors import InputError
 from vda.files import read_json, write_json
-from vda.records import NOT_AS_EXPECTED, Index, Side, filled
+from vda.records import NOT_AS_EXPECTED, Count, Index, Side, filled
 
 Kind = Literal["inverse_depth", "depth"]
 Unit = Literal["relative", "metre"]
@@ -163,8 +164,8 @@ class DepthRecord:
     settings: dict[str, Any] = field(default_factory=dict)
     shots: list[dict[str, Any]] = field(default_factory=list)
     missing_frames: list[int] = field(default_factory=list)
-    clipped: int = 0
-    invalid_pixels: int = 0
+    clipped: Count = 0
+    invalid_pixels: Count = 0
     formats: list[str] = field(default_factory=list)
     raw_window_error_steps: float = 0.0
     levels: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -178,20 +179,20 @@ class DepthRecord:
     @property
     def video_size(self) -> tuple[int, int]:
         """(width, height) of the video that the depth is of."""
-        width, height = self.picture.get("video_size", (self.width, self.height))
-        return int(width), int(height)
+        width, height = self.picture.get("video_size") or (self.width, self.height)
+        return width, height
 
     @property
     def indices(self) -> Sequence[int]:
         """The video's frame indices of the depth, in order."""
-        first = self.settings.get("frame_range", [0])[0]
+        first = (self.settings.get("frame_range") or [0])[0]
         return range(first, first + self.frames) if self.frame_indices is None else self.frame_indices
 
     @property
     def seen_width(self) -> int:
         """The width, in pixels of the depth, of the widest part of the pictures that the network saw."""
-        widest = max((box[2] for box in self.picture.get("boxes", ())), default=self.video_size[0])
-        return round(int(widest) * self.width / self.video_size[0])
+        widest = max((box[2] for box in self.picture.get("boxes") or ()), default=self.video_size[0])
+        return round(widest * self.width / self.video_size[0])
 
     def levels_of(self, form: str) -> Levels:
         """The codes of the format ``form``; ``InputError`` where the record says nothing of it."""
@@ -228,6 +229,7 @@ class DepthRecord:
                 float(values["offset"]),
             )
             found: DepthRecord = filled(cls, {**values, "quantizer": asdict(quantizer)})
+            check_parts(vars(found), found.frames)
             return found
         except NOT_AS_EXPECTED as error:
             raise InputError(

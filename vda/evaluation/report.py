@@ -176,9 +176,9 @@ def _alignment(work: _Work) -> str:
 def _fits(shots: list[dict[str, Any]], plan: Plan) -> Iterator[tuple[float, float, float]]:
     """First frame, scale and shift of every chunk or window."""
     for shot in shots:
-        for chunk in shot.get("chunks", ()):
+        for chunk in shot.get("chunks") or ():
             yield chunk["start_frame"], float(chunk["scale"]), float(chunk["shift"])
-        for k, (scale, shift) in enumerate(zip(shot.get("scale", ()), shot.get("shift", ()), strict=False)):
+        for k, (scale, shift) in enumerate(zip(shot.get("scale") or (), shot.get("shift") or (), strict=False)):
             window = Window(plan.place(shot["start_frame"]), plan.place(shot["end_frame"]), k)
             yield plan.frame(window.kept.start), scale, shift
 
@@ -303,7 +303,7 @@ def _facts(work: _Work) -> str:
 
 
 def _picture_facts(record: DepthRecord) -> Iterator[tuple[str, str]]:
-    crop, boxes = record.picture.get("crop", "off"), record.picture.get("boxes", [])
+    crop, boxes = record.picture.get("crop", "off"), record.picture.get("boxes") or []
     if crop != "off":
         told = (
             f"{','.join(map(str, boxes[0]))} (left, top, width, height)"

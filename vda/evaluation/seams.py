@@ -70,7 +70,7 @@ def spread(items: Sequence[T], count: int) -> list[T]:
 
 
 def _between_windows(scene: Scene, plan: Plan, record: DepthRecord | None) -> Iterator[_Boundary]:
-    scales = [shot.get("scale", ()) for shot in _aligned(record)]
+    scales = [shot.get("scale") or () for shot in _aligned(record)]
     run = scene.run_record()
     store = None if run is None else WindowStore.of(scene, run)
 
@@ -84,13 +84,16 @@ def _between_windows(scene: Scene, plan: Plan, record: DepthRecord | None) -> It
         sequence = chunk.sequence.index
         for window in chunk.windows():
             if window.k:
-                both = scales[sequence][window.k - 1 : window.k + 1] if scales else None
-                yield _Boundary(window.kept.start, partial(raw, sequence, window.k), both)
+                both = scales[sequence][window.k - 1 : window.k + 1] if sequence < len(scales) else ()
+                known = (both[0], both[1]) if len(both) == 2 else None
+                yield _Boundary(window.kept.start, partial(raw, sequence, window.k), known)
 
 
 def _between_chunks(scene: Scene, plan: Plan, record: DepthRecord | None) -> Iterator[_Boundary]:
     pieces = {piece.start: piece.depth for piece in _chunks(scene, plan)}
-    scales = {chunk["start_frame"]: chunk["scale"] for shot in _aligned(record) for chunk in shot["chunks"]}
+    scales = {
+        chunk["start_frame"]: chunk["scale"] for shot in _aligned(record) for chunk in shot.get("chunks") or ()
+    }
 
     def raw(old: int, new: int, frame: int) -> RawSeam | None:
         if old not in pieces or new not in pieces:

@@ -28,6 +28,7 @@ from vda.fvc.request import Item, ScaleSettings, items_of
 from vda.fvc.row import remove_outputs
 from vda.fvc.schema import OPTIONAL, REQUIRED, read_metadata, read_table
 from vda.fvc.source import open_source, scene_of
+from vda.records import InnerPath, filled_lines
 from vda.reporter import Reporter, Silence
 
 METADATA_NAME: Final = "augmented_metadata.csv"
@@ -117,11 +118,19 @@ class _Made:
     """What is known of an augmentation: ``sources`` by column, ``files`` with their checksums."""
 
     sources: dict[str, str]
-    files: dict[str, str]
+    files: dict[InnerPath, str]
     told: str
 
     def is_there(self, folder: Path) -> bool:
         return all(content_checksum(folder / name) == checksum for name, checksum in self.files.items())
+
+
+@dataclass(frozen=True)
+class _Line(_Made):
+    """The same under its name, with what was asked for."""
+
+    name: str
+    settings: dict[str, Any]
 
 
 class _Table:
@@ -239,16 +248,16 @@ class _Work:
 
     def _known(self) -> dict[str, _Made]:
         """What was made before. Raises ``UsageError`` where other settings would have made something else."""
-        known = {}
+        known: dict[str, _Made] = {}
         asked = self._asked()
-        for line in read_json_lines(self._folder / _STATE_NAME):
-            if line["settings"] != asked:
-                differences = [name for name in asked if line["settings"].get(name) != asked[name]]
+        for line in filled_lines(_Line, read_json_lines(self._folder / _STATE_NAME)):
+            if line.settings != asked:
+                differences = [name for name in asked if line.settings.get(name) != asked[name]]
                 raise UsageError(
                     f"{self._folder} was made with other settings: {', '.join(differences)}.",
                     "Give another --output-dir, or remove that folder.",
                 )
-            known[line["name"]] = _Made(line["sources"], line["files"], line["told"])
+            known[line.name] = line
         return known
 
     def _asked(self) -> dict[str, Any]:
@@ -271,8 +280,8 @@ class _Work:
             self._reporter.say(f"{wanted.names.video}: {error.problem}")
             return False
         self._made[wanted.item.row, wanted.number] = made
-        line = {"name": wanted.names.stem, "settings": self._asked(), **asdict(made)}
-        append_line(self._folder / _STATE_NAME, json.dumps(line))
+        line = _Line(**asdict(made), name=wanted.names.stem, settings=self._asked())
+        append_line(self._folder / _STATE_NAME, json.dumps(asdict(line)))
         return True
 
     def _make(self, wanted: Wanted, sources: dict[str, str]) -> _Made:

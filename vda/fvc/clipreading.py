@@ -5,9 +5,10 @@ In: a row of the scaled table and places. Out: arrays. What scaling wrote is tru
 No file stays open, and only the lists of the last videos are kept. This file does not know how clips are chosen.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +16,23 @@ from numpy.typing import NDArray
 from vda.depthmaps.codes import Codes, DepthRecord
 from vda.depthmaps.files import read_png16
 from vda.errors import InputError, VideoError
-from vda.files import DEPTH_RECORD_NAME, depth_image_name, read_json
+from vda.files import DEPTH_RECORD_NAME, depth_image_name
 from vda.fvc.scaledtable import ScaledVideo
+from vda.records import read_record as read_json_record
 from vda.tracks import read_tracks
 from vda.tracks.jsonstream import stream
+from vda.tracks.records import frame_of
 from vda.video import FrameIndex, VideoInfo, list_frames, probe, read_frame_list
 from vda.video.decoding import OpenVideo
 
 # A list takes 16 bytes per frame: some MB for so many videos of a minute.
 _LISTS_KEPT = 512
+_SCALE_AGAIN: Final = "Run the same vda fvc scale again."
+
+
+@dataclass(frozen=True)
+class _Times:
+    times_seconds: list[float]
 
 
 def read_pictures(video: ScaledVideo, places: NDArray[np.int64]) -> np.ndarray:
@@ -60,12 +69,15 @@ def read_times(video: ScaledVideo) -> NDArray[np.float64]:
     """When each frame is shown, in seconds from 0, float64 [frames]."""
     if video.times is None:
         return np.arange(video.frames) / video.fps
-    times = read_json(video.times).get("times_seconds")
-    if not isinstance(times, list) or len(times) != video.frames:
-        raise InputError(
-            f"{video.times} has not the times of {video.frames} frames.", "Run the same vda fvc scale again."
-        )
-    return np.array(times, np.float64)
+    times = clip_times(video.times)
+    if len(times) != video.frames:
+        raise InputError(f"{video.times} has not the times of {video.frames} frames.", _SCALE_AGAIN)
+    return times
+
+
+def clip_times(path: Path) -> NDArray[np.float64]:
+    """The times that the file ``path`` holds, in seconds from 0; ``InputError`` where it does not."""
+    return np.array(read_json_record(path, _Times, _SCALE_AGAIN).times_seconds, np.float64)
 
 
 def read_boxes(video: ScaledVideo, places: NDArray[np.int64]) -> dict[str, np.ndarray]:
@@ -92,11 +104,11 @@ def read_boxes(video: ScaledVideo, places: NDArray[np.int64]) -> dict[str, np.nd
 def _scaled_frames(path: Path) -> list[int]:
     """``scaled_frame`` of each record, -1 where the scaled video has not its frame."""
     items = (event for event in stream(path, ("tracks", "annotations")) if event.kind == "item")
-    return [-1 if (place := _value(event.value)) is None else int(place) for event in items]
+    return [-1 if (place := _value(event.value)) is None else place for event in items]
 
 
 def _value(record: Any) -> int | None:
-    return record.get("scaled_frame") if isinstance(record, dict) else None
+    return frame_of(record.get("scaled_frame")) if isinstance(record, dict) else None
 
 
 @lru_cache(maxsize=_LISTS_KEPT)

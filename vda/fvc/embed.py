@@ -33,6 +33,7 @@ from vda.fvc.rate import Rate, Timing, time_frames
 from vda.fvc.request import Item, items_of
 from vda.fvc.schema import read_metadata
 from vda.picture.upright import with_square_pixels
+from vda.records import InnerPath, filled_lines
 from vda.reporter import Reporter, Silence
 from vda.video import Frame, NotAsListed, VideoInfo, index_frames, list_frames, probe, read_frame_list, read_listed
 
@@ -117,6 +118,16 @@ def embed(
         return _Work(folder, Places(metadata, root), model, settings, reporter).do(items)
 
 
+@dataclass(frozen=True)
+class _Line:
+    """What was asked for, of which video it was made, the checksums of the files, and the table's row."""
+
+    asked: dict[str, Any]
+    of: str
+    files: dict[InnerPath, str]
+    row: dict[str, str | int | float | bool | None]
+
+
 class _Work:
     """One run over all rows; its state is a file of lines, of which the last of a name counts."""
 
@@ -149,24 +160,24 @@ class _Work:
             ".parquet" if self._settings.form == "parquet" else ".npy"
         )
 
-    def _known(self) -> dict[str, dict[str, Any]]:
+    def _known(self) -> dict[str, _Line]:
         known = {}
-        for line in read_json_lines(self._folder / _STATE_NAME):
-            if line["asked"] != self._asked:
-                differences = [name for name in self._asked if line["asked"].get(name) != self._asked[name]]
+        for line in filled_lines(_Line, read_json_lines(self._folder / _STATE_NAME)):
+            if line.asked != self._asked:
+                differences = [name for name in self._asked if line.asked.get(name) != self._asked[name]]
                 raise UsageError(
                     f"{self._folder} was made with another {' and another '.join(differences)}.",
                     "Give another --output-dir, or remove that folder.",
                 )
-            known[line["row"]["embeddings_path"]] = line
+            known[str(line.row.get("embeddings_path"))] = line
         return known
 
-    def _one(self, item: Item, known: dict[str, Any] | None) -> bool:
+    def _one(self, item: Item, known: _Line | None) -> bool:
         """Whether the file of ``item`` was made now."""
         try:
             info = probe(self._places.video(item.video_path))
-            if known is not None and known["of"] == info.sha256_head_tail and self._is_whole(known):
-                self._rows.append({**known["row"], **self._about(item)})
+            if known is not None and known.of == info.sha256_head_tail and self._is_whole(known):
+                self._rows.append({**known.row, **self._about(item)})
                 return False
             row = self._made(item, info)
         except StorageError:
@@ -177,12 +188,12 @@ class _Work:
             return False
         self._rows.append(row)
         files = {name: sha256_file(self._folder / name) for name in self._files(self._name(item))}
-        line = {"asked": self._asked, "of": info.sha256_head_tail, "files": files, "row": row}
-        append_line(self._folder / _STATE_NAME, json.dumps(line))
+        line = _Line(self._asked, info.sha256_head_tail, files, row)
+        append_line(self._folder / _STATE_NAME, json.dumps(asdict(line)))
         return True
 
-    def _is_whole(self, known: dict[str, Any]) -> bool:
-        files = ((self._folder / name, checksum) for name, checksum in known["files"].items())
+    def _is_whole(self, known: _Line) -> bool:
+        files = ((self._folder / name, checksum) for name, checksum in known.files.items())
         return all(path.is_file() and sha256_file(path) == checksum for path, checksum in files)
 
     def _files(self, name: str) -> list[str]:

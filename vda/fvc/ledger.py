@@ -13,6 +13,7 @@ several, it ends in the same bytes. This file does not know tables, nor how vide
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -22,10 +23,12 @@ from typing import IO, Any, Literal, Self
 
 from vda.errors import InputError
 from vda.files import TEMPORARY_PREFIX, exclusive_lock, lock_is_held, storage_errors, write_bytes
+from vda.records import Count, InnerPath, filled
 
 State = Literal["done", "failed"]
 _FOLDER = "scaled_state"
 _SETTLED = 0
+_PART = re.compile(r"part_[0-9]{6,18}\.jsonl")
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,12 @@ class Record:
     """
 
     name: str
-    row: int
+    row: Count
     inputs: dict[str, str | None]
     state: State
     settings: dict[str, Any]
     sources: dict[str, str] = field(default_factory=dict)
-    files: dict[str, str] = field(default_factory=dict)
+    files: dict[InnerPath, str] = field(default_factory=dict)
     columns: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     reason: str = ""
@@ -58,9 +61,9 @@ class Record:
             text, _, check = line.rstrip(b"\n").rpartition(b"\t")
             if check != _check_of(text):
                 raise ValueError("its checksum is another")
-            values = json.loads(text)
-            return cls(**{**values, "notes": tuple(values["notes"])})
-        except (ValueError, TypeError, KeyError) as error:
+            found: Record = filled(cls, json.loads(text))
+            return found
+        except (ValueError, RecursionError) as error:
             raise InputError(
                 f"{path} holds a line that is no record: {error}.", "Remove that file; its videos are made again."
             ) from error
@@ -218,7 +221,7 @@ class Ledger:
         return [path for path in self._parts() if _number(path) != self._number]
 
     def _parts(self) -> list[Path]:
-        return sorted(self._state.glob("part_*.jsonl"))
+        return sorted(path for path in self._state.glob("part_*.jsonl") if _PART.fullmatch(path.name))
 
     def _path(self, number: int) -> Path:
         return self._state / f"part_{number:06d}.jsonl"

@@ -13,6 +13,7 @@ from vda.depthmaps.codes import DepthRecord
 from vda.depthmaps.files import read_png16
 from vda.errors import InputError
 from vda.files import DEPTH_RECORD_NAME, read_json
+from vda.fvc.clipreading import clip_times
 from vda.fvc.geometry import Size
 from vda.fvc.paths import TIMES_ENDING, TRACKS_ENDING
 from vda.video.decoding import OpenVideo
@@ -57,7 +58,10 @@ class Promise:
     def _complaint(self, path: Path) -> str:
         if not path.exists():
             return ""
-        if path.name.endswith((TRACKS_ENDING, TIMES_ENDING)):
+        if path.name.endswith(TIMES_ENDING):
+            clip_times(path)
+            return ""
+        if path.name.endswith(TRACKS_ENDING):
             read_json(path)
             return ""
         if path.is_dir():

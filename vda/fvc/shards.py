@@ -9,8 +9,8 @@ memory at a time. This file does not know pictures.
 import hashlib
 import json
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -24,13 +24,13 @@ from vda.files import (
     atomic_writer,
     exclusive_lock,
     head_tail_sha256,
-    read_json,
     sha256_file,
     write_json,
 )
 from vda.fvc.clipreading import read_times
 from vda.fvc.scaledtable import ScaledTable, ScaledVideo, read_scaled
 from vda.fvc.schema import OPTIONAL, REQUIRED, read_metadata
+from vda.records import InnerPath, read_record
 from vda.reporter import Reporter, Silence
 
 INDEX_NAME: Final = "index.parquet"
@@ -42,6 +42,7 @@ _BLOCK: Final = 512
 # What the index says of a sample itself; columns that are called so get another name.
 _OWN: Final = ("shard", "key", "label_index", "times_seconds", "part")
 _SHOWN: Final = 5
+_ANEW: Final = "Remove the shards and that file, and run the same command again."
 
 
 @dataclass(frozen=True)
@@ -245,27 +246,39 @@ def _dealt(read: ScaledTable, samples: list[_Sample], settings: ShardSettings) -
             yield shard
 
 
+@dataclass(frozen=True)
+class _Written:
+    """Of what a shard was made, and the checksum of its file."""
+
+    of: str
+    sha256: str
+
+
 def _write_all(folder: Path, shards: list[_Shard], reporter: Reporter) -> int:
     """Write the shards that are not there; return how many."""
     state_path = folder / _STATE_NAME
-    before = read_json(state_path) if state_path.is_file() else {}
+    before = read_record(state_path, dict[InnerPath, _Written], _ANEW) if state_path.is_file() else {}
     for name in before.keys() - {shard.name for shard in shards}:
         (folder / name).unlink(missing_ok=True)
-    state: dict[str, dict[str, str]] = {}
+    state: dict[str, _Written] = {}
     written = 0
     reporter.begin("shards", len(shards))
     for place, shard in enumerate(shards):
         known, identity = before.get(shard.name), shard.identity()
-        if known is None or known["of"] != identity or not _is_as_written(folder / shard.name, known["sha256"]):
+        if known is None or known.of != identity or not _is_as_written(folder / shard.name, known.sha256):
             _write_tar(folder / shard.name, shard)
-            known = {"of": identity, "sha256": sha256_file(folder / shard.name)}
+            known = _Written(identity, sha256_file(folder / shard.name))
             written += 1
         state[shard.name] = known
         # What is behind in the list is not lost when this run ends here.
-        write_json(state_path, {**before, **state})
+        _write_state(state_path, {**before, **state})
         reporter.at(place + 1)
-    write_json(state_path, state)
+    _write_state(state_path, state)
     return written
+
+
+def _write_state(path: Path, state: Mapping[str, _Written]) -> None:
+    write_json(path, {name: asdict(written) for name, written in state.items()})
 
 
 def _is_as_written(path: Path, checksum: str) -> bool:

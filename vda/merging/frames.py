@@ -19,9 +19,10 @@ from typing import TypeVar
 import numpy as np
 
 from vda.depthmaps.files import read_png16
-from vda.files import storage_errors
+from vda.files import read_json_lines, storage_errors
 from vda.joining.scenedepth import SceneDepth
 from vda.merging.outputs import MergedFrame, Outputs
+from vda.records import Count, Index, filled_lines
 from vda.reporter import Reporter
 
 T = TypeVar("T")
@@ -51,10 +52,10 @@ class Tally:
 class _Line:
     """A frame in the journal: what it counts for, without its pixels."""
 
-    index: int
+    index: Index
     missing: bool
-    invalid: int
-    clipped: int
+    invalid: Count
+    clipped: Count
 
 
 def write_frames(depth: SceneDepth, outputs: Outputs, reporter: Reporter) -> Tally:
@@ -100,12 +101,8 @@ def _make(depth: SceneDepth, outputs: Outputs, finished: dict[int, _Line], index
 
 @contextmanager
 def _journal(path: Path) -> Iterator[tuple[dict[int, _Line], Callable[[_Line], None]]]:
-    """Yield the frames an earlier merge finished, and what notes another one; a line torn by a kill is none."""
-    finished = {}
-    for text in path.read_text().splitlines(keepends=True) if path.is_file() else ():
-        if text.endswith("\n"):
-            line = _Line(**json.loads(text))
-            finished[line.index] = line
+    """Yield the frames an earlier merge finished, and what notes another one; a damaged line is none."""
+    finished = {line.index: line for line in filled_lines(_Line, read_json_lines(path))}
     with storage_errors(path):
         handle = path.open("w", buffering=1)
     with handle:

@@ -21,7 +21,7 @@ from vda.calibration.identity import Fingerprint, require_one_scale
 from vda.depthmaps.codes import DepthRecord, Quantizer
 from vda.depthmaps.colours import Rgb, shown_range
 from vda.depthmaps.exr import Base, Compression, ExrStyle, PixelType
-from vda.errors import SceneError, UsageError, WorkError
+from vda.errors import InputError, SceneError, UsageError, WorkError
 from vda.files import DEPTH_RECORD_NAME, TEMPORARY_PREFIX, read_json, refuse_to_overwrite, write_json
 from vda.joining.align import Float32Array
 from vda.joining.joint import Kind
@@ -31,7 +31,7 @@ from vda.merging.frames import JOURNAL, Tally, write_frames
 from vda.merging.outputs import FORMATS, Look, Outputs, Target, written_files
 from vda.picture.framing import Framing
 from vda.reporter import Reporter, Silence
-from vda.scene.chunks import Plan
+from vda.scene.chunks import Plan, read_plan_video
 from vda.scene.scene import RunRecord, Scene
 from vda.shown import quoted
 from vda.stills.exr import require_exr
@@ -168,11 +168,10 @@ def merge_chunks(
         return existing
     facts = read_json(metadata)
     plan = Plan.from_metadata(facts)
-    video = facts["video_info"]
-    size = (int(video["width"]), int(video["height"])) if video.get("width") and video.get("height") else None
+    video = read_plan_video(facts)
     reporter.begin("aligning", None)
-    depth, origin = _other_depth(depth_dir, plan, size, settings)
-    fps = Fraction(float(video.get("fps") or 25)).limit_denominator(1001)
+    depth, origin = _other_depth(depth_dir, plan, video.size, settings)
+    fps = Fraction(video.fps or 25).limit_denominator(1001)
     return _write(Target(output_dir, depth.frames, depth.shape, fps), depth, origin, settings, None, reporter)
 
 
@@ -206,9 +205,10 @@ def _existing(folder: Path, settings: MergeSettings) -> MergeResult | None:
     path = folder / DEPTH_RECORD_NAME
     if not path.is_file():
         return None
-    record = read_json(path)
-    if settings.keep_finished and not settings.overwrite and set(settings.formats) <= set(record["formats"]):
-        return MergeResult(folder, record["frames"], ("The depth was already merged.",))
+    if settings.keep_finished and not settings.overwrite:
+        record = DepthRecord.read(path)
+        if set(settings.formats) <= set(record.formats):
+            return MergeResult(folder, record.frames, ("The depth was already merged.",))
     refuse_to_overwrite(path, overwrite=settings.overwrite)
     return None
 
@@ -326,10 +326,18 @@ def _start_over_unless_same(
         "shots": shots,
         "exr": asdict(settings.exr_style),
     }
-    if settings.overwrite or not path.is_file() or read_json(path) != meaning:
+    if settings.overwrite or _meaning_of(path) != meaning:
         for file in (*there, folder / JOURNAL):
             file.unlink(missing_ok=True)
     write_json(path, meaning)
+
+
+def _meaning_of(path: Path) -> Any:
+    """What a merge that was interrupted said its codes mean; None where that cannot be read: it is made anew."""
+    try:
+        return read_json(path)
+    except InputError:
+        return None
 
 
 def _record(

@@ -17,14 +17,16 @@ from collections import abc
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from vda.errors import InputError, SceneError, UsageError, VideoError
 from vda.network.slots import WINDOW_SLOTS
-from vda.records import Index, filled
+from vda.records import Index, ShapeError, Side, Within, filled
 from vda.scene.selection import FrameSelection
 from vda.scene.windows import REFERENCE_SLOT, WINDOW_STEP, Window, kept_boundary, window_count
 
+# Other programs write 0 where they could not tell.
+_Fps = Annotated[float, Within(0, 1e6)]
 Chunking = Literal["linked", "independent"]
 FrameRange = tuple[int, int]
 
@@ -219,6 +221,28 @@ class Plan:
 
 
 _REMEDY = "Plan the video again with `vda split`."
+
+
+@dataclass(frozen=True)
+class PlanVideo:
+    """What a plan says of its video besides the number of frames; files of other programs may say nothing."""
+
+    width: Side | None = None
+    height: Side | None = None
+    fps: _Fps | None = None
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        return (self.width, self.height) if self.width and self.height else None
+
+
+def read_plan_video(metadata: Mapping[str, Any]) -> PlanVideo:
+    """Read that of ``chunks_metadata.json``, or raise ``InputError``."""
+    try:
+        found: PlanVideo = filled(PlanVideo, metadata["video_info"], "video_info")
+        return found
+    except ShapeError as error:
+        raise InputError(f"The plan does not say what video it is of: {error}.", _REMEDY) from error
 
 
 def plan_linked(

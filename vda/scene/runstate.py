@@ -28,11 +28,11 @@ import re
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from vda.errors import InputError
 from vda.files import append_line, lock_is_held, read_json_lines, write_json
-from vda.records import read_record
+from vda.records import Index, filled_lines, read_record
 
 Phase = Literal["starting", "idle", "waiting", "computing", "paused", "ended"]
 """``waiting`` is for the chunk's lock, ``paused`` for room in memory or on the disk."""
@@ -66,6 +66,15 @@ class _Record:
     def write(self, path: Path) -> None:
         # What the power takes away, the next heartbeat or the next look writes again.
         write_json(path, asdict(self), durable=False)  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True)
+class Recomputed:
+    """A window that was computed again: why, and in which precision it is instead."""
+
+    window: tuple[Index, Index]
+    problem: str
+    instead: str
 
 
 @dataclass(frozen=True)
@@ -318,10 +327,10 @@ class RunFiles:
     def write_devices(self, notes: dict[str, DeviceNotes]) -> None:
         write_json(self.devices_path, {device: asdict(entry) for device, entry in notes.items()}, durable=False)
 
-    def note_recomputed(self, line: dict[str, Any]) -> None:
+    def note_recomputed(self, line: Recomputed) -> None:
         """Add a window that was computed again to the list; lines of several workers never mix."""
-        append_line(self.recomputed_path, json.dumps(line))
+        append_line(self.recomputed_path, json.dumps(asdict(line)))
 
-    def recomputed(self) -> list[dict[str, Any]]:
+    def recomputed(self) -> list[Recomputed]:
         """The windows that had to be computed again in float32."""
-        return list(read_json_lines(self.recomputed_path))
+        return list(filled_lines(Recomputed, read_json_lines(self.recomputed_path)))

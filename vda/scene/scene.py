@@ -19,7 +19,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -51,10 +51,20 @@ def chunk_windows(chunk: Chunk) -> list[tuple[WindowId, Window]]:
 
 
 @dataclass(frozen=True)
+class DeviceProof:
+    """What came of trying the device ``id``: ``precision.Proof`` as a record."""
+
+    id: str
+    device: str
+    failed: dict[str, str] = field(default_factory=dict)
+    figures: dict[str, dict[str, float | bool | None]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """What the whole scene is computed with; fixed before its first window, whatever devices it runs on.
 
-    ``proofs`` are the devices' trials of half precision, with their figures (``precision.Proof`` as records).
+    ``proofs`` are the devices' trials of half precision, with their figures.
     """
 
     model: str
@@ -70,7 +80,7 @@ class RunRecord:
     precision: str
     precision_reason: str
     version: str
-    proofs: tuple[dict[str, Any], ...] = ()
+    proofs: tuple[DeviceProof, ...] = ()
 
     @property
     def network(self) -> tuple[str, str, str]:
@@ -311,12 +321,16 @@ class Scene:
         write_json(self.plan_path, {**plan.to_metadata(video, devices), **chosen})
 
     def plan(self) -> Plan:
-        return Plan.from_metadata(read_json(self.require().plan_path))
+        return Plan.from_metadata(self.require().read_plan())
+
+    def read_plan(self) -> dict[str, Any]:
+        """The record of the plan, as ``write_plan`` left it."""
+        return read_record(self.plan_path, dict[str, Any], "Plan the video again with `vda split`.")
 
     def picture(self) -> PictureChoice:
         """Which part of the video's pictures is computed."""
         video = self.read_video()
-        size, metadata = (int(video["width"]), int(video["height"])), read_json(self.plan_path)
+        size, metadata = (int(video["width"]), int(video["height"])), self.read_plan()
         if _PICTURE not in metadata:
             return PictureChoice(size)
         return PictureChoice.from_json(size, metadata[_PICTURE], len(Plan.from_metadata(metadata).shots))

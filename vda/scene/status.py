@@ -69,7 +69,7 @@ def scene_status(scene: Scene) -> dict[str, Any]:
         "model": record and record.model,
         "precision": record and record.precision,
         "precision_reason": record and record.precision_reason,
-        "recomputed_windows": len({tuple(entry["window"]) for entry in files.recomputed()}),
+        "recomputed_windows": len({entry.window for entry in files.recomputed()}),
         "chunks": [_chunk_status(item, attempts, working) for item in counted],
         "paused": _pause(files),
         "devices": [_device_status(worker, scene, counted) for worker in workers],

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from vda.errors import DamagedWindowError
-from vda.files import append_line, read_json, storage_errors
+from vda.files import append_line, storage_errors
 from vda.network.slots import WINDOW_SLOTS
 from vda.reporter import Reporter
 from vda.scene.rawwindows import RawWindow, check_raw_window, open_raw_window, write_raw_window
@@ -44,7 +44,7 @@ class WindowStore:
     @classmethod
     def of(cls, scene: Scene, record: RunRecord) -> "WindowStore":
         video = scene.read_video()
-        plan = {name: value for name, value in read_json(scene.plan_path).items() if name not in _NO_MATTER}
+        plan = {name: value for name, value in scene.read_plan().items() if name not in _NO_MATTER}
         known = (video["size_bytes"], video["sha256_head_tail"], plan, record.computed_with)
         mark = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:32]
         one_size = len(scene.picture().boxes) <= 1

@@ -8,14 +8,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from vda import __version__
 from vda.errors import UsageError
 from vda.machine.devices import Device
 from vda.models.weights import CHECKPOINTS, MINI, ModelChoice, choose_model, load_model
 from vda.reporter import Reporter
-from vda.scene.scene import RunRecord, Scene
+from vda.scene.scene import DeviceProof, RunRecord, Scene
 from vda.supervisor import Crew, prove_devices
 
 if TYPE_CHECKING:
@@ -164,11 +164,11 @@ class Resolver:
             draft, precision=agreement.precision, precision_reason=agreement.reason, proofs=_records(proofs)
         )
 
-    def _joining(self, scene: Scene, begun: RunRecord) -> tuple[dict[str, Any], ...]:
+    def _joining(self, scene: Scene, begun: RunRecord) -> tuple[DeviceProof, ...]:
         """Try devices that the scene has not seen; one that fails its precision is refused, unless asked for."""
         from vda.compute.precision import check_joining
 
-        known = {proof["id"] for proof in begun.proofs}
+        known = {proof.id for proof in begun.proofs}
         joining = [device for device in self.devices if device.id not in known]
         asked = _asked(self.settings.precision)
         proofs = self._prove(scene, begun, joining, asked)
@@ -189,8 +189,8 @@ def _asked(precision: str) -> "Precision | None":
     return None if precision == "auto" else precision  # type: ignore[return-value]
 
 
-def _records(proofs: "dict[str, Proof]") -> tuple[dict[str, Any], ...]:
-    return tuple({"id": device, **proof.to_record()} for device, proof in proofs.items())
+def _records(proofs: "dict[str, Proof]") -> tuple[DeviceProof, ...]:
+    return tuple(DeviceProof(device, **proof.to_record()) for device, proof in proofs.items())
 
 
 def _same_weights(begun: RunRecord, model: str) -> Path | None:

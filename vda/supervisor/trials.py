@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vda.compute.trial import TrialRequest
-from vda.errors import DeviceError
-from vda.files import read_json
+from vda.compute.trial import TrialRequest, read_proof
 from vda.launch import Launched
 from vda.machine.devices import Device
 from vda.scene.runstate import WorkerFiles, WorkerSettings
@@ -61,7 +59,6 @@ def _start(crew: Crew, scene: Scene, record: RunRecord, device: Device, verdict:
 
 
 def _await(trial: _Running) -> "Proof":
-    from vda.compute.precision import Proof
 
     while (code := trial.launched.exit_code()) is None:
         if time.monotonic() - trial.began > Patience().first:
@@ -70,10 +67,7 @@ def _await(trial: _Running) -> "Proof":
         time.sleep(_POLL_SECONDS)
     if not trial.files.proof_path.is_file():
         return _failed(trial.verdict, f"its trial ended with exit code {code}")
-    answer = read_json(trial.files.proof_path)
-    if "problem" in answer:
-        raise DeviceError(answer["problem"], answer["remedy"])
-    return Proof.from_record(answer["proof"])
+    return read_proof(trial.files.proof_path)
 
 
 def _failed(verdict: "Verdict", reason: str) -> "Proof":

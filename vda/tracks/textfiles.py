@@ -5,13 +5,22 @@ by it when they are read again.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from vda.errors import InputError
-from vda.files import atomic_writer, read_json
+from vda.files import atomic_writer
+from vda.records import read_record
 
 # Far more columns than any table of tracks has.
 _LONGEST_HEADER = 1 << 16
+
+
+@dataclass(frozen=True)
+class _Added:
+    """What is looked up in the file beside the lines."""
+
+    columns_added: list[str]
 
 
 def read_lines(path: Path) -> Iterator[str]:
@@ -45,9 +54,8 @@ def added_columns(path: Path) -> list[str]:
     """The names of the last columns of ``path``, which an earlier enrichment added."""
     if not beside(path).is_file():
         return []
-    told = read_json(beside(path))
-    columns = told.get("columns_added") if isinstance(told, dict) else None
-    return [str(name) for name in columns] if isinstance(columns, list) else []
+    remedy = f"Enrich the original tracks again, or remove {beside(path).name} where {path.name} is an original."
+    return read_record(beside(path), _Added, remedy).columns_added
 
 
 def without_added(words: list[str], added: Sequence[str]) -> list[str]:

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vda.files import atomic_path, storage_errors, user_cache
+from vda.errors import InputError
+from vda.files import DAMAGED_ARRAYS, atomic_path, storage_errors, user_cache
 from vda.training.clips import render_clip
 
 # Seeds from here on are the judge's: training refuses them.
@@ -55,8 +56,20 @@ def frame_type(height: int, width: int) -> np.dtype:
 
 
 def read(folder: Path, clip: Clip, frames: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return RGB ``[T, H, W, 3]`` uint8 and inverse depth ``[T, H, W]`` float16 of the given frames."""
-    records = np.load(folder / clip.name, mmap_mode="r")[list(frames)]
+    """Return RGB ``[T, H, W, 3]`` uint8 and inverse depth ``[T, H, W]`` float16 of the given frames.
+
+    Raises ``InputError`` where the file holds another clip, or none.
+    """
+    path = folder / clip.name
+    try:
+        stored = np.load(path, mmap_mode="r")
+        if stored.shape != (clip.frames,) or stored.dtype != frame_type(clip.height, clip.width):
+            raise ValueError(f"{stored.dtype} {list(stored.shape)}")
+    except DAMAGED_ARRAYS as error:
+        raise InputError(
+            f"{path} is not the clip that its name promises: {error}.", "Remove it; it is rendered again."
+        ) from error
+    records = stored[list(frames)]
     return records["rgb"], records["inverse_depth"]
 
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from vda.errors import InputError, StorageError, UsageError, VideoError
 from vda.files import DAMAGED_ARRAYS, atomic_writer, user_cache
+from vda.records import Count, Rate, Side, filled
 from vda.reporter import Reporter, Silence
 from vda.video.damage import notes_on
 from vda.video.decoding import OpenVideo, frame_checksum
@@ -30,6 +31,22 @@ from vda.video.sequence import Listing, count_images, list_images
 
 # Part of the cache's key: raised whenever what is cached changes, so that older files are not found.
 _FORMAT_VERSION = 4
+
+
+# By NumPy's letters: whole numbers, with a sign or without, and text.
+_ARRAY_KINDS = {"pts": "i", "keyframes": "i", "checksums": "u", "numbers": "i", "files": "U"}
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What an index is kept with besides its arrays."""
+
+    time_base: Rate
+    source: Literal["decoded", "container"]
+    notes: tuple[str, ...]
+    damaged: bool
+    interlaced: Count
+    sizes: tuple[tuple[Count, Side, Side], ...]
 
 
 def _no_keyframes() -> np.ndarray:
@@ -174,15 +191,23 @@ class FrameIndex:
         """Read what ``save`` wrote; raise ``InputError`` for anything else."""
         try:
             with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
-                facts = json.loads(str(stored["facts"]))
-                facts |= {"time_base": Fraction(facts["time_base"]), "notes": tuple(facts["notes"])}
-                facts["sizes"] = tuple((first, width, height) for first, width, height in facts["sizes"])
+                facts: _Facts = filled(_Facts, json.loads(str(stored["facts"])))
                 arrays = {name: stored[name] for name in stored.files if name != "facts"}
-                return cls(**arrays, **facts)
+                _check_arrays(arrays)
+                return cls(**arrays, **vars(facts))
         except DAMAGED_ARRAYS as error:
             raise InputError(
                 f"{path} is not a frame index: {error}.", "Remove it; the frames are then counted again."
             ) from error
+
+
+def _check_arrays(arrays: dict[str, np.ndarray]) -> None:
+    """Raise ``ValueError`` unless there is a row a frame of each kind that is there."""
+    frames = len(arrays["pts"])
+    for name, values in arrays.items():
+        rows = len(values) if name == "keyframes" else frames
+        if values.dtype.kind != _ARRAY_KINDS[name] or values.shape != (rows,) or not frames:
+            raise ValueError(f"{name} is {values.dtype} of {list(values.shape)} for {frames} frames")
 
 
 def index_frames(
