@@ -4,7 +4,7 @@ Each maker writes one file into a folder of its own; the pictures carry their nu
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 import clips
 import numpy as np
+import stills
 
 COUNT = 48
 _TICKS = Fraction(1, 90000)
@@ -34,6 +35,10 @@ class Kind:
 
 def _plain(name: str, about: str, **settings: Any) -> Kind:
     return Kind(name, lambda path: clips.make_clip(path, range(COUNT), **settings), about)
+
+
+def _odd(name: str, about: str, says: str, **settings: Any) -> Kind:
+    return replace(_plain(name, about, **settings), says=says)
 
 
 def _from(source: str, change: Callable[[Path, Path], object], **settings: Any) -> Callable[[Path], Path]:
@@ -64,6 +69,26 @@ def _strung(path: Path) -> Path:
 def _turned(path: Path, clockwise_deg: int) -> Path:
     draw = lambda number: np.rot90(clips.picture(number), clockwise_deg // 90)  # noqa: E731
     clips.rotate(clips.make_clip(path, range(COUNT), draw=draw), clockwise_deg)
+    return path
+
+
+def _mirrored(path: Path) -> Path:
+    draw = lambda number: clips.picture(number)[:, ::-1]  # noqa: E731
+    clips.orient(clips.make_clip(path, range(COUNT), draw=draw), (-1, 0, 0, 1))
+    return path
+
+
+def _fields(path: Path) -> Path:
+    draw = partial(clips.woven, clips.picture)
+    return clips.make_clip(path, range(COUNT), draw=draw, options={"x264-params": "interlaced=1:tff=1"})
+
+
+def _high_range(path: Path) -> Path:
+    return clips.make_signal_clip(path, clips.picture(0) / 255.0, frames=COUNT)
+
+
+def _images(path: Path) -> Path:
+    stills.make_folder(path.parent, range(COUNT), path.name.replace("%04d", "{:04d}"))
     return path
 
 
@@ -104,6 +129,7 @@ WHOLE = [
     _plain("late.mkv", "begins at 100 s", pts=[2500 + n for n in range(COUNT)], options={"g": "12"}),
     _plain("hours.ts", "begins at 10 h", pts=[36000 * 90000 + 3600 * n for n in range(COUNT)], time_base=_TICKS),
     _plain("wrap.ts", "its clock wraps", pts=[_WRAP - 45000 + 3600 * n for n in range(COUNT)], time_base=_TICKS),
+    _plain("bars.mp4", "black bars above and below", draw=clips.with_bars(clips.picture, top=16, bottom=16)),
     Kind("turned.mp4", partial(_turned, clockwise_deg=90), "turned by a display matrix", "turned"),
     Kind("two.mp4", clips.make_two_streams, "two video streams"),
 ]
@@ -127,6 +153,11 @@ ODD = [
         "one time stands there twice",
         "do not rise",
     ),
+    Kind("mirrored.mp4", _mirrored, "mirrored by a display matrix", "mirrored"),
+    _odd("wide.mp4", "pixels that are not square", "not square", pixel_aspect=Fraction(64, 45)),
+    Kind("fields.mp4", _fields, "two fields a frame", "interlaced"),
+    Kind("pq.mkv", _high_range, "PQ of BT.2020", "High dynamic range"),
+    Kind("shot.%04d.png", _images, "images in a row", "rate"),
     Kind("strung.ts", _strung, "two recordings strung together", "jumps back"),
     Kind("noise.mp4", partial(_damaged, place=25, options={"g": "12"}), "noise in a packet", "damaged"),
     Kind(

@@ -20,6 +20,7 @@ import numpy as np
 
 from vda.errors import VdaError
 from vda.video import index_frames, probe
+from vda.video.notes import notes_of
 from vda.video.opening import TOLERANT
 
 BEGIN, END = "<!-- made clips -->", "<!-- end of made clips -->"
@@ -66,7 +67,7 @@ def examine(path: Path) -> Row:
     except VdaError as error:
         return Row(path.name, expected, None, step, error.problem.replace(str(path), path.name))
     seconds = float(index.times_s[-1] - index.times_s[0])
-    return Row(path.name, expected, (len(index), seconds), step, " ".join((*info.notes, *index.notes)))
+    return Row(path.name, expected, (len(index), seconds), step, " ".join(notes_of(info, index)))
 
 
 def ffmpeg_times(path: Path) -> Iterator[float]:
