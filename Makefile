@@ -5,17 +5,19 @@ PYTHON ?= python3
 BIN = $(VENV)/bin
 MODEL ?= auto
 DEVICES ?= auto
+# Minutes for each parser that is fuzzed.
+TIME ?= 10
 TORCH = torch==2.13.0
 SAMPLE = data/sample.mp4
 
-.PHONY: help setup depth enrich test test-fast check format lint types bench tables slow chaos cuts mini monitor clean
+.PHONY: help setup depth enrich test test-fast check format lint types bench tables slow chaos cuts fuzz mini monitor clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make depth VIDEO=film.mp4    from a video to depth, in data/film"
 	@echo "make test                    the tests"
 	@echo "make test-fast               those that take less than a minute together"
-	@echo "Others: setup enrich check format lint types bench tables slow chaos cuts mini monitor clean"
+	@echo "Others: setup enrich check format lint types bench tables slow chaos cuts fuzz mini monitor clean"
 
 setup: $(VENV)/.ready
 
@@ -54,6 +56,9 @@ chaos: $(VENV)/.ready-test
 
 cuts: $(VENV)/.ready-test
 	cd tests && $(abspath $(BIN))/python any_video.py --ranges 500 --cuts 200 $(ARGS)
+
+fuzz: $(VENV)/.ready-test
+	cd tests && PYTHONPATH=.. $(abspath $(BIN))/python fuzz.py --minutes $(TIME) $(ARGS)
 
 format: $(VENV)/.ready-test
 	$(BIN)/ruff format .

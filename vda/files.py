@@ -13,6 +13,7 @@ import math
 import os
 import resource
 import struct
+import tokenize
 import uuid
 import zipfile
 import zlib
@@ -34,10 +35,10 @@ _LONGEST_LINE = 1 << 20
 # struct flock of 64-bit Linux: type and whence, start and length, process and padding.
 _LOCK_FORMAT = "hhqqi4x"
 # What NumPy, zipfile and the decompressors behind it raise over damage: an unknown method is a RuntimeError,
-# a header that is no longer Python a SyntaxError, a shape beyond all bounds one of the last.
+# a header that is no longer Python a SyntaxError or a TokenError, a shape beyond all bounds one of the last.
 DAMAGED_ARRAYS = (
     OSError, ValueError, KeyError, TypeError, IndexError, EOFError, RuntimeError, SyntaxError,
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, OverflowError, MemoryError,
+    tokenize.TokenError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, OverflowError, MemoryError,
 )  # fmt: skip
 # What has to be where it is (``never_made_anew``).
 _IN_PLACE: list[Path] = []

@@ -14,7 +14,7 @@ file does not know lenses, depth or files.
 """
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,14 @@ def centre_to_corner(coordinate: Coordinate) -> Coordinate:
 def between_corners(mapping: Callable[[Floats], Floats]) -> Callable[[Floats], Floats]:
     """``mapping``, from pixels to pixels of the Convention, for pixels that are counted from corners."""
     return lambda xy: centre_to_corner(mapping(corner_to_centre(xy)))
+
+
+def pose_of(value: Any) -> Floats:
+    """The rigid motion [4, 4] that a file states in rows; ``ValueError`` where it is none, or not finite."""
+    pose = np.asarray(value, np.float64).reshape(4, 4)
+    if not np.isfinite(pose).all():
+        raise ValueError("a pose has numbers that are not finite")
+    return pose
 
 
 def from_opengl(camera_to_world: Floats) -> Floats:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vda.camera.conventions import pose_of
 from vda.camera.intrinsics import Intrinsics
 from vda.errors import InputError
 from vda.files import read_json
@@ -81,7 +82,7 @@ def read_cameras_json(path: Path) -> list[PosedCamera]:
                 float(pose.get("time_s", 0.0)),
                 f"frame_{int(pose['frame']):06d}.png",
                 _intrinsics(pose.get("intrinsics", value)),
-                np.asarray(pose["camera_to_world"], np.float64).reshape(4, 4),
+                pose_of(pose["camera_to_world"]),
             )
             for pose in value["poses"]
             if "camera_to_world" in pose

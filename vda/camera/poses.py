@@ -7,12 +7,11 @@ Convention of ``camera``, in metres. This file does not know what the poses are 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vda.camera.conventions import from_opengl
+from vda.camera.conventions import from_opengl, pose_of
 from vda.camera.files import read_camera
 from vda.camera.intrinsics import Intrinsics
 from vda.camera.posed import require_rigid
@@ -56,10 +55,10 @@ def _from_json(path: Path, by_order: bool) -> Cameras:
     value = read_json(path)
     try:
         if "poses" in value:
-            poses = {int(entry["frame"]): _pose(entry["camera_to_world"]) for entry in value["poses"]}
+            poses = {int(entry["frame"]): pose_of(entry["camera_to_world"]) for entry in value["poses"]}
         else:
             names = [str(frame["file_path"]) for frame in value["frames"]]
-            matrices = [from_opengl(_pose(frame["transform_matrix"])) for frame in value["frames"]]
+            matrices = [from_opengl(pose_of(frame["transform_matrix"])) for frame in value["frames"]]
             poses = _by_frame(names, matrices, path, by_order)
     except NOT_AS_EXPECTED as error:
         raise InputError(f"{path} has no pose for each frame: {type(error).__name__} {error}.", _REMEDY) from error
@@ -86,10 +85,9 @@ def _from_folder(folder: Path, size: tuple[int, int], by_order: bool) -> Cameras
 
 def _read_matrix(path: Path, shape: tuple[int, int]) -> NDArray[np.float64]:
     try:
-        return np.loadtxt(path, dtype=np.float64).reshape(shape)
+        matrix = np.loadtxt(path, dtype=np.float64).reshape(shape)
+        if not np.isfinite(matrix).all():
+            raise ValueError("it has numbers that are not finite")
+        return matrix
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is not a {shape[0]} x {shape[1]} matrix in text: {error}.", _REMEDY) from error
-
-
-def _pose(value: Any) -> NDArray[np.float64]:
-    return np.asarray(value, np.float64).reshape(4, 4)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation, Slerp
 
-from vda.camera.conventions import corner_to_centre, from_opengl
+from vda.camera.conventions import corner_to_centre, from_opengl, pose_of
 from vda.camera.files import colmap_camera, nerfstudio_cameras
 from vda.camera.intrinsics import Intrinsics
 from vda.camera.posed import read_cameras_json, require_rigid
@@ -31,6 +31,8 @@ Floats = NDArray[np.float64]
 _UNNUMBERED = -1
 # Time, tx ty tz, qx qy qz qw.
 _TUM_COLUMNS = 8
+# A quaternion's length is 1 but for rounding; what is next to nothing is no turn.
+_LEAST_NORM = 1e-6
 # A camera tracked at half the video's rate is still known at every frame.
 _MOST_STEPS = 2.0
 
@@ -173,7 +175,7 @@ def _transforms(path: Path, value: Any) -> list[View]:
             View(
                 str(frame["file_path"]),
                 _UNNUMBERED,
-                from_opengl(np.array(frame["transform_matrix"], np.float64).reshape(4, 4)),
+                from_opengl(pose_of(frame["transform_matrix"])),
                 camera,
                 *nothing,
             )
@@ -205,13 +207,17 @@ def _colmap(folder: Path, reporter: Reporter) -> list[View]:
         others = ", ".join(f"{place} ({count})" for place, count in counts.items() if place != inside)
         reporter.say(f"The model {inside} is taken, with {counts[inside]} images; others: {others}.")
     model = models[inside]
-    return [_colmap_view(model, image) for image in model.images.values() if image.has_pose]
+    try:
+        return [_colmap_view(model, image) for image in model.images.values() if image.has_pose]
+    # An image of a camera, or with a point, that there is not; a name in no encoding.
+    except (LookupError, ValueError, np.linalg.LinAlgError) as error:
+        raise InputError(f"The COLMAP model in {inside} is damaged: {error}.", "Export it again.") from error
 
 
 def _read_colmap(pycolmap: Any, place: Path) -> Any:
     try:
         return pycolmap.Reconstruction(str(place))
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, LookupError) as error:
         raise InputError(f"The COLMAP model in {place} cannot be read: {error}.", "Export it again.") from error
 
 
@@ -237,6 +243,8 @@ def _trajectory(path: Path, times_s: Floats, frames: Sequence[int]) -> list[View
         words = (line.split() for line in path.read_text().splitlines())
         lines = [line for line in words if line and not line[0].startswith("#")]
         rows = np.array(lines, np.float64).reshape(len(lines), _TUM_COLUMNS)
+        if not np.isfinite(rows).all() or (np.linalg.norm(rows[:, 4:], axis=1) < _LEAST_NORM).any():
+            raise ValueError("a number is not finite, or a quaternion is zero")
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path} cannot be read as a trajectory: {error}.", "Give TUM's: time tx ty tz qx qy qz qw a line."

@@ -184,6 +184,7 @@ def open_stack(path: Path) -> Stack:
 
 def _mapped_stack(path: Path, array: np.ndarray) -> Stack:
     shape = _stack_shape(path, array.shape)
+    _check_kind(array.dtype)
     if not (isinstance(array, np.memmap) and array.flags.c_contiguous):
         return Stack(shape, array.reshape(shape).__getitem__)
     dtype, offset, pixels = array.dtype, array.offset, shape[1] * shape[2]
@@ -236,9 +237,13 @@ def _read_header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     version = np.lib.format.read_magic(member)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, column_major, dtype = read(member)
+    _check_kind(dtype)
+    return shape, column_major, dtype
+
+
+def _check_kind(dtype: np.dtype) -> None:
     if dtype.kind not in "fiu":
         raise ValueError(f"its values are {dtype}")
-    return shape, column_major, dtype
 
 
 def _member_offset(path: Path, info: zipfile.ZipInfo) -> int:

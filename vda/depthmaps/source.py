@@ -171,9 +171,11 @@ def _frame_files(folder: Path) -> list[Path]:
 
 
 def _scaled(values: np.ndarray, scale: float | None) -> Float32Array:
-    depth = np.array(values, np.float32)
-    if scale is not None:
-        depth /= np.float32(scale)
+    # Of damaged floats some are NaNs that NumPy warns about, and double ones may be beyond single ones.
+    with np.errstate(invalid="ignore", over="ignore"):
+        depth = np.array(values, np.float32)
+        if scale is not None:
+            depth /= np.float32(scale)
     depth[~np.isfinite(depth)] = np.nan
     return depth
 

@@ -4,6 +4,7 @@ The output folder may hold other things, often somebody's reconstruction, so not
 It is appended to before each file is written, so that what an interrupted export left is known as well.
 """
 
+import os
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
@@ -30,8 +31,8 @@ class Written:
         if name not in self._now and name not in self._earlier:
             with storage_errors(self._list):
                 self._folder.mkdir(parents=True, exist_ok=True)
-                with self._list.open("a") as handle:
-                    handle.write(f"{name}\n")
+                with self._list.open("ab") as handle:
+                    handle.write(os.fsencode(f"{name}\n"))
         self._now[name] = None
         return self._folder / name
 
@@ -43,11 +44,11 @@ class Written:
                 path.unlink(missing_ok=True)
             with suppress(OSError):
                 path.parent.rmdir()
-        write_bytes(self._list, "".join(f"{name}\n" for name in self._now).encode())
+        write_bytes(self._list, os.fsencode("".join(f"{name}\n" for name in self._now)))
 
 
 def _listed(path: Path) -> set[str]:
     """Names that lead out of the folder are none of ours."""
-    lines = path.read_text().splitlines() if path.is_file() else []
-    names = {line: PurePosixPath(line) for line in lines if line}
+    lines = os.fsdecode(path.read_bytes()).split("\n") if path.is_file() else []
+    names = {line: PurePosixPath(line) for line in lines if line and "\0" not in line}
     return {line for line, name in names.items() if not name.is_absolute() and ".." not in name.parts}

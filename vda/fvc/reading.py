@@ -48,14 +48,17 @@ def read_columns(path: Path, *, encoding: str | None = None, reporter: Reporter 
         if data.startswith(b"\x1f\x8b"):
             data = gzip.decompress(data)
         table = _packed(data)
-    except (OSError, EOFError, zlib.error, pl.exceptions.PolarsError) as error:
+    except (OSError, EOFError, zlib.error, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         _refuse(path, said.strip().split("\n")[0].rstrip("."), error)
     if table is None:
         text = _decoded(path, data, encoding, reporter)
         begin = text.lstrip()[:1]
         readers = {"{": _of_json_lines, "[": _of_json_array}
-        table = readers.get(begin, _of_fields)(path, text)
+        try:
+            table = readers.get(begin, _of_fields)(path, text)
+        except UnicodeEncodeError as error:
+            _refuse(path, "a text in it holds half a surrogate pair, which is no letter", error)
     return _without_repeats(path, table, reporter)
 
 
@@ -145,6 +148,10 @@ def _json(path: Path, text: str, line: int) -> Any:
         return json.loads(text, object_pairs_hook=lambda pairs: _object(path, line, pairs))
     except json.JSONDecodeError as error:
         _refuse(path, f"line {line + error.lineno - 1}, column {error.colno} is not JSON: {error.msg}", error)
+    except RecursionError as error:
+        _refuse(path, f"line {line} is nested too deeply", error)
+    except ValueError as error:  # a number of thousands of digits
+        _refuse(path, f"line {line} has a number that is too long", error)
 
 
 def _object(path: Path, line: int, pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -333,7 +333,8 @@ class Scene:
         size, metadata = (int(video["width"]), int(video["height"])), self.read_plan()
         if _PICTURE not in metadata:
             return PictureChoice(size)
-        return PictureChoice.from_json(size, metadata[_PICTURE], len(Plan.from_metadata(metadata).shots))
+        shots = Plan.from_metadata(metadata).shots
+        return PictureChoice.from_json(size, metadata[_PICTURE], len(shots))
 
     def framings(self, shots: Iterable[int]) -> dict[int, "Framing"]:
         """What the network sees of the pictures of each of ``shots``; shots of one crop share their framing.

@@ -192,10 +192,10 @@ def _listed(path: Path) -> ImageFiles:
     """The images of a list, in its order; their numbers count where they rise in that order."""
     names = read_list(path)
     base = path.parent
-    if not (base / names[0]).exists() and Path(names[0]).exists():
+    if not _is_file(base / names[0]) and _is_file(Path(names[0])):
         # A shell prints paths as seen from where it stands, wherever the list is then put.
         names = [str(Path(name).absolute()) for name in names]
-    absent = [name for name in names if not (base / name).is_file()]
+    absent = [name for name in names if not _is_file(base / name)]
     if absent:
         raise VideoError(
             f"{len(absent)} of the {len(names)} files listed in {path} are not there, such as {absent[0]}.",
@@ -210,6 +210,13 @@ def _listed(path: Path) -> ImageFiles:
     except VideoError:
         return in_order
     return numbered if numbered.names == in_order.names else in_order
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # the name is too long for any file
+        return False
 
 
 def read_list(path: Path) -> list[str]:

@@ -21,6 +21,8 @@ _FIRST_CLOCK: Final = 10**9
 # Seconds, milliseconds, microseconds and nanoseconds since 1970, by how large they are.
 _CLOCKS: Final = ((10**11, 1.0), (10**14, 1e3), (10**17, 1e6))
 _NANOSECONDS: Final = 1e9
+# No file system has longer ones; names in other programs' records can have any length.
+_LONGEST_NAME: Final = 255
 _REMEDY: Final = "Give --by-order to take the files in the order of their names, if not one of them is missing."
 
 
@@ -42,6 +44,8 @@ def number_names(names: Sequence[str], where: object, *, by_order: bool = False,
     which frames those are). Raises ``InputError``, which names ``where``, if the names tell no frames.
     """
     stems = [PurePath(name).stem for name in names]
+    if any(len(stem) > _LONGEST_NAME for stem in stems):
+        raise InputError(f"There are names in {where} that are too long for any file.", _REMEDY)
     if by_order or (len(stems) == 1 and not _NUMBER.search(stems[0])):
         return _in_order(stems)
     numbers = _varying(stems, where)

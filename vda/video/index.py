@@ -21,7 +21,7 @@ import numpy as np
 
 from vda.errors import InputError, StorageError, UsageError, VideoError
 from vda.files import DAMAGED_ARRAYS, atomic_writer, user_cache
-from vda.records import Count, Rate, Side, filled
+from vda.records import Count, Index, Rate, Side, filled
 from vda.reporter import Reporter, Silence
 from vda.video.damage import notes_on
 from vda.video.decoding import OpenVideo, frame_checksum
@@ -31,22 +31,8 @@ from vda.video.sequence import Listing, count_images, list_images
 
 # Part of the cache's key: raised whenever what is cached changes, so that older files are not found.
 _FORMAT_VERSION = 4
-
-
-# By NumPy's letters: whole numbers, with a sign or without, and text.
-_ARRAY_KINDS = {"pts": "i", "keyframes": "i", "checksums": "u", "numbers": "i", "files": "U"}
-
-
-@dataclass(frozen=True)
-class _Facts:
-    """What an index is kept with besides its arrays."""
-
-    time_base: Rate
-    source: Literal["decoded", "container"]
-    notes: tuple[str, ...]
-    damaged: bool
-    interlaced: Count
-    sizes: tuple[tuple[Count, Side, Side], ...]
+# Differences of such times still have 64 bits.
+_MOST_TICKS = float(1 << 61)
 
 
 def _no_keyframes() -> np.ndarray:
@@ -191,23 +177,49 @@ class FrameIndex:
         """Read what ``save`` wrote; raise ``InputError`` for anything else."""
         try:
             with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
-                facts: _Facts = filled(_Facts, json.loads(str(stored["facts"])))
+                facts = filled(_Facts, json.loads(str(stored["facts"])))
                 arrays = {name: stored[name] for name in stored.files if name != "facts"}
-                _check_arrays(arrays)
-                return cls(**arrays, **vars(facts))
+            return _checked(cls(**arrays, **vars(facts)))
         except DAMAGED_ARRAYS as error:
             raise InputError(
                 f"{path} is not a frame index: {error}.", "Remove it; the frames are then counted again."
             ) from error
 
 
-def _check_arrays(arrays: dict[str, np.ndarray]) -> None:
-    """Raise ``ValueError`` unless there is a row a frame of each kind that is there."""
-    frames = len(arrays["pts"])
-    for name, values in arrays.items():
-        rows = len(values) if name == "keyframes" else frames
-        if values.dtype.kind != _ARRAY_KINDS[name] or values.shape != (rows,) or not frames:
-            raise ValueError(f"{name} is {values.dtype} of {list(values.shape)} for {frames} frames")
+@dataclass(frozen=True)
+class _Facts:
+    """What a stored index says beside its arrays, as ``FrameIndex`` has it."""
+
+    time_base: Rate
+    source: Literal["decoded", "container"]
+    notes: tuple[str, ...]
+    damaged: bool
+    interlaced: Count
+    sizes: tuple[tuple[Index, Side, Side], ...]
+
+
+def _checked(index: FrameIndex) -> FrameIndex:
+    """``index`` itself; ``ValueError`` where its arrays are not what ``FrameIndex`` says of them."""
+    count = len(_column("pts", index.pts, "i", None))
+    keyframes = _column("keyframes", index.keyframes, "i", None)
+    if index.checksums is not None:
+        _column("checksums", index.checksums, "u", count)
+    if index.files is not None:
+        _column("files", index.files, "U", count)
+    numbers = np.arange(count) if index.numbers is None else _column("numbers", index.numbers, "i", count)
+    if (np.abs(index.pts.astype(np.float64)) > _MOST_TICKS).any():
+        raise ValueError("its times are beyond all bounds")
+    if (np.diff(numbers) <= 0).any() or (numbers < 0).any() or not ((keyframes >= 0) & (keyframes < count)).all():
+        raise ValueError("its frames do not rise, or it begins at frames that there are not")
+    if any(not (count and numbers[0] <= first <= numbers[-1]) for first, _, _ in index.sizes):
+        raise ValueError("frames that there are not have a size")
+    return index
+
+
+def _column(name: str, values: np.ndarray, kind: str, count: int | None) -> np.ndarray:
+    if values.ndim != 1 or values.dtype.kind != kind or count not in (None, len(values)):
+        raise ValueError(f"its {name} are {values.dtype} {list(values.shape)}")
+    return values
 
 
 def index_frames(

@@ -1,0 +1,249 @@
+"""Hands wrong files to every parser of the project, and says what came of it.
+
+    python tests/fuzz.py --minutes 10 [--only tracks] [--keep FOLDER] [--page docs/robustness.md]
+
+A parser may return, or raise ``VdaError``. It may not raise anything else, take longer than ten seconds, need more
+than a GiB of memory, or write, start or connect to anything but the files in its own folder.
+"""
+
+import argparse
+import multiprocessing
+import os
+import re
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fuzz_targets import Files, Target, make_targets
+from harm import wrong_file
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from vda.errors import VdaError
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+Result = tuple[int, float, list[str]]
+
+SECONDS, MEMORY_BYTES = 10.0, 1 << 30
+ROOT = Path(__file__).parents[1]
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_CHANGES = {
+    "os.mkdir": 1,
+    "os.rename": 2,
+    "os.remove": 1,
+    "os.rmdir": 1,
+    "os.symlink": 2,
+    "os.link": 2,
+    "os.chmod": 1,
+    "os.truncate": 1,
+}
+_NEVER = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "socket.connect", "socket.bind"}
+BEGIN, END = "<!-- fuzz -->", "<!-- end of fuzz -->"
+
+
+class Harm(Exception):
+    """A parser did what no file may make it do."""
+
+
+class Watch:
+    """Notices, while ``inside`` is a folder, whatever is changed outside it. An audit hook stays for good."""
+
+    def __init__(self) -> None:
+        self.inside: str | None = None
+        sys.addaudithook(self._note)
+
+    def _note(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self.inside is None:
+            return
+        if event in _NEVER:
+            raise Harm(f"{event} {arguments}")
+        if event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING:
+            self._require_inside(event, arguments[0])
+        for path in arguments[: _CHANGES.get(event, 0)]:
+            self._require_inside(event, path)
+
+    def _require_inside(self, event: str, path: object) -> None:
+        place = os.path.realpath(os.fsdecode(path)) if isinstance(path, str | bytes | os.PathLike) else None
+        if place is not None and self.inside is not None and not place.startswith((self.inside, "/dev/null")):
+            raise Harm(f"{event} of {place}, which is outside")
+
+
+@contextmanager
+def bounded(seconds: float = SECONDS, memory_bytes: int = MEMORY_BYTES) -> Iterator[None]:
+    """Interrupt the block after ``seconds``, and give it no more than ``memory_bytes`` beyond what there is."""
+
+    def late(*_: object) -> None:
+        raise Harm(f"it took longer than {seconds:g} s")
+
+    before, limits = signal.signal(signal.SIGALRM, late), resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + memory_bytes, limits[1]))
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
+def hand_over(target: Target, files: Files, folder: Path, watch: Watch) -> None:
+    """Write ``files`` into the empty ``folder`` and read them; anything but ``VdaError`` comes out."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    with bounded():
+        watch.inside = os.path.realpath(folder)
+        try:
+            target.read(folder)
+        except VdaError as error:
+            str(error).encode(errors="surrogateescape")
+        finally:
+            watch.inside = None
+
+
+@st.composite
+def wrong_files(draw: Callable[[st.SearchStrategy[Any]], Any], target: Target) -> Files:
+    """One of the target's sets of files, with one file made wrong, or none."""
+    files = draw(st.sampled_from(target.seeds))
+    name = draw(st.sampled_from(target.wrong or tuple(files)))
+    return {**files, name: draw(wrong_file(name, files[name]))}
+
+
+def attempts(target: Target, number: int, count: int, attempt: Callable[[Files], None]) -> None:
+    """Call ``attempt`` with ``count`` sets of wrong files, the same ones for the same ``number``."""
+
+    @seed(number)
+    @settings(
+        max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate],
+    )  # fmt: skip
+    @given(wrong_files(target))
+    def go(files: Files) -> None:
+        attempt(files)
+
+    go()
+
+
+def place_of(error: BaseException) -> str:
+    """The kind of an error and the innermost place in the project that it came through."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "/vda/" in f.filename]
+    where = f"{frames[-1].filename.split('/vda/')[-1]}:{frames[-1].lineno}" if frames else "?"
+    return f"{type(error).__name__} at {where}: {str(error)[:160]!r}"
+
+
+class Fuzzing:
+    """Fuzzes one target for a while, keeping an example of each finding in ``keep``."""
+
+    def __init__(self, name: str, target: Target, keep: Path) -> None:
+        self.name, self.target, self.keep = name, target, keep
+        self.count, self.found = 0, {}  # type: int, dict[str, str]
+
+    def run(self, seconds: float, first_seed: int) -> None:
+        watch, end = Watch(), time.monotonic() + seconds
+        folder = self.keep / self.name / "in"
+
+        def attempt(files: Files) -> None:
+            if time.monotonic() > end:
+                return
+            self.count += 1
+            try:
+                hand_over(self.target, files, folder, watch)
+            except BaseException as error:
+                self.note(error, folder)
+
+        number = first_seed
+        while time.monotonic() < end:
+            attempts(self.target, number, 500, attempt)
+            number += 1
+
+    def note(self, error: BaseException, folder: Path) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            raise error
+        place = place_of(error)
+        key = re.sub(r": .*", "", place)
+        if key not in self.found:
+            self.found[key] = place
+            kept = self.keep / f"{self.name}_{len(self.found):02d}"
+            shutil.copytree(folder, kept, dirs_exist_ok=True)
+            trace = "".join(traceback.format_exception(error))[-6000:]
+            (self.keep / f"{kept.name}.txt").write_text(trace, errors="backslashreplace")
+
+
+def work(name: str, seconds: float, first_seed: int, keep: Path, result: "Connection") -> None:
+    """What the process of one target does; its libraries' own complaints go into a file."""
+    with (keep / f"{name}.stderr").open("w") as complaints:
+        os.dup2(complaints.fileno(), 2)
+    with tempfile.TemporaryDirectory() as place:
+        fuzzing = Fuzzing(name, make_targets(Path(place))[name], keep)
+    fuzzing.run(seconds, first_seed)
+    result.send((fuzzing.count, list(fuzzing.found.values())))
+
+
+def fuzz(name: str, seconds: float, first_seed: int, keep: Path) -> Result:
+    """Fuzz in a process of its own, which a crash may end: executions, seconds, findings."""
+    near, far = multiprocessing.Pipe()
+    # Not forked: the threads of Polars would be missing there.
+    process = multiprocessing.get_context("spawn").Process(
+        target=work, args=(name, seconds, first_seed, keep, far)
+    )
+    process.start()
+    process.join(seconds + 120)
+    if process.is_alive():
+        process.kill()
+        process.join()
+    if near.poll():
+        count, found = near.recv()
+        return count, seconds, found
+    return (
+        0,
+        seconds,
+        [f"its process ended with {process.exitcode}: {keep / name}.stderr, and the files below {keep / name}"],
+    )
+
+
+def table(results: dict[str, Result]) -> str:
+    rows = [
+        f"| `{name}` | {count:,} | {took:.0f} s | {len(found)} |" for name, (count, took, found) in results.items()
+    ]
+    return "\n".join(["| parser | executions | time | findings |", "|---|---|---|---|", *rows])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=10.0, help="for each parser")
+    parser.add_argument("--only", action="append", default=[])
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()) / "vda_fuzz")
+    parser.add_argument("--page", type=Path)
+    options = parser.parse_args()
+    options.keep.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as place:
+        names = list(make_targets(Path(place)))
+    results = {}
+    for name in options.only or names:
+        results[name] = fuzz(name, options.minutes * 60, options.seed, options.keep)
+        count, _, found = results[name]
+        sys.stdout.write("\n    ".join([f"{name}: {count:,} executions, {len(found)} findings", *found]) + "\n")
+        sys.stdout.flush()
+    sys.stdout.write(table(results) + "\n")
+    if options.page:
+        text = options.page.read_text()
+        pattern = re.compile(f"{BEGIN}.*?{END}", re.DOTALL)
+        options.page.write_text(pattern.sub(lambda _: f"{BEGIN}\n{table(results)}\n{END}", text))
+    return any(found for _, _, found in results.values())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
