@@ -230,7 +230,7 @@ def use_scene(folder: Path) -> None:
         scene.run_record,
         scene.plan,
         lambda: chunk_windows(scene.plan().chunks[0]),
-        lambda: scene.missing_windows(0),
+        lambda: scene.missing_windows(scene.plan().chunks[0]),
         lambda: scene_status(scene),
         lambda: read_events(scene),
         run.read_attempts,
