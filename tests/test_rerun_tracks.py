@@ -1,6 +1,7 @@
 """Tracks in a recording: of any format in the picture and, once enriched, in space. Read back by rerun itself."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,10 @@ import pytest
 import test_export
 from test_export import calibrate, colmap, run, transforms
 
+from vda.cli.export import export as export_command
+from vda.errors import InputError, UsageError
 from vda.scene.scene import Scene
+from vda.tracks import Asked
 
 scene = test_export.scene
 PLACE = {"vda_valid": True, "vda_position_3d": {"x": 0.5, "y": 0.25, "z": 5.0}}
@@ -75,3 +79,27 @@ def test_metres_are_not_put_into_a_world_of_another_unit(scene: Scene, tmp_path:
     report = run(scene, "rerun", tmp_path / "a.rrd", poses=colmap(tmp_path), tracks=tracks, stride=8)
     assert report.unit == "reconstruction"
     assert any("not in metres" in said for said in report.said)
+
+
+def test_what_a_file_does_not_say_of_itself_can_be_said(scene: Scene, tmp_path: Path) -> None:
+    """A table that begins with frame 1, of an image twice as large as the video: the sentence names the option."""
+    tracks = tmp_path / "tracks.csv"
+    tracks.write_text("shot,tracker_id,x_min,y_min,x_max,y_max\n1,7,20,40,80,120\n3,7,40,40,100,120\n")
+    calibrate(scene)
+    asked = Asked(frame_field="shot", size=(320, 240))
+    with pytest.raises(InputError, match="from 0 or from 1") as caught:
+        run(scene, "rerun", tmp_path / "a.rrd", poses=transforms(tmp_path), tracks=tracks, asked=asked)
+    options = {param.opts[0] for param in export_command.params}
+    assert "--frame-base" in caught.value.remedy
+    assert {"--frame-base", "--frame-field", "--track-format", "--track-size"} <= options
+    asked = replace(asked, frame_base=1)
+    run(scene, "rerun", tmp_path / "a.rrd", poses=transforms(tmp_path), tracks=tracks, asked=asked, stride=8)
+    centres = logged(tmp_path / "a.rrd", "world/camera/image/boxes", "Boxes2D:centers")
+    # Pixels are counted from their middles: 50 of 320 is 50.5 / 2 - 0.5 of 160.
+    assert [frame for frame, _ in centres] == [0, 2]
+    assert np.allclose(centres[0][1], [[24.75, 39.75]])
+
+
+def test_what_tells_of_a_track_file_is_refused_without_one(scene: Scene, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="none are given"):
+        run(scene, "rerun", tmp_path / "a.rrd", poses=transforms(tmp_path), asked=Asked(frame_base=1))

@@ -130,6 +130,10 @@ def export(
     depth_as: DepthKind | None = None,
     points: int = 100_000,
     tracks: StrPath | None = None,
+    track_format: str | None = None,
+    frame_base: Base | None = None,
+    frame_field: str | None = None,
+    track_size: Size | None = None,
     overwrite: bool = False,
     fx: float | None = None,
     fy: float | None = None,
@@ -173,6 +177,8 @@ def export(
         depth_as=depth_as,
         points=points,
         tracks=_path(tracks),
+        track_format=track_format,
+        asked=Asked(frame_base, frame_field, track_size),
         overwrite=overwrite,
     )
     return export_scene(settings, reporter=reporter)

@@ -7,8 +7,8 @@ import click
 
 from vda.cli.options import Command, by_order_option, json_option, overwrite_option, quiet_option, together
 from vda.cli.output import say
-from vda.cli.trackoptions import allow_relative_option, camera_options, pose_options
-from vda.cli.types import PATH, SIZE, OneOf
+from vda.cli.trackoptions import allow_relative_option, camera_options, pose_options, track_file_options
+from vda.cli.types import PATH
 
 depth_folder_option = click.option("--depth-dir", type=PATH, help="Depth in place of the scene's own.")
 track_options = together(
@@ -16,10 +16,7 @@ track_options = together(
         "--depth-scale", type=float, help="Codes per metre of images without a record: 1000 for millimetres."
     ),
     by_order_option,
-    click.option("--track-format", type=OneOf("vda.tracks:FORMATS"), help="Where the content does not tell."),
-    click.option("--frame-base", type=click.IntRange(0, 1), help="Whether the file counts frames from 0 or 1."),
-    click.option("--frame-field", help="The field that holds the frame, in CSV and JSON lists."),
-    click.option("--track-size", type=SIZE, help="Size of the image the tracks' pixels are for."),
+    track_file_options,
 )
 calibration_options = together(
     click.option("--scale", type=float, help="1/metres = scale * inverse depth + shift."),

@@ -15,7 +15,7 @@ from vda.cli.options import (
     together,
 )
 from vda.cli.output import say
-from vda.cli.trackoptions import allow_relative_option, camera_options, pose_options
+from vda.cli.trackoptions import allow_relative_option, camera_options, pose_options, track_file_options
 from vda.cli.types import PATH, OneOf
 
 export_options = together(
@@ -71,6 +71,7 @@ export_options = together(
     click.option(
         "--tracks", type=PATH, help="A track file of any format, for rerun; in space where vda enrich wrote it."
     ),
+    track_file_options,
     overwrite_option,
 )
 

@@ -1,12 +1,18 @@
-"""What ``vda enrich`` and ``vda export`` share: the camera, where it was, and going on without metres."""
+"""What ``vda enrich`` and ``vda export`` share: tracks, the camera, where it was, and going on without metres."""
 
 import click
 
 from vda.cli.options import together
-from vda.cli.types import CROP, PATH, SIZE
+from vda.cli.types import CROP, PATH, SIZE, OneOf
 
 allow_relative_option = click.option(
     "--allow-relative", is_flag=True, help="Go on without metres: positions and clouds up to scale."
+)
+track_file_options = together(
+    click.option("--track-format", type=OneOf("vda.tracks:FORMATS"), help="Where the content does not tell."),
+    click.option("--frame-base", type=click.IntRange(0, 1), help="Whether the file counts frames from 0 or 1."),
+    click.option("--frame-field", help="The field that holds the frame, in CSV and JSON lists."),
+    click.option("--track-size", type=SIZE, help="Size of the image the tracks' pixels are for."),
 )
 pose_options = together(
     click.option("--poses", type=PATH, help="COLMAP model, transforms.json, cameras.json or TUM trajectory."),

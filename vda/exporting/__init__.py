@@ -4,7 +4,6 @@
     cameras     cameras.json, COLMAP, nerfstudio, .chan and USD, without depth
     frames      the frames of an export, one after another
     written     the files of an export, so that none of an earlier one stays behind
-    checks      what is wrong before the first frame is read
     clouds      ply: coloured point clouds
     depthfiles  depth beside pictures: 16-bit PNG, float TIFF, NumPy
     nerfstudio  a data set with transforms.json, depth and first points

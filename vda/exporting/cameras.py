@@ -2,24 +2,39 @@
 
 ``cameras.json`` has all that is known. ``transforms.json`` (nerfstudio), ``sparse/0`` (COLMAP, text),
 ``camera.chan`` (Nuke) and ``camera.usda`` need poses; the last two have no lens. What a format cannot hold is
-told, and a file that would be wrong is left out.
+told, and a file that would be wrong is left out. Here stands as well which target has words for which lens.
 """
 
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
+
+import numpy as np
 
 from vda.camera.chan import chan_text, lost
-from vda.camera.colmapmodel import model_files
+from vda.camera.colmapmodel import camera_line, model_files
+from vda.camera.intrinsics import Intrinsics, normalise, pixel_grid
 from vda.camera.posed import PosedCamera, cameras_json
+from vda.camera.undistorting import pinhole_of
 from vda.camera.usd import usd_text
 from vda.errors import InputError, VdaError
-from vda.exporting.nerfstudio import transforms_json
+from vda.exporting.nerfstudio import camera_json, transforms_json
+from vda.exporting.request import CAMERAS, ExportSettings
 from vda.exporting.written import Written
 from vda.files import write_bytes
 from vda.reporter import Reporter
 
 Texts = dict[str, str]
+# Readers that know no lens: the loader of Gaussian splatting takes PINHOLE cameras, rerun's pinhole has none.
+_NEED_PINHOLE = ("gaussian-splatting", "rerun")
+# What turns a lens into the words of a format, and refuses one that it has no words for.
+_LENS_WORDS: Final = {"nerfstudio": camera_json, "colmap": camera_line, "dn-splatter": camera_line}
+MODEL_FILES: Final = tuple(
+    f"{name}.{suffix}" for name in ("cameras", "images", "points3D", "rigs", "frames") for suffix in ("txt", "bin")
+)
+# Enough pixels to tell which share of a picture a lens model covers.
+_LOOKED_AT: Final = 100
 
 
 def write_cameras(cameras: Sequence[PosedCamera], fps: float, written: Written, reporter: Reporter) -> list[Path]:
@@ -69,3 +84,58 @@ def _say_what_is_lost(cameras: Sequence[PosedCamera], reporter: Reporter) -> Non
 
 def _json(value: object) -> str:
     return json.dumps(value, indent=1)
+
+
+def camera_files(settings: ExportSettings) -> list[str]:
+    """The files in the output folder that this export, or what is written over, keeps cameras in."""
+    model = [f"sparse/0/{name}" for name in MODEL_FILES]
+    return {
+        "colmap": model,
+        "dn-splatter": [f"colmap/{name}" for name in model],
+        "gaussian-splatting": model if settings.undistort else [],
+        "nerfstudio": ["transforms.json"],
+        CAMERAS: ["cameras.json", "transforms.json", *model],
+    }.get(settings.target, [])
+
+
+def heed_lenses(settings: ExportSettings, cameras: set[Intrinsics], reporter: Reporter) -> None:
+    """Refuse lenses where no reader knows them, and tell what becomes of them."""
+    lenses = [camera for camera in cameras if camera.distortion_model != "none"]
+    if settings.undistort:
+        _say_undistorted(lenses, reporter)
+        return
+    if lenses and settings.target in _NEED_PINHOLE:
+        raise InputError(
+            f"The camera has lens distortion ({lenses[0].distortion_model}), and {settings.target} knows none.",
+            "Add --undistort: pictures, depth and cameras are then those of a camera without lens.",
+        )
+    if settings.target in _LENS_WORDS:
+        for camera in lenses:
+            _LENS_WORDS[settings.target](camera)
+    if lenses and settings.target == "tum":
+        reporter.say(
+            "The pictures have lens distortion: give your program the numbers in calibration.txt "
+            f"({lenses[0].distortion_model}), or add --undistort."
+        )
+    _say_uncovered(lenses, reporter)
+
+
+def _say_undistorted(lenses: Sequence[Intrinsics], reporter: Reporter) -> None:
+    for camera in lenses:
+        reporter.say(
+            f"The lens is taken out of images of {camera.width}x{camera.height}: the focal length "
+            f"{camera.fx:.6g} becomes {pinhole_of(camera).fx:.6g}, and what no pinhole camera sees is cut off."
+        )
+    if not lenses:
+        reporter.say("The camera has no lens distortion: --undistort changes nothing.")
+
+
+def _say_uncovered(lenses: Sequence[Intrinsics], reporter: Reporter) -> None:
+    for camera in lenses:
+        rays = normalise(camera.scaled(_LOOKED_AT, _LOOKED_AT), pixel_grid(_LOOKED_AT, _LOOKED_AT))
+        share = float(np.isnan(rays).any(axis=1).mean())
+        if share:
+            reporter.say(
+                f"About {share:.1%} of the picture lies outside what the lens model covers: pixels there have no "
+                "direction, and are no points."
+            )

@@ -5,6 +5,7 @@ Boxes and points of tracks are drawn into the picture; in space stand those that
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from vda.exporting.frames import ExportFrame
 from vda.exporting.request import ExportContext
 from vda.files import atomic_path
 from vda.reporter import Reporter
-from vda.tracks import Asked, Tracks, read_tracks
+from vda.tracks import Tracks, read_tracks
 
 Floats = NDArray[np.float64]
 _JPEG_QUALITY = 85
@@ -33,8 +34,10 @@ class _Things:
         self._tracks: Tracks | None = None
         if path is None:
             return
-        self._tracks = read_tracks(path, None, Asked(size=video, positions=True))
-        self._size = self._tracks.header.size or video
+        told = context.settings.asked
+        asked = replace(told, size=told.size or video, positions=True)
+        self._tracks = read_tracks(path, context.settings.track_format, asked)
+        self._size = told.size or self._tracks.header.size or video
         self._in_space = context.metric.unit == "metre"
         self._order = np.argsort(self._tracks.frame, kind="stable")
         self._frames = self._tracks.frame[self._order]

@@ -26,10 +26,9 @@ from vda.depthmaps.doubtful import edge_radius
 from vda.depthmaps.source import DepthSource, open_depth
 from vda.errors import InputError
 from vda.exporting import clouds, colmap, nerfstudio, recording, splatting, tum
-from vda.exporting.cameras import write_cameras
-from vda.exporting.checks import check_settings, check_strangers, heed_lenses
+from vda.exporting.cameras import MODEL_FILES, camera_files, heed_lenses, write_cameras
 from vda.exporting.frames import Doubtful, FrameSource
-from vda.exporting.request import CAMERAS, TAKE_RELATIVE, ExportContext, ExportSettings, Metric
+from vda.exporting.request import CAMERAS, TAKE_RELATIVE, ExportContext, ExportSettings, Metric, check_settings
 from vda.exporting.written import Written
 from vda.files import depth_image_name, refuse_to_overwrite
 from vda.reporter import Noted, Reporter
@@ -89,7 +88,11 @@ def export(settings: ExportSettings, *, reporter: Reporter | None = None) -> Exp
     check_settings(settings)
     refuse_to_overwrite(settings.output, overwrite=settings.overwrite)
     written = Written(settings.output)
-    check_strangers(settings, written)
+    own = camera_files(settings)
+    # A model without its images would be misread with somebody else's.
+    written.refuse_strangers([*own, *(written.names_in("images") if own and settings.target != CAMERAS else [])])
+    if settings.poses is not None:
+        written.refuse_poses(settings.poses, MODEL_FILES)
     scene = Scene(settings.scene)
     info, index = scene.film()
     depth = open_depth(scene.merged_dir)

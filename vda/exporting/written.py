@@ -5,9 +5,11 @@ It is appended to before each file is written, so that what an interrupted expor
 """
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
+from vda.errors import UsageError
 from vda.files import storage_errors, write_bytes
 
 LIST_NAME = "vda_export.txt"
@@ -22,9 +24,33 @@ class Written:
         self._earlier = _listed(self._list)
         self._now: dict[str, None] = {}
 
-    def has_listed(self, name: str) -> bool:
-        """Did an earlier export write the file ``name``?"""
-        return name in self._earlier
+    def refuse_strangers(self, names: Iterable[str]) -> None:
+        """Raise ``UsageError`` where one of the files ``names`` stands that no export wrote.
+
+        It may be all that is left of a reconstruction; and programs read a binary model before one in text.
+        """
+        for name in names:
+            path = self._folder / name
+            if path.is_file() and name not in self._earlier:
+                raise UsageError(
+                    f"{path} is there and was not written by an export, which would replace it or be misread "
+                    "with it.",
+                    "Give another --output.",
+                )
+
+    def refuse_poses(self, poses: Path, files: Iterable[str]) -> None:
+        """Raise ``UsageError`` where ``poses``, or one of the ``files`` in it, is an earlier export's: it would go."""
+        for path in (poses, *(poses / name for name in files)):
+            whole, outer = path.resolve(), self._folder.resolve()
+            if whole.is_relative_to(outer) and whole.relative_to(outer).as_posix() in self._earlier:
+                raise UsageError(
+                    f"The poses in {poses} are an export's own, in the folder whose files this one replaces.",
+                    "Give another --output.",
+                )
+
+    def names_in(self, folder: str) -> list[str]:
+        """The names of the files that stand in ``folder`` now."""
+        return [path.relative_to(self._folder).as_posix() for path in sorted((self._folder / folder).glob("*"))]
 
     def path(self, name: str) -> Path:
         """Where to write the file ``name``."""
