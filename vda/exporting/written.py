@@ -39,7 +39,7 @@ class Written:
                 )
 
     def refuse_poses(self, poses: Path, files: Iterable[str]) -> None:
-        """Raise ``UsageError`` where ``poses``, or one of the ``files`` in it, is an earlier export's: it would go."""
+        """Raise ``UsageError`` where ``poses``, or one of ``files`` in it, is an earlier export's: it would go."""
         for path in (poses, *(poses / name for name in files)):
             whole, outer = path.resolve(), self._folder.resolve()
             if whole.is_relative_to(outer) and whole.relative_to(outer).as_posix() in self._earlier:
