@@ -6,6 +6,7 @@ import pytest
 from fuzz import Harm, Watch, attempts, bounded, hand_over
 from fuzz_targets import Target, make_targets
 
+from vda.depthmaps.files import open_stack
 from vda.errors import InputError
 
 EXAMPLES = 25
@@ -72,3 +73,11 @@ def test_harm_is_noticed(watch: Watch, tmp_path: Path) -> None:
     with pytest.raises(MemoryError), bounded(memory_bytes=1 << 20):
         bytearray(1 << 26)
     hand_over(Target(refuse, ({},)), {"a": b""}, tmp_path / "in", watch)
+
+
+def test_values_of_no_size_do_not_end_the_process(tmp_path: Path) -> None:
+    """NumPy maps them by a division by zero; fuzzing found it."""
+    header = b"{'descr': '|V0', 'fortran_order': False, 'shape': (-1,), }\n"
+    (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(64))
+    with pytest.raises(InputError, match="V0"):
+        open_stack(tmp_path / "a.npy")

@@ -176,7 +176,10 @@ def open_stack(path: Path) -> Stack:
     """
     try:
         if path.suffix.lower() == ".npy":
-            return _mapped_stack(path, np.load(path, mmap_mode="r"))
+            # Not by np.load: mapping values of no size divides by zero, which ends the process.
+            with path.open("rb") as handle:
+                header = _read_header(handle)
+                return _mapped_stack(path, _map(path, handle.tell(), *header))
         return _open_npz(path)
     except _BROKEN as error:
         raise InputError(f"{path} could not be read as a stack of depth: {error}.", "Make it again.") from error
@@ -184,7 +187,6 @@ def open_stack(path: Path) -> Stack:
 
 def _mapped_stack(path: Path, array: np.ndarray) -> Stack:
     shape = _stack_shape(path, array.shape)
-    _check_kind(array.dtype)
     if not (isinstance(array, np.memmap) and array.flags.c_contiguous):
         return Stack(shape, array.reshape(shape).__getitem__)
     dtype, offset, pixels = array.dtype, array.offset, shape[1] * shape[2]
@@ -224,8 +226,7 @@ def _open_npz(path: Path) -> Stack:
         shape, column_major, dtype = _read_header(member)
         if info.compress_type == zipfile.ZIP_STORED:
             start = _member_offset(path, info) + member.tell()
-            order: Literal["C", "F"] = "F" if column_major else "C"
-            return _mapped_stack(path, np.memmap(path, dtype, "r", start, shape, order))
+            return _mapped_stack(path, _map(path, start, shape, column_major, dtype))
         if column_major:
             raise ValueError("it is compressed with the frames interleaved")
         compressed = _compressed_stack(path, member, _stack_shape(path, shape), dtype)
@@ -237,13 +238,14 @@ def _read_header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     version = np.lib.format.read_magic(member)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, column_major, dtype = read(member)
-    _check_kind(dtype)
+    if dtype.kind not in "fiu" or any(size < 0 for size in shape):
+        raise ValueError(f"its values are {dtype} {shape}")
     return shape, column_major, dtype
 
 
-def _check_kind(dtype: np.dtype) -> None:
-    if dtype.kind not in "fiu":
-        raise ValueError(f"its values are {dtype}")
+def _map(path: Path, start: int, shape: tuple[int, ...], column_major: bool, dtype: np.dtype) -> np.ndarray:
+    order: Literal["C", "F"] = "F" if column_major else "C"
+    return np.memmap(path, dtype, "r", start, shape, order)
 
 
 def _member_offset(path: Path, info: zipfile.ZipInfo) -> int:
