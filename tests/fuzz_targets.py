@@ -121,7 +121,7 @@ def depth_record(folder: Path) -> bytes:
         *SIZE,
         "mini",
         {"frame_range": [3, 5], "align": "joint"},
-        [{"first_frame": 3, "last_frame": 4}],
+        [{"shot": 0, "start_frame": 3, "end_frame": 5, "scale": [1.0], "shift": [0.0]}],
         [4],
         1,
         2,
@@ -416,7 +416,7 @@ def make_targets(folder: Path) -> dict[str, Target]:
             ({"transforms.json": js(TRANSFORMS)}, {"cameras.json": js(CAMERAS)}, SEVEN),
         ),
         "reconstruction": Target(
-            only(lambda path: read_reconstruction(path, times, 0)),
+            only(lambda path: read_reconstruction(path, times)),
             (*one("a.json", js(TRANSFORMS), js(CAMERAS), js(CAMERA_EACH)), *one("a.txt", TUM)),
         ),
         "colmap": Target(lambda path: read_reconstruction(path, times, 0), (COLMAP,)),

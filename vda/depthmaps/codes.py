@@ -230,10 +230,6 @@ class DepthRecord:
             )
             found: DepthRecord = filled(cls, {**values, "quantizer": asdict(quantizer)})
             check_parts(vars(found), found.frames)
-            # What follows from the looser parts is looked at here, and not by whoever needs it later.
-            filled(tuple[Side, Side], found.video_size, "picture.video_size")
-            filled(Index, found.indices[0] if found.indices else 0, "the first frame")
-            filled(Side, found.seen_width, "picture.boxes")
             return found
         except NOT_AS_EXPECTED as error:
             raise InputError(
