@@ -57,7 +57,8 @@ def _peak_mb(root: Path, frames: int, width: int, height: int) -> float:
 
 def _rate(root: Path) -> float:
     """Frames a second of the second pass: after the fit, as far as the first frame that is written."""
-    from vda.merging.stage import MergeSettings, merge_chunks
+    from vda.merging.settings import MergeSettings
+    from vda.merging.stage import merge_chunks
 
     _write_chunks(root, FAST_FRAMES, 848, 478)
     clock = _Clock()

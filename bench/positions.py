@@ -16,9 +16,10 @@ from bench.figures import Figure
 from vda.api.pipeline import depth
 from vda.calibration.choice import CalibrationChoice
 from vda.calibration.fit import KnownDistance
-from vda.enriching.stage import DepthChoice, EnrichSettings, enrich_file
+from vda.enriching.settings import DepthChoice, EnrichSettings
+from vda.enriching.stage import enrich_file
 from vda.errors import InputError
-from vda.merging.stage import MergeSettings
+from vda.merging.settings import MergeSettings
 from vda.supervisor.resolve import RunSettings
 from vda.synth.clip import ClipSpec, write_clip
 

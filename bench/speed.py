@@ -12,7 +12,7 @@ from bench.baseline import baseline_window
 from bench.figures import Figure
 from vda.api.pipeline import RunSettings, depth
 from vda.compute.engine import Engine, Picture
-from vda.merging.stage import MergeSettings
+from vda.merging.settings import MergeSettings
 from vda.network.model import VideoDepthModel, build_model
 from vda.network.preprocess import net_size
 from vda.scene.windows import sequence_windows

@@ -15,7 +15,7 @@ from vda.machine.devices import cpu_device
 from vda.reporter import Silence
 from vda.scene.events import WindowBegun, WindowComputed, read_events
 from vda.scene.scene import Scene
-from vda.splitting.stage import PlanSettings
+from vda.splitting.settings import PlanSettings
 from vda.supervisor import Crew, Supervisor, hold
 from vda.supervisor.resolve import Resolver
 

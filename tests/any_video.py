@@ -22,9 +22,11 @@ import kinds
 import numpy as np
 
 from vda.errors import VdaError, VideoError
-from vda.merging.stage import MergeSettings, merge
+from vda.merging.settings import MergeSettings
+from vda.merging.stage import merge
 from vda.scene.scene import Scene
-from vda.splitting.stage import PlanSettings, split
+from vda.splitting.settings import PlanSettings
+from vda.splitting.stage import split
 from vda.video import Frame, index_frames, probe, read_frames
 from vda.video.opening import TOLERANT
 

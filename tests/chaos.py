@@ -28,11 +28,12 @@ from depth_runs import INPUT_SIZE, depth_digest, make_video, make_weights
 import vda.launch.local
 from vda.api.pipeline import RunSettings, plan_scene, run
 from vda.compute import worker
-from vda.merging.stage import MergeSettings, merge
+from vda.merging.settings import MergeSettings
+from vda.merging.stage import merge
 from vda.scene.events import WindowBegun, WindowComputed, read_events
 from vda.scene.runstate import RunFiles
 from vda.scene.scene import Scene
-from vda.splitting.stage import PlanSettings
+from vda.splitting.settings import PlanSettings
 
 PR_SET_CHILD_SUBREAPER = 36
 FRAMES, CHUNKS = 256, 4

@@ -23,7 +23,8 @@ from vda.camera.choice import CameraChoice
 from vda.camera.intrinsics import Intrinsics
 from vda.depthmaps.codes import Quantizer
 from vda.depthmaps.source import open_depth
-from vda.enriching.stage import DepthChoice, EnrichSettings, Report, enrich_file
+from vda.enriching.settings import DepthChoice, EnrichSettings, Report
+from vda.enriching.stage import enrich_file
 from vda.errors import InputError, UsageError
 from vda.tracks import Tracks, read_tracks
 

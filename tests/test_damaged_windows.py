@@ -10,7 +10,7 @@ from depth_runs import INPUT_SIZE, depth_digest, make_video, make_weights
 
 from vda.api.pipeline import RunSettings, depth, merge_scene, plan_scene, run
 from vda.errors import DamagedWindowError, WeightsError
-from vda.merging.stage import MergeSettings
+from vda.merging.settings import MergeSettings
 from vda.scene.scene import Scene
 
 FRAMES = 70

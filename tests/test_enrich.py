@@ -23,7 +23,8 @@ from vda.camera.intrinsics import Intrinsics
 from vda.cli.enrich import enrich as enrich_command
 from vda.depthmaps.codes import DepthRecord, Quantizer
 from vda.enriching.motion import MotionModel
-from vda.enriching.stage import DepthChoice, EnrichSettings, Report, enrich_file
+from vda.enriching.settings import DepthChoice, EnrichSettings, Report
+from vda.enriching.stage import enrich_file
 from vda.errors import InputError, UsageError
 from vda.scene.scene import Scene
 from vda.tracks import Asked, Skip, read_tracks

@@ -21,7 +21,7 @@ from vda.scene.chunks import plan_linked
 from vda.scene.picturechoice import PictureChoice
 from vda.scene.scene import Scene
 from vda.splitting.pictures import look_for_bars
-from vda.splitting.stage import PlanSettings
+from vda.splitting.settings import PlanSettings
 
 FRAMES = 40
 WIDTH, HEIGHT = 96, 64

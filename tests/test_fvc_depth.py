@@ -22,10 +22,10 @@ from vda.fvc.paths import Places
 from vda.fvc.rate import Rate
 from vda.fvc.request import ScaleSettings
 from vda.fvc.scale import ScaleResult, scale
-from vda.merging.stage import MergeSettings
+from vda.merging.settings import MergeSettings
 from vda.reporter import Silence
 from vda.scene.scene import Scene
-from vda.splitting.stage import PlanSettings
+from vda.splitting.settings import PlanSettings
 
 WIDTH, HEIGHT, FRAMES = 160, 90, 6
 BOTH = ScaleSettings(size=64, modality="both")

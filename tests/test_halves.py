@@ -22,7 +22,7 @@ from vda.scene.rawwindows import open_raw_window
 from vda.scene.runstate import RunFiles
 from vda.scene.scene import Scene
 from vda.scene.status import scene_status
-from vda.splitting.stage import PlanSettings
+from vda.splitting.settings import PlanSettings
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ from pictures import read_codes
 from vda.depthmaps.source import open_depth
 from vda.errors import InputError, SceneError, UsageError
 from vda.joining.align import fit_scale_shift
-from vda.merging.stage import MergeSettings, merge_chunks
+from vda.merging.settings import MergeSettings
+from vda.merging.stage import merge_chunks
 from vda.scene.chunks import plan_independent
 
 WIDTH, HEIGHT = 40, 24

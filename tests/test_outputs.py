@@ -24,10 +24,12 @@ import vda.merging.frames
 from vda.depthmaps.source import open_depth
 from vda.errors import InputError, UsageError
 from vda.merging.outputs import FORMATS, MergedFrame, Outputs
-from vda.merging.stage import MergeSettings, merge
+from vda.merging.settings import MergeSettings
+from vda.merging.stage import merge
 from vda.scene.chunks import plan_independent
 from vda.scene.scene import Scene
-from vda.splitting.stage import PlanSettings, split
+from vda.splitting.settings import PlanSettings
+from vda.splitting.stage import split
 from vda.video import index_frames, probe, read_frames
 
 FRAMES, WIDTH, HEIGHT = 24, 50, 34

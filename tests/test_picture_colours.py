@@ -11,7 +11,8 @@ import pytest
 from vda.errors import SceneError, UsageError
 from vda.picture.signal import SignalChoice
 from vda.scene.scene import Scene
-from vda.splitting.stage import PlanSettings, split
+from vda.splitting.settings import PlanSettings
+from vda.splitting.stage import split
 from vda.video import VideoInfo, index_frames, notes_of, probe, read_frames
 
 # H.273: primaries, matrix and transfer.

@@ -18,7 +18,8 @@ from vda.compute.trial import TrialRequest, read_proof
 from vda.depthmaps.codes import DepthRecord, Quantizer
 from vda.errors import InputError, VdaError
 from vda.fvc.clipreading import clip_times
-from vda.merging.stage import MergeSettings, merge_chunks
+from vda.merging.settings import MergeSettings
+from vda.merging.stage import merge_chunks
 from vda.records import InnerPath, ShapeError, filled
 from vda.scene.chunks import plan_linked
 from vda.scene.runstate import Holder, Order, Pause, RunFiles, WorkerSettings, WorkerState

@@ -18,9 +18,11 @@ from vda.depthmaps.source import open_depth
 from vda.evaluation.report import write_report
 from vda.evaluation.seams import seam_scores
 from vda.evaluation.steadiness import flicker, usual_change
-from vda.merging.stage import MergeSettings, merge
+from vda.merging.settings import MergeSettings
+from vda.merging.stage import merge
 from vda.scene.scene import Scene
-from vda.splitting.stage import PlanSettings, split
+from vda.splitting.settings import PlanSettings
+from vda.splitting.stage import split
 
 FRAMES, WIDTH, HEIGHT = 36, 64, 48
 FIRST = """\

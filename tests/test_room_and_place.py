@@ -19,7 +19,7 @@ from vda.machine.devices import Device
 from vda.reporter import Silence
 from vda.scene.runstate import EXIT_NO_ROOM, RunFiles
 from vda.scene.scene import Scene
-from vda.splitting.stage import PlanSettings
+from vda.splitting.settings import PlanSettings
 from vda.supervisor import Crew, Supervisor, endings, hold
 from vda.supervisor.resolve import Resolver
 

@@ -10,9 +10,9 @@ from depth_runs import INPUT_SIZE, make_video, make_weights
 from vda.api.pipeline import RunSettings, merge_scene, plan_scene, run
 from vda.errors import SceneError, VideoError
 from vda.machine.devices import Device
-from vda.merging.stage import MergeSettings
+from vda.merging.settings import MergeSettings
 from vda.scene.scene import Scene
-from vda.splitting.stage import PlanSettings
+from vda.splitting.settings import PlanSettings
 from vda.video import read_frames
 
 FRAMES = 70

@@ -20,13 +20,14 @@ from vda import depth, enrich, merge, open_scene, plan
 from vda import run as compute_windows
 from vda.api.pipeline import depth as compute
 from vda.errors import InputError, SceneError, UsageError
-from vda.merging.stage import MergeSettings
+from vda.merging.settings import MergeSettings
 from vda.reporter import Silence
 from vda.scene.chunks import Plan
 from vda.scene.scene import Scene
 from vda.splitting.cuts import CutFinder, find_cuts
+from vda.splitting.settings import PlanSettings
 from vda.splitting.shotlist import read_shot_list
-from vda.splitting.stage import PlanSettings, split
+from vda.splitting.stage import split
 from vda.supervisor.resolve import RunSettings
 from vda.video import index_frames, probe
 

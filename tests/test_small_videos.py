@@ -11,10 +11,12 @@ from vda.api.pipeline import merge_scene
 from vda.evaluation import report
 from vda.evaluation.report import write_report
 from vda.evaluation.steadiness import flicker
-from vda.merging.stage import MergeSettings, merge
+from vda.merging.settings import MergeSettings
+from vda.merging.stage import merge
 from vda.reporter import Noted
 from vda.scene.scene import Scene
-from vda.splitting.stage import PlanSettings, split
+from vda.splitting.settings import PlanSettings
+from vda.splitting.stage import split
 
 
 def make_scene(root: Path, width: int, height: int) -> Scene:

@@ -9,7 +9,8 @@ import pytest
 from clips import make_clip
 
 from vda.scene.scene import Scene
-from vda.splitting.stage import PlanSettings, split
+from vda.splitting.settings import PlanSettings
+from vda.splitting.stage import split
 
 
 def vda(*arguments: object, cwd: Path, **environment: str | None) -> subprocess.CompletedProcess[bytes]:

@@ -32,7 +32,7 @@ from vda.scene.events import ChunkBegun, ChunkEnded, MemoryLowered, read_events
 from vda.scene.rawwindows import open_raw_window
 from vda.scene.runstate import Holder, Order, Pause, RunFiles, WorkerSettings, WorkerState
 from vda.scene.scene import Scene
-from vda.splitting.stage import PlanSettings
+from vda.splitting.settings import PlanSettings
 from vda.supervisor import Crew, Supervisor, hold, make_free, require_disk, room
 from vda.supervisor.crew import Member
 from vda.supervisor.holding import is_on_network

@@ -14,7 +14,8 @@ from vda.camera.intrinsics import Intrinsics
 from vda.camera.reconstruction import View
 from vda.depthmaps.source import DepthSource
 from vda.enriching.motion import MotionModel
-from vda.enriching.stage import DepthChoice, EnrichSettings, Report, enrich_file
+from vda.enriching.settings import DepthChoice, EnrichSettings, Report
+from vda.enriching.stage import enrich_file
 from vda.enriching.world import MovingCamera, carried, carried_back, moving_camera
 from vda.errors import InputError, UsageError
 from vda.reporter import Noted, Silence

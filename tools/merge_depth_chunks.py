@@ -14,7 +14,7 @@ from vda.cli.merge import other_depth_options
 from vda.cli.options import Command, gathered_merge, overwrite_option
 
 if TYPE_CHECKING:
-    from vda.merging.stage import MergeSettings
+    from vda.merging.settings import MergeSettings
 
 
 @click.command(cls=Command)

@@ -18,14 +18,16 @@ from vda.launch import Launcher
 from vda.launch.detached import UNITS_VARIABLE
 from vda.machine.choice import Choice, choose_devices
 from vda.machine.devices import Device, Inventory
-from vda.merging.stage import MergeResult, MergeSettings, merge
+from vda.merging.settings import MergeResult, MergeSettings
+from vda.merging.stage import merge
 from vda.models.weights import choose_model, load_model
 from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Plan
 from vda.scene.scene import Scene
 from vda.scene.windowstore import WindowStore
 from vda.shown import quoted
-from vda.splitting.stage import PlanSettings, split
+from vda.splitting.settings import PlanSettings
+from vda.splitting.stage import split
 from vda.supervisor import Crew, Supervisor, hold, make_free, require_disk, window_bytes
 from vda.supervisor.resolve import Resolver, RunSettings
 from vda.video import notes_of

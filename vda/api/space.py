@@ -15,7 +15,8 @@ from vda.calibration.fit import KnownDistance
 from vda.calibration.sampling import Region
 from vda.camera.choice import CameraChoice, CameraSetting
 from vda.enriching.motion import MotionModel
-from vda.enriching.stage import DepthChoice, EnrichSettings, Report, enrich_file
+from vda.enriching.settings import DepthChoice, EnrichSettings, Report
+from vda.enriching.stage import enrich_file
 from vda.errors import UsageError
 from vda.exporting import ExportReport, ExportSettings
 from vda.exporting import export as export_scene

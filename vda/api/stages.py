@@ -13,14 +13,15 @@ from vda.api.results import SceneView, StrPath, VideoDepth, open_depth, open_sce
 from vda.depthmaps.exr import Base, Compression, PixelType
 from vda.joining.sequence import Alignment
 from vda.merging.outputs import Format
-from vda.merging.stage import MergeSettings
+from vda.merging.settings import MergeSettings
 from vda.models.weights import choose_model
 from vda.models.weights import load_model as load
 from vda.picture.signal import Deinterlace
 from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Chunking
 from vda.scene.scene import Scene
-from vda.splitting.stage import PlanSettings, scene_root
+from vda.splitting.settings import PlanSettings
+from vda.splitting.stage import scene_root
 from vda.supervisor.resolve import Place, RunSettings
 
 if TYPE_CHECKING:

@@ -26,8 +26,8 @@ from vda.cli.output import say
 from vda.cli.types import PATH
 
 if TYPE_CHECKING:
-    from vda.merging.stage import MergeSettings
-    from vda.splitting.stage import PlanSettings
+    from vda.merging.settings import MergeSettings
+    from vda.splitting.settings import PlanSettings
     from vda.supervisor.resolve import RunSettings
 
 

@@ -20,7 +20,7 @@ from vda.cli.options import (
 from vda.cli.output import say
 
 if TYPE_CHECKING:
-    from vda.merging.stage import MergeSettings
+    from vda.merging.settings import MergeSettings
 
 other_depth_options = together(
     click.option(

@@ -19,7 +19,7 @@ from vda.cli.output import say
 from vda.cli.types import PATH
 
 if TYPE_CHECKING:
-    from vda.splitting.stage import PlanSettings
+    from vda.splitting.settings import PlanSettings
 
 
 @click.command(cls=Command)

@@ -6,23 +6,24 @@ found and what was not is counted by reason. This file does not know track forma
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vda.calibration.choice import CalibrationChoice, choose_calibration
+from vda.calibration.choice import choose_calibration
 from vda.calibration.fit import Calibration
 from vda.calibration.sampling import DepthImages, Region, measure
-from vda.camera.choice import CameraChoice, choose_camera
+from vda.camera.choice import choose_camera
 from vda.camera.intrinsics import Intrinsics, same_shape, unproject
 from vda.camera.reconstruction import read_reconstruction
 from vda.depthmaps.codes import Kind
 from vda.depthmaps.source import DepthSource, open_depth
 from vda.enriching.figure import require_figure_name, write_track_figure
 from vda.enriching.motion import MotionModel
+from vda.enriching.settings import DepthChoice, EnrichSettings, Report
 from vda.enriching.smoothing import TimesOf, smooth
 from vda.enriching.world import MovingCamera, carry, measure_boxes, moving_camera
 from vda.errors import InputError, UsageError
@@ -32,7 +33,6 @@ from vda.scene.scene import Scene
 from vda.shown import quoted
 from vda.tracks import (
     SHEET_MOST_ROWS,
-    Asked,
     Enriched,
     Skip,
     Tracks,
@@ -45,78 +45,6 @@ from vda.tracks import (
 _ANYWHERE = Region()
 # 100 hours at 100 frames per second: a trajectory is matched to times of as many frames at most.
 _MOST_FRAMES = 36_000_000
-
-
-@dataclass(frozen=True)
-class DepthChoice:
-    """Where depth is: the ``scene``'s own, or ``folder``; ``scale`` codes are a metre where no record says so,
-    and with ``by_order`` the frames of the folder are in the order of its files' names.
-    """
-
-    scene: Path | None = None
-    folder: Path | None = None
-    scale: float | None = None
-    kind: Kind = "depth"
-    by_order: bool = False
-
-
-@dataclass(frozen=True)
-class EnrichSettings:
-    """What ``vda enrich`` is asked. ``times_fps`` gives times to frames where no scene knows them.
-
-    ``poses`` is a reconstruction (``camera.reconstruction``) whose images count frames from ``image_base``
-    and, of a rig, are in ``image_folder``.
-    """
-
-    tracks: Path
-    output: Path
-    depth: DepthChoice
-    track_format: str | None = None
-    asked: Asked = field(default_factory=Asked)
-    camera: CameraChoice = field(default_factory=CameraChoice)
-    calibration: CalibrationChoice = field(default_factory=CalibrationChoice)
-    region: Region = _ANYWHERE
-    allow_relative: bool = False
-    motion: MotionModel | None = None
-    times_fps: float | None = None
-    poses: Path | None = None
-    image_base: int | None = None
-    image_folder: str | None = None
-    also: tuple[str, ...] = ()
-    figure: Path | None = None
-    overwrite: bool = False
-
-
-@dataclass(frozen=True)
-class Report:
-    """What came of it; ``said`` are the sentences that the user has been told."""
-
-    records: int
-    skipped: dict[str, int]
-    relative: bool
-    camera: Intrinsics
-    calibration: Calibration | None
-    written: tuple[Path, ...]
-    said: tuple[str, ...]
-
-    @property
-    def enriched(self) -> int:
-        return self.records - sum(self.skipped.values())
-
-    def to_json(self) -> dict[str, Any]:
-        names = ("width", "height", "fx", "fy", "cx", "cy", "distortion_model", "distortion")
-        told = ("scale", "shift", "kind", "method", "samples", "error")
-        return {
-            "records": self.records,
-            "enriched": self.enriched,
-            "skipped": sum(self.skipped.values()),
-            "skipped_reasons": self.skipped,
-            "relative": self.relative,
-            "camera": {name: getattr(self.camera, name) for name in names},
-            "calibration": self.calibration and {name: getattr(self.calibration, name) for name in told},
-            "written": [str(path) for path in self.written],
-            "said": list(self.said),
-        }
 
 
 def enrich(

@@ -18,11 +18,11 @@ from vda.files import exclusive_lock
 from vda.fvc.paths import Places
 from vda.fvc.request import Item
 from vda.machine.devices import Device
-from vda.merging.stage import MergeSettings
+from vda.merging.settings import MergeSettings
 from vda.picture.signal import SignalChoice
 from vda.reporter import Reporter
 from vda.scene.scene import Scene
-from vda.splitting.stage import PlanSettings
+from vda.splitting.settings import PlanSettings
 
 T = TypeVar("T")
 

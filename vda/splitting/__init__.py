@@ -1,6 +1,7 @@
 """The stage that turns a video into a planned scene.
 
     inputs    what was typed, as videos: folders, globs, lists
+    settings  what is asked of a plan
     stage     the video counted exactly, and its chunks planned
     cuts      where a film cuts, by PySceneDetect's detector
     shotlist  a list of shots in a file, written and read

@@ -1,0 +1,72 @@
+"""What is asked of a merge, and what came of it.
+
+Settings are complete in themselves: formats that are none, or whose package is absent, are refused before anything
+that is there is removed. This file does not know what depth is merged.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vda.depthmaps.exr import Base, Compression, ExrStyle, PixelType
+from vda.errors import UsageError
+from vda.joining.joint import Kind
+from vda.joining.sequence import Alignment
+from vda.merging.outputs import FORMATS
+from vda.stills.exr import require_exr
+
+
+@dataclass(frozen=True)
+class MergeSettings:
+    """What to write, and of what. ``keep_finished``: a finished merge is left as it is, not refused.
+
+    ``depth_scale`` are codes to the metre; relative depth then needs ``metres`` (scale and shift of inverse depth)
+    or the scene's calibration. ``kind``, ``input_scale``, ``allow_gaps`` and ``by_order`` are of depth that other
+    programs made. The ``exr`` fields are those of ``ExrStyle``. Raises ``UsageError`` where they are given and the
+    format exr is not, and where the package that writes EXR is not installed.
+    """
+
+    formats: tuple[str, ...] = ("png16",)
+    overwrite: bool = False
+    create_video: bool = False
+    colormap: str = "inferno"
+    keep_finished: bool = False
+    side_by_side: bool = False
+    align: Alignment = "sequential"
+    depth_scale: float | None = None
+    metres: tuple[float, float] | None = None
+    kind: Kind = "inverse_depth"
+    input_scale: float | None = None
+    allow_gaps: bool = False
+    by_order: bool = False
+    exr: Base = "none"
+    exr_layer: str | None = None
+    exr_type: PixelType = "float"
+    exr_compression: Compression = "zip"
+
+    def __post_init__(self) -> None:
+        # Before anything that is there is removed to make room for it.
+        for name in self.formats:
+            if name not in FORMATS:
+                raise UsageError(f"There is no format called {name}.", f"Choose one of: {', '.join(FORMATS)}.")
+        style = self.exr_style
+        if "exr" in self.formats:
+            require_exr()
+        elif style != ExrStyle():
+            raise UsageError("The EXR options are of no use without EXR.", "Give --format exr as well.")
+
+    @property
+    def exr_style(self) -> ExrStyle:
+        return ExrStyle(self.exr, self.exr_layer, self.exr_type, self.exr_compression)
+
+
+@dataclass(frozen=True)
+class MergeResult:
+    """``remarks`` are sentences worth telling: frames without a picture, values out of range."""
+
+    folder: Path
+    frames: int
+    remarks: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {"folder": str(self.folder), "frames": self.frames, "remarks": list(self.remarks)}
