@@ -105,7 +105,7 @@ def test_the_share_of_pixels_without_direction_is_said(scene: Scene, poses: Path
     [
         ("colmap", "sparse/0/images.bin"),
         ("colmap", "sparse/0/images.txt"),
-        ("colmap", "images/IMG_0001.JPG"),
+        ("colmap", "images/frame_000003.png"),
         ("dn-splatter", "colmap/sparse/0/cameras.bin"),
         ("nerfstudio", "transforms.json"),
         ("nerfstudio", "images/frame_000000.png"),
@@ -164,7 +164,7 @@ def in_shots(scene: Scene, cut: int) -> None:
     """Have the depth in two shots, as relative depth."""
     record = DepthRecord.read(scene.merged_dir / "depth.json")
     shots = [{"start_frame": 0, "end_frame": cut}, {"start_frame": cut, "end_frame": 6}]
-    replace(record, shots=[{**shot, "scale": 1.0, "shift": 0.0} for shot in shots]).write(
+    replace(record, shots=[{**shot, "scale": [1.0], "shift": [0.0]} for shot in shots]).write(
         scene.merged_dir / "depth.json"
     )
 

@@ -55,9 +55,9 @@ def trajectory(folder: Path, text: str) -> Path:
 def test_a_matrix_that_is_no_pose_is_refused(make: object, name: str, tmp_path: Path) -> None:
     assert callable(make)
     path = make(tmp_path, [TURNED, NO_POSES[name]])
-    with pytest.raises(InputError, match="no rotation and place"):
+    with pytest.raises(InputError, match="pose"):
         read_reconstruction(path, TIMES_S)
-    with pytest.raises(InputError, match="no rotation and place"):
+    with pytest.raises(InputError, match="pose"):
         read_cameras(path, (160, 96))
 
 

@@ -243,15 +243,13 @@ def _trajectory(path: Path, times_s: Floats, frames: Sequence[int]) -> list[View
         words = (line.split() for line in path.read_text().splitlines())
         lines = [line for line in words if line and not line[0].startswith("#")]
         rows = np.array(lines, np.float64).reshape(len(lines), _TUM_COLUMNS)
-        if not np.isfinite(rows).all() or (np.linalg.norm(rows[:, 4:], axis=1) < _LEAST_NORM).any():
-            raise ValueError("a number is not finite, or a quaternion is zero")
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path} cannot be read as a trajectory: {error}.", "Give TUM's: time tx ty tz qx qy qz qw a line."
         ) from error
     if not len(rows) or not len(times_s):
         raise InputError(f"{path} has no poses, or the video no frames.", "Give a trajectory of this video.")
-    known = np.isfinite(rows).all(axis=1) & (np.linalg.norm(rows[:, 4:], axis=1) > 0)
+    known = np.isfinite(rows).all(axis=1) & (np.linalg.norm(rows[:, 4:], axis=1) > _LEAST_NORM)
     if not known.all():
         raise InputError(
             f"{path} has a line that is no pose: {' '.join(lines[int(np.argmin(known))])}.",

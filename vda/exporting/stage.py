@@ -89,8 +89,7 @@ def export(settings: ExportSettings, *, reporter: Reporter | None = None) -> Exp
     refuse_to_overwrite(settings.output, overwrite=settings.overwrite)
     written = Written(settings.output)
     own = camera_files(settings)
-    # A model without its images would be misread with somebody else's.
-    written.refuse_strangers([*own, *(written.names_in("images") if own and settings.target != CAMERAS else [])])
+    written.refuse_strangers([*own, *(written.names_like("images/frame_??????.png") if own else [])])
     if settings.poses is not None:
         written.refuse_poses(settings.poses, MODEL_FILES)
     scene = Scene(settings.scene)

@@ -48,9 +48,9 @@ class Written:
                     "Give another --output.",
                 )
 
-    def names_in(self, folder: str) -> list[str]:
-        """The names of the files that stand in ``folder`` now."""
-        return [path.relative_to(self._folder).as_posix() for path in sorted((self._folder / folder).glob("*"))]
+    def names_like(self, pattern: str) -> list[str]:
+        """The names of the files that are there now and match ``pattern``."""
+        return [path.relative_to(self._folder).as_posix() for path in sorted(self._folder.glob(pattern))]
 
     def path(self, name: str) -> Path:
         """Where to write the file ``name``."""
