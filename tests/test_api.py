@@ -101,7 +101,7 @@ def test_a_users_type_checker_sees_the_types(tmp_path: Path) -> None:
         single,
         "numpy.ndarray[tuple[Any, ...], numpy.dtype[numpy.float64]] | None",
         "vda.scene.chunks.Plan",
-        "vda.enriching.stage.Report",
+        "vda.enriching.settings.Report",
         "vda.network.model.VideoDepthModel",
     ], told
     assert re.search(r':10: error: Unexpected keyword argument "chunk"', told)

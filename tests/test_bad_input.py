@@ -110,8 +110,8 @@ def test_merging_what_is_not_computed_names_the_chunks(folder: Path, tmp_path: P
     assert "chunk 0" in complaint(vda("merge", scene), 1)
 
 
-def test_a_full_disk_keeps_what_is_finished(folder: Path, tmp_path: Path) -> None:
-    """A limit on the size of files stands in for the disk: the write fails in the same place."""
+def test_a_write_that_fails_keeps_what_is_finished(folder: Path, tmp_path: Path) -> None:
+    """By a limit on the size of files, which is said for what it is and not taken for a full disk."""
     scene = planned(folder, tmp_path)
     weights = make_weights(tmp_path / "mini.safetensors")
     command = ["run", scene, *run_options(weights), "--devices", "cpu", "--on", "inline", "-q"]
@@ -123,7 +123,7 @@ def test_a_full_disk_keeps_what_is_finished(folder: Path, tmp_path: Path) -> Non
         text=True,
         cwd=Path(__file__).parents[1],
     )
-    assert "disk is full" in complaint(limited, 1)
+    assert "ulimit -f" in complaint(limited, 1)
     assert {path: path.read_bytes() for path in (scene / "vda_windows").iterdir()} == done
     assert not (scene / "vda_merged_depth" / "depth.json").exists()
     assert vda("merge", scene, "--format", "npz").returncode == 0
