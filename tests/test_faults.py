@@ -33,7 +33,7 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 CHANGING = {"os.mkdir", "os.rename"}
 WORDS = {
     errno.ENOSPC: "disk is full",
-    errno.EDQUOT: "disk is full",
+    errno.EDQUOT: "quota is used up",
     errno.EACCES: "ermission",
     errno.EROFS: "ead-only",
 }
