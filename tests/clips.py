@@ -88,7 +88,8 @@ def make_clip(
         stream.pix_fmt = pix_fmt
         stream.codec_context.thread_count = 1
         stream.codec_context.time_base = time_base or 1 / Fraction(fps)
-        stream.sample_aspect_ratio = stream.codec_context.sample_aspect_ratio = pixel_aspect
+        if pixel_aspect != 1:
+            stream.sample_aspect_ratio = stream.codec_context.sample_aspect_ratio = pixel_aspect
         for place, rgb in enumerate(pictures):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24").reformat(format=pix_fmt)
             frame.time_base = stream.codec_context.time_base
