@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vda.joining.align import ScaleShift
-from vda.joining.joint import Kind, OverlapSample, OverlapSampler, opposed, solve_joint
+from vda.joining.joint import solve_joint
+from vda.joining.overlaps import Kind, OverlapSample, OverlapSampler, opposed
 
 HEIGHT, WIDTH = 90, 120
 

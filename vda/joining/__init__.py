@@ -1,6 +1,7 @@
 """Windows and chunks to one depth.
 
     align        scale and shift of a window on the ones before, and blend weights
+    overlaps     samples of what two pieces share
     joint        scale and shift of all pieces together
     sequence     raw windows of one sequence to its depth, frame by frame
     framed       depth of a part of the pictures, put to its place

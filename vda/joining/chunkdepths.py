@@ -17,7 +17,7 @@ import numpy as np
 from vda.depthmaps.source import DepthSource, open_depth
 from vda.errors import InputError
 from vda.joining.align import Float32Array
-from vda.joining.joint import Kind
+from vda.joining.overlaps import Kind
 from vda.joining.pieces import Piece
 from vda.joining.sequence import resize_depth
 from vda.scene.chunks import Chunk, Plan

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from vda.joining.align import Float32Array, ScaleShift
-from vda.joining.joint import Kind, OverlapSample, OverlapSampler, opposed, solve_joint
+from vda.joining.joint import solve_joint
+from vda.joining.overlaps import Kind, OverlapSample, OverlapSampler, opposed
 
 # Enough of an overlap to fit by: frames of one overlap are much alike, and each is made twice for it.
 _FITTED_FRAMES = 32

@@ -16,7 +16,7 @@ import numpy as np
 from vda.joining.align import Float32Array
 from vda.joining.chunkdepths import open_chunk_depths
 from vda.joining.framed import FramedDepth
-from vda.joining.joint import Kind
+from vda.joining.overlaps import Kind
 from vda.joining.pieces import BlendedPieces, FrameDepth, Piece
 from vda.joining.sequence import Alignment, SequenceDepth, cached_reader
 from vda.scene.chunks import Plan

@@ -17,7 +17,8 @@ from typing import Any, Literal
 import numpy as np
 
 from vda.joining.align import FitSums, ScaleShift
-from vda.joining.joint import OverlapSample, OverlapSampler, solve_joint
+from vda.joining.joint import solve_joint
+from vda.joining.overlaps import OverlapSample, OverlapSampler
 from vda.scene.rawwindows import RawWindow
 from vda.scene.windows import (
     ANCHOR_SLOTS,

@@ -10,7 +10,7 @@ from typing import Any
 
 from vda.depthmaps.exr import Base, Compression, ExrStyle, PixelType
 from vda.errors import UsageError
-from vda.joining.joint import Kind
+from vda.joining.overlaps import Kind
 from vda.joining.sequence import Alignment
 from vda.merging.outputs import FORMATS
 from vda.stills.exr import require_exr
