@@ -5,6 +5,7 @@
     steadiness  jumps between windows and flicker, without truth
     seams       where windows and chunks meet, and the jumps there
     figures     plots and pictures of an evaluation and of the report
+    page        HTML that is one file, with its pictures inside
     report      one page to judge a scene's depth by
     stage       the evaluation against truth itself
 

@@ -4,7 +4,6 @@ In: a merged scene. Out: the file, with every picture inside it and nothing from
 disk (raw windows, the video) is left out, and the page says so. This file does not know how depth was made.
 """
 
-import base64
 import html
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +12,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from vda.depthmaps.codes import DepthRecord
@@ -21,6 +19,7 @@ from vda.depthmaps.colours import Rgb, colorize, shown_range
 from vda.depthmaps.source import DepthSource, open_depth
 from vda.errors import SceneError, VdaError
 from vda.evaluation.figures import Bar, Line, draw_lines, draw_timeline
+from vda.evaluation.page import jpeg, section, svg_image, whole_page
 from vda.evaluation.seams import seam_scores, spread
 from vda.evaluation.steadiness import flicker
 from vda.files import write_bytes
@@ -40,23 +39,6 @@ _STRIP_FRAMES = 6
 _STRIP_WIDTH = 320
 # Each pair costs two decoded frames and their flow both ways.
 _FLOW_PAIRS = 8
-
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1c2126; --paper: #ffffff; --faint: #66707a; --line: #d8dde2; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e4e8ec; --paper: #14181c; --faint: #98a2ac; --line: #333a42; }
-}
-body { margin: 0 auto; max-width: 60rem; padding: 1rem; background: var(--paper); color: var(--ink);
-  font: 1rem/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.4rem; overflow-wrap: anywhere; } h2 { font-size: 1.1rem; margin-top: 2rem; }
-p.note { color: var(--faint); }
-img { max-width: 100%; height: auto; display: block; }
-.strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: .5rem; }
-.strip img { width: 100%; } figure { margin: 0; } figcaption { color: var(--faint); font-size: .85rem; }
-table { border-collapse: collapse; width: 100%; } td { border-top: 1px solid var(--line); padding: .25rem .5rem;
-  vertical-align: top; overflow-wrap: anywhere; } td:first-child { color: var(--faint); width: 12rem; }
-@media (max-width: 30rem) { td:first-child { width: 7rem; } }
-"""
 
 
 @dataclass(frozen=True)
@@ -99,14 +81,8 @@ def write_report(scene: Scene, reporter: Reporter | None = None) -> Path:
     plan = scene.plan()
     work = _Work(scene, plan, record, open_depth(scene.merged_dir), _in_order(scene, plan, record))
     parts = [_part(title, make, work, reporter or Silence()) for title, make in _PARTS.items()]
-    name = html.escape(printable(scene.root.resolve().name))
-    page = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Depth of {name}</title><style>{_STYLE}</style></head><body><h1>Depth of {name}</h1>"
-        f"{''.join(parts)}</body></html>\n"
-    )
-    write_bytes(scene.report_path, page.encode())
+    name = printable(scene.root.resolve().name)
+    write_bytes(scene.report_path, whole_page(f"Depth of {name}", parts).encode())
     return scene.report_path
 
 
@@ -119,7 +95,7 @@ def _part(title: str, make: Callable[[_Work], str], work: _Work, reporter: Repor
         reason = error.problem if isinstance(error, VdaError) else _first_line(error)
         sentence = f"{title}: left out of the report, for it could not be made ({reason.rstrip('.')})."
         reporter.say(sentence)
-        return _section(title, "", sentence)
+        return section(title, "", sentence)
 
 
 def _first_line(error: Exception) -> str:
@@ -146,10 +122,10 @@ def _filmstrip(work: _Work) -> str:
         with np.errstate(divide="ignore"):
             colours = colorize(1 / depth if kind == "depth" else depth, *shown)
         both = [_reduced(pictures[frame])] if frame in pictures else []
-        images = "".join(_jpeg(with_square_pixels(picture, aspect)) for picture in (*both, colours))
+        images = "".join(jpeg(with_square_pixels(picture, aspect)) for picture in (*both, colours))
         cells.append(f"<figure>{images}<figcaption>frame {frame}</figcaption></figure>")
     note = f"Bright is near; one range of colours for the whole scene. {work.no_pictures()}"
-    return _section("Frames and depth", f'<div class="strip">{"".join(cells)}</div>', note)
+    return section("Frames and depth", f'<div class="strip">{"".join(cells)}</div>', note)
 
 
 def _alignment(work: _Work) -> str:
@@ -170,7 +146,7 @@ def _alignment(work: _Work) -> str:
     )
     if work.in_order:
         note += " The merge solved all windows jointly; one after the other, the default, is shown beside it."
-    return _section("Scale and shift", _svg_image(draw_lines(panels, ["scale", "shift"], "frame"), "fits"), note)
+    return section("Scale and shift", svg_image(draw_lines(panels, ["scale", "shift"], "frame"), "fits"), note)
 
 
 def _fits(shots: list[dict[str, Any]], plan: Plan) -> Iterator[tuple[float, float, float]]:
@@ -186,7 +162,7 @@ def _fits(shots: list[dict[str, Any]], plan: Plan) -> Iterator[tuple[float, floa
 def _seams(work: _Work) -> str:
     seams = list(seam_scores(work.scene, work.plan, work.depth))
     if not seams:
-        return _section("Seams", "", "The depth was made in one piece: there are no seams.")
+        return section("Seams", "", "The depth was made in one piece: there are no seams.")
     scores = {"merged": {seam.frame: seam.after for seam in seams}}
     if work.in_order:
         other = seam_scores(work.scene, work.plan, work.depth, work.in_order.frame)
@@ -202,7 +178,7 @@ def _seams(work: _Work) -> str:
         "The jump where a window or chunk takes over, against the change inside one at that place (1: no seam). "
         f"{medians[:1].upper()}{medians[1:]}."
     )
-    return _section("Seams", _svg_image(draw_lines([lines], ["times usual"], "frame"), "seam scores"), note)
+    return section("Seams", svg_image(draw_lines([lines], ["times usual"], "frame"), "seam scores"), note)
 
 
 def _flicker(work: _Work) -> str:
@@ -211,26 +187,26 @@ def _flicker(work: _Work) -> str:
     pictures = work.pictures([frame for pair in chosen for frame in pair])
     seen = [pair for pair in chosen if pair[0] in pictures and pair[1] in pictures]
     if chosen and not seen:
-        return _section("Flicker", "", "The video cannot be read any more, so flicker was not measured.")
+        return section("Flicker", "", "The video cannot be read any more, so flicker was not measured.")
     read = work.depth.read
     values = list(
         flicker((pictures[frame], pictures[following], read(frame), read(following)) for frame, following in seen)
     )
     if not values:
         note = "In no two neighbouring frames could a range of depth be followed along the motion: "
-        return _section("Flicker", "", f"{note}flicker was not measured.")
+        return section("Flicker", "", f"{note}flicker was not measured.")
     note = (
         f"{100 * float(np.median(values)):.2f} % of the range of depth is the median change along the motion of "
         f"the picture (optical flow), over {len(values)} pairs of frames; the largest {100 * max(values):.2f} %."
     )
-    return _section("Flicker", "", note)
+    return section("Flicker", "", note)
 
 
 def _timeline(work: _Work) -> str:
     """Who computed which chunk, when: a bar for each time that a worker took a chunk up."""
     turns, frames = _turns(work.scene, work.plan)
     if not turns:
-        return _section("Timeline", "", "There are no logs of how this depth was computed.")
+        return section("Timeline", "", "There are no logs of how this depth was computed.")
     first, last = min(turn.begin_s for turn in turns), max(turn.end_s for turn in turns)
     of_chunk = Counter(turn.chunk for turn in turns)
     seen: Counter[int] = Counter()
@@ -242,7 +218,7 @@ def _timeline(work: _Work) -> str:
         bars.append(Bar(f"chunk {turn.chunk}", *minutes, turn.device, word))
     pace = f" {frames / (last - first):.2f} frames per second, pauses included." if last > first else ""
     note = f"Each time a worker took a chunk up, until its last finished window.{pace}"
-    return _section("Timeline", _svg_image(draw_timeline(bars), "timeline of the chunks"), note)
+    return section("Timeline", svg_image(draw_timeline(bars), "timeline of the chunks"), note)
 
 
 @dataclass
@@ -299,7 +275,7 @@ def _facts(work: _Work) -> str:
         f"<tr><td>{html.escape(name)}</td><td>{html.escape(printable(str(value)))}</td></tr>"
         for name, value in rows
     )
-    return _section("What was asked and used", f"<table>{''.join(cells)}</table>", "")
+    return section("What was asked and used", f"<table>{''.join(cells)}</table>", "")
 
 
 def _picture_facts(record: DepthRecord) -> Iterator[tuple[str, str]]:
@@ -334,10 +310,6 @@ def _thinned_words(plan: Plan) -> str:
     return f", {plan.selection.thinning} of the video's {stop - first}"
 
 
-def _section(title: str, body: str, note: str) -> str:
-    return f"<section><h2>{title}</h2><p class='note'>{html.escape(printable(note))}</p>{body}</section>"
-
-
 _PARTS: dict[str, Callable[[_Work], str]] = {
     "Frames and depth": _filmstrip,
     "Scale and shift": _alignment,
@@ -351,13 +323,3 @@ _PARTS: dict[str, Callable[[_Work], str]] = {
 def _reduced(image: np.ndarray) -> np.ndarray:
     step = -(-image.shape[1] // _STRIP_WIDTH)
     return image[::step, ::step]
-
-
-def _jpeg(picture: Rgb) -> str:
-    _, data = cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 80])
-    return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}">'
-
-
-def _svg_image(svg: str, alt: str) -> str:
-    # As an image, names inside one drawing cannot be taken for those of another.
-    return f'<img alt="{alt}" src="data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}">'
