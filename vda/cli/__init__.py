@@ -18,6 +18,7 @@
     enrich        ``vda enrich``
     export        ``vda export``
     evaluate      ``vda eval``
+    comparing     ``vda eval --pairs``
     report        ``vda report``
     synth         ``vda synth``
     fvc           ``vda fvc``

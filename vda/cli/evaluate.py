@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vda.cli.comparing import compare_pair, refuse_what_is_about_truth
 from vda.cli.options import Command, by_order_option, json_option, overwrite_option, quiet_option
 from vda.cli.output import say
 from vda.cli.types import PATH
+from vda.errors import UsageError
 
 if TYPE_CHECKING:
     from vda.evaluation.metrics import Figures
@@ -36,10 +38,14 @@ _HEADER = f"{'':<10}{'AbsRel':>9}{'RMSE m':>9}{'delta1':>9}{'delta2':>9}{'delta3
 @click.option("--cameras", type=PATH, help="transforms.json or a folder with poses, for the temporal error.")
 @by_order_option
 @click.option("--figure", type=PATH, help="Write a picture: frame, depth, truth, error.")
+@click.option("--pairs", is_flag=True, help="DEPTH against another result in TRUTH's place, and no truth.")
+@click.option("--page", type=PATH, help="With --pairs: write a page of HTML with plots and difference maps.")
 @overwrite_option
 @quiet_option
 @json_option
+@click.pass_context
 def evaluate(
+    ctx: click.Context,
     depth: Path,
     truth: Path,
     truth_scale: float | None,
@@ -49,6 +55,8 @@ def evaluate(
     cameras: Path | None,
     by_order: bool,
     figure: Path | None,
+    pairs: bool,
+    page: Path | None,
     overwrite: bool,
     quiet: bool,
     as_json: bool,
@@ -56,10 +64,29 @@ def evaluate(
     """Measure DEPTH (a scene, a depth folder or a stack) against TRUTH (16-bit PNGs, NPY, NPZ or EXR).
 
     Relative depth gets one scale and one shift for the whole video; metric depth is taken as it is. The same
-    figures of a vertical ramp and of a constant stand beside it.
+    figures of a vertical ramp and of a constant stand beside it. With --pairs TRUTH is another result of the film,
+    and what the two differ by is measured in its place.
 
     Example: vda eval data/film truth/ --truth-scale 1000 --cap 10
     """
+    if pairs:
+        refuse_what_is_about_truth(ctx)
+        compare_pair(
+            depth,
+            truth,
+            a_scale=depth_scale,
+            b_scale=truth_scale,
+            border=border,
+            by_order=by_order,
+            figure=figure,
+            page=page,
+            overwrite=overwrite,
+            quiet=quiet,
+            as_json=as_json,
+        )
+        return
+    if page is not None:
+        raise UsageError("--page is for two results of one film.", "Give --pairs with it, or leave it out.")
     from vda.cli.progress import Progress
     from vda.evaluation.stage import evaluate as run
 

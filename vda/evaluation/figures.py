@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _INK = "#808890"
 # Matplotlib names every setting in its types; a plain dictionary is none of them.
-_STYLE: Any = {
+STYLE: Any = {
     "axes.edgecolor": _INK,
     "axes.labelcolor": _INK,
     "xtick.color": _INK,
@@ -60,7 +60,7 @@ def draw_lines(panels: Sequence[Sequence[Line]], labels: Sequence[str], xlabel: 
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(6.4, 1.9 * len(panels) + 0.3), layout="constrained")
         rows = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
         for axes, lines, label in zip(rows, panels, labels, strict=True):
@@ -78,7 +78,7 @@ def draw_timeline(bars: Sequence[Bar]) -> str:
     from matplotlib import colormaps, rc_context
     from matplotlib.figure import Figure
 
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         rows = list(dict.fromkeys(bar.row for bar in bars))
         figure = Figure(figsize=(8, 0.28 * len(rows) + 1), layout="constrained")
         axes: Axes = figure.subplots()

@@ -27,7 +27,8 @@ img { max-width: 100%; height: auto; display: block; }
 .strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: .5rem; }
 .strip img { width: 100%; } figure { margin: 0; } figcaption { color: var(--faint); font-size: .85rem; }
 table { border-collapse: collapse; width: 100%; } td { border-top: 1px solid var(--line); padding: .25rem .5rem;
-  vertical-align: top; overflow-wrap: anywhere; } td:first-child { color: var(--faint); width: 12rem; }
+  vertical-align: top; overflow-wrap: anywhere; } th { text-align: left; padding: .25rem .5rem; }
+td:first-child { color: var(--faint); width: 12rem; }
 @media (max-width: 30rem) { td:first-child { width: 7rem; } }
 """
 
