@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from vda.calibration.fit import load_calibration
 from vda.depthmaps.codes import DepthRecord
 from vda.errors import DamagedWindowError, InputError, SceneError, UsageError, VdaError, WorkError
 from vda.evaluation.report import write_report
@@ -20,6 +21,8 @@ from vda.machine.choice import Choice, choose_devices
 from vda.machine.devices import Device, Inventory
 from vda.merging.settings import MergeResult, MergeSettings
 from vda.merging.stage import merge
+from vda.merging.workplace import settle
+from vda.merging.writing import require_metres
 from vda.models.weights import choose_model, load_model
 from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Plan
@@ -224,7 +227,9 @@ def depth(
         )
     devices = find_devices(running.devices).devices
     if running.restart or not all(Scene(root).run_path.is_file() for root in roots):
-        _require_weights(running, devices)
+        metric = _require_weights(running, devices)
+        for root in roots:
+            _require_metres(Scene(root), merging, metric)
     for root in roots if running.restart else ():
         make_free(Scene(root))
     several = len(videos) > 1
@@ -308,16 +313,26 @@ def _windows(scene: Scene) -> WindowStore:
     return WindowStore.of(scene, record)
 
 
-def _require_weights(settings: RunSettings, devices: tuple[Device, ...]) -> None:
-    """Raise ``WeightsError`` where the model's weights are nowhere or another's: before a long film is counted."""
+def _require_weights(settings: RunSettings, devices: tuple[Device, ...]) -> bool:
+    """Whether the model gives metres; ``WeightsError`` where its weights are nowhere, or are another's.
+
+    Asked before a long film is counted.
+    """
     choice = choose_model(
         settings.model, settings.weights, has_gpu=any(device.kind == "cuda" for device in devices)
     )
-    load_model(choice.model, choice.weights)
+    metric: bool = load_model(choice.model, choice.weights).preset.metric
+    return metric
+
+
+def _require_metres(scene: Scene, settings: MergeSettings, metric: bool) -> None:
+    """Refuse depth in metres that a relative model would not have once everything is computed."""
+    require_metres("depth" if metric else "inverse_depth", settings, load_calibration(scene.calibration_path))
 
 
 def _is_merged(scene: Scene, settings: RunSettings) -> bool:
     """Whether the scene's depth is there, made with the model and the size that are asked for now."""
+    settle(scene.merged_dir)
     if not scene.depth_record_path.is_file():
         return False
     used = DepthRecord.read(scene.depth_record_path).settings

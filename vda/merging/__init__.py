@@ -1,9 +1,14 @@
 """The stage that turns raw windows into depth images.
 
-    outputs  every format that merged depth is written in
-    settings  what is asked of a merge, and what came of it
-    frames   frames made by a pool, written in order, resumed
-    stage    the merge itself
+    settings   what is asked of a merge, and what came of it
+    outputs    every format that merged depth is written in
+    meaning    what the files of a merge mean, finished or not
+    workplace  where new files are made beside old ones, and how they take their place
+    request    what a merge still has to make
+    stored     depth that a finished merge left, as frames
+    frames     frames made by a pool, written in order, resumed
+    writing    the outputs of one depth, and its record
+    stage      the merge itself
 
 Nothing here knows how raw windows were computed.
 """

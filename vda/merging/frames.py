@@ -8,19 +8,19 @@ takes them in order needs them. This file does not know what the outputs are.
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
+from vda.depthmaps.codes import Float32Array, Kind
 from vda.depthmaps.files import read_png16
 from vda.files import read_json_lines, storage_errors
-from vda.joining.scenedepth import SceneDepth
 from vda.merging.outputs import MergedFrame, Outputs
 from vda.records import Count, Index, filled_lines
 from vda.reporter import Reporter
@@ -31,6 +31,25 @@ R = TypeVar("R")
 JOURNAL = "merge_journal.jsonl"
 # A frame in the making and one that waits for its turn: more would only take memory.
 _AHEAD_PER_THREAD = 2
+
+
+class Frames(Protocol):
+    """Depth by frame index, of the size ``shape`` (height, width): joined just now, or written before."""
+
+    @property
+    def frames(self) -> Sequence[int]: ...
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+
+    @property
+    def kind(self) -> Kind: ...
+
+    def frame(self, index: int) -> Float32Array: ...
+
+    def is_missing(self, index: int) -> bool: ...
+
+    def value_range(self) -> tuple[float, float]: ...
 
 
 @dataclass
@@ -58,7 +77,7 @@ class _Line:
     clipped: Count
 
 
-def write_frames(depth: SceneDepth, outputs: Outputs, reporter: Reporter) -> Tally:
+def write_frames(depth: Frames, outputs: Outputs, reporter: Reporter) -> Tally:
     """Write every frame of ``depth`` to every output; ``reporter`` is told how many are done."""
     reporter.begin("writing depth", len(depth.frames))
     tally = Tally()
@@ -79,7 +98,7 @@ def write_frames(depth: SceneDepth, outputs: Outputs, reporter: Reporter) -> Tal
     return tally
 
 
-def _make(depth: SceneDepth, outputs: Outputs, finished: dict[int, _Line], index: int) -> MergedFrame:
+def _make(depth: Frames, outputs: Outputs, finished: dict[int, _Line], index: int) -> MergedFrame:
     line = finished.get(index)
     images = outputs.image_paths(index)
     if line is not None and not outputs.want_depth and all(path.exists() for path in images.values()):

@@ -4,7 +4,7 @@ In: a frame's floats and 16-bit codes. Out: files below one folder, each whole o
 reader is for it, is in ``depthsource``. This file does not know where depth comes from, nor how a merge resumes.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
@@ -35,7 +35,13 @@ _ENCODERS: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "h264": ("libx264", {"crf": "10", "preset": "veryfast"}),
 }
 VISUALIZATION: Final = "depth_visualization.mp4"
-_STREAMS: Final = ("depths.np[zy]", "depth.mkv", "depth_hevc.mp4", "depth_h264.mp4")
+_STREAMS: Final = {
+    "npz": "depths.npz",
+    "npy": "depths.npy",
+    "mkv": "depth.mkv",
+    "hevc": "depth_hevc.mp4",
+    "h264": "depth_h264.mp4",
+}
 
 
 @dataclass(frozen=True)
@@ -142,13 +148,13 @@ class Outputs:
         if name in ("npz", "npy"):
             writer = NpzWriter if name == "npz" else NpyWriter
             shape = (len(self.target.frames), *self.target.shape)
-            array = stack.enter_context(writer(self.target.folder / f"depths.{name}", shape))
+            array = stack.enter_context(writer(self.target.folder / _STREAMS[name], shape))
             return lambda made: array.write(_given(made.depth))
         if name == "mkv":
-            clip = self._clip("depth.mkv", stack, codec="ffv1", pix_fmt="gray16le")
+            clip = self._clip(_STREAMS[name], stack, codec="ffv1", pix_fmt="gray16le")
             return lambda made: clip.write(_given(made.codes), self.target.time_of(made.index))
         codec, options = _ENCODERS[name]
-        small = self._clip(f"depth_{name}.mp4", stack, codec=codec, pix_fmt="gray10le", options=options)
+        small = self._clip(_STREAMS[name], stack, codec=codec, pix_fmt="gray10le", options=options)
         levels = self.levels[name]
         return lambda made: small.write(levels.encode(_given(made.depth)), self.target.time_of(made.index))
 
@@ -215,12 +221,20 @@ IMAGE_FORMATS: Final[dict[str, ImageFormat]] = {
 }
 
 
-def written_files(folder: Path) -> list[Path]:
-    """What merges, finished or not, have left in ``folder``; files that others keep there are none of it."""
-    places = [(folder / form.folder, form.suffix) for form in IMAGE_FORMATS.values()]
-    images = [path for place, suffix in places for path in place.glob(f"depth_[0-9]*.{suffix}")]
-    unfinished = [path for place, _ in places for path in place.glob(f"{TEMPORARY_PREFIX}*")]
-    others = [path for name in (*_STREAMS, VISUALIZATION, DEPTH_RECORD_NAME) for path in folder.glob(name)]
+def written_files(folder: Path, formats: Collection[str] = FORMATS) -> list[Path]:
+    """What merges, finished or not, have left in ``folder``; files that others keep there are none of it.
+
+    Of images and streams, those of ``formats`` alone.
+    """
+    forms = {name: form for name, form in IMAGE_FORMATS.items() if name in formats}
+    images = [
+        path for form in forms.values() for path in (folder / form.folder).glob(f"depth_[0-9]*.{form.suffix}")
+    ]
+    unfinished = [
+        path for form in IMAGE_FORMATS.values() for path in (folder / form.folder).glob(f"{TEMPORARY_PREFIX}*")
+    ]
+    streams = [file for name, file in _STREAMS.items() if name in formats]
+    others = [folder / name for name in (*streams, VISUALIZATION, DEPTH_RECORD_NAME)]
     return [path for path in (*images, *unfinished, *others) if path.is_file()]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vda.depthmaps.colours import COLORMAP, colour_table
 from vda.depthmaps.exr import Base, Compression, ExrStyle, PixelType
 from vda.errors import UsageError
 from vda.joining.overlaps import Kind
@@ -29,7 +30,7 @@ class MergeSettings:
     formats: tuple[str, ...] = ("png16",)
     overwrite: bool = False
     create_video: bool = False
-    colormap: str = "inferno"
+    colormap: str = COLORMAP
     keep_finished: bool = False
     side_by_side: bool = False
     align: Alignment = "sequential"
@@ -49,6 +50,17 @@ class MergeSettings:
         for name in self.formats:
             if name not in FORMATS:
                 raise UsageError(f"There is no format called {name}.", f"Choose one of: {', '.join(FORMATS)}.")
+        if self.colormap != COLORMAP:
+            colour_table(self.colormap)
+        if self.side_by_side and not self.create_video:
+            raise UsageError(
+                "There is no video that could have the frame beside its depth.", "Give --create-video."
+            )
+        if self.metres is not None and self.depth_scale is None:
+            raise UsageError(
+                "--metres says what a metre is, and nothing is written in metres.",
+                "Give --depth-scale as well, such as --depth-scale mm.",
+            )
         style = self.exr_style
         if "exr" in self.formats:
             require_exr()

@@ -1,0 +1,67 @@
+"""``merge.json``: what the files of a merge mean, finished or not, so that another merge can go on with them.
+
+In: the settings of a merge and what its depth is. Out: one small record beside the images. This file does not know
+who writes images, nor where.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from vda.depthmaps.codes import Quantizer
+from vda.depthmaps.exr import ExrStyle
+from vda.errors import InputError
+from vda.files import read_json, write_json
+from vda.merging.settings import MergeSettings
+from vda.records import NOT_AS_EXPECTED, filled
+
+MEANING_NAME = "merge.json"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How the visualization was made."""
+
+    colormap: str
+    side_by_side: bool
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """``frames`` are the video's (first and end, or all of a selection); ``shots`` as in ``depth.json``.
+
+    ``exr`` and ``look`` are None where there is no EXR and no visualization. ``replaces`` is set where the files
+    are to take the place of others that are there, instead of coming beside them.
+    """
+
+    quantizer: dict[str, Any]
+    frames: list[int]
+    shots: list[dict[str, Any]]
+    exr: ExrStyle | None = None
+    look: Shown | None = None
+    replaces: bool = False
+
+    @classmethod
+    def of(
+        cls, quantizer: Quantizer, frames: list[int], shots: list[dict[str, Any]], settings: MergeSettings
+    ) -> "Meaning":
+        exr = settings.exr_style if "exr" in settings.formats else None
+        look = Shown(settings.colormap, settings.side_by_side) if settings.create_video else None
+        return cls(asdict(quantizer), frames, shots, exr, look)
+
+    @classmethod
+    def read(cls, folder: Path) -> "Meaning | None":
+        """What the files in ``folder`` mean; None where nothing says so or it cannot be read."""
+        try:
+            found: Meaning = filled(cls, read_json(folder / MEANING_NAME))
+        except (InputError, *NOT_AS_EXPECTED):
+            return None
+        return found
+
+    def write(self, folder: Path) -> None:
+        write_json(folder / MEANING_NAME, asdict(self))
+
+    def is_same_depth(self, other: "Meaning | None") -> bool:
+        """Whether equal codes mean equal depth of equal frames, in all of it."""
+        mine = (self.quantizer, self.frames, self.shots)
+        return other is not None and mine == (other.quantizer, other.frames, other.shots)

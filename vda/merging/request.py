@@ -1,0 +1,139 @@
+"""What a merge still has to make, held against the result that is there.
+
+In: the folder of merged depth and what is asked for. Out: the outputs to make, and whether they come beside what
+is there or in its place. Whatever can be refused is refused here, before a file is written or removed.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vda.depthmaps.codes import DepthRecord, Quantizer
+from vda.depthmaps.exr import ExrStyle
+from vda.errors import InputError, SceneError, UsageError
+from vda.files import DEPTH_RECORD_NAME, TEMPORARY_PREFIX
+from vda.merging.meaning import MEANING_NAME, Meaning
+from vda.merging.outputs import FORMATS, VISUALIZATION, written_files
+from vda.merging.settings import MergeResult, MergeSettings
+from vda.merging.workplace import settle
+
+
+@dataclass(frozen=True)
+class Request:
+    """The ``settings`` of what is to be made now; ``existing`` is the record of the result that it is added to.
+
+    ``replaces``: depth is there, which goes once the new is whole. ``remarks`` say what is made unasked.
+    """
+
+    settings: MergeSettings
+    existing: DepthRecord | None = None
+    replaces: bool = False
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def is_beside(self) -> bool:
+        """Whether the new files must not lie between those that are there before they are whole."""
+        return self.replaces or self.existing is not None
+
+
+def requested(folder: Path, settings: MergeSettings) -> Request | MergeResult:
+    """What is to be made below ``folder``, or the result where all of it is there and is to be kept.
+
+    Raises ``UsageError`` where the result is there and neither ``overwrite`` nor ``keep_finished`` is set, or was
+    made with other settings; ``SceneError`` where there is depth of which nothing says that a merge wrote it.
+    """
+    settle(folder)
+    path = folder / DEPTH_RECORD_NAME
+    if settings.overwrite:
+        return _anew(folder, settings)
+    if not path.is_file():
+        _refuse_foreign(folder)
+        return Request(settings)
+    existing = DepthRecord.read(path)
+    formats = tuple(name for name in settings.formats if name not in existing.formats)
+    video = settings.create_video and not (folder / VISUALIZATION).is_file()
+    if not formats and not video and not settings.keep_finished:
+        raise UsageError(f"{path} is there already.", "Give --overwrite to replace it.")
+    settings, remarks = _adopted(folder, existing, settings)
+    if not formats and not video:
+        return MergeResult(folder, existing.frames, ("The depth was already merged.", *remarks))
+    return Request(_only(settings, formats, video), existing, remarks=tuple(remarks))
+
+
+def _only(settings: MergeSettings, formats: tuple[str, ...], video: bool) -> MergeSettings:
+    """``settings`` of these outputs alone; how EXR is written is no longer said where there is none."""
+    style = settings.exr_style if "exr" in formats else ExrStyle()
+    return replace(settings, formats=formats, create_video=video, **_fields_of(style))
+
+
+def _fields_of(style: ExrStyle) -> dict[str, Any]:
+    return {
+        "exr": style.base,
+        "exr_layer": style.layer,
+        "exr_type": style.type,
+        "exr_compression": style.compression,
+    }
+
+
+def _anew(folder: Path, settings: MergeSettings) -> Request:
+    """All that is there is made anew, asked for or not: with two meanings in one folder, one would be wrong."""
+    meaning = Meaning.read(folder)
+    if not (folder / DEPTH_RECORD_NAME).is_file() and (meaning is not None or not _depth_in(folder)):
+        return Request(settings)
+    more = tuple(name for name in _formats_in(folder) if name not in settings.formats)
+    video = (folder / VISUALIZATION).is_file() and not settings.create_video
+    as_it_was: dict[str, Any] = {"formats": (*settings.formats, *more)}
+    if "exr" in more and meaning is not None and meaning.exr is not None:
+        as_it_was |= _fields_of(meaning.exr)
+    if video:
+        as_it_was |= {"create_video": True, **(asdict(meaning.look) if meaning and meaning.look else {})}
+    remarks = [f"{name} was there and is made anew as well." for name in (*more, *([VISUALIZATION] * video))]
+    return Request(replace(settings, **as_it_was), replaces=True, remarks=tuple(remarks))
+
+
+def _formats_in(folder: Path) -> list[str]:
+    """The formats of a result, as its record has them; none where that cannot be read."""
+    try:
+        return [name for name in DepthRecord.read(folder / DEPTH_RECORD_NAME).formats if name in FORMATS]
+    except InputError:
+        return []
+
+
+def _depth_in(folder: Path) -> list[Path]:
+    # What a killed writer leaves is no depth: a merge may die before it has said what it means.
+    return [file for file in written_files(folder) if not file.name.startswith(TEMPORARY_PREFIX)]
+
+
+def _refuse_foreign(folder: Path) -> None:
+    depth = _depth_in(folder)
+    if depth and not (folder / MEANING_NAME).is_file():
+        raise SceneError(
+            f"{folder} holds depth that no merge here has written, such as {depth[0].name}.",
+            "Give another folder, or --overwrite to replace it.",
+        )
+
+
+def _adopted(folder: Path, existing: DepthRecord, settings: MergeSettings) -> tuple[MergeSettings, list[str]]:
+    """``settings`` as the depth that is there was made, and what is to be said of that.
+
+    Raises ``UsageError`` where something else was asked for by name.
+    """
+    remarks = []
+    align = existing.settings.get("align", settings.align)
+    if align != settings.align:
+        if settings.align != "sequential":
+            raise _other(folder, f"--align {align}")
+        remarks.append(f"The depth there was made with --align {align}, and stays so.")
+        settings = replace(settings, align=align)
+    meaning = Meaning.read(folder)
+    asked = settings.exr_style
+    if "exr" in existing.formats and asked != ExrStyle() and (meaning is None or asked != meaning.exr):
+        raise _other(folder, "another kind of EXR")
+    codes = settings.depth_scale
+    if codes is not None and existing.quantizer != Quantizer.per_metre(codes):
+        raise _other(folder, "other codes than --depth-scale asks for")
+    return settings, remarks
+
+
+def _other(folder: Path, made_with: str) -> UsageError:
+    return UsageError(f"The depth in {folder} was made with {made_with}.", "Give --overwrite to make it anew.")
