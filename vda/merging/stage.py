@@ -25,7 +25,8 @@ from vda.merging.stored import StoredDepth
 from vda.merging.writing import Origin, require_metres, write, write_more
 from vda.picture.framing import Framing
 from vda.reporter import Reporter, Silence
-from vda.scene.chunks import Plan, read_plan_video
+from vda.scene.chunks import Plan
+from vda.scene.planfile import read_plan, read_plan_video
 from vda.scene.scene import RunRecord, Scene
 from vda.shown import quoted
 from vda.video import FrameIndex, VideoInfo, read_frame_list
@@ -101,7 +102,7 @@ def merge_chunks(
     if isinstance(request, MergeResult):
         return request
     facts = read_json(metadata)
-    plan = Plan.from_metadata(facts)
+    plan = read_plan(facts)
     video = read_plan_video(facts)
     reporter.begin("aligning", None)
     depth, origin = _other_depth(depth_dir, plan, video.size, request.settings)

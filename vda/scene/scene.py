@@ -28,6 +28,7 @@ from vda.files import DEPTH_RECORD_NAME, depth_image_name, read_json, write_json
 from vda.records import Side, read_record
 from vda.scene.chunks import Chunk, Plan
 from vda.scene.picturechoice import PictureChoice
+from vda.scene.planfile import plan_metadata, read_plan
 from vda.scene.windows import Window
 
 if TYPE_CHECKING:
@@ -318,22 +319,22 @@ class Scene:
         picture: PictureChoice | None = None,
     ) -> None:
         chosen = {} if picture is None or picture.is_whole else {_PICTURE: picture.to_json()}
-        write_json(self.plan_path, {**plan.to_metadata(video, devices), **chosen})
+        write_json(self.plan_path, {**plan_metadata(plan, video, devices), **chosen})
 
     def plan(self) -> Plan:
-        return Plan.from_metadata(self.require().read_plan())
+        return read_plan(self.require().plan_facts())
 
-    def read_plan(self) -> dict[str, Any]:
+    def plan_facts(self) -> dict[str, Any]:
         """The record of the plan, as ``write_plan`` left it."""
         return read_record(self.plan_path, dict[str, Any], "Plan the video again with `vda split`.")
 
     def picture(self) -> PictureChoice:
         """Which part of the video's pictures is computed."""
         video = self.read_video()
-        size, metadata = (int(video["width"]), int(video["height"])), self.read_plan()
+        size, metadata = (int(video["width"]), int(video["height"])), self.plan_facts()
         if _PICTURE not in metadata:
             return PictureChoice(size)
-        shots = Plan.from_metadata(metadata).shots
+        shots = read_plan(metadata).shots
         return PictureChoice.from_json(size, metadata[_PICTURE], len(shots))
 
     def framings(self, shots: Iterable[int]) -> dict[int, "Framing"]:
