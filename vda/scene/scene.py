@@ -292,6 +292,21 @@ class Scene:
         require_same(info)
         return info
 
+    def relink(self, video: Path) -> Path:
+        """Take the pictures from ``video`` from now on, and return its path.
+
+        Raises ``VideoError`` where it is not the video that was split.
+        """
+        from vda.video import require_same
+
+        moved = replace(self.video(), path=video.absolute())
+        require_same(moved)
+        facts = self.plan_facts()
+        facts["video_info"]["input_path"] = str(moved.path)
+        write_json(self.plan_path, facts)
+        self.write_video(moved)
+        return moved.path
+
     def read_video(self) -> dict[str, Any]:
         """The record of the video, as ``video.VideoInfo`` wrote it."""
         return self.require()._video_record()[0]
