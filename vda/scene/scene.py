@@ -149,6 +149,11 @@ class Scene:
         return self.windows_dir / "run.json"
 
     @property
+    def redone_path(self) -> Path:
+        """Which chunks were computed again since the depth was merged."""
+        return self.windows_dir / "redone.json"
+
+    @property
     def run_dir(self) -> Path:
         return self.root / "vda_run"
 
@@ -245,6 +250,17 @@ class Scene:
         """Remove the raw windows of one chunk."""
         for window, _ in chunk_windows(self.plan().chunks[chunk]):
             self.window_path(window).unlink(missing_ok=True)
+
+    def note_redone(self, chunk: int) -> None:
+        """Write down that the windows of ``chunk`` are not those of the merged depth any more."""
+        if self.depth_record_path.is_file():
+            write_json(self.redone_path, sorted({*self.redone_chunks(), chunk}))
+
+    def redone_chunks(self) -> list[int]:
+        """The chunks that were computed again since the depth was merged."""
+        if not self.redone_path.is_file():
+            return []
+        return read_record(self.redone_path, list[int], "Merge the scene again with --overwrite, and remove it.")
 
     def require(self) -> "Scene":
         """Return self, or raise ``SceneError`` where there is no planned scene."""
