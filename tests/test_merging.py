@@ -14,7 +14,6 @@ from vda.joining.align import fit_scale_shift
 from vda.merging.settings import MergeSettings
 from vda.merging.stage import merge_chunks
 from vda.scene.chunks import plan_independent
-from vda.scene.planfile import plan_metadata
 
 WIDTH, HEIGHT = 40, 24
 
@@ -49,7 +48,7 @@ def make_chunks(
     made = Chunks(root / "chunks_metadata.json", root / "depth", root / "merged")
     made.depth.mkdir(parents=True)
     facts = {"fps": 25.0, "width": WIDTH, "height": HEIGHT}
-    made.metadata.write_text(json.dumps(plan_metadata(plan, facts)))
+    made.metadata.write_text(json.dumps(plan.to_metadata(facts)))
     random = np.random.default_rng(seed)
     for chunk in plan.chunks:
         scale, shift = (random.uniform(0.5, 2), random.uniform(0, 1)) if distort else (1, 0)
@@ -101,7 +100,7 @@ def test_every_frame_keeps_its_index(tmp_path: Path) -> None:
     plan = plan_independent(6553, 5, 32)
     chunks = Chunks(tmp_path / "plan.json", tmp_path / "depth", tmp_path / "merged")
     chunks.depth.mkdir()
-    chunks.metadata.write_text(json.dumps(plan_metadata(plan, {"fps": 30.0, "width": 4, "height": 2})))
+    chunks.metadata.write_text(json.dumps(plan.to_metadata({"fps": 30.0, "width": 4, "height": 2})))
     for chunk in plan.chunks:
         numbers = np.arange(chunk.start, chunk.stop, dtype=np.float32)[:, None, None]
         np.save(
@@ -124,7 +123,8 @@ def test_weights_sum_to_one_over_any_overlap(tmp_path: Path, overlap: int) -> No
 def test_without_overlap_the_hard_cut_is_said(tmp_path: Path) -> None:
     chunks = make_chunks(tmp_path, 40, 2, 0)
     assert chunks.merge() == (
-        "A hard cut at frame 20: the chunks share no frame, so each keeps its own scale there.",
+        "Chunks without a frame in common were fitted by the last frame of the one and the first of the next, and "
+        "are not blended: 0 and 1.",
     )
 
 

@@ -152,8 +152,8 @@ class DepthRecord:
     ``pixel_aspect`` is a pixel's width by its height, a fraction such as ``64/45``; ``resized_frames`` are
     runs (first, stop, width, height) of frames stored at another size, which were fitted into this one.
     ``picture`` says which part of the video's pictures has depth, and the video's own size, where the depth is not
-    of all of it at that size. Of a video that was thinned out ``thinning`` says how (``stride`` or ``fps``) and
-    ``frame_indices`` which frames there are.
+    of all of it at that size. ``remarks`` are sentences on what is not as one expects. Of a video that was thinned
+    out ``thinning`` says how (``stride`` or ``fps``) and ``frame_indices`` which frames there are.
     """
 
     quantizer: Quantizer
@@ -172,6 +172,7 @@ class DepthRecord:
     pixel_aspect: str = "1"
     resized_frames: list[list[int]] = field(default_factory=list)
     picture: dict[str, Any] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
 
     thinning: dict[str, Any] | None = None
     frame_indices: list[int] | None = None

@@ -159,6 +159,14 @@ def _fits(shots: list[dict[str, Any]], plan: Plan) -> Iterator[tuple[float, floa
             yield plan.frame(window.kept.start), scale, shift
 
 
+def _remarks(work: _Work) -> str:
+    """What could not be joined as it should be, and what is left out; nothing where all is well."""
+    if not work.record.remarks:
+        return ""
+    items = "".join(f"<li>{html.escape(printable(remark))}</li>" for remark in work.record.remarks)
+    return section("What the merge remarked", f"<ul>{items}</ul>", "")
+
+
 def _seams(work: _Work) -> str:
     seams = list(seam_scores(work.scene, work.plan, work.depth))
     if not seams:
@@ -313,6 +321,7 @@ def _thinned_words(plan: Plan) -> str:
 _PARTS: dict[str, Callable[[_Work], str]] = {
     "Frames and depth": _filmstrip,
     "Scale and shift": _alignment,
+    "What the merge remarked": _remarks,
     "Seams": _seams,
     "Flicker": _flicker,
     "Timeline": _timeline,

@@ -123,6 +123,7 @@ def open_chunk_depths(
             ChunkDepth(
                 chunk.start, chunk.stop, width, height, source, _places(plan, chunk, source, by_order), kind
             ),
+            chunk.index,
             chunk.sequence.shot,
         )
         for chunk in plan.chunks

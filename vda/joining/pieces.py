@@ -5,7 +5,7 @@ Out: the depth of the whole, frame by frame, in any order. No more than the fram
 file does not know where a piece's depth comes from, nor codes and outputs.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -14,11 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from vda.joining.align import Float32Array, ScaleShift
-from vda.joining.joint import solve_joint
-from vda.joining.overlaps import Kind, OverlapSample, OverlapSampler, opposed
-
-# Enough of an overlap to fit by: frames of one overlap are much alike, and each is made twice for it.
-_FITTED_FRAMES = 32
+from vda.joining.chunkfits import fit_pieces
+from vda.joining.overlaps import Kind
+from vda.joining.ties import Tie, ends_of, tie
 
 
 class FrameDepth(Protocol):
@@ -51,9 +49,10 @@ class FrameDepth(Protocol):
 
 @dataclass(frozen=True)
 class Piece:
-    """One piece's depth, and the shot it is in; pieces of two shots are never fitted to each other."""
+    """The depth of chunk ``chunk``, and the shot it is in; pieces of two shots are never fitted to each other."""
 
     depth: FrameDepth
+    chunk: int
     shot: int = 0
 
     @property
@@ -69,7 +68,7 @@ class Piece:
 class BlendedPieces:
     """The frames ``start`` .. ``stop`` from ``pieces``, in order of their starts; ``fits`` are the pieces' own.
 
-    ``opposed`` are pairs of pieces, by the frames they begin at, in which near and far are the other way round.
+    ``ties`` say what each two neighbours share, ``untied`` are the numbers of the pieces that no tie holds.
     """
 
     start: int
@@ -77,20 +76,36 @@ class BlendedPieces:
     shape: tuple[int, int]
     pieces: tuple[Piece, ...]
     fits: tuple[ScaleShift, ...]
-    opposed: tuple[tuple[int, int], ...] = ()
+    ties: tuple[Tie, ...] = ()
+    untied: tuple[int, ...] = ()
 
     @classmethod
     def fitted(
         cls, start: int, stop: int, shape: tuple[int, int], pieces: Sequence[Piece], *, kind: Kind, seed: int = 0
     ) -> "BlendedPieces":
-        """Find scale and shift of all pieces together; a piece that overlaps none keeps its own scale.
+        """Find scale and shift of all pieces of a shot together, by the ties that hold (see ``fit_pieces``).
 
         ``shape`` is (height, width) of the frames. At most 32 frames of an overlap are looked at.
         """
-        samples = [_sample(pieces, i, j, kind, seed) for i, j in neighbours(pieces)]
-        fits = solve_joint(samples, len(pieces), kind=kind)
-        against = tuple((pieces[s.first].start, pieces[s.second].start) for s in opposed(samples))
-        return cls(start, stop, shape, tuple(pieces), tuple(fits), against)
+
+        def missing(number: int, place: int) -> bool:
+            return pieces[number].depth.is_missing(place)
+
+        places = [range(piece.start, piece.stop) for piece in pieces]
+        found = [
+            tie(
+                ends_of(first, places[first], places[first + 1], missing),
+                pieces[first].depth.frame,
+                pieces[first + 1].depth.frame,
+                kind=kind,
+                seed=seed,
+            )
+            for first in range(len(pieces) - 1)
+        ]
+        holding = [sample for known, sample in found if sample is not None and known.holds]
+        silent = [sample for known, sample in found if sample is not None and not known.holds]
+        fit = fit_pieces(holding, silent, [len(each) for each in places], kind=kind)
+        return cls(start, stop, shape, tuple(pieces), fit.fits, tuple(known for known, _ in found), fit.untied)
 
     def frame(self, index: int) -> Float32Array:
         """Return the blended depth of a frame: a piece's weight falls towards its ends, and all sum to one.
@@ -148,46 +163,19 @@ class BlendedPieces:
         pairs = zip(self.pieces, self.fits, strict=True)
         return max((fit.scale * piece.depth.quantisation_error() for piece, fit in pairs), default=0.0)
 
-    def hard_cuts(self) -> list[int]:
-        """Frames at which a piece begins that shares none with the one before it, inside a shot."""
-        met = pairwise(self.pieces)
-        return [after.start for before, after in met if before.shot == after.shot and before.stop <= after.start]
-
     def to_json(self) -> dict[str, Any]:
-        pairs = zip(self.pieces, self.fits, strict=True)
-        chunks = [{**piece.depth.to_json(), "scale": fit.scale, "shift": fit.shift} for piece, fit in pairs]
-        return {"start_frame": self.start, "end_frame": self.stop, "chunks": chunks}
+        chunks = [
+            {
+                **piece.depth.to_json(),
+                "chunk": piece.chunk,
+                "scale": fit.scale,
+                "shift": fit.shift,
+                "tied": number not in self.untied,
+            }
+            for number, (piece, fit) in enumerate(zip(self.pieces, self.fits, strict=True))
+        ]
+        overlaps = [{"between": self._chunks(known), **known.to_json()} for known in self.ties]
+        return {"start_frame": self.start, "end_frame": self.stop, "chunks": chunks, "overlaps": overlaps}
 
-    def remarks(self, named: Callable[[int], int]) -> Iterator[str]:
-        """What a person should know of how the pieces fit, in sentences; ``named`` gives a frame's number."""
-        for frame in self.hard_cuts():
-            at = named(frame)
-            yield f"A hard cut at frame {at}: the chunks share no frame, so each keeps its own scale there."
-        for first, second in self.opposed:
-            yield (
-                f"The chunks from frame {named(first)} and from frame {named(second)} do not agree on what is "
-                "near: one of them may hold depth where the other holds inverse depth."
-            )
-
-
-def neighbours(pieces: Sequence[Piece]) -> list[tuple[int, int]]:
-    """Pairs of pieces of one shot that follow each other and share frames."""
-    return [
-        (i, i + 1)
-        for i, (before, after) in enumerate(pairwise(pieces))
-        if before.shot == after.shot and after.start < before.stop
-    ]
-
-
-def _sample(pieces: Sequence[Piece], i: int, j: int, kind: Kind, seed: int) -> OverlapSample:
-    first, second = pieces[i].depth, pieces[j].depth
-    shared = [
-        index
-        for index in range(second.start, min(first.stop, second.stop))
-        if not (first.is_missing(index) or second.is_missing(index))
-    ]
-    looked_at = shared[:: -(-len(shared) // _FITTED_FRAMES) or 1]
-    sampler = OverlapSampler(i, j, max(len(looked_at), 1), kind=kind, seed=seed)
-    for index in looked_at:
-        sampler.add(first.frame(index), second.frame(index))
-    return sampler.sample()
+    def _chunks(self, known: Tie) -> list[int]:
+        return [self.pieces[number].chunk for number in (known.first, known.first + 1)]

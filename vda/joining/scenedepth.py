@@ -18,6 +18,7 @@ from vda.joining.chunkdepths import open_chunk_depths
 from vda.joining.framed import FramedDepth
 from vda.joining.overlaps import Kind
 from vda.joining.pieces import BlendedPieces, FrameDepth, Piece
+from vda.joining.remarks import joining_remarks
 from vda.joining.sequence import Alignment, SequenceDepth, cached_reader
 from vda.scene.chunks import Plan
 from vda.scene.chunks import Sequence as PlannedSequence
@@ -81,9 +82,9 @@ class SceneDepth:
         return (float(finite.min()), float(ends.max())) if finite.size else (0.0, 0.0)
 
     def remarks(self) -> Iterator[str]:
+        """What a person should know of how its parts were joined, in sentences."""
         for part in self.parts:
-            if isinstance(part, BlendedPieces):
-                yield from part.remarks(self.plan.frame)
+            yield from joining_remarks(part, self.plan)
 
     def shots_json(self) -> list[dict[str, Any]]:
         """What ``depth.json`` says of each part: its frames, and how scale and shift were."""
@@ -92,8 +93,10 @@ class SceneDepth:
 
 def _in_frames(part: dict[str, Any], plan: Plan) -> dict[str, Any]:
     edges = {name: plan.edge(part[name]) for name in ("start_frame", "end_frame")}
-    pieces = {"chunks": [_in_frames(piece, plan) for piece in part["chunks"]]} if "chunks" in part else {}
-    return {**part, **edges, **pieces}
+    inner: dict[str, Any] = {
+        name: [_in_frames(each, plan) for each in part[name]] for name in ("chunks", "overlaps") if name in part
+    }
+    return {**part, **edges, **inner}
 
 
 def depth_of_windows(scene: Scene, plan: Plan, record: RunRecord, align: Alignment) -> SceneDepth:
@@ -113,7 +116,7 @@ def depth_of_windows(scene: Scene, plan: Plan, record: RunRecord, align: Alignme
 
     if plan.chunking == "linked":
         return SceneDepth(plan, shape, tuple(joined(sequence) for sequence in plan.sequences), kind)
-    pieces = tuple(Piece(joined(sequence), sequence.shot) for sequence in plan.sequences)
+    pieces = tuple(Piece(joined(sequence), sequence.index, sequence.shot) for sequence in plan.sequences)
     return SceneDepth(plan, shape, tuple(_blended(pieces, plan, shape, kind)), kind)
 
 

@@ -71,7 +71,7 @@ def write(
     tally = _write_frames(depth, outputs, meaning, request, reporter)
     record = _record(outputs, depth, origin, settings, shots, tally)
     _finish(target.folder, outputs, record, request)
-    remarks = (*request.remarks, *depth.remarks(), *_remarks(tally), *_rounding(settings))
+    remarks = (*request.remarks, *record.remarks, *_rounding(settings))
     return MergeResult(target.folder, len(depth.frames), remarks)
 
 
@@ -228,6 +228,7 @@ def _record(
         levels=outputs.levels_json(),
         pixel_aspect=str(outputs.target.pixel_aspect),
         picture=origin.picture,
+        remarks=[*depth.remarks(), *_remarks(tally)],
         thinning=None if plan.selection is None else plan.selection.thinning_json,
         frame_indices=None if plan.selection is None else list(plan.frames),
         resized_frames=list(outputs.target.resized),
