@@ -13,6 +13,7 @@ import numpy as np
 from bench.figures import Figure
 from vda.reporter import Silence
 from vda.scene.chunks import plan_independent
+from vda.scene.planfile import plan_metadata
 
 SHORT, LONG = 1_000, 20_000
 FAST_FRAMES = 240
@@ -36,7 +37,7 @@ def _write_chunks(root: Path, frames: int, width: int, height: int) -> None:
     plan = plan_independent(frames, 5, 32)
     (root / "depth").mkdir(parents=True)
     facts = {"fps": 25.0, "width": width, "height": height}
-    (root / "plan.json").write_text(json.dumps(plan.to_metadata(facts)))
+    (root / "plan.json").write_text(json.dumps(plan_metadata(plan, facts)))
     y, x = np.mgrid[:height, :width].astype(np.float32)
     noise = np.random.default_rng(0).normal(0, 1e-3, (height, width)).astype(np.float32)
     for chunk in plan.chunks:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from vda.errors import InputError, SceneError, UsageError, VideoError
 from vda.scene.chunks import Plan, plan_independent, plan_linked
+from vda.scene.planfile import plan_metadata, read_plan
 
 VIDEO_INFO = {"input_path": "film.mp4", "fps": 30.0, "width": 848, "height": 478, "duration_seconds": 218.4}
 
@@ -45,7 +46,7 @@ def hold_a_plan_against_its_promises(plan: Plan, asked: dict[str, Any]) -> None:
     finals = [frame for window in plan.windows() for frame in window.kept]
     sequences = [frame for seq in plan.sequences for frame in range(seq.start, seq.stop)]
     assert finals == sequences
-    assert Plan.from_metadata(json.loads(json.dumps(plan.to_metadata(VIDEO_INFO)))) == plan
+    assert read_plan(json.loads(json.dumps(plan_metadata(plan, VIDEO_INFO)))) == plan
 
 
 @settings(deadline=None)
@@ -99,7 +100,7 @@ def test_two_linked_chunks_of_a_short_video() -> None:
 
 
 def test_the_file_has_the_names_that_scripts_read() -> None:
-    metadata = plan_independent(6553, 5, 32).to_metadata(VIDEO_INFO, ["cuda:0", "cuda:1"])
+    metadata = plan_metadata(plan_independent(6553, 5, 32), VIDEO_INFO, ["cuda:0", "cuda:1"])
     assert metadata["video_info"] == {**VIDEO_INFO, "total_frames": 6553}
     assert (metadata["num_chunks"], metadata["overlap_frames"]) == (5, 32)
     promised = {
@@ -180,7 +181,7 @@ def test_a_classic_file_that_kept_its_overlaps_twice_is_mended() -> None:
             for chunk in planned.chunks
         ],
     }
-    assert Plan.from_metadata(classic) == planned
+    assert read_plan(classic) == planned
 
 
 def spoil(metadata: dict[str, Any], *path: str | int, value: Any) -> dict[str, Any]:
@@ -207,7 +208,7 @@ def spoil(metadata: dict[str, Any], *path: str | int, value: Any) -> dict[str, A
 )
 def test_a_plan_that_contradicts_itself_is_refused(path: tuple[str | int, ...], value: Any) -> None:
     with pytest.raises(SceneError):
-        Plan.from_metadata(spoil(plan_linked(70, 2).to_metadata(VIDEO_INFO), *path, value=value))
+        read_plan(spoil(plan_metadata(plan_linked(70, 2), VIDEO_INFO), *path, value=value))
 
 
 @pytest.mark.parametrize(
@@ -224,15 +225,15 @@ def test_a_plan_that_contradicts_itself_is_refused(path: tuple[str | int, ...], 
 )
 def test_a_plan_that_cannot_be_read_is_refused(path: tuple[str | int, ...], value: Any) -> None:
     with pytest.raises(InputError):
-        Plan.from_metadata(spoil(plan_linked(70, 2).to_metadata(VIDEO_INFO), *path, value=value))
+        read_plan(spoil(plan_metadata(plan_linked(70, 2), VIDEO_INFO), *path, value=value))
 
 
 def test_an_empty_classic_file_is_refused() -> None:
     with pytest.raises(InputError):
-        Plan.from_metadata({"video_info": {"total_frames": 10}, "chunks": []})
+        read_plan({"video_info": {"total_frames": 10}, "chunks": []})
 
 
 def test_a_classic_file_with_a_gap_is_refused() -> None:
     gap = [{"global_start_frame": 0, "global_end_frame": 4}, {"global_start_frame": 6, "global_end_frame": 10}]
     with pytest.raises(SceneError):
-        Plan.from_metadata({"video_info": {"total_frames": 10}, "chunks": gap})
+        read_plan({"video_info": {"total_frames": 10}, "chunks": gap})

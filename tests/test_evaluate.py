@@ -409,7 +409,7 @@ def test_the_command_prints_a_table_and_the_same_figures_as_json(
     figures = json.loads(CliRunner().invoke(command, [*arguments, "--json"]).stdout)
     assert [line.split()[0] for line in table[:4]] == ["AbsRel", "depth", "ramp", "constant"]
     shown = [float(number) for number in table[1].split()[1:7]]
-    names = ("abs_rel", "rmse_m", "delta1", "delta2", "delta3", "log10")
+    names = ("abs_rel", "rmse", "delta1", "delta2", "delta3", "log10")
     assert shown == pytest.approx([figures["depth"][name] for name in names], abs=5e-5)
     assert figures["baselines"].keys() == {"ramp", "constant"}
     assert f"{FRAMES} frames of {WIDTH} x {HEIGHT}, matched by index" in table[4]

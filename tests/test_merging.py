@@ -14,6 +14,7 @@ from vda.joining.align import fit_scale_shift
 from vda.merging.settings import MergeSettings
 from vda.merging.stage import merge_chunks
 from vda.scene.chunks import plan_independent
+from vda.scene.planfile import plan_metadata
 
 WIDTH, HEIGHT = 40, 24
 
@@ -48,7 +49,7 @@ def make_chunks(
     made = Chunks(root / "chunks_metadata.json", root / "depth", root / "merged")
     made.depth.mkdir(parents=True)
     facts = {"fps": 25.0, "width": WIDTH, "height": HEIGHT}
-    made.metadata.write_text(json.dumps(plan.to_metadata(facts)))
+    made.metadata.write_text(json.dumps(plan_metadata(plan, facts)))
     random = np.random.default_rng(seed)
     for chunk in plan.chunks:
         scale, shift = (random.uniform(0.5, 2), random.uniform(0, 1)) if distort else (1, 0)
@@ -100,7 +101,7 @@ def test_every_frame_keeps_its_index(tmp_path: Path) -> None:
     plan = plan_independent(6553, 5, 32)
     chunks = Chunks(tmp_path / "plan.json", tmp_path / "depth", tmp_path / "merged")
     chunks.depth.mkdir()
-    chunks.metadata.write_text(json.dumps(plan.to_metadata({"fps": 30.0, "width": 4, "height": 2})))
+    chunks.metadata.write_text(json.dumps(plan_metadata(plan, {"fps": 30.0, "width": 4, "height": 2})))
     for chunk in plan.chunks:
         numbers = np.arange(chunk.start, chunk.stop, dtype=np.float32)[:, None, None]
         np.save(

@@ -11,7 +11,9 @@ from scipy import stats
 
 from vda.camera.intrinsics import Intrinsics
 from vda.errors import InputError
-from vda.evaluation.metrics import TemporalSums, VideoMetrics, inside_border, measure, ramp, valid_truth, warp
+from vda.metrics import VideoMetrics, measure, ramp
+from vda.metrics.masks import inside_border, valid_truth
+from vda.metrics.temporal import TemporalSums, warp
 
 Array = NDArray[np.float64]
 
@@ -30,7 +32,7 @@ def test_figures_of_metric_depth_by_hand() -> None:
     truth = np.array([[1.0, 2.0, 4.0, 0.0]])
     figures = measure([np.array([[1.2, 2.0, 6.0, 5.0]])], [truth], kind="depth", cap_m=CAP_M)
     assert figures.abs_rel == pytest.approx((0.2 + 0 + 0.5) / 3)
-    assert figures.rmse_m == pytest.approx(math.sqrt((0.2**2 + 0 + 2**2) / 3))
+    assert figures.rmse == pytest.approx(math.sqrt((0.2**2 + 0 + 2**2) / 3))
     assert (figures.delta1, figures.delta2, figures.delta3) == pytest.approx((2 / 3, 1, 1))
     assert figures.log10 == pytest.approx((math.log10(1.2) + math.log10(1.5)) / 3)
     assert (figures.pixels, figures.frames, figures.coverage, figures.tae) == (3, 1, 1, None)
@@ -50,7 +52,7 @@ def test_aligned_inverse_depth_is_clipped_at_the_cap() -> None:
     prediction, inverse = np.array([[0.0, 1.0, 2.0, 3.0]]), np.array([[1.0, 0.5, 0.2, 0.125]])
     metrics = VideoMetrics("inverse_depth", cap_m=CAP_M)
     metrics.fit(prediction, 1 / inverse)
-    assert metrics.depth(prediction) == pytest.approx(
+    assert metrics.depth(prediction, 1 / inverse) == pytest.approx(
         np.array([[1 / 0.895, 1 / 0.6025, 1 / 0.31, CAP_M]]), rel=1e-5
     )
 
@@ -123,7 +125,7 @@ def test_figures_agree_with_a_published_evaluator() -> None:
     prediction = np.clip(truth * np.exp(random.normal(0, 0.25, truth.shape)), 1e-3, 10)
     figures = measure(prediction, truth, kind="depth", cap_m=CAP_M)
     assert figures.abs_rel == pytest.approx(0.19048269427742898, rel=1e-12)
-    assert figures.rmse_m == pytest.approx(1.2227034791819449, rel=1e-12)
+    assert figures.rmse == pytest.approx(1.2227034791819449, rel=1e-12)
     assert figures.log10 == pytest.approx(0.08278470049556609, rel=1e-12)
     deltas = (figures.delta1, figures.delta2, figures.delta3)
     assert deltas == pytest.approx((0.6539583206176758, 0.9437500238418579, 0.9937499761581421), abs=1e-7)

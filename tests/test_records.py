@@ -22,6 +22,7 @@ from vda.merging.settings import MergeSettings
 from vda.merging.stage import merge_chunks
 from vda.records import InnerPath, ShapeError, filled
 from vda.scene.chunks import plan_linked
+from vda.scene.planfile import plan_metadata
 from vda.scene.runstate import Holder, Order, Pause, RunFiles, WorkerSettings, WorkerState
 from vda.scene.scene import Scene
 from vda.tracks.textfiles import added_columns
@@ -171,7 +172,7 @@ def test_proofs_in_a_run_are_held_to_their_shape(scene: Scene) -> None:
 
 @pytest.mark.parametrize("video", [[], 3, {"width": "8"}, {"fps": HUGE}, {"height": -1}], ids=str)
 def test_what_a_foreign_plan_says_of_its_video_is_held_to_its_shape(tmp_path: Path, video: Any) -> None:
-    plan = plan_linked(64, 1).to_metadata({})
+    plan = plan_metadata(plan_linked(64, 1), {})
     plan["video_info"] = {**plan["video_info"], **video} if isinstance(video, dict) else video
     (tmp_path / "plan.json").write_text(json.dumps(plan))
     with pytest.raises(VdaError, match="plan"):

@@ -1,13 +1,16 @@
 """A scene and its video: another in its place, one that grows, both moved, and a plan taken up elsewhere."""
 
+import json
 import os
 import shutil
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from depth_runs import INPUT_SIZE, make_video, make_weights
 
 from vda.api.pipeline import RunSettings, merge_scene, plan_scene, run
+from vda.cli import main
 from vda.errors import SceneError, VideoError
 from vda.machine.devices import Device
 from vda.merging.settings import MergeSettings
@@ -113,6 +116,26 @@ def test_the_same_video_given_from_another_place_is_taken_from_there(home: Path,
         Scene(home / "scene").require_video()
     plan_scene(moved, home / "scene")
     assert Scene(home / "scene").require_video().path == moved
+
+
+def test_a_scene_is_told_where_its_video_is_now(home: Path, tmp_path: Path) -> None:
+    moved, other = tmp_path / "my films" / "moved.mp4", tmp_path / "other.mp4"
+    moved.parent.mkdir()
+    (home / "v.mp4").rename(moved)
+    shutil.copy(moved, other)
+    replace_by_another_of_the_same_size(other)
+    scene = Scene(home / "scene")
+    with pytest.raises(VideoError, match="no file") as gone:
+        scene.require_video()
+    assert "vda relink" in gone.value.remedy
+    before = scene.video_path.read_bytes(), scene.plan_path.read_bytes()
+    refused = CliRunner().invoke(main, ["relink", str(scene.root), str(other)])
+    assert refused.exit_code == 2 and "another video" in refused.stderr
+    assert (scene.video_path.read_bytes(), scene.plan_path.read_bytes()) == before
+    told = CliRunner().invoke(main, ["relink", str(scene.root), str(moved)])
+    assert told.exit_code == 0 and str(moved) in told.stdout
+    assert scene.require_video().path == moved
+    assert json.loads(scene.plan_path.read_text())["video_info"]["input_path"] == str(moved)
 
 
 def devices(names: str) -> tuple[Device, ...]:

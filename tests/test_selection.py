@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from vda import depth, enrich, export, open_depth, open_scene, plan
 from vda.errors import InputError, SceneError, UsageError
-from vda.scene.chunks import Plan, plan_independent, plan_linked
+from vda.scene.chunks import plan_independent, plan_linked
+from vda.scene.planfile import plan_metadata, read_plan
 from vda.scene.selection import FrameSelection, Thinning
 
 FRAMES = 95
@@ -67,8 +68,8 @@ def test_a_thinned_plan_keeps_each_frame_once_and_is_read_back(
     used = len(selection.frames)
     made = plan_linked(used, chunks) if linked else plan_independent(used, chunks, 8)
     thinned = made.thinned(stop + 3, (first, stop), selection)
-    metadata = json.loads(json.dumps(thinned.to_metadata({"fps": 25.0})))
-    assert Plan.from_metadata(metadata) == thinned
+    metadata = json.loads(json.dumps(plan_metadata(thinned, {"fps": 25.0})))
+    assert read_plan(metadata) == thinned
     assert metadata["video_info"]["total_frames"] == stop + 3
     kept = []
     for chunk in metadata["chunks"]:
@@ -83,14 +84,14 @@ def test_a_thinned_plan_keeps_each_frame_once_and_is_read_back(
 def test_a_selection_that_is_not_the_ranges_is_refused() -> None:
     thinned = plan_linked(3, 1).thinned(9, (0, 9), FrameSelection(Thinning(stride=3), (0, 3, 6)))
     for frames in ([1, 3, 6], [0, 6, 3], [0, 3, 9], [0, 3, 3]):
-        metadata = thinned.to_metadata({})
+        metadata = plan_metadata(thinned, {})
         metadata["selection"]["frames"] = frames
         with pytest.raises(SceneError):
-            Plan.from_metadata(metadata)
+            read_plan(metadata)
     empty: dict[str, Any] = {"stride": 3, "fps": None, "frames": []}
     for broken in (empty, {**empty, "stride": -1, "frames": [0]}, [1], {}):
         with pytest.raises(InputError):
-            Plan.from_metadata({**thinned.to_metadata({}), "selection": broken})
+            read_plan({**plan_metadata(thinned, {}), "selection": broken})
 
 
 @pytest.fixture(scope="module")

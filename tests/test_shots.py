@@ -16,13 +16,13 @@ from depth_runs import depth_digest, make_weights, run_keywords
 from scenedetect import FrameTimecode
 from scenedetect.output import write_scene_list
 
+import vda.scene.scene
 from vda import depth, enrich, merge, open_scene, plan
 from vda import run as compute_windows
 from vda.api.pipeline import depth as compute
 from vda.errors import InputError, SceneError, UsageError
 from vda.merging.settings import MergeSettings
 from vda.reporter import Silence
-from vda.scene.chunks import Plan
 from vda.scene.scene import Scene
 from vda.splitting.cuts import CutFinder, find_cuts
 from vda.splitting.settings import PlanSettings
@@ -287,9 +287,9 @@ def test_a_film_of_many_shots_is_merged_without_reading_its_plan_for_each(
         scene = tmp_path / f"scene_{shots}"
         video = write(tmp_path / f"{shots}.mp4", film([1] * shots))
         compute_windows(plan(video, scene, shots=listed, crop=crop).root, **keywords)
-        counted = mock.Mock(wraps=Plan.from_metadata)
+        counted = mock.Mock(wraps=vda.scene.scene.read_plan)
         with monkeypatch.context() as watched:
-            watched.setattr(Plan, "from_metadata", counted)
+            watched.setattr(vda.scene.scene, "read_plan", counted)
             merge(scene)
         reads[shots] = counted.call_count
     assert reads[2] == reads[6] > 0

@@ -207,6 +207,7 @@ class Hub:
     url: str = ""
     breaks_off: bool = False
     downloads: int = 0
+    status: int | None = None
 
 
 @contextmanager
@@ -215,8 +216,8 @@ def serving(state: Hub) -> Iterator[Hub]:
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
-            found = self.path == PATH
-            self.send_response(200 if found else 404)
+            found = self.path == PATH and state.status is None
+            self.send_response(state.status or (200 if found else 404))
             self.send_header("Content-Length", str(len(CONTENT)) if found else "0")
             self.send_header("X-Repo-Commit", COMMIT)
             self.send_header("X-Linked-ETag", f'"{SHA256}"')
@@ -305,10 +306,22 @@ def test_a_file_that_the_hub_does_not_have(resolve: Callable[..., dict[str, str]
     assert "video_depth_anything_vitb.pth could not be fetched" in result["problem"]
 
 
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [(401, "HF_TOKEN"), (403, "HF_TOKEN"), (404, "HF_ENDPOINT"), (429, "Wait"), (500, "later"), (503, "later")],
+)
+def test_each_answer_has_its_own_remedy(resolve: Callable[..., dict[str, str]], status: int, word: str) -> None:
+    with serving(Hub(status=status)) as server:
+        result = resolve(server.url)
+    assert result["error"] == "WeightsError" and word in result["remedy"]
+    assert "Connect to the network" not in result["remedy"]
+
+
 def test_offline_mode_is_honoured(resolve: Callable[..., dict[str, str]]) -> None:
     with serving(Hub()) as server:
         result = resolve(server.url, HF_HUB_OFFLINE="1")
     assert "offline" in result["problem"].lower()
+    assert "HF_HUB_OFFLINE" in result["remedy"]
     assert server.downloads == 0
 
 
@@ -487,9 +500,25 @@ def test_the_command_lists_every_model_and_verifies_a_file(
     assert "that of the published file" in verified
 
 
+@pytest.mark.parametrize("data", [b"<html>log in</html>" * 20_000, None], ids=["a page", "another model's"])
+def test_what_is_no_checkpoint_is_not_called_fetched(
+    data: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mini_state: dict[str, torch.Tensor]
+) -> None:
+    fetched = tmp_path / "fetched.pth"
+    if data is None:
+        torch.save(mini_state, fetched)
+    else:
+        fetched.write_bytes(data)
+    monkeypatch.setattr(hub, "fetch", lambda repository, filename, timeout_s: fetched)
+    result = CliRunner().invoke(command, ["fetch", "vits"])
+    assert result.exit_code == 2 and "sha256" not in result.stdout
+    assert "HF_ENDPOINT" in result.stderr and str(fetched) in result.stderr
+
+
 def test_the_command_fetches_and_shows_the_licence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fetched = tmp_path / "fetched.pth"
-    torch.save({"a": torch.zeros(1)}, fetched)
+    fetched.write_bytes(CONTENT)
+    monkeypatch.setattr(weights, "require_whole", lambda file: None)
     monkeypatch.setattr(hub, "fetch", lambda repository, filename, timeout_s: fetched)
     result = CliRunner().invoke(command, ["fetch", "vitb"])
     assert hashlib.sha256(fetched.read_bytes()).hexdigest() in result.stdout

@@ -19,12 +19,12 @@ def main(metadata: Path, output_dir: Path, overwrite: bool) -> None:
     """Write each chunk's frames as a clip of its own."""
     from vda.errors import InputError
     from vda.files import read_json
-    from vda.scene.chunks import Plan
+    from vda.scene.planfile import read_plan
     from vda.splitting.extract import extract_clips
     from vda.video import index_frames, probe
 
     facts = read_json(metadata)
-    plan = Plan.from_metadata(facts)
+    plan = read_plan(facts)
     info = probe(Path(facts["video_info"]["input_path"]))
     index = index_frames(info)
     if len(index) != plan.total_frames:

@@ -20,6 +20,7 @@ def main(video: Path, output_dir: Path, chunks: int, overlap: int) -> None:
     """Count the frames of a video exactly and write the plan of its chunks."""
     from vda.files import write_json
     from vda.scene.chunks import plan_independent
+    from vda.scene.planfile import plan_metadata
     from vda.scene.scene import PLAN_NAME
     from vda.splitting.stage import video_facts
     from vda.video import index_frames, probe
@@ -28,7 +29,7 @@ def main(video: Path, output_dir: Path, chunks: int, overlap: int) -> None:
     index = index_frames(info)
     plan = plan_independent(len(index), chunks, overlap)
     path = output_dir / PLAN_NAME
-    write_json(path, plan.to_metadata(video_facts(info, index)))
+    write_json(path, plan_metadata(plan, video_facts(info, index)))
     click.echo(f"{plan.total_frames} frames in {len(plan.chunks)} chunks: {path}")
 
 

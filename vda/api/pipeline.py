@@ -152,6 +152,7 @@ def run(
             with _set_apart(scene, apart):
                 resolver.fix(scene)
             if again is not None:
+                scene.note_redone(again)
                 scene.discard_chunk(again)
             elif check and scene not in (apart or {}):
                 _windows(scene).put_aside_damaged(reporter)
@@ -177,6 +178,13 @@ def redo(scene: Scene, chunk: int, settings: RunSettings, reporter: Reporter | N
         raise UsageError(
             f"{scene.root} has no chunk {chunk}.",
             f"Its chunks are 0 to {chunks - 1}; see 'vda status {quoted(scene.root)}'.",
+        )
+    if scene.depth_record_path.is_file() and any(
+        other != chunk for other in scene.unfinished_chunks(scene.plan())
+    ):
+        raise SceneError(
+            f"The raw windows of {scene.root} are gone, and those of one chunk alone make no depth.",
+            "Compute all of it again: 'vda run' and 'vda merge --overwrite'.",
         )
     run([scene], settings, reporter, again=chunk)
 

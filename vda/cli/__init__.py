@@ -14,6 +14,7 @@
     stop          ``vda stop``
     redo          ``vda redo``
     clean         ``vda clean``
+    relink        ``vda relink``
     trackoptions  what ``vda enrich`` and ``vda export`` share
     enrich        ``vda enrich``
     export        ``vda export``
@@ -48,6 +49,7 @@ from vda.cli.merge import merge
 from vda.cli.monitor import monitor
 from vda.cli.options import Group
 from vda.cli.redo import redo
+from vda.cli.relink import relink
 from vda.cli.report import report
 from vda.cli.run import run
 from vda.cli.scale import scale
@@ -69,8 +71,8 @@ def main() -> None:
 
 
 COMMANDS = (
-    depth, split, run, merge, status, monitor, stop, redo, clean, enrich, export, evaluate, report, synth, fvc,
-    weights,
+    depth, split, run, merge, status, monitor, stop, redo, clean, relink, enrich, export, evaluate, report, synth,
+    fvc, weights,
 )  # fmt: skip
 for command in COMMANDS:
     main.add_command(command)

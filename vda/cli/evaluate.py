@@ -13,8 +13,8 @@ from vda.cli.types import PATH
 from vda.errors import UsageError
 
 if TYPE_CHECKING:
-    from vda.evaluation.metrics import Figures
     from vda.evaluation.stage import Evaluation
+    from vda.metrics import Figures
 
 _HEADER = f"{'':<10}{'AbsRel':>9}{'RMSE m':>9}{'delta1':>9}{'delta2':>9}{'delta3':>9}{'log10':>9}{'TAE':>9}"
 
@@ -141,6 +141,6 @@ def _basis(result: "Evaluation") -> str:
 
 
 def _row(name: str, figures: "Figures") -> str:
-    numbers = (figures.abs_rel, figures.rmse_m, figures.delta1, figures.delta2, figures.delta3, figures.log10)
+    numbers = (figures.abs_rel, figures.rmse, figures.delta1, figures.delta2, figures.delta3, figures.log10)
     tae = f"{'-':>9}" if figures.tae is None else f"{figures.tae:9.3f}"
     return f"{name:<10}" + "".join(f"{number:9.4f}" for number in numbers) + tae

@@ -50,12 +50,11 @@ def fetch_command(models: tuple[str, ...], timeout_s: float, as_json: bool) -> N
 
     Example: vda weights fetch vits
     """
-    from vda.models.checkpoints import require_readable
-    from vda.models.weights import DEFAULT, resolve_weights
+    from vda.models.weights import DEFAULT, require_whole, resolve_weights
 
     fetched = [resolve_weights(model, timeout_s=timeout_s) for model in models or (DEFAULT,)]
     for file in fetched:
-        require_readable(file.path)
+        require_whole(file)
     if as_json:
         say(json.dumps({"files": [{**asdict(file), "path": str(file.path)} for file in fetched]}))
         return

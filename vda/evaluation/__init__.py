@@ -1,6 +1,5 @@
 """How good depth is: against truth, and without any.
 
-    metrics     AbsRel, delta1, RMSE, temporal alignment error
     pairing     which frame of depth belongs to which of the truth
     steadiness  jumps between windows and flicker, without truth
     seams       where windows and chunks meet, and the jumps there

@@ -2,11 +2,11 @@
 
 In go two places where depth is kept, and perhaps the cameras; out comes an ``Evaluation``: the figures of the
 depth and, by the very same protocol, those of a vertical ramp and of a constant, which any model must beat. The
-protocol is that of ``metrics``. One frame is in memory at a time. This file does not know models.
+protocol is that of ``metrics.video``. One frame is in memory at a time. This file does not know models.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,12 @@ from vda.camera.poses import Cameras, read_cameras
 from vda.depthmaps.source import DepthSource, open_depth
 from vda.errors import InputError
 from vda.evaluation.figures import ComparedFrame, draw_evaluation
-from vda.evaluation.metrics import Figures, Kind, Pose, VideoMetrics, inside_border, ramp
 from vda.evaluation.pairing import MatchedBy, Pairing, pair_frames
 from vda.files import refuse_to_overwrite
+from vda.metrics import Figures, VideoMetrics, ramp
+from vda.metrics.alignment import Kind
+from vda.metrics.masks import inside_border
+from vda.metrics.temporal import Pose
 from vda.reporter import Reporter, Silence
 from vda.scene.scene import Scene
 from vda.video import is_same, read_frame_list
@@ -53,7 +56,10 @@ class Evaluation:
     shots: int = 1
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Return what ``vda eval --json`` prints; figures have the names that programs of the field give them."""
+        rest = {field.name: getattr(self, field.name) for field in fields(self)}
+        baselines = {name: figures.to_json() for name, figures in self.baselines.items()}
+        return rest | {"depth": self.depth.to_json(), "baselines": baselines}
 
 
 def evaluate(
@@ -236,7 +242,9 @@ def _draw(path: Path, pairs: _Pairs, metrics: VideoMetrics, cap_m: float, depth:
     frames = [pairs.frame(*pairs.pairing.pairs[place]) for place in chosen]
     pictures = _pictures(Scene(depth), [frame.index for frame in frames])
     rows = [
-        ComparedFrame(frame.index, metrics.depth(frame.prediction), frame.truth, pictures.get(frame.index))
+        ComparedFrame(
+            frame.index, metrics.depth(frame.prediction, frame.truth), frame.truth, pictures.get(frame.index)
+        )
         for frame in frames
     ]
     draw_evaluation(path, rows, cap_m)

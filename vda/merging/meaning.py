@@ -19,7 +19,7 @@ MEANING_NAME = "merge.json"
 
 
 @dataclass(frozen=True)
-class Shown:
+class Colouring:
     """How the visualization was made."""
 
     colormap: str
@@ -38,7 +38,7 @@ class Meaning:
     frames: list[int]
     shots: list[dict[str, Any]]
     exr: ExrStyle | None = None
-    look: Shown | None = None
+    look: Colouring | None = None
     replaces: bool = False
 
     @classmethod
@@ -46,7 +46,7 @@ class Meaning:
         cls, quantizer: Quantizer, frames: list[int], shots: list[dict[str, Any]], settings: MergeSettings
     ) -> "Meaning":
         exr = settings.exr_style if "exr" in settings.formats else None
-        look = Shown(settings.colormap, settings.side_by_side) if settings.create_video else None
+        look = Colouring(settings.colormap, settings.side_by_side) if settings.create_video else None
         return cls(asdict(quantizer), frames, shots, exr, look)
 
     @classmethod

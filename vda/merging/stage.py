@@ -25,7 +25,8 @@ from vda.merging.stored import StoredDepth
 from vda.merging.writing import Origin, require_metres, write, write_more
 from vda.picture.framing import Framing
 from vda.reporter import Reporter, Silence
-from vda.scene.chunks import Plan, read_plan_video
+from vda.scene.chunks import Plan
+from vda.scene.planfile import read_plan, read_plan_video
 from vda.scene.scene import RunRecord, Scene
 from vda.shown import quoted
 from vda.video import FrameIndex, VideoInfo, read_frame_list
@@ -46,6 +47,11 @@ def merge(
     and ``overwrite`` is not given, or was made with other settings.
     """
     reporter = reporter or Silence()
+    if (redone := scene.redone_chunks()) and not settings.overwrite:
+        raise UsageError(
+            f"Chunk {', '.join(map(str, redone))} of {scene.root} was computed again since the depth was merged.",
+            "Give --overwrite to make the depth of it.",
+        )
     request = requested(scene.merged_dir, settings)
     if isinstance(request, MergeResult):
         return request
@@ -78,7 +84,9 @@ def merge(
         return write_more(target(stored), stored, request, reporter)
     else:
         depth, origin = _own_depth(scene, plan, record, settings)
-    return write(target(depth), depth, origin, request, calibration, reporter)
+    result = write(target(depth), depth, origin, request, calibration, reporter)
+    scene.redone_path.unlink(missing_ok=True)
+    return result
 
 
 def merge_chunks(
@@ -101,7 +109,7 @@ def merge_chunks(
     if isinstance(request, MergeResult):
         return request
     facts = read_json(metadata)
-    plan = Plan.from_metadata(facts)
+    plan = read_plan(facts)
     video = read_plan_video(facts)
     reporter.begin("aligning", None)
     depth, origin = _other_depth(depth_dir, plan, video.size, request.settings)
@@ -163,12 +171,24 @@ def _pictures(video: VideoInfo, index: FrameIndex, depth: SceneDepth | StoredDep
 def remove_intermediates(scene: Scene) -> int:
     """Remove what the merged result of ``scene`` no longer needs; return the bytes freed.
 
-    Raises ``SceneError`` where there is no merged result.
+    ``run.json`` stays, so that whoever computes it again does so with the same. Raises ``SceneError`` where there
+    is no merged result.
     """
     if not scene.depth_record_path.is_file():
         raise SceneError(f"{scene.root} is not merged yet.", f"Run 'vda merge {quoted(scene.root)}' first.")
-    folders = (scene.windows_dir, scene.run_dir)
-    freed = sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+    if redone := scene.redone_chunks():
+        raise SceneError(
+            f"Chunk {', '.join(map(str, redone))} of {scene.root} was computed again and is not merged yet.",
+            f"Run 'vda merge {quoted(scene.root)} --overwrite' first.",
+        )
+    files = [
+        path
+        for folder in (scene.windows_dir, scene.run_dir)
+        for path in folder.rglob("*")
+        if path.is_file() and path != scene.run_path
+    ]
+    freed = sum(path.stat().st_size for path in files)
+    for path in files:
+        path.unlink(missing_ok=True)
+    shutil.rmtree(scene.run_dir, ignore_errors=True)
     return freed

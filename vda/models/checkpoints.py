@@ -137,9 +137,3 @@ def _describe(value: Any) -> str:
     if isinstance(value, dict):
         return "an empty dictionary" if not value else f"a dictionary (of {', '.join(map(repr, list(value)[:3]))})"
     return f"a value of type {type(value).__name__}"
-
-
-def require_readable(path: Path) -> None:
-    """Raise ``WeightsError`` where what a checkpoint declares of its sizes is not so; no tensor is read."""
-    if not _is_safetensors(path):
-        require_plain(path)

@@ -73,8 +73,24 @@ def _require_answer(repository: str, filename: str, timeout_s: float) -> None:
     if error is not None:
         raise WeightsError(
             f"{filename} could not be fetched from {repository}: {_first_line(error)}.",
-            "Connect to the network, or give a file with --weights or VDA_WEIGHTS.",
+            f"{_remedy(error)}, or give a file with --weights or VDA_WEIGHTS.",
         ) from error
+
+
+def _remedy(error: Exception) -> str:
+    """What helps against an answer that is no good one, to be followed by "or"."""
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    status = getattr(getattr(error, "response", None), "status_code", 0)
+    if isinstance(error, OfflineModeIsEnabled):
+        return "Unset HF_HUB_OFFLINE"
+    if status in (401, 403):
+        return "Log in ('hf auth login', or a token in HF_TOKEN) with an account that may read it"
+    if status == 404:
+        return "See whether HF_ENDPOINT names a mirror that lacks the file"
+    if status == 429:
+        return "Wait some minutes, for the hub was asked too often from here"
+    return "Try again later, for the fault is the hub's" if status >= 500 else "Connect to the network"
 
 
 def _ask(repository: str, filename: str, timeout_s: float) -> Exception | None:

@@ -266,6 +266,20 @@ def load_model(model: str, weights: WeightsFile) -> "VideoDepthModel":
     return network
 
 
+def require_whole(weights: WeightsFile) -> None:
+    """Raise ``WeightsError`` where the file is not a checkpoint of the model that it was fetched for.
+
+    What a mirror sends in its place (a page that asks to log in) has no hash that was announced.
+    """
+    remedy = f"Remove {weights.path.resolve()}, see what HF_ENDPOINT names, and fetch it again."
+    try:
+        fits = verify(weights.path).fits
+    except WeightsError as error:
+        raise WeightsError(error.problem, remedy) from error
+    if weights.model not in fits:
+        raise WeightsError(f"{weights.path} is of {' and '.join(fits)}, not of {weights.model}.", remedy)
+
+
 def verify(path: Path) -> Verification:
     """Hold a file's names, shapes, values and sha256 against what is known of the models.
 

@@ -3,6 +3,7 @@
     windows     slots, anchors, blend weights: arithmetic only
     selection   which of a video's frames are used
     chunks      shots, windows, chunks: the plan
+    planfile    the plan as a file
     picturechoice  which part of the pictures is computed
     scene       every path and every record
     runstate    the files of a run: orders, heartbeats, attempts

@@ -1,11 +1,11 @@
 """The plan: a video's frames shared out as shots, sequences, chunks and windows.
 
 In: the number of frames, the cuts, how many chunks are wanted. Out: an immutable ``Plan`` whose kept ranges tile
-the video exactly once, and its form in ``chunks_metadata.json``. This file knows neither the video's pixels nor
-where the plan is stored, and does not decide how many chunks are good for whom.
+the video exactly once. This file knows neither the video's pixels nor how the plan is stored (``planfile``), and
+does not decide how many chunks are good for whom.
 
 All ranges are half-open and count places: the video's frame indices, or, where only some frames of a video are
-used (``FrameSelection``), places among these. In the file all are the video's frame indices.
+used (``FrameSelection``), places among these.
 
 ``linked`` chunks share the anchor of their shot, so the depth is the same for any number of them. ``independent``
 chunks are sequences of their own; neighbours share frames, over which a merger fits and blends them.
@@ -14,19 +14,16 @@ chunks are sequences of their own; neighbours share frames, over which a merger 
 import heapq
 from bisect import bisect_left
 from collections import abc
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Annotated, Any, Literal, get_args
+from typing import Literal
 
-from vda.errors import InputError, SceneError, UsageError, VideoError
+from vda.errors import UsageError, VideoError
 from vda.network.slots import WINDOW_SLOTS
-from vda.records import Index, ShapeError, Side, Within, filled
 from vda.scene.selection import FrameSelection
 from vda.scene.windows import REFERENCE_SLOT, WINDOW_STEP, Window, kept_boundary, window_count
 
-# Other programs write 0 where they could not tell.
-_Fps = Annotated[float, Within(0, 1e6)]
 Chunking = Literal["linked", "independent"]
 FrameRange = tuple[int, int]
 
@@ -159,91 +156,6 @@ class Plan:
             if before.sequence.shot == after.sequence.shot and after.start < before.stop
         )
 
-    def to_metadata(self, video_info: Mapping[str, Any], devices: abc.Sequence[str | int] = ()) -> dict[str, Any]:
-        """Return the JSON value of ``chunks_metadata.json``.
-
-        ``gpu_assignment`` is a suggestion: ``devices`` in turn, or the chunk's index where none are named.
-        """
-        return {
-            "video_info": {**video_info, "total_frames": self.total_frames},
-            "num_chunks": len(self.chunks),
-            "overlap_frames": self.overlap,
-            "chunking": self.chunking,
-            "frame_range": list(self.frame_range),
-            **({} if self.selection is None else {"selection": self.selection.to_json()}),
-            "sequences": [
-                {
-                    "index": seq.index,
-                    "shot": seq.shot,
-                    "start_frame": self.edge(seq.start),
-                    "end_frame": self.edge(seq.stop),
-                }
-                for seq in self.sequences
-            ],
-            "chunks": [
-                self._chunk_metadata(chunk, devices[chunk.index % len(devices)] if devices else chunk.index)
-                for chunk in self.chunks
-            ],
-        }
-
-    def _chunk_metadata(self, chunk: Chunk, device: str | int) -> dict[str, Any]:
-        return {
-            "chunk_id": chunk.index,
-            "global_start_frame": self.edge(chunk.start),
-            "global_end_frame": self.edge(chunk.stop),
-            # Of the frames that are used, as a stack of the chunk's depth counts them.
-            "num_frames": chunk.stop - chunk.start,
-            "keep_start_local": chunk.keep_start - chunk.start,
-            "keep_end_local": chunk.keep_stop - chunk.start,
-            "gpu_assignment": device,
-            "sequence": chunk.sequence.index,
-            "window_start": chunk.window_start,
-            "window_stop": chunk.window_stop,
-        }
-
-    @classmethod
-    def from_metadata(cls, metadata: Mapping[str, Any]) -> "Plan":
-        """Read ``chunks_metadata.json``.
-
-        A file without ``chunking`` is of the classic kind, where chunks were independent and the kept ranges did
-        not tile the video; they are put in the middle of the overlaps.
-        Raises ``InputError`` where something is missing or of the wrong type, ``SceneError`` where the ranges
-        contradict each other.
-        """
-        try:
-            plan = _read_plan(metadata) if "chunking" in metadata else _read_classic(metadata)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-            raise InputError(
-                f"The plan of the chunks cannot be read ({type(error).__name__}: {error}).", _REMEDY
-            ) from error
-        _check(plan)
-        return plan
-
-
-_REMEDY = "Plan the video again with `vda split`."
-
-
-@dataclass(frozen=True)
-class PlanVideo:
-    """What a plan says of its video besides the number of frames; files of other programs may say nothing."""
-
-    width: Side | None = None
-    height: Side | None = None
-    fps: _Fps | None = None
-
-    @property
-    def size(self) -> tuple[int, int] | None:
-        return (self.width, self.height) if self.width and self.height else None
-
-
-def read_plan_video(metadata: Mapping[str, Any]) -> PlanVideo:
-    """Read that of ``chunks_metadata.json``, or raise ``InputError``."""
-    try:
-        found: PlanVideo = filled(PlanVideo, metadata["video_info"], "video_info")
-        return found
-    except ShapeError as error:
-        raise InputError(f"The plan does not say what video it is of: {error}.", _REMEDY) from error
-
 
 def plan_linked(
     total_frames: int,
@@ -264,7 +176,7 @@ def plan_linked(
         for seq, share in zip(sequences, shares, strict=True)
         for i in range(share)
     ]
-    planned = tuple(_linked_chunk(index, *bound) for index, bound in enumerate(bounds))
+    planned = tuple(linked_chunk(index, *bound) for index, bound in enumerate(bounds))
     return Plan("linked", total_frames, frames, 0, sequences, planned)
 
 
@@ -294,7 +206,7 @@ def plan_independent(
         for start, stop in _even_ranges(seq.start, seq.stop, share, width)
     ]
     sequences = tuple(Sequence(index, *shot_range) for index, shot_range in enumerate(ranges))
-    return Plan("independent", total_frames, frames, max(widths), sequences, _independent_chunks(sequences))
+    return Plan("independent", total_frames, frames, max(widths), sequences, independent_chunks(sequences))
 
 
 def frames_within(frame_range: FrameRange | None, total_frames: int) -> FrameRange:
@@ -348,7 +260,7 @@ def _even_ranges(start: int, stop: int, chunks: int, overlap: int) -> Iterator[F
         yield laid_out * i // chunks + shift, laid_out * (i + 1) // chunks + shift
 
 
-def _linked_chunk(index: int, sequence: Sequence, window_start: int, window_stop: int) -> Chunk:
+def linked_chunk(index: int, sequence: Sequence, window_start: int, window_stop: int) -> Chunk:
     # Slot 1 of the first window is the earliest frame read, besides the sequence's own first.
     before = WINDOW_STEP * (window_start - 1) + REFERENCE_SLOT if window_start else 0
     after = WINDOW_STEP * (window_stop - 1) + WINDOW_SLOTS
@@ -365,7 +277,7 @@ def _linked_chunk(index: int, sequence: Sequence, window_start: int, window_stop
     )
 
 
-def _independent_chunks(sequences: tuple[Sequence, ...]) -> tuple[Chunk, ...]:
+def independent_chunks(sequences: tuple[Sequence, ...]) -> tuple[Chunk, ...]:
     """One chunk a sequence; neighbours of one shot part in the middle of the frames they share."""
     middles = [(before.stop + after.start) // 2 for before, after in pairwise(sequences)]
     edges = [sequences[0].start, *middles, sequences[-1].stop]
@@ -373,99 +285,3 @@ def _independent_chunks(sequences: tuple[Sequence, ...]) -> tuple[Chunk, ...]:
         Chunk(seq.index, seq, 0, seq.window_count, seq.start, seq.stop, keep_start, keep_stop)
         for seq, (keep_start, keep_stop) in zip(sequences, pairwise(edges), strict=True)
     )
-
-
-def _integer(value: Any) -> int:
-    # A film of many shots has tens of thousands, of which none needs the words for what is wrong.
-    if type(value) is int and 0 <= value < 1 << 31:
-        return value
-    found: int = filled(Index, value, "a number")
-    return found
-
-
-def _read_plan(metadata: Mapping[str, Any]) -> Plan:
-    if metadata["chunking"] not in get_args(Chunking):
-        raise ValueError(f"chunking {metadata['chunking']!r}")
-    first, stop = metadata["frame_range"]
-    selection = FrameSelection.from_json(metadata["selection"]) if "selection" in metadata else None
-    empty = Plan(
-        metadata["chunking"],
-        _integer(metadata["video_info"]["total_frames"]),
-        (_integer(first), _integer(stop)),
-        _integer(metadata["overlap_frames"]),
-        (),
-        (),
-        selection,
-    )
-    sequences = tuple(_read_sequence(entry, empty) for entry in metadata["sequences"])
-    chunks = tuple(_read_chunk(entry, sequences, empty) for entry in metadata["chunks"])
-    return replace(empty, sequences=sequences, chunks=chunks)
-
-
-def _read_sequence(entry: Mapping[str, Any], plan: Plan) -> Sequence:
-    start, stop = (plan.place(_integer(entry[key])) for key in ("start_frame", "end_frame"))
-    return Sequence(_integer(entry["index"]), _integer(entry["shot"]), start, stop)
-
-
-def _read_chunk(entry: Mapping[str, Any], sequences: tuple[Sequence, ...], plan: Plan) -> Chunk:
-    start = plan.place(_integer(entry["global_start_frame"]))
-    return Chunk(
-        _integer(entry["chunk_id"]),
-        sequences[_integer(entry["sequence"])],
-        _integer(entry["window_start"]),
-        _integer(entry["window_stop"]),
-        start,
-        plan.place(_integer(entry["global_end_frame"])),
-        start + _integer(entry["keep_start_local"]),
-        start + _integer(entry["keep_end_local"]),
-    )
-
-
-def _read_classic(metadata: Mapping[str, Any]) -> Plan:
-    total = _integer(metadata["video_info"]["total_frames"])
-    sequences = tuple(
-        Sequence(index, 0, _integer(entry["global_start_frame"]), _integer(entry["global_end_frame"]))
-        for index, entry in enumerate(metadata["chunks"])
-    )
-    overlap = max((before.stop - after.start for before, after in pairwise(sequences)), default=0)
-    frames = (sequences[0].start, sequences[-1].stop)
-    return Plan("independent", total, frames, max(overlap, 0), sequences, _independent_chunks(sequences))
-
-
-def _check(plan: Plan) -> None:
-    """Raise ``SceneError`` unless the plan is what its own chunks, made anew, would be."""
-    first, stop = plan.frame_range if plan.selection is None else (0, len(plan.selection.frames))
-    kept = [first, *(chunk.keep_stop for chunk in plan.chunks)]
-    sound = (
-        0 <= plan.frame_range[0] < plan.frame_range[1]
-        and len(plan.frames) <= plan.total_frames
-        and _lies_in_video(plan)
-        and [seq.index for seq in plan.sequences] == list(range(len(plan.sequences)))
-        and [chunk.index for chunk in plan.chunks] == list(range(len(plan.chunks)))
-        and [chunk.keep_start for chunk in plan.chunks] == kept[:-1]
-        and kept[-1] == stop
-        and all(_is_sound(chunk, plan.chunking) for chunk in plan.chunks)
-    )
-    if not sound:
-        raise SceneError("The chunks of the plan do not cover each frame exactly once.", _REMEDY)
-
-
-def _lies_in_video(plan: Plan) -> bool:
-    if plan.selection is None:
-        return plan.frame_range[1] <= plan.total_frames
-    return plan.selection.is_of(plan.frame_range)
-
-
-def _is_sound(chunk: Chunk, chunking: Chunking) -> bool:
-    seq = chunk.sequence
-    if not 0 <= chunk.window_start < chunk.window_stop <= seq.window_count:
-        return False
-    if chunking == "linked":
-        return chunk == _linked_chunk(chunk.index, seq, chunk.window_start, chunk.window_stop)
-    whole = (chunk.window_start, chunk.window_stop, chunk.start, chunk.stop) == (
-        0,
-        seq.window_count,
-        seq.start,
-        seq.stop,
-    )
-    return whole and chunk.start <= chunk.keep_start < chunk.keep_stop <= chunk.stop

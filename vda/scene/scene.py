@@ -28,6 +28,7 @@ from vda.files import DEPTH_RECORD_NAME, depth_image_name, read_json, write_json
 from vda.records import Side, read_record
 from vda.scene.chunks import Chunk, Plan
 from vda.scene.picturechoice import PictureChoice
+from vda.scene.planfile import plan_metadata, read_plan
 from vda.scene.windows import Window
 
 if TYPE_CHECKING:
@@ -148,6 +149,11 @@ class Scene:
         return self.windows_dir / "run.json"
 
     @property
+    def redone_path(self) -> Path:
+        """Which chunks were computed again since the depth was merged."""
+        return self.windows_dir / "redone.json"
+
+    @property
     def run_dir(self) -> Path:
         return self.root / "vda_run"
 
@@ -245,6 +251,17 @@ class Scene:
         for window, _ in chunk_windows(self.plan().chunks[chunk]):
             self.window_path(window).unlink(missing_ok=True)
 
+    def note_redone(self, chunk: int) -> None:
+        """Write down that the windows of ``chunk`` are not those of the merged depth any more."""
+        if self.depth_record_path.is_file():
+            write_json(self.redone_path, sorted({*self.redone_chunks(), chunk}))
+
+    def redone_chunks(self) -> list[int]:
+        """The chunks that were computed again since the depth was merged."""
+        if not self.redone_path.is_file():
+            return []
+        return read_record(self.redone_path, list[int], "Merge the scene again with --overwrite, and remove it.")
+
     def require(self) -> "Scene":
         """Return self, or raise ``SceneError`` where there is no planned scene."""
         if not (self.video_path.is_file() and self.plan_path.is_file()):
@@ -291,6 +308,21 @@ class Scene:
         require_same(info)
         return info
 
+    def relink(self, video: Path) -> Path:
+        """Take the pictures from ``video`` from now on, and return its path.
+
+        Raises ``VideoError`` where it is not the video that was split.
+        """
+        from vda.video import require_same
+
+        moved = replace(self.video(), path=video.absolute())
+        require_same(moved)
+        facts = self.plan_facts()
+        facts["video_info"]["input_path"] = str(moved.path)
+        write_json(self.plan_path, facts)
+        self.write_video(moved)
+        return moved.path
+
     def read_video(self) -> dict[str, Any]:
         """The record of the video, as ``video.VideoInfo`` wrote it."""
         return self.require()._video_record()[0]
@@ -318,22 +350,22 @@ class Scene:
         picture: PictureChoice | None = None,
     ) -> None:
         chosen = {} if picture is None or picture.is_whole else {_PICTURE: picture.to_json()}
-        write_json(self.plan_path, {**plan.to_metadata(video, devices), **chosen})
+        write_json(self.plan_path, {**plan_metadata(plan, video, devices), **chosen})
 
     def plan(self) -> Plan:
-        return Plan.from_metadata(self.require().read_plan())
+        return read_plan(self.require().plan_facts())
 
-    def read_plan(self) -> dict[str, Any]:
+    def plan_facts(self) -> dict[str, Any]:
         """The record of the plan, as ``write_plan`` left it."""
         return read_record(self.plan_path, dict[str, Any], "Plan the video again with `vda split`.")
 
     def picture(self) -> PictureChoice:
         """Which part of the video's pictures is computed."""
         video = self.read_video()
-        size, metadata = (int(video["width"]), int(video["height"])), self.read_plan()
+        size, metadata = (int(video["width"]), int(video["height"])), self.plan_facts()
         if _PICTURE not in metadata:
             return PictureChoice(size)
-        shots = Plan.from_metadata(metadata).shots
+        shots = read_plan(metadata).shots
         return PictureChoice.from_json(size, metadata[_PICTURE], len(shots))
 
     def framings(self, shots: Iterable[int]) -> dict[int, "Framing"]:

@@ -120,7 +120,8 @@ def _live_workers(files: RunFiles) -> list[WorkerState]:
 
 def _state(scene: Scene, files: RunFiles, total: int, done: int, gave_up: bool) -> str:
     if done == total:
-        return "merged" if scene.depth_record_path.is_file() else "complete"
+        # After a redo the depth is of windows that are there no more.
+        return "merged" if scene.depth_record_path.is_file() and not scene.redone_chunks() else "complete"
     if scene.depth_record_path.is_file() and not scene.finished_windows():
         return "merged"
     if files.is_supervised():

@@ -44,7 +44,7 @@ class WindowStore:
     @classmethod
     def of(cls, scene: Scene, record: RunRecord) -> "WindowStore":
         video = scene.read_video()
-        plan = {name: value for name, value in scene.read_plan().items() if name not in _NO_MATTER}
+        plan = {name: value for name, value in scene.plan_facts().items() if name not in _NO_MATTER}
         known = (video["size_bytes"], video["sha256_head_tail"], plan, record.computed_with)
         mark = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:32]
         one_size = len(scene.picture().boxes) <= 1

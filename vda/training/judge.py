@@ -1,7 +1,7 @@
 """How good the built-in model is: on synthetic clips it never saw, and on a folder of real RGB-D frames.
 
 In go weights and the clips to judge on; out come rows of figures by the field's protocol
-(``vda.evaluation.metrics``), beside two that know nothing: a vertical ramp and a constant. This file does not know
+(``vda.metrics``), beside two that know nothing: a vertical ramp and a constant. This file does not know
 how the model was trained.
 """
 
@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 from vda.camera.intrinsics import Intrinsics
 from vda.camera.poses import read_cameras
 from vda.errors import InputError
-from vda.evaluation.metrics import Figures, inside_border, measure, ramp
+from vda.metrics import Figures, measure, ramp
+from vda.metrics.masks import inside_border
 from vda.network import VideoDepthModel, build_model
 from vda.stills.numbering import number_names
 from vda.training.cache import HELD_OUT_SEED, Clip, read, render

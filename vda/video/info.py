@@ -28,7 +28,7 @@ from vda.video.sequence import ASSUMED_FPS, identity_of, look_at
 
 # Standards go from 10:11 to 8:3, and cinema lenses squeeze by 2; what is far from that is an accident.
 _MOST_UNEVEN = 10
-_NOT_THE_SAME = "Put that video back, or begin anew with this one: --restart."
+_NOT_THE_SAME = "Put that video back, say where it is now (vda relink SCENE VIDEO), or begin anew: --restart."
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,10 @@ def require_same(info: VideoInfo) -> None:
     try:
         size, found = _identity(info, info.path)
     except FileNotFoundError as error:
-        raise VideoError(f"There is no file {info.path} any more.", "Put the video back where it was.") from error
+        raise VideoError(
+            f"There is no file {info.path} any more.",
+            "Put the video back, or say where it is now: vda relink SCENE VIDEO.",
+        ) from error
     except OSError as error:
         raise VideoError(f"{info.path} could not be read: {error.strerror}.", "Check its permissions.") from error
     if size != info.size_bytes:
