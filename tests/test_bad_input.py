@@ -105,6 +105,11 @@ def test_a_scene_that_is_none_is_refused(tmp_path: Path) -> None:
         assert "vda split" in complaint(vda(command, tmp_path), 2), command
 
 
+def test_a_name_that_no_file_can_have_is_refused() -> None:
+    for command in ("split", "status", "depth"):
+        assert "too long" in complaint(vda(command, "a" * 300), 2), command
+
+
 def test_merging_what_is_not_computed_names_the_chunks(folder: Path, tmp_path: Path) -> None:
     scene = planned(folder, tmp_path)
     assert "chunk 0" in complaint(vda("merge", scene), 1)

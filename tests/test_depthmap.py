@@ -1,6 +1,8 @@
 """Codes of 16 bits: half a step at most, one code for no depth, and a record that comes back."""
 
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vda.depthmaps.codes import DepthRecord, LeftOut, Quantizer
+from vda.depthmaps.files import read_image
 from vda.errors import InputError
 
 numbers = st.builds(np.ldexp, st.floats(-1, 1, width=32, allow_subnormal=False), st.integers(-20, 20))
@@ -153,3 +156,13 @@ def test_a_file_that_is_no_record_is_refused(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(InputError, match=r"depth\.json"):
         DepthRecord.read(path)
+
+
+@pytest.mark.parametrize("size", [(1 << 20, 1 << 20), (1 << 15, (1 << 15) + 1)])
+def test_an_image_larger_than_any_is_refused(tmp_path: Path, size: tuple[int, int]) -> None:
+    """By what its header says: OpenCV takes no side of more than 2^20 pixels, nor more than 2^30 in all."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", *size, 16, 0, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk)
+    with pytest.raises(InputError, match=r"a\.png"):
+        read_image(tmp_path / "a.png")

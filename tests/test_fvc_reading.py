@@ -191,6 +191,15 @@ def test_paths_of_windows_are_found_and_named_as_what_they_are(tmp_path: Path, s
         Places(Path("elsewhere/m.csv")).video(stated)
 
 
+@pytest.mark.parametrize("stated", ["é" * 128 + ".mp4", "a" * 254, "a/" * 2048, "a\0b"])
+def test_a_path_that_no_file_can_have_is_no_files(tmp_path: Path, stated: str) -> None:
+    places = Places(tmp_path / "m.csv", tmp_path)
+    with pytest.raises(InputError, match="no video"):
+        places.video(stated)
+    with pytest.raises(InputError, match="no scene"):
+        places.other("scene", stated)
+
+
 def test_of_a_windows_path_the_last_folder_counts(tmp_path: Path) -> None:
     (tmp_path / "1.mp4").touch()
     with pytest.raises(InputError, match="Windows path"):

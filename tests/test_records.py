@@ -20,7 +20,7 @@ from vda.errors import InputError, VdaError
 from vda.fvc.clipreading import clip_times
 from vda.merging.settings import MergeSettings
 from vda.merging.stage import merge_chunks
-from vda.records import InnerPath, ShapeError, filled
+from vda.records import FilePath, InnerPath, ShapeError, filled
 from vda.scene.chunks import plan_linked
 from vda.scene.planfile import plan_metadata
 from vda.scene.runstate import Holder, Order, Pause, RunFiles, WorkerSettings, WorkerState
@@ -216,3 +216,20 @@ def test_types_come_out_as_they_are_named() -> None:
         filled(dict[InnerPath, str], {"../../home": ""})
     with pytest.raises(ShapeError, match=r"it\[1\]"):
         filled(list[float], [1, float("inf")])
+
+
+@pytest.mark.parametrize("path", ["é" * 128, "a/" + "b" * 256, "a/" * 2048, "a\0b", "\ud800"])
+def test_a_path_that_no_file_can_have_is_refused(tmp_path: Path, path: str) -> None:
+    """Names of Linux have 255 bytes at most and paths 4095; asking for a longer one is an error of the system."""
+    for kind in (FilePath, InnerPath, Path):
+        with pytest.raises(ShapeError):
+            filled(kind, path)
+    holder = {"pid": 1, "host": "h", "since": 1.0, "home": path}
+    (tmp_path / "holder.json").write_text(json.dumps(holder))
+    with pytest.raises(InputError, match="home"):
+        RunFiles(tmp_path).home()
+
+
+@pytest.mark.parametrize("path", ["é" * 127 + "x", "a/" * 2047 + "b", "caf\udce9"])
+def test_a_path_that_a_file_can_have_is_read(path: str) -> None:
+    assert filled(FilePath, path) == path and filled(Path, path) == Path(path)

@@ -11,6 +11,7 @@ This file does not know what the records mean.
 
 import dataclasses
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ NOT_AS_EXPECTED = (KeyError, TypeError, ValueError, IndexError, AttributeError, 
 # What SQLite, NumPy and most other readers hold; Python's own numbers have no end, and range() of them fails.
 _LARGEST = (1 << 63) - 1
 _SHOWN_CHARS = 60
+# What Linux lets a name and a path have (NAME_MAX, PATH_MAX without the zero behind it).
+NAME_BYTES, _PATH_BYTES = 255, 4095
 
 
 class ShapeError(ValueError):
@@ -55,10 +58,20 @@ class Within:
 
 
 @dataclass(frozen=True)
-class Inside:
+class Nameable:
+    """Text that can be the path of a file: asking the system for one that cannot is an error, not a no."""
+
+    def check(self, value: Any, where: str) -> None:
+        if not is_nameable(value):
+            raise ShapeError(f"{where} should be the path of a file, not {shown(value)}")
+
+
+@dataclass(frozen=True)
+class Inside(Nameable):
     """Text that names a file or folder inside the folder that it is looked up in, whoever wrote it."""
 
     def check(self, value: Any, where: str) -> None:
+        super().check(value, where)
         parts = PurePosixPath(value).parts
         if not parts or parts[0] == "/" or ".." in parts:
             raise ShapeError(f"{where} should be the name of a file inside the folder, not {shown(value)}")
@@ -71,6 +84,7 @@ Index = Annotated[int, Within(0, (1 << 31) - 1)]
 Side = Annotated[int, Within(1, 1 << 20)]
 """Pixels across a picture."""
 Positive = Annotated[float, Within(1e-300)]
+FilePath = Annotated[str, Nameable()]
 InnerPath = Annotated[str, Inside()]
 Rate = Annotated[Fraction, Within(Fraction(1, 1 << 62))]
 """A fraction above 0, written as ``30000/1001``."""
@@ -106,7 +120,7 @@ def filled(kind: Any, value: Any, where: str = "it") -> Any:
         inner, *limits = get_args(kind)
         found = filled(inner, value, where)
         for limit in limits:
-            if isinstance(limit, Within | Inside):
+            if isinstance(limit, Within | Nameable):
                 limit.check(found, where)
         return found
     if origin in (Union, UnionType):
@@ -118,6 +132,16 @@ def filled(kind: Any, value: Any, where: str = "it") -> Any:
     if (origin or kind) in _READERS:
         return _READERS[origin or kind](value, get_args(kind), where)
     raise TypeError(f"{kind} is not for files")
+
+
+def is_nameable(path: str | Path) -> bool:
+    """Whether a file can have the ``path``, be there one or not."""
+    try:
+        encoded = os.fsencode(path)
+    except UnicodeEncodeError:  # half of a pair of surrogates
+        return False
+    longest = max(map(len, encoded.split(b"/")))
+    return b"\0" not in encoded and len(encoded) <= _PATH_BYTES and longest <= NAME_BYTES
 
 
 def shown(value: Any) -> str:
@@ -212,7 +236,8 @@ def _flag(value: Any, _: Any, where: str) -> bool:
 
 
 def _path(value: Any, _: Any, where: str) -> Path:
-    return Path(_text(value, (), where))
+    Nameable().check(_text(value, (), where), where)
+    return Path(value)
 
 
 def _fraction(value: Any, _: Any, where: str) -> Fraction:

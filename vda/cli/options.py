@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import click
 
 from vda.cli.output import say
 from vda.cli.types import FRAME_RANGE, PATH, SCALE_AND_SHIFT, DepthScale, OneOf
-from vda.errors import StorageError, UsageError, VdaError, WorkError
+from vda.errors import InputError, UsageError, VdaError, WorkError
 from vda.files import NO_ROOM, storage_error
 from vda.shown import printable
 
@@ -49,11 +50,12 @@ class Command(click.Command):
             _show(error)
             ctx.exit(error.exit_code)
         except OSError as error:
-            # Writers translate their own; what a library writes by itself ends here.
-            if error.errno not in NO_ROOM:
+            # Readers and writers translate their own; what a library does by itself, and a question whether a
+            # file is there, end here.
+            if (answer := _answered(error)) is None:
                 raise
-            _show(storage_error(Path(error.filename or "A file"), error))
-            ctx.exit(StorageError.exit_code)
+            _show(answer)
+            ctx.exit(answer.exit_code)
         except KeyboardInterrupt:
             say("Interrupted; what was finished is kept.", err=True)
             ctx.exit(EXIT_INTERRUPTED)
@@ -64,6 +66,17 @@ class Group(click.Group):
 
     command_class = Command
     group_class = type
+
+
+def _answered(error: OSError) -> VdaError | None:
+    """What the system said of a file; None where it names none."""
+    if error.errno in NO_ROOM:
+        return storage_error(Path(error.filename or "A file"), error)
+    if error.filename is None:
+        return None
+    return InputError(
+        f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}.", "Check the path and its permissions."
+    )
 
 
 def _show(error: VdaError) -> None:

@@ -16,7 +16,7 @@ from vda.compute.computer import Computer, load_network, scene_source, torch_dev
 from vda.compute.ladder import first_fit
 from vda.errors import DeviceError, VdaError
 from vda.files import write_json
-from vda.records import filled, read_record, refused_as
+from vda.records import FilePath, filled, read_record, refused_as
 from vda.scene.runstate import WorkerFiles, WorkerSettings
 from vda.scene.scene import RunRecord, Scene
 
@@ -48,7 +48,7 @@ class TrialRequest:
         values = read_record(path, dict[str, Any], _AGAIN)
         with refused_as(path, _AGAIN):
             record, verdict = filled(RunRecord, values.get("record")), filled(Verdict, values.get("verdict"))
-            return cls(filled(str, values.get("root"), "root"), record, verdict)
+            return cls(filled(FilePath, values.get("root"), "root"), record, verdict)
 
 
 def read_proof(path: Path) -> "Proof":

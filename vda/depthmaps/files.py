@@ -87,7 +87,10 @@ def read_image(path: Path) -> np.ndarray:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} could not be read: {error.strerror}.", "Check the path.") from error
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    except cv2.error:  # a size beyond its bounds
+        image = None
     if image is None:
         raise InputError(f"{path} is damaged, or not an image.", "Remove it and make it again.")
     if image.ndim != 2:

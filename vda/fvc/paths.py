@@ -11,14 +11,13 @@ from unicodedata import normalize
 
 from vda.errors import InputError
 from vda.files import temporary_beside
+from vda.records import NAME_BYTES, is_nameable
 from vda.splitting.inputs import VIDEO_SUFFIXES
 from vda.stills.naming import is_pattern
 
 DEPTH_ENDING = "_depth.mkv"
 TRACKS_ENDING = "_tracks.json"
 TIMES_ENDING = "_times.json"
-# What Linux, macOS and Windows let a name have. The disk is not asked, for folders are copied to others.
-NAME_BYTES = 255
 _LONGEST_ENDING = "_depth.json"
 _HASH_DIGITS = 16
 
@@ -65,6 +64,7 @@ def _short(video_id: str, augmentation_idx: int | None) -> str:
     Files are written under temporary names, which are longer still.
     """
     ending = f"_scaled_{_part(augmentation_idx)}{_LONGEST_ENDING}"
+    # The disk is not asked what it allows, for folders are copied to others.
     room = NAME_BYTES - len(temporary_beside(Path(ending)).name)
     whole = video_id.encode()
     if len(whole) <= room:
@@ -90,11 +90,11 @@ class Places:
         Raises ``InputError`` naming what was looked for.
         """
         for path in self._candidates(stated):
-            if path.exists() or (is_pattern(path) and path.parent.is_dir()):
+            if _exists(path) or (is_nameable(path) and is_pattern(path) and path.parent.is_dir()):
                 return path
         for path in self._candidates(stated):
             for suffix in VIDEO_SUFFIXES:
-                if (other := path.with_name(path.stem + suffix)).is_file():
+                if _exists(other := path.with_name(path.stem + suffix)) and other.is_file():
                     return other
         raise self._absent("video", stated)
 
@@ -104,10 +104,10 @@ class Places:
         What ``may_be_absent`` is to be made beside the metadata; for all else ``InputError`` is raised.
         """
         for path in self._candidates(stated):
-            if path.exists():
+            if _exists(path):
                 return path
-        if may_be_absent:
-            return next(self._candidates(stated))
+        if may_be_absent and is_nameable(first := next(self._candidates(stated))):
+            return first
         raise self._absent(kind, stated)
 
     def _candidates(self, stated: str) -> Iterator[Path]:
@@ -132,6 +132,10 @@ class Places:
 
 def _is_windows(stated: str) -> bool:
     return "\\" in stated or PureWindowsPath(stated).is_absolute()
+
+
+def _exists(path: Path) -> bool:
+    return is_nameable(path) and path.exists()
 
 
 def _spellings(stated: str) -> Iterator[str]:

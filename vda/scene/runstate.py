@@ -32,7 +32,7 @@ from typing import Literal, Self
 
 from vda.errors import InputError
 from vda.files import append_line, lock_is_held, read_json_lines, write_json
-from vda.records import Index, filled_lines, read_record
+from vda.records import FilePath, Index, filled_lines, read_record
 
 Phase = Literal["starting", "idle", "waiting", "computing", "paused", "ended"]
 """``waiting`` is for the chunk's lock, ``paused`` for room in memory or on the disk."""
@@ -98,7 +98,7 @@ class Order(_Record):
     """
 
     number: int
-    scene: str = ""
+    scene: FilePath = ""
     chunk: int = -1
     lock: int = 0
 
@@ -184,7 +184,7 @@ class Holder(_Record):
     pid: int
     host: str
     since: float
-    home: str
+    home: FilePath
     ended: float = 0.0
 
     @classmethod

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vda.errors import InputError, SceneError
 from vda.files import DEPTH_RECORD_NAME, depth_image_name, read_json, write_json
-from vda.records import Side, read_record
+from vda.records import FilePath, Side, is_nameable, read_record
 from vda.scene.chunks import Chunk, Plan
 from vda.scene.picturechoice import PictureChoice
 from vda.scene.planfile import plan_metadata, read_plan
@@ -72,7 +72,7 @@ class RunRecord:
     asked_model: str
     licence: str
     weights_sha256: str
-    weights_path: str
+    weights_path: FilePath
     weights_source: str
     metric: bool
     input_size: Side
@@ -295,7 +295,7 @@ class Scene:
 
         record, info = self._video_record()
         way = record.get(_WAY)
-        moved = self.root.resolve() / way if isinstance(way, str) and "\0" not in way else None
+        moved = self.root.resolve() / way if isinstance(way, str) and is_nameable(way) else None
         if moved is None or is_same(info, info.path) or not is_same(info, moved):
             return info
         return replace(info, path=Path(os.path.normpath(moved)))
