@@ -12,7 +12,8 @@ from test_export import FRAMES, calibrate, colmap, pose, run, transforms
 from vda.camera.choice import CameraChoice
 from vda.camera.conventions import corner_to_centre
 from vda.camera.files import colmap_camera, read_camera
-from vda.camera.intrinsics import project
+from vda.camera.intrinsics import Intrinsics, project
+from vda.camera.reconstruction import read_reconstruction
 from vda.errors import InputError
 from vda.scene.scene import Scene
 
@@ -184,3 +185,69 @@ def test_names_of_data_sets_tell_their_frames(scene: Scene, tmp_path: Path, form
         f"frame_{frame:06d}.png" for frame in (0, 2, 4)
     }
     assert cv2.imread(str(tmp_path / "out" / "depth" / "frame_000004.png"), cv2.IMREAD_UNCHANGED) is not None
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns"),
+    [("rows: 3", "kols: 3"), ("rows: 1", "cols: 1"), ("rows: -3", "cols: 3"), ("rows: 3", "cols: 0")],
+)
+def test_a_matrix_of_opencv_is_its_data(tmp_path: Path, rows: str, columns: str) -> None:
+    """Of such sizes OpenCV's own reader writes past the matrix, which ends the process."""
+    head = "%YAML:1.0\n---\nimage_width: 8\nimage_height: 6\ncamera_matrix: !!opencv-matrix\n"
+    data = "data: [ 50., 0., 3.5, 0., 5.1e+01, 2.5, 0., 0., 1. ]"
+    (tmp_path / "k.yaml").write_text(f"{head}   {rows}\n   {columns}\n   dt: d\n   {data}\n")
+    assert read_camera(tmp_path / "k.yaml")[0] == Intrinsics(8, 6, 50, 51, 3.5, 2.5)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "m: !!opencv-matrix\n   rows: 1\n   cols: 1\n   dt: d\n   data: [    data: [ 1. ]\n",
+        " a: 1\nm: !!opencv-matrix\n   rows: 1\n   dt: d\n---   data: [ 1. ]\n",
+        "m: !!opencv-matrix [ 1. ]\n",
+        "m: !!python/object/apply:os.getcwd []\n",
+        "",
+    ],
+)
+def test_a_damaged_file_of_opencv_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "k.yaml").write_text(f"%YAML:1.0\n---\n{text}")
+    with pytest.raises(InputError, match=r"k\.yaml"):
+        read_camera(tmp_path / "k.yaml")
+
+
+def binary_model(folder: Path) -> Path:
+    """A model that COLMAP's own package writes: a rig of two cameras, two frames, a point that is seen twice."""
+    pycolmap = pytest.importorskip("pycolmap")
+    text, binary = folder / "text", folder / "binary"
+    text.mkdir(parents=True)
+    binary.mkdir()
+    (text / "cameras.txt").write_text("1 PINHOLE 8 6 50 50 4 3\n2 OPENCV 8 6 50 50 4 3 0.1 0 0 0\n")
+    (text / "rigs.txt").write_text("1 2 CAMERA 1 CAMERA 2 1 1 0 0 0 1 0 0\n")
+    (text / "frames.txt").write_text("1 1 1 0 0 0 0 0 1 2 CAMERA 1 1 CAMERA 2 2\n2 1 1 0 0 0 0 0 2 1 CAMERA 1 3\n")
+    images = [f"{i} 1 0 0 0 0 0 1 {1 + (i == 2)} {i:04d}.png\n4 3 {1 if i < 3 else -1}\n" for i in (1, 2, 3)]
+    (text / "images.txt").write_text("".join(images))
+    (text / "points3D.txt").write_text("1 0 0 5 255 0 0 0.5 1 0 2 0\n")
+    pycolmap.Reconstruction(str(text)).write_binary(str(binary))
+    return binary
+
+
+@pytest.mark.parametrize("name", ["cameras.bin", "rigs.bin", "frames.bin", "images.bin", "points3D.bin"])
+def test_a_binary_model_that_counts_more_than_it_has_is_refused(tmp_path: Path, name: str) -> None:
+    """Its own reader looks for all that is counted: of 2^40 points for hours."""
+    model = binary_model(tmp_path)
+    assert len(read_reconstruction(model, np.arange(3) / 25, 1)) == 3
+    data = (model / name).read_bytes()
+    for wrong in (data[:-40], (1 << 40).to_bytes(8, "little") + data[8:], data[:7], b""):
+        (model / name).write_bytes(wrong)
+        with pytest.raises(InputError, match="COLMAP model"):
+            read_reconstruction(model, np.arange(3) / 25, 1)
+
+
+def test_a_point_that_is_seen_too_often_is_refused(tmp_path: Path) -> None:
+    model = binary_model(tmp_path)
+    data = bytearray((model / "points3D.bin").read_bytes())
+    assert data[8 + 43] == 2
+    data[8 + 43 : 8 + 51] = (1 << 33).to_bytes(8, "little")
+    (model / "points3D.bin").write_bytes(data)
+    with pytest.raises(InputError, match=r"points3D\.bin"):
+        read_reconstruction(model, np.arange(3) / 25, 1)

@@ -7,6 +7,7 @@
     choice          the camera that was asked for, fitted to the video
     posed           the camera of every frame: cameras.json
     colmapmodel     the same as a COLMAP model in text
+    colmapbinary    whether a binary model is whole
     chan            the same for Nuke
     usd             the same as a USD stage
     poses           rigid motions between frames, from the files of data sets

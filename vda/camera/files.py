@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import yaml
 
@@ -139,22 +138,23 @@ def _from_matrix(matrix: Any, size: tuple[int, int] | None, path: Path) -> Intri
     return _camera(*size, [fx, fy, cx, cy], "none", ())
 
 
-def _opencv_storage(path: Path) -> dict[str, Any]:
-    """The top level of an OpenCV FileStorage: numbers, texts and matrices."""
+class _OpenCvLoader(yaml.SafeLoader):
+    """Reads OpenCV's matrices as plain objects; its own reader writes past one whose size is not its data's."""
+
+
+_OpenCvLoader.add_multi_constructor(
+    "tag:yaml.org,2002:opencv-", lambda loader, _, node: loader.construct_mapping(node, deep=True)
+)
+
+
+def _opencv_storage(path: Path) -> Any:
+    """The top level of an OpenCV FileStorage: numbers, texts and matrices. Its JSON is YAML as well."""
+    # "%YAML:1.0" is OpenCV's own spelling of what a file of YAML may begin with.
+    text = re.sub(r"^\ufeff?%YAML.*", "", path.read_text(errors="replace"))
     try:
-        storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_READ)
-    except (cv2.error, SystemError) as error:
-        raise InputError(f"OpenCV cannot read {path}.", "Check that the calibration file is whole.") from error
-    root = storage.root()
-    return {name: _opencv_node(root.getNode(name)) for name in root.keys()}  # noqa: SIM118 (a FileNode, not a dict)
-
-
-def _opencv_node(node: Any) -> Any:
-    if node.isMap():
-        return node.mat()
-    if node.isSeq():
-        return [node.at(i).real() for i in range(node.size())]
-    return node.string() if node.isString() else node.real()
+        return next((value for value in yaml.load_all(text, _OpenCvLoader) if value is not None), None)
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not as OpenCV writes it: {error}.", "Check the calibration file.") from error
 
 
 def _from_json(value: Any, path: Path) -> tuple[Intrinsics, str]:

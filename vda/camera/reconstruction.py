@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation, Slerp
 
+from vda.camera.colmapbinary import damaged_file
 from vda.camera.conventions import corner_to_centre, from_opengl, pose_of
 from vda.camera.files import colmap_camera, nerfstudio_cameras
 from vda.camera.intrinsics import Intrinsics
@@ -215,6 +216,8 @@ def _colmap(folder: Path, reporter: Reporter) -> list[View]:
 
 
 def _read_colmap(pycolmap: Any, place: Path) -> Any:
+    if (name := damaged_file(place)) is not None:
+        raise InputError(f"{place / name} ends before what it counts.", "Export the COLMAP model again.")
     try:
         return pycolmap.Reconstruction(str(place))
     except (RuntimeError, ValueError, LookupError) as error:
