@@ -293,3 +293,13 @@ def test_names_that_are_not_utf8(tmp_path: Path, cache: Path) -> None:
     index.save(tmp_path / "index.npz")
     again = FrameIndex.load(tmp_path / "index.npz")
     assert [number_in(frame.rgb) for frame in read_frame_list(info, again, [1, 2])] == [1, 2]
+
+
+@pytest.mark.parametrize("step_s", [7, 3600, 86400])
+def test_images_hours_apart_have_a_rate(tmp_path: Path, cache: Path, step_s: int) -> None:
+    """A time-lapse named by its clock: the nearest fraction with a small denominator would be 0."""
+    for place in range(4):
+        write_picture(tmp_path / "lapse" / f"{1.6e9 + place * step_s:.6f}.png", picture(place, 40, 24))
+    info, index = _film(tmp_path / "lapse", cache)
+    assert info.fps == index.frame_rate(info.fps) == Fraction(1, step_s)
+    assert index.times_s == pytest.approx([place * step_s for place in range(4)])

@@ -142,3 +142,9 @@ def test_full_disk_is_said_and_cleared_up(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="full"):
         write_clip(tmp_path / "a.mkv", [noise] * 60, fps=Fraction(25), codec="ffv1", pix_fmt="bgr0")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_frame_an_hour_is_shown_for_an_hour(tmp_path: Path) -> None:
+    write_clip(tmp_path / "a.mp4", map(clips.picture, range(3)), fps=Fraction(1, 3600))
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        assert [frame.time for frame in container.decode(video=0)] == pytest.approx([0, 3600, 7200])

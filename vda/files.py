@@ -17,7 +17,7 @@ import tokenize
 import uuid
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -46,6 +46,13 @@ _IN_PLACE: list[Path] = []
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # NumPy's ``tofile`` says how much it wrote, and not why no more.
 _CUT_SHORT = "requested and"
+
+
+def array_in(archive: Mapping[str, Any], name: str) -> Any:
+    """The array ``name`` in NumPy's open archive; ``ValueError`` for a member that is none, and comes as bytes."""
+    if isinstance(found := archive[name], bytes):
+        raise ValueError(f"{name} is no array")
+    return found
 
 
 @contextmanager
@@ -210,7 +217,7 @@ def append_line(path: Path, line: str) -> None:
     with storage_errors(path):
         _make_folder(path.parent)
         with path.open("ab+", buffering=0) as handle:
-            data = (f"{line}\n" if _ends_whole(handle) else f"\n{line}\n").encode()
+            data = (f"{line}\n" if _ends_whole(handle) else f"\n{line}\n").encode(errors="backslashreplace")
             if (written := handle.write(data)) < len(data):
                 raise OSError(f"{len(data)} requested and {written} written")
 

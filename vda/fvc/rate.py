@@ -15,7 +15,7 @@ import numpy as np
 
 from vda.errors import UsageError
 from vda.video import FrameIndex, VideoInfo, stated_rate
-from vda.video.rates import nearest_frames
+from vda.video.rates import nearest_frames, plain_rate
 
 UNSTATED_FPS = Fraction(30)
 _VARIES = 0.02
@@ -110,7 +110,7 @@ def time_frames(info: VideoInfo, index: FrameIndex, rate: Rate) -> Timing:
         if not rate.cfr:
             pts = index.rising_pts[every] - index.rising_pts[0]
             return Timing(frames[every], fps, pts, index.time_base, notes)
-    wanted = Fraction(rate.fps).limit_denominator(1001) if rate.fps else fps / rate.stride
+    wanted = plain_rate(rate.fps) if rate.fps else fps / rate.stride
     if times_s is None:
         times_s = np.arange(len(index)) / float(fps)
     return Timing(frames[nearest_frames(times_s, wanted)[: rate.most]], wanted, notes=notes)

@@ -30,7 +30,7 @@ from vda.scene.planfile import read_plan, read_plan_video
 from vda.scene.scene import RunRecord, Scene
 from vda.shown import quoted
 from vda.video import FrameIndex, VideoInfo, read_frame_list
-from vda.video.rates import true_frame_rate
+from vda.video.rates import plain_rate, true_frame_rate
 
 
 def merge(
@@ -113,7 +113,7 @@ def merge_chunks(
     video = read_plan_video(facts)
     reporter.begin("aligning", None)
     depth, origin = _other_depth(depth_dir, plan, video.size, request.settings)
-    fps = Fraction(video.fps or 25).limit_denominator(1001)
+    fps = plain_rate(video.fps or 25)
     return write(Target(output_dir, depth.frames, depth.shape, fps), depth, origin, request, None, reporter)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numcodecs import Blosc
 
 from vda.errors import DamagedWindowError
-from vda.files import DAMAGED_ARRAYS, atomic_writer
+from vda.files import DAMAGED_ARRAYS, array_in, atomic_writer
 
 # The sizes of 16, 17, 18 and 20 bits, and those of other codecs, are in docs/decisions.md.
 BITS = 18
@@ -81,18 +81,18 @@ class RawWindow:
     def slot(self, index: int) -> np.ndarray:
         """Return slot ``index`` as float32 ``[h, w]``, within ``step / 2`` of what the network gave."""
         with _archive(self.path) as archive:
-            codes = _decompress(archive[f"slot_{index:02d}"], *self.shape[1:])
+            codes = _decompress(array_in(archive, f"slot_{index:02d}"), *self.shape[1:])
         return (self.offset + self.step * codes).astype(np.float32)
 
 
 def open_raw_window(path: Path) -> RawWindow:
     """Read the figures of the raw window at ``path``; ``DamagedWindowError`` if it is damaged or absent."""
     with _archive(path) as archive:
-        slots, height, width = (int(n) for n in archive["shape"])
-        offset, step = (float(x) for x in archive["offset_step"])
-        minima, maxima = archive["range"]
-        missing = tuple(int(slot) for slot in archive["missing"])
-        name = str(archive["name"])
+        slots, height, width = (int(n) for n in array_in(archive, "shape"))
+        offset, step = (float(x) for x in array_in(archive, "offset_step"))
+        minima, maxima = array_in(archive, "range")
+        missing = tuple(int(slot) for slot in array_in(archive, "missing"))
+        name = str(array_in(archive, "name"))
         if not (np.isfinite([offset, step, *minima, *maxima]).all() and min(slots, height, width) > 0):
             raise ValueError("its figures are no figures of a window")
     return RawWindow(path, (slots, height, width), offset, step, minima, maxima, missing, name)
@@ -102,7 +102,7 @@ def check_raw_window(path: Path) -> RawWindow:
     """As ``open_raw_window``, after every byte was held against its checksum."""
     with _archive(path) as archive:
         for member in archive:
-            archive[member]
+            array_in(archive, member)
     return open_raw_window(path)
 
 

@@ -20,7 +20,7 @@ import av
 import numpy as np
 
 from vda.errors import InputError, StorageError, UsageError, VideoError
-from vda.files import DAMAGED_ARRAYS, atomic_writer, user_cache
+from vda.files import DAMAGED_ARRAYS, array_in, atomic_writer, user_cache
 from vda.records import Count, Index, Rate, Side, filled
 from vda.reporter import Reporter, Silence
 from vda.video.damage import notes_on
@@ -33,6 +33,8 @@ from vda.video.sequence import Listing, count_images, list_images
 _FORMAT_VERSION = 4
 # Differences of such times still have 64 bits.
 _MOST_TICKS = float(1 << 61)
+# 68 years; of longer ones no frame rate has 32 bits, as FFmpeg's have.
+_LONGEST_S = 1 << 31
 
 
 def _no_keyframes() -> np.ndarray:
@@ -177,8 +179,8 @@ class FrameIndex:
         """Read what ``save`` wrote; raise ``InputError`` for anything else."""
         try:
             with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
-                facts = filled(_Facts, json.loads(str(stored["facts"])))
-                arrays = {name: stored[name] for name in stored.files if name != "facts"}
+                facts = filled(_Facts, json.loads(str(array_in(stored, "facts"))))
+                arrays = {name: array_in(stored, name) for name in stored.files if name != "facts"}
             return _checked(cls(**arrays, **vars(facts)))
         except DAMAGED_ARRAYS as error:
             raise InputError(
@@ -209,6 +211,8 @@ def _checked(index: FrameIndex) -> FrameIndex:
     numbers = np.arange(count) if index.numbers is None else _column("numbers", index.numbers, "i", count)
     if (np.abs(index.pts.astype(np.float64)) > _MOST_TICKS).any():
         raise ValueError("its times are beyond all bounds")
+    if count and int(np.ptp(index.pts)) * index.time_base > _LONGEST_S:
+        raise ValueError("its frames are many years apart")
     if (np.diff(numbers) <= 0).any() or (numbers < 0).any() or not ((keyframes >= 0) & (keyframes < count)).all():
         raise ValueError("its frames do not rise, or it begins at frames that there are not")
     if any(not (count and numbers[0] <= first <= numbers[-1]) for first, _, _ in index.sizes):

@@ -21,9 +21,16 @@ _AS_WRITTEN = 0.0002
 _AGREEING = 3
 
 
+def plain_rate(fps: float | Fraction, most: int = 1001) -> Fraction:
+    """``fps``, above 0, by whole numbers of which the smaller is ``most`` at most: 30000/1001, or 1/3600."""
+    exact = Fraction(fps)
+    # Below one frame a second the nearest fraction with a small denominator may be 0.
+    return exact.limit_denominator(most) if exact >= 1 else 1 / (1 / exact).limit_denominator(most)
+
+
 def stated_fps(fps: float) -> Fraction:
     """What is meant by a rate as people write it: 23.976 and 23.98 are 24000/1001."""
-    exact = Fraction(fps).limit_denominator(1001)
+    exact = plain_rate(fps)
     nearest = min(STANDARD_RATES, key=lambda standard: _distance(standard, exact))
     return nearest if _distance(nearest, exact) <= _AS_WRITTEN else exact
 
@@ -43,12 +50,12 @@ def true_frame_rate(pts: np.ndarray, time_base: Fraction, claimed: Fraction) -> 
     steady = np.abs(steps - median) <= max(rounding, _STEADY_SPREAD * median)
     if median <= 0 or steady.mean() < _STEADY_SHARE:
         mean = 1 / (Fraction(int(steps[steps > 0].sum()), len(steps)) * time_base)
-        return claimed if _distance(claimed, mean) <= 0.005 else mean.limit_denominator(1001)
+        return claimed if _distance(claimed, mean) <= 0.005 else plain_rate(mean)
     rate = 1 / (Fraction(int(steps[steady].sum()), int(steady.sum())) * time_base)
     if _distance(claimed, rate) <= _SNAP:
         return claimed
     nearest = min(STANDARD_RATES, key=lambda standard: _distance(standard, rate))
-    return nearest if _distance(nearest, rate) <= _SNAP else rate.limit_denominator(1001)
+    return nearest if _distance(nearest, rate) <= _SNAP else plain_rate(rate)
 
 
 def rising_times(pts: np.ndarray) -> tuple[np.ndarray, tuple[int, ...]]:

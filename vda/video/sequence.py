@@ -23,6 +23,7 @@ from vda.reporter import Reporter
 from vda.stills.exr import stated_rate
 from vda.stills.naming import base_of, find_images
 from vda.stills.pixels import fitted, read_image
+from vda.video.rates import plain_rate
 
 # FFmpeg's own assumption for images.
 ASSUMED_FPS: Final = Fraction(25)
@@ -128,7 +129,7 @@ def _ends(path: Path) -> tuple[int, int, bytes]:
 def _rate_of(times_s: tuple[float, ...] | None) -> Fraction | None:
     if times_s is None or len(times_s) < 2:
         return None
-    return Fraction(1 / float(np.median(np.diff(times_s)))).limit_denominator(1001)
+    return plain_rate(1 / float(np.median(np.diff(times_s))))
 
 
 def list_images(path: Path, fps: Fraction) -> Listing:

@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 from vda.errors import UsageError, VideoError
 from vda.files import publish, storage_errors, temporary_beside
 from vda.picture.planes import jpeg_planes
+from vda.video.rates import plain_rate
 
 # FFmpeg's guide to H.264 calls 18 nearly lossless to the eye; a slower preset would make smaller files, not better
 # ones.
@@ -63,7 +64,7 @@ class ClipWriter:
     ) -> None:
         self.path = path
         self._temporary = temporary_beside(path)
-        self._fps = Fraction(fps).limit_denominator(1_000_000)
+        self._fps = plain_rate(fps, 1_000_000)
         self._time_base = time_base or 1 / self._fps
         self._step = max(1, round(1 / (self._fps * self._time_base)))
         self._codec = codec
