@@ -19,6 +19,7 @@ from vda.errors import InputError
 from vda.fvc.folds import write_folds
 from vda.fvc.paths import Places
 from vda.fvc.reading import read_columns
+from vda.fvc.scaledtable import read_scaled
 from vda.fvc.schema import read_metadata
 from vda.reporter import Noted
 
@@ -257,3 +258,9 @@ def test_a_folder_is_no_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     result = CliRunner().invoke(main, ["fvc", "folds", "."])
     assert result.exit_code == 2
     assert "could not be read as a table" in result.output
+
+
+@pytest.mark.parametrize("label", ["²", "9" * 5000])
+def test_a_label_that_int_does_not_take_is_a_word(tmp_path: Path, label: str) -> None:
+    (tmp_path / "t.csv").write_text(f"video_path,label,frames,fps\na.mp4,{label},3,25\nb.mp4,1,3,25\n")
+    assert read_scaled(tmp_path / "t.csv").labels == ("1", label)

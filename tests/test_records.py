@@ -20,7 +20,7 @@ from vda.errors import InputError, VdaError
 from vda.fvc.clipreading import clip_times
 from vda.merging.settings import MergeSettings
 from vda.merging.stage import merge_chunks
-from vda.records import FilePath, InnerPath, ShapeError, filled
+from vda.records import FilePath, InnerPath, ShapeError, filled, is_count
 from vda.scene.chunks import plan_linked
 from vda.scene.planfile import plan_metadata
 from vda.scene.runstate import Holder, Order, Pause, RunFiles, WorkerSettings, WorkerState
@@ -233,3 +233,21 @@ def test_a_path_that_no_file_can_have_is_refused(tmp_path: Path, path: str) -> N
 @pytest.mark.parametrize("path", ["é" * 127 + "x", "a/" * 2047 + "b", "caf\udce9"])
 def test_a_path_that_a_file_can_have_is_read(path: str) -> None:
     assert filled(FilePath, path) == path and filled(Path, path) == Path(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"), [("0", 1), ("9" * 18, 1), ("9" * 5000, 0), ("²", 0), ("-1", 0), ("", 0)]
+)
+def test_what_int_refuses_is_no_count(text: str, is_one: bool) -> None:
+    assert is_count(text) == bool(is_one)
+
+
+def test_an_index_of_frames_that_are_ages_apart_is_refused(tmp_path: Path) -> None:
+    for years, is_sound in ((60, True), (70, False)):
+        pts = np.array([0, round(years * 365.25 * 86400 * 25)])
+        FrameIndex(pts, Fraction(1, 25), "decoded").save(tmp_path / "frame_index.npz")
+        if is_sound:
+            assert FrameIndex.load(tmp_path / "frame_index.npz").frame_rate(Fraction(25)) > 0
+            continue
+        with pytest.raises(InputError, match="years"):
+            FrameIndex.load(tmp_path / "frame_index.npz")

@@ -10,6 +10,7 @@ from clips import make_clip
 from depth_runs import vda
 
 from vda.cli import main
+from vda.errors import InputError
 from vda.shown import printable, quoted
 
 ESCAPES = "\x1b[31mred\x1b]0;title\x07\x9b2J\u202egpj"
@@ -71,3 +72,9 @@ def test_the_advice_can_be_pasted(tmp_path: Path) -> None:
     assert not vda("split", video, "--scene", scene, "--devices", "cpu", "-q").returncode
     advice = vda("report", scene).stderr
     assert f"'vda merge {quoted(scene)}'" in advice
+
+
+def test_an_error_can_be_written_whatever_it_tells() -> None:
+    """Half of a pair of surrogates is text of JSON and of no encoding; a byte of a name stays that byte."""
+    error = InputError('There is no model "\ud800".', os.fsdecode(b"Look into caf\xe9."))
+    assert str(error).encode(errors="surrogateescape") == b'There is no model "\\ud800". Look into caf\xe9.'

@@ -17,7 +17,11 @@ Foreign exceptions are translated where they enter (PyAV in ``video``, JSON in `
 no other module.
 """
 
+import re
 from pathlib import Path
+
+# Half of a pair of surrogates, which JSON can hold and no encoding can write; others stand for bytes (PEP 383).
+_HALF = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
 
 class VdaError(Exception):
@@ -26,9 +30,10 @@ class VdaError(Exception):
     exit_code = 1
 
     def __init__(self, problem: str, remedy: str) -> None:
-        super().__init__(f"{problem} {remedy}")
-        self.problem = problem
-        self.remedy = remedy
+        self.problem, self.remedy = (
+            _HALF.sub(lambda found: f"\\u{ord(found[0]):04x}", text) for text in (problem, remedy)
+        )
+        super().__init__(f"{self.problem} {self.remedy}")
 
 
 class UsageError(VdaError):

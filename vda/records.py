@@ -32,6 +32,8 @@ NOT_AS_EXPECTED = (KeyError, TypeError, ValueError, IndexError, AttributeError, 
 # What SQLite, NumPy and most other readers hold; Python's own numbers have no end, and range() of them fails.
 _LARGEST = (1 << 63) - 1
 _SHOWN_CHARS = 60
+# As many have 63 bits whatever they are.
+_DIGITS = 18
 # What Linux lets a name and a path have (NAME_MAX, PATH_MAX without the zero behind it).
 NAME_BYTES, _PATH_BYTES = 255, 4095
 
@@ -142,6 +144,11 @@ def is_nameable(path: str | Path) -> bool:
         return False
     longest = max(map(len, encoded.split(b"/")))
     return b"\0" not in encoded and len(encoded) <= _PATH_BYTES and longest <= NAME_BYTES
+
+
+def is_count(text: str) -> bool:
+    """Whether ``text`` is a whole number of 64 bits, from 0: ``int`` refuses "²", and thousands of digits."""
+    return text.isascii() and text.isdigit() and len(text) <= _DIGITS
 
 
 def shown(value: Any) -> str:

@@ -16,6 +16,7 @@ from vda.fvc.dealing import Rows
 from vda.fvc.identity import Originals
 from vda.fvc.likeness import Alike
 from vda.fvc.parts import Partition
+from vda.records import is_count
 
 T = TypeVar("T")
 
@@ -72,7 +73,7 @@ class Folds:
         column = self.parts.column
         found = zip(self.parts.names, self.rows, self.groups, self.shares, strict=True)
         parts = [
-            {column: int(name) if name.isdigit() else name, "rows": rows, "groups": groups, "shares": shares}
+            {column: int(name) if is_count(name) else name, "rows": rows, "groups": groups, "shares": shares}
             for name, rows, groups, shares in found
         ]
         return {

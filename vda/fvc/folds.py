@@ -22,6 +22,7 @@ from vda.fvc.likeness import Alike, find_alike
 from vda.fvc.parts import FOLD, SPLIT, Kept, Partition, keep
 from vda.fvc.paths import Places
 from vda.fvc.schema import read_metadata, read_table
+from vda.records import is_count
 from vda.reporter import Noted, Reporter, Silence
 
 _SHOWN = 5
@@ -101,7 +102,7 @@ def check_folds(
     refuse_leaks(checked, named.to_list(), metadata.parent)
     alike = _alike(checked, Places(metadata, root), near_duplicates, reporter or Silence())
     _refuse_parted_likes(alike, named.to_list())
-    names = sorted(named.unique(), key=lambda name: (len(name), name) if name.isdigit() else (0, name))
+    names = sorted(named.unique(), key=lambda name: (len(name), name) if is_count(name) else (0, name))
     part = np.array([names.index(name) for name in named], np.int64)
     identities = identify(checked, metadata.parent)
     parts = Partition(column, tuple(names), _even_shares(column, part))

@@ -15,6 +15,7 @@ from vda.errors import InputError, UsageError
 from vda.fvc.paths import DEPTH_ENDING
 from vda.fvc.schema import read_table
 from vda.fvc.tables import METADATA_NAME
+from vda.records import is_count
 
 PARTS: Final = ("fold", "split")
 _NEEDED: Final = ("video_path", "label", "frames", "fps")
@@ -53,7 +54,7 @@ class ScaledTable:
     def parts(self) -> tuple[str, ...]:
         """The folds or splits that there are, in order."""
         found = {video.part for video in self.videos if video.part is not None}
-        return tuple(sorted(found, key=lambda name: (len(name), name) if name.isdigit() else (0, name)))
+        return tuple(sorted(found, key=lambda name: (len(name), name) if is_count(name) else (0, name)))
 
     def chosen(self, only: Collection[int | str], without: Collection[int | str]) -> tuple[ScaledVideo, ...]:
         """The videos of the parts ``only`` (empty: of all) but those ``without``.
@@ -100,7 +101,7 @@ def read_scaled(path: Path, folds: Path | None = None) -> ScaledTable:
 def _labels(stated: Iterable[str]) -> tuple[str, ...]:
     """All labels: words in the order of letters, numbers in their own."""
     found = set(stated)
-    return tuple(sorted(found, key=int) if all(label.isdigit() for label in found) else sorted(found))
+    return tuple(sorted(found, key=int) if all(is_count(label) for label in found) else sorted(found))
 
 
 def _video(table: Path, row: dict[str, Any], numbers: dict[str, int], part: str | None) -> ScaledVideo:

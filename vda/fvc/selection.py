@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vda.errors import UsageError
+from vda.records import is_count
 
 Order = Literal["forward", "reverse"]
 
@@ -30,7 +31,7 @@ class Shard:
     def of_slurm_task(cls, environment: Mapping[str, str]) -> "Shard | None":
         """The shard of this task of a SLURM step; None outside of one, or alone in it."""
         index, count = (environment.get(name, "") for name in ("SLURM_PROCID", "SLURM_NTASKS"))
-        if not (index.isdigit() and count.isdigit()) or int(count) < 2:
+        if not (is_count(index) and is_count(count)) or int(count) < 2:
             return None
         return cls(int(index), int(count))
 

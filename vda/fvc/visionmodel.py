@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from vda.errors import DeviceError, UsageError, WeightsError, WorkError
 from vda.fvc.fallback import is_out_of_memory
+from vda.records import is_count
 from vda.reporter import Reporter
 
 BATCH_VARIABLE: Final = "VDA_BATCH_SIZE"
@@ -130,7 +131,7 @@ def _stated_batch() -> int:
     stated = os.environ.get(BATCH_VARIABLE, "").strip()
     if not stated or stated == "0":
         return DEFAULT_BATCH
-    if not stated.isdigit():
+    if not is_count(stated):
         raise UsageError(f"{BATCH_VARIABLE} is {stated!r}, and not a number.", "Set it to 1 or more, or unset it.")
     return int(stated)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from vda.errors import DeviceError, UsageError
 from vda.machine.devices import Device, DeviceReading, Inventory, cpu_device
+from vda.records import is_count
 
 _UUID_PREFIXES = ("GPU-", "MIG-")
 _REMEDY = "See 'nvidia-smi -L' for what there is, or give --devices auto or --devices cpu."
@@ -66,7 +67,7 @@ def visible_devices(devices: Sequence[Device], environment: Mapping[str, str]) -
 
 def _matches(word: str, devices: Sequence[Device]) -> list[Device]:
     """The devices that a number or the beginning of a UUID means. A card cut into MIG slices means all of them."""
-    if word.isdecimal():
+    if is_count(word):
         return [device for device in devices if device.index == int(word)]
     if not word.upper().startswith(_UUID_PREFIXES):
         return []
@@ -130,7 +131,7 @@ def _choose_named(words: Sequence[str], inventory: Inventory) -> Choice:
 def _named(word: str, devices: Sequence[Device], inventory: Inventory) -> list[Device]:
     if word == "cuda" or word.startswith("cuda:"):
         return [_by_cuda_number(word, devices, inventory)]
-    if not (word.isdecimal() or word.upper().startswith(_UUID_PREFIXES)):
+    if not (is_count(word) or word.upper().startswith(_UUID_PREFIXES)):
         raise UsageError(f"'{word}' names no device.", "Give auto, cpu, a number of nvidia-smi, a UUID or cuda:N.")
     matches = _matches(word, devices)
     if not matches:
@@ -143,7 +144,7 @@ def _named(word: str, devices: Sequence[Device], inventory: Inventory) -> list[D
 
 def _by_cuda_number(word: str, devices: Sequence[Device], inventory: Inventory) -> Device:
     number = word.partition(":")[2] or "0"
-    if not number.isdecimal():
+    if not is_count(number):
         raise UsageError(f"'{word}' names no device.", "Give cuda:0, cuda:1 and so on.")
     visible = visible_devices(devices, inventory.environment)
     if int(number) >= len(visible):
@@ -186,7 +187,7 @@ def _named_notes(
 def _order_note(devices: Sequence[Device], environment: Mapping[str, str], *, counted: bool = False) -> list[str]:
     """Say how numbers were read, where CUDA by itself might have read them otherwise."""
     entries = environment.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    by_number = any(entry.strip().isdecimal() for entry in entries) or (
+    by_number = any(is_count(entry.strip()) for entry in entries) or (
         counted and "CUDA_VISIBLE_DEVICES" not in environment
     )
     mixed = len({device.name for device in devices}) > 1

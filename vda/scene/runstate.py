@@ -32,7 +32,7 @@ from typing import Literal, Self
 
 from vda.errors import InputError
 from vda.files import append_line, lock_is_held, read_json_lines, write_json
-from vda.records import FilePath, Index, filled_lines, read_record
+from vda.records import FilePath, Index, filled_lines, is_count, read_record
 
 Phase = Literal["starting", "idle", "waiting", "computing", "paused", "ended"]
 """``waiting`` is for the chunk's lock, ``paused`` for room in memory or on the disk."""
@@ -314,7 +314,7 @@ class RunFiles:
         if not self.attempts_path.is_file():
             return {}
         record = read_record(self.attempts_path, dict[str, ChunkAttempts], _DAMAGED)
-        return {int(chunk): entry for chunk, entry in record.items() if chunk.isascii() and chunk.isdigit()}
+        return {int(chunk): entry for chunk, entry in record.items() if is_count(chunk)}
 
     def write_attempts(self, attempts: dict[int, ChunkAttempts]) -> None:
         write_json(self.attempts_path, {str(chunk): asdict(entry) for chunk, entry in attempts.items()})

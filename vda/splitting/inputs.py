@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from vda.errors import UsageError, VideoError
+from vda.records import is_nameable
 from vda.stills.naming import is_image, is_list, read_list
 
 VIDEO_SUFFIXES: Final = (
@@ -66,7 +67,11 @@ def _in_list(path: Path) -> Iterator[Path]:
         return
     for name in names:
         beside = path.parent / name
-        yield beside if beside.exists() or not Path(name).exists() else Path(name)
+        yield beside if _exists(beside) or not _exists(Path(name)) else Path(name)
+
+
+def _exists(path: Path) -> bool:
+    return is_nameable(path) and path.exists()
 
 
 def _called_like(pattern: Path) -> Iterator[Path]:

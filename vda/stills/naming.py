@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from vda.errors import InputError, VideoError
+from vda.records import is_nameable
 from vda.stills.numbering import Numbering, number_names
 
 # Suffixes by kind: what differs in no more than spelling is one kind.
@@ -213,10 +214,7 @@ def _listed(path: Path) -> ImageFiles:
 
 
 def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # the name is too long for any file
-        return False
+    return is_nameable(path) and path.is_file()
 
 
 def read_list(path: Path) -> list[str]:

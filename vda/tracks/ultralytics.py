@@ -19,6 +19,7 @@ from typing import Any
 from vda.camera.conventions import corner_to_centre
 from vda.errors import InputError
 from vda.files import storage_errors
+from vda.records import is_count
 from vda.tracks.enriched import Enriched
 from vda.tracks.flat import FRAME_FIELDS
 from vda.tracks.jsonstream import Event, rewrite, stream
@@ -170,7 +171,7 @@ def _label_record(frame: int | None, words: list[str], size: tuple[int, int]) ->
     extras = _extra_words(words)
     places = numbers[1 : len(numbers) - extras]
     points = [(x * size[0], y * size[1]) for x, y in zip(places[::2], places[1::2], strict=True)]
-    track = words[-1] if extras and words[-1].isdigit() else None
+    track = words[-1] if extras and is_count(words[-1]) else None
     if len(points) == 2:
         (x, y), (width, height) = points
         box = _around([(x - width / 2, y - height / 2), (x + width / 2, y + height / 2)])
@@ -189,7 +190,7 @@ def _extra_words(words: list[str]) -> int:
     """
     if len(words) % 2 == 0:
         return 1
-    id_at_end = words[-1].isdigit() and (int(words[-1]) > 1 or len(words) == _BOX_WORDS + 2)
+    id_at_end = is_count(words[-1]) and (int(words[-1]) > 1 or len(words) == _BOX_WORDS + 2)
     return 2 if id_at_end and len(words) > _BOX_WORDS else 0
 
 
