@@ -1,6 +1,6 @@
 """Hands wrong files to every parser of the project, and says what came of it.
 
-    python tests/fuzz.py --minutes 10 [--only tracks] [--keep FOLDER] [--page docs/robustness.md]
+    python tests/fuzz.py --minutes 10 [--jobs 2] [--only tracks] [--keep FOLDER] [--page docs/robustness.md]
 
 A parser may return, or raise ``VdaError``. It may not raise anything else, take longer than ten seconds, need more
 than a GiB of memory, or write, start or connect to anything but the files in its own folder.
@@ -18,11 +18,15 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fuzz_targets import Files, Target, make_targets
+from fuzz_target import Files, Target
+from fuzz_targets import make_targets
 from harm import wrong_file
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -30,6 +34,7 @@ from hypothesis import strategies as st
 from vda.errors import VdaError
 
 if TYPE_CHECKING:
+    from ctypes import c_longlong as Counter
     from multiprocessing.connection import Connection
 
 Result = tuple[int, float, list[str]]
@@ -48,6 +53,9 @@ _CHANGES = {
     "os.truncate": 1,
 }
 _NEVER = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "socket.connect", "socket.bind"}
+# On a machine with too much to do, importing takes minutes.
+_STARTING_SECONDS, _READY = 900, "ready"
+_IN_MEMORY = Path("/dev/shm")
 BEGIN, END = "<!-- fuzz -->", "<!-- end of fuzz -->"
 
 
@@ -143,105 +151,158 @@ def place_of(error: BaseException) -> str:
     return f"{type(error).__name__} at {where}: {str(error)[:160]!r}"
 
 
+@dataclass(frozen=True)
+class Task:
+    """What a process does: fuzz ``name`` for so many ``seconds``, in ``folder``, and keep what it finds."""
+
+    name: str
+    seconds: float
+    seed: int
+    folder: Path
+    keep: Path
+
+
 class Fuzzing:
-    """Fuzzes one target for a while, keeping an example of each finding in ``keep``."""
+    """Does a task, keeping an example of each finding; ``count`` are the executions."""
 
-    def __init__(self, name: str, target: Target, keep: Path) -> None:
-        self.name, self.target, self.keep = name, target, keep
-        self.count, self.found = 0, {}  # type: int, dict[str, str]
+    def __init__(self, task: Task, target: Target, count: "Counter") -> None:
+        self.task, self.target, self.count = task, target, count
+        self.found: dict[str, str] = {}
 
-    def run(self, seconds: float, first_seed: int) -> None:
-        watch, end = Watch(), time.monotonic() + seconds
-        folder = self.keep / self.name / "in"
+    def run(self) -> None:
+        watch, end = Watch(), time.monotonic() + self.task.seconds
 
         def attempt(files: Files) -> None:
             if time.monotonic() > end:
                 return
-            self.count += 1
+            self.count.value += 1
             try:
-                hand_over(self.target, files, folder, watch)
+                hand_over(self.target, files, self.task.folder, watch)
             except BaseException as error:
-                self.note(error, folder)
+                self.note(error)
 
-        number = first_seed
+        number = self.task.seed
         while time.monotonic() < end:
             attempts(self.target, number, 500, attempt)
             number += 1
 
-    def note(self, error: BaseException, folder: Path) -> None:
+    def note(self, error: BaseException) -> None:
         if isinstance(error, KeyboardInterrupt):
             raise error
         place = place_of(error)
         key = re.sub(r": .*", "", place)
         if key not in self.found:
             self.found[key] = place
-            kept = self.keep / f"{self.name}_{len(self.found):02d}"
-            shutil.copytree(folder, kept, dirs_exist_ok=True)
+            kept = _free_name(self.task.keep, self.task.name)
+            shutil.copytree(self.task.folder, kept, dirs_exist_ok=True)
             trace = "".join(traceback.format_exception(error))[-6000:]
-            (self.keep / f"{kept.name}.txt").write_text(trace, errors="backslashreplace")
+            kept.with_suffix(".txt").write_text(trace, errors="backslashreplace")
 
 
-def work(name: str, seconds: float, first_seed: int, keep: Path, result: "Connection") -> None:
+def _free_name(keep: Path, name: str) -> Path:
+    return next(path for number in range(1, 10_000) if not (path := keep / f"{name}_{number:02d}").exists())
+
+
+def work(task: Task, count: "Counter", result: "Connection") -> None:
     """What the process of one target does; its libraries' own complaints go into a file."""
-    with (keep / f"{name}.stderr").open("w") as complaints:
+    with (task.keep / f"{task.name}.stderr").open("a") as complaints:
         os.dup2(complaints.fileno(), 2)
     with tempfile.TemporaryDirectory() as place:
-        fuzzing = Fuzzing(name, make_targets(Path(place))[name], keep)
-    fuzzing.run(seconds, first_seed)
-    result.send((fuzzing.count, list(fuzzing.found.values())))
+        fuzzing = Fuzzing(task, make_targets(Path(place))[task.name], count)
+    result.send(_READY)
+    fuzzing.run()
+    result.send(list(fuzzing.found.values()))
 
 
 def fuzz(name: str, seconds: float, first_seed: int, keep: Path) -> Result:
-    """Fuzz in a process of its own, which a crash may end: executions, seconds, findings."""
-    near, far = multiprocessing.Pipe()
+    """Fuzz in processes of their own, for a crash ends one: executions, seconds, findings."""
     # Not forked: the threads of Polars would be missing there.
-    process = multiprocessing.get_context("spawn").Process(
-        target=work, args=(name, seconds, first_seed, keep, far)
-    )
+    context, found, took, more = multiprocessing.get_context("spawn"), list[str](), 0.0, 0
+    count = context.Value("q", lock=False)
+    # In memory where that can be: a disk with much to do takes longer to remove a file than a parser to read it.
+    with tempfile.TemporaryDirectory(dir=_IN_MEMORY if _IN_MEMORY.is_dir() else None) as place:
+        folder = Path(place) / "in"
+        while took < seconds:
+            task = Task(name, seconds - took, first_seed + more, folder, keep)
+            answer, lasted, ended = _in_a_process(context, task, count)
+            took += lasted
+            if answer is not None:
+                found += answer
+                break
+            shutil.copytree(folder, kept := _free_name(keep, name), dirs_exist_ok=True)
+            found.append(f"its process {ended}: {kept}, {keep / name}.stderr")
+            # Seeds far from those that ended there.
+            more += 1_000_000
+    return count.value, took, found
+
+
+def _in_a_process(context: Any, task: Task, count: "Counter") -> tuple[list[str] | None, float, str]:
+    """The findings (None: the process ended without), the seconds it took, and how it ended."""
+    near, far = context.Pipe()
+    process = context.Process(target=work, args=(task, count, far))
     process.start()
-    process.join(seconds + 120)
-    if process.is_alive():
-        process.kill()
-        process.join()
-    if near.poll():
-        count, found = near.recv()
-        return count, seconds, found
-    return (
-        0,
-        seconds,
-        [f"its process ended with {process.exitcode}: {keep / name}.stderr, and the files below {keep / name}"],
+    # The process alone holds the other end, so that its death ends the waiting.
+    far.close()
+    if _received(near, _STARTING_SECONDS) is None:
+        raise RuntimeError(f"{task.name} does not start: {task.keep / task.name}.stderr")
+    began = time.monotonic()
+    answer = _received(near, task.seconds + 120)
+    lasted = time.monotonic() - began
+    process.join(1)
+    ended = "hung" if process.exitcode is None else f"ended with {process.exitcode}"
+    process.kill()
+    process.join()
+    return answer, lasted, ended
+
+
+def _received(near: "Connection", seconds: float) -> Any:
+    """What a process sends within so many seconds; None where it does not, or ends before."""
+    try:
+        return near.recv() if near.poll(seconds) else None
+    except EOFError:
+        return None
+
+
+def table(results: dict[str, Result], targets: dict[str, Target]) -> str:
+    rows = [
+        f"| `{name}` | {targets[name].of} | {count:,} | {took:.0f} s | {len(found)} |"
+        for name, (count, took, found) in results.items()
+    ]
+    return "\n".join(
+        ["| parser | what is made wrong | executions | time | findings |", "|---|---|---|---|---|", *rows]
     )
 
 
-def table(results: dict[str, Result]) -> str:
-    rows = [
-        f"| `{name}` | {count:,} | {took:.0f} s | {len(found)} |" for name, (count, took, found) in results.items()
-    ]
-    return "\n".join(["| parser | executions | time | findings |", "|---|---|---|---|", *rows])
+def told(name: str, result: Result) -> str:
+    count, _, found = result
+    return "\n    ".join([f"{name}: {count:,} executions, {len(found)} findings", *found])
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0, help="for each parser")
     parser.add_argument("--only", action="append", default=[])
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="parsers side by side")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()) / "vda_fuzz")
     parser.add_argument("--page", type=Path)
     options = parser.parse_args()
     options.keep.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
-        names = list(make_targets(Path(place)))
+        targets = make_targets(Path(place))
+    names = options.only or list(targets)
     results = {}
-    for name in options.only or names:
-        results[name] = fuzz(name, options.minutes * 60, options.seed, options.keep)
-        count, _, found = results[name]
-        sys.stdout.write("\n    ".join([f"{name}: {count:,} executions, {len(found)} findings", *found]) + "\n")
-        sys.stdout.flush()
-    sys.stdout.write(table(results) + "\n")
+    with ThreadPoolExecutor(options.jobs) as pool:
+        run = partial(fuzz, seconds=options.minutes * 60, first_seed=options.seed, keep=options.keep)
+        for name, result in zip(names, pool.map(run, names), strict=True):
+            results[name] = result
+            sys.stdout.write(told(name, result) + "\n")
+            sys.stdout.flush()
+    sys.stdout.write(table(results, targets) + "\n")
     if options.page:
         text = options.page.read_text()
         pattern = re.compile(f"{BEGIN}.*?{END}", re.DOTALL)
-        options.page.write_text(pattern.sub(lambda _: f"{BEGIN}\n{table(results)}\n{END}", text))
+        options.page.write_text(pattern.sub(lambda _: f"{BEGIN}\n{table(results, targets)}\n{END}", text))
     return any(found for _, _, found in results.values())
 
 

@@ -1,14 +1,10 @@
 """Small valid files of every kind of camera and track that is read here, to be made wrong."""
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-
-Files = Mapping[str, bytes]
-"""A set of files by their names."""
-SIZE = 8, 6
+from fuzz_target import Files
 
 
 def js(value: Any) -> bytes:

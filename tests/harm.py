@@ -7,6 +7,7 @@ and put together again with the right ones, or no harm would ever get behind the
 import binascii
 import copy
 import gzip
+import hashlib
 import io
 import json
 import re
@@ -124,6 +125,8 @@ _NUMBERS = [struct.pack(kind, value) for kind, value in (
     ("<Q", 2**64 - 1), ("<Q", 2**63 - 1), ("<Q", 2**40), (">I", 2**31 - 1), (">I", 2**32 - 1), (">H", 65535),
 )]  # fmt: skip
 _PNG = b"\x89PNG\r\n\x1a\n"
+# Behind each line of a ledger stands so much of its SHA-256.
+_CHECK_DIGITS = 16
 _WORD = re.compile(r"[^\s,;:{}\[\]\"']+|[,;:{}\[\]\"'\s]")
 
 
@@ -219,10 +222,16 @@ def _wrong_value(draw: Draw, value: Any) -> Any:
 
 
 def wrong_lines(draw: Draw, data: bytes) -> bytes:
-    """JSON lines: one of them wrong."""
+    """JSON lines: one of them wrong, with the right checksum where they have any."""
     lines = data.splitlines()
     place = draw(below(len(lines)))
-    lines[place] = draw(st.sampled_from([wrong_json, wrong_text, wrong_bytes]))(draw, lines[place])
+    wrong = draw(st.sampled_from([wrong_json, wrong_text, wrong_bytes]))
+    text, tab, check = lines[place].rpartition(b"\t")
+    if tab and len(check) == _CHECK_DIGITS:
+        text = wrong(draw, text)
+        lines[place] = text + tab + hashlib.sha256(text).hexdigest()[:_CHECK_DIGITS].encode()
+    else:
+        lines[place] = wrong(draw, lines[place])
     return b"\n".join(lines) + b"\n"
 
 
