@@ -1,5 +1,6 @@
 """Raw windows on disk: whole or absent, small, and near enough to what the network gave."""
 
+import io
 import zipfile
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numcodecs import Blosc
 
-from vda.errors import StorageError
+from vda.errors import DamagedWindowError, StorageError
 from vda.scene.rawwindows import open_raw_window, write_raw_window
 
 
@@ -74,3 +76,41 @@ def test_damage_is_found_and_named(tmp_path: Path, harm: str) -> None:
         np.savez(path, a=1)
     with pytest.raises(StorageError, match=r"window\.npz"):
         open_raw_window(path).slot(5)
+
+
+def with_member(path: Path, name: str, content: bytes) -> Path:
+    """The archive with one member of another content, and the right checksum."""
+    with zipfile.ZipFile(path) as archive:
+        members = {member: archive.read(member) for member in archive.namelist()} | {name: content}
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, data in members.items():
+            archive.writestr(member, data)
+    return path
+
+
+def packed(size: int, count: int) -> bytes:
+    """Four numbers as Blosc packs them, with other sizes in its header (c-blosc, README_HEADER.rst)."""
+    data = bytearray(Blosc(cname="zstd").encode(np.zeros(4, np.uint32)))
+    data[4:8], data[12:16] = size.to_bytes(4, "little"), count.to_bytes(4, "little")
+    array = io.BytesIO()
+    np.save(array, np.frombuffer(bytes(data), np.uint8))
+    return array.getvalue()
+
+
+@pytest.mark.parametrize(("size", "count"), [(0xFFFFFFFF, 0), (0x7FFFFFFF, 20), (16, 0xFFFF), (20, 0), (0, 0)])
+def test_a_slot_of_other_sizes_is_damaged(tmp_path: Path, size: int, count: int) -> None:
+    path = tmp_path / "w.npz"
+    write_raw_window(path, np.zeros((2, 2, 2), np.float32))
+    with_member(path, "slot_01.npy", packed(size, count))
+    with pytest.raises(DamagedWindowError):
+        open_raw_window(path).slot(1)
+
+
+@pytest.mark.parametrize("name", ["shape", "offset_step", "range", "missing", "name", "slot_00"])
+def test_a_member_that_is_no_array_is_damaged(tmp_path: Path, name: str) -> None:
+    """NumPy gives it as bytes, and three of them would be a shape."""
+    path = tmp_path / "w.npz"
+    write_raw_window(path, np.zeros((2, 2, 2), np.float32))
+    with_member(path, f"{name}.npy", b"\1\1\1")
+    with pytest.raises(DamagedWindowError):
+        open_raw_window(path).slot(0)

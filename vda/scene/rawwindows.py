@@ -6,6 +6,7 @@ bits over the window's own range: at most an eighth of a 16-bit step of any rang
 third of float32's size. This file does not know what a scene is.
 """
 
+import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,7 +33,12 @@ def _compress(codes: np.ndarray) -> np.ndarray:
 
 
 def _decompress(payload: np.ndarray, height: int, width: int) -> np.ndarray:
-    folded = np.frombuffer(_CODEC.decode(payload.tobytes()), np.uint32).reshape(height, width)
+    data = payload.tobytes()
+    # Blosc believes its header: the sizes of what comes out, of a block, and of what went in.
+    size, _, packed = struct.unpack_from("<III", data, 4)
+    if (size, packed) != (4 * height * width, len(data)):
+        raise ValueError("a slot has another size than the window")
+    folded = np.frombuffer(_CODEC.decode(data), np.uint32).reshape(height, width)
     delta = (folded >> 1).astype(np.int32) ^ -(folded & 1).astype(np.int32)
     return np.cumsum(np.cumsum(delta, axis=0, dtype=np.int32), axis=1, dtype=np.int32)
 
