@@ -6,6 +6,7 @@ import pytest
 
 from vda.errors import InputError
 from vda.fvc.ledger import Ledger, Record
+from vda.fvc.tables import metadata_table
 
 
 def record(name: str, row: int = 0, state: str = "done", **values: object) -> Record:
@@ -115,3 +116,10 @@ def test_starting_over_spares_what_others_are_making(tmp_path: Path) -> None:
         ledger.forget({"a.mp4", "c.mp4"})
         assert names(ledger) == ["b.mp4", "c.mp4"]
     assert sorted(path.name for path in tmp_path.glob("*.mp4")) == ["b.mp4", "c.mp4"]
+
+
+def test_what_a_record_tells_of_another_type_is_refused() -> None:
+    """Columns are numbers, texts and flags, and a file may hold anything."""
+    for columns in ({"frames": "many"}, {"frames": [3]}, {"video_path": {}}):
+        with pytest.raises(InputError, match="scaled_state"):
+            metadata_table([record("a"), record("b", columns=columns)])

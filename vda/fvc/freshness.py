@@ -43,7 +43,7 @@ def changed_sources(record: Record, item: Item, now: dict[str, str]) -> list[str
         name
         for name, identity in now.items()
         if identity != record.sources.get(name)
-        and (identity != ABSENT or item.inputs[name] != record.inputs[name])
+        and (identity != ABSENT or item.inputs[name] != record.inputs.get(name))
     ]
     gone = [name for name in record.sources if name not in now]
     return [f"{name} {item.inputs[name] or 'is empty now'}" for name in (*changed, *gone)]

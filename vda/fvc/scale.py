@@ -196,7 +196,7 @@ def _follow(ledger: Ledger, items: list[Item], keep_removed: bool, reporter: Rep
 def _in_common(records: list[Record], items: list[Item]) -> bool:
     """Whether any of ``records`` is of a row of the metadata; names change with rows that are called alike."""
     names, paths = {item.name for item in items}, {item.video_path for item in items}
-    return any(record.name in names or record.inputs["video_path"] in paths for record in records)
+    return any(record.name in names or record.inputs.get("video_path") in paths for record in records)
 
 
 @dataclass

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from vda.errors import InputError
 from vda.files import write_bytes
 from vda.fvc.ledger import Record
 
@@ -64,20 +65,29 @@ def write_metadata(folder: Path, records: Iterable[Record]) -> None:
 
 def metadata_table(records: Iterable[Record]) -> pl.DataFrame:
     """The table of the videos that are done."""
-    rows = [{name: record.columns.get(name) for name in COLUMNS} for record in records if record.state == "done"]
-    return pl.DataFrame(rows, schema=COLUMNS)
+    return _typed(record.columns for record in records if record.state == "done")
 
 
 def as_texts(rows: Iterable[dict[str, Any]]) -> pl.DataFrame:
     """``rows`` of some of the columns as the written table has them: all of it text, null where empty."""
-    table = pl.DataFrame([{name: row.get(name) for name in COLUMNS} for row in rows], schema=COLUMNS)
-    return pl.read_csv(table.write_csv().encode(), infer_schema=False)
+    return pl.read_csv(_typed(rows).write_csv().encode(), infer_schema=False)
+
+
+def _typed(rows: Iterable[dict[str, Any]]) -> pl.DataFrame:
+    try:
+        return pl.DataFrame([{name: row.get(name) for name in COLUMNS} for row in rows], schema=COLUMNS)
+    # Records come from files, and what they tell of a video may be of any type.
+    except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(
+            f"The records of the data set hold no such table: {str(error).splitlines()[0]}.",
+            "Remove the folder scaled_state and scale again.",
+        ) from error
 
 
 def write_log(path: Path, records: Iterable[Record]) -> None:
     """Write what there is to say of each video: ``note`` by note, then ``done``, or ``failed`` with the reason."""
     rows = [
-        (record.row, record.inputs["video_path"], record.name, state, message)
+        (record.row, record.inputs.get("video_path"), record.name, state, message)
         for record in records
         for state, message in (*(("note", note) for note in record.notes), (record.state, record.reason))
     ]
