@@ -1,6 +1,7 @@
 """Depth in files against truth in files: formats, pairing, sizes, the picture and the command."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -407,12 +408,17 @@ def test_the_command_prints_a_table_and_the_same_figures_as_json(
     arguments = [str(scene), str(truth), "--truth-scale", "1000", "--cap", "10", "-q"]
     table = CliRunner().invoke(command, arguments).stdout.splitlines()
     figures = json.loads(CliRunner().invoke(command, [*arguments, "--json"]).stdout)
-    assert [line.split()[0] for line in table[:4]] == ["AbsRel", "depth", "ramp", "constant"]
-    shown = [float(number) for number in table[1].split()[1:7]]
-    names = ("abs_rel", "rmse", "delta1", "delta2", "delta3", "log10")
-    assert shown == pytest.approx([figures["depth"][name] for name in names], abs=5e-5)
+    assert table[0].split() == ["depth", "by", "frame", "ramp", "constant"]
+    rows = {line[:18].strip(): line[18:].split() for line in table[1:] if line[18:19] == " "}
+    names = {"AbsRel": "abs_rel", "SqRel, m": "sq_rel", "RMSE log": "rmse_log", "delta1": "delta1"}
+    told = [figures["depth"], figures["depth"]["over_frames"]["median"], *figures["baselines"].values()]
+    for title, name in names.items():
+        assert [float(cell) for cell in rows[title]] == pytest.approx([of[name] for of in told], abs=5e-5)
     assert figures["baselines"].keys() == {"ramp", "constant"}
-    assert f"{FRAMES} frames of {WIDTH} x {HEIGHT}, matched by index" in table[4]
+    assert any(f"{FRAMES} frames of {WIDTH} x {HEIGHT}, matched by index" in line for line in table)
+    # The range that counts, and what is cut off, are said and written.
+    assert any("truth from 0.001 m to 10 m, border 0, crop none" in line for line in table)
+    assert (figures["least_m"], figures["cap_m"], figures["border"], figures["crop"]) == (0.001, 10, 0, None)
 
 
 def test_the_command_says_so_if_near_and_far_are_exchanged(tmp_path: Path, truth_m: Array) -> None:
@@ -423,7 +429,72 @@ def test_the_command_says_so_if_near_and_far_are_exchanged(tmp_path: Path, truth
         "--truth-scale",
         "1000",
     ]
-    assert "scale is negative" in CliRunner().invoke(command, arguments).stdout
+    shown = CliRunner().invoke(command, arguments).stdout
+    assert shown.splitlines()[0].split() == ["depth", "(!)", "depth", "up", "by", "frame", "ramp", "constant"]
+    assert "(!) The best scale of depth is negative" in shown
+    figures = json.loads(CliRunner().invoke(command, [*arguments, "--json", "-q"]).stdout)
+    assert figures["upside_down"] == ["depth"]
+    # What is left of it the right way up is the constant.
+    assert figures["depth"]["upright"]["abs_rel"] == pytest.approx(figures["baselines"]["constant"]["abs_rel"])
+    assert figures["depth"]["upright"]["abs_rel"] > figures["depth"]["abs_rel"]
+
+
+def test_a_ramp_has_no_free_flip_either(tmp_path: Path, truth_m: Array) -> None:
+    np.save(tmp_path / "depth.npy", 1 / truth_m[:, ::-1])
+    np.save(tmp_path / "truth.npy", truth_m[:, ::-1])
+    result = evaluate(tmp_path / "depth.npy", tmp_path / "truth.npy", cap_m=CAP_M)
+    assert result.upside_down == ["ramp"]
+    ramp, constant = result.baselines["ramp"], result.baselines["constant"]
+    assert ramp.right_way_up.abs_rel == pytest.approx(constant.abs_rel)
+    assert ramp.abs_rel < constant.abs_rel
+
+
+@pytest.mark.parametrize(
+    ("align", "words"),
+    [
+        ("scale", "scale 0.5 for the video, by least squares in inverse depth"),
+        ("median", r"scale 0\.(5|4999)\d* of inverse depth for the video, by the medians of depth"),
+        ("frame-median", "each frame's own scale, by its medians of depth: 0.5 of inverse depth in the median"),
+        ("none", "not aligned"),
+    ],
+)
+def test_depth_is_aligned_as_asked_and_that_is_said(
+    tmp_path: Path, truth_m: Array, align: str, words: str
+) -> None:
+    np.save(tmp_path / "depth.npy", 2 / truth_m)
+    np.save(tmp_path / "truth.npy", truth_m)
+    arguments = [str(tmp_path / "depth.npy"), str(tmp_path / "truth.npy"), "--align", align, "-q"]
+    assert re.search(words, CliRunner().invoke(command, arguments).stdout)
+    figures = json.loads(CliRunner().invoke(command, [*arguments, "--json"]).stdout)
+    assert figures["align"] == align
+    # Twice the inverse depth is half the depth.
+    assert figures["depth"]["abs_rel"] == pytest.approx(0.5 if align == "none" else 0, abs=5e-5)
+    assert figures["baselines"]["ramp"]["scale"] != 1
+
+
+def test_crops_count_what_benchmarks_count(tmp_path: Path, truth_m: Array) -> None:
+    np.save(tmp_path / "depth.npy", 1 / truth_m)
+    np.save(tmp_path / "truth.npy", truth_m)
+    run = partial(evaluate, tmp_path / "depth.npy", tmp_path / "truth.npy", cap_m=CAP_M)
+    # 0.40810811 to 0.99189189 of 48 rows, 0.03594771 to 0.96405229 of 80 columns, rounded down; the border cuts
+    # more.
+    assert run(crop="garg").depth.pixels == FRAMES * (47 - 19) * (77 - 2)
+    assert run(crop="garg", border=4).depth.pixels == FRAMES * (44 - 19) * (76 - 4)
+    with pytest.raises(InputError, match="640 x 480"):
+        run(crop="nyu")
+
+
+def test_a_camera_without_poses_gives_normals_and_no_temporal_error(tmp_path: Path, truth_m: Array) -> None:
+    np.save(tmp_path / "depth.npy", 1 / truth_m)
+    np.save(tmp_path / "truth.npy", truth_m)
+    arguments = [str(tmp_path / "depth.npy"), str(tmp_path / "truth.npy"), "-q"]
+    plain = json.loads(CliRunner().invoke(command, [*arguments, "--json"]).stdout)
+    assert "normal_mean" not in plain["depth"]
+    figures = json.loads(CliRunner().invoke(command, [*arguments, "--fov", "60", "--json"]).stdout)["depth"]
+    assert (figures["normal_mean"], figures["normal_a1"], figures["tae"]) == (pytest.approx(0, abs=0.01), 1, None)
+    assert "normals mean, deg" in CliRunner().invoke(command, [*arguments, "--fov", "60"]).stdout
+    twice = CliRunner().invoke(command, [*arguments, "--fov", "60", "--cameras", str(tmp_path)])
+    assert (twice.exit_code, "given twice" in twice.stderr) == (2, True)
 
 
 def test_the_command_says_so_if_one_scale_stands_for_several_shots(

@@ -19,7 +19,16 @@ from vda.training.batches import batch_at, slots
 from vda.training.cache import HELD_OUT_SEED, Clip, frame_type, listed, read, render
 from vda.training.curves import draw_curves
 from vda.training.inmemory import still_depth, video_depth
-from vda.training.judge import SYNTHETIC_CAP_M, as_markdown, loaded, predictors, rgbd_folder, synthetic, table
+from vda.training.judge import (
+    SYNTHETIC_CAP_M,
+    as_markdown,
+    in_words,
+    loaded,
+    predictors,
+    rgbd_folder,
+    synthetic,
+    table,
+)
 from vda.training.loop import LOG_NAME, Run, load_checkpoint, trainable_mini
 from vda.training.losses import LossWeights, temporal_matching, total_loss
 from vda.training.recipe import Phase, Recipe
@@ -229,6 +238,22 @@ def test_judging_puts_every_predictor_in_the_table(tmp_path: Path) -> None:
     assert rows["truth"][0].delta1 == 1.0
     assert rows["truth"][0].abs_rel < 1e-3 < rows["constant"][0].abs_rel
     assert "| truth | 0.000" in as_markdown(rows)
+
+
+def test_what_is_upside_down_is_counted_and_not_averaged_as_if_it_were_good(tmp_path: Path) -> None:
+    """Near and far exchanged exactly: its best fit is perfect, and the right way up it is worth a constant."""
+    sample = synthetic(tmp_path, Clip(HELD_OUT_SEED + 500, 2, 36, 64))
+    chosen = {
+        "exchanged": lambda rgb: -1 / sample.depth_m,
+        "constant": lambda rgb: np.ones(rgb.shape[:3], np.float32),
+    }
+    rows = table([sample], chosen)
+    assert rows["exchanged"][0].abs_rel < 1e-3
+    exchanged, constant = as_markdown(rows).splitlines()[2:]
+    assert exchanged.split("|")[2:5] == constant.split("|")[2:5]
+    assert ("1 of 1" in exchanged, "0 of 1" in constant) == (True, True)
+    assert "(!) upside down at its best: 0.000, 1.000" in in_words("clip", rows["exchanged"][0])
+    assert "(!)" not in in_words("clip", rows["constant"][0])
 
 
 def write_frame(folder: Path, name: str, brightness: int, left_m: float) -> None:

@@ -9,14 +9,12 @@ import click
 from vda.cli.comparing import compare_pair, refuse_what_is_about_truth
 from vda.cli.options import Command, by_order_option, json_option, overwrite_option, quiet_option
 from vda.cli.output import say
-from vda.cli.types import PATH
+from vda.cli.types import PATH, OneOf
 from vda.errors import UsageError
 
 if TYPE_CHECKING:
-    from vda.evaluation.stage import Evaluation
-    from vda.metrics import Figures
-
-_HEADER = f"{'':<10}{'AbsRel':>9}{'RMSE m':>9}{'delta1':>9}{'delta2':>9}{'delta3':>9}{'log10':>9}{'TAE':>9}"
+    from vda.metrics.alignment import Align
+    from vda.metrics.masks import Crop
 
 
 @click.command("eval", cls=Command)
@@ -24,6 +22,12 @@ _HEADER = f"{'':<10}{'AbsRel':>9}{'RMSE m':>9}{'delta1':>9}{'delta2':>9}{'delta3
 @click.argument("truth", type=PATH)
 @click.option("--truth-scale", type=float, help="Numbers of TRUTH per metre: 1000 for millimetres.")
 @click.option("--depth-scale", type=float, help="Numbers of DEPTH per metre, where it has no depth.json.")
+@click.option(
+    "--align",
+    type=OneOf("vda.metrics.alignment:ALIGNS"),
+    help="How depth is brought to metres: scale and shift, or a scale alone, by least squares over the video; one "
+    "ratio of medians for the video, or per frame; or not. By default scale-shift, and none for metric depth.",
+)
 @click.option(
     "--cap",
     "cap_m",
@@ -35,7 +39,16 @@ _HEADER = f"{'':<10}{'AbsRel':>9}{'RMSE m':>9}{'delta1':>9}{'delta2':>9}{'delta3
 @click.option(
     "--border", type=click.IntRange(min=0), default=0, show_default=True, help="Pixels left out at each edge."
 )
-@click.option("--cameras", type=PATH, help="transforms.json or a folder with poses, for the temporal error.")
+@click.option(
+    "--crop",
+    type=OneOf("vda.metrics.masks:CROPS"),
+    help="Count only the part that benchmarks of KITTI or NYU do.",
+)
+@click.option(
+    "--cameras", type=PATH, help="transforms.json or a folder with poses, for the temporal error and normals."
+)
+@click.option("--camera", type=PATH, help="A camera without poses, for normals: OpenCV, COLMAP, nerfstudio, ROS.")
+@click.option("--fov", type=float, help="Its horizontal field of view in degrees, in place of a file.")
 @by_order_option
 @click.option("--figure", type=PATH, help="Write a picture: frame, depth, truth, error.")
 @click.option("--pairs", is_flag=True, help="DEPTH against another result in TRUTH's place, and no truth.")
@@ -50,9 +63,13 @@ def evaluate(
     truth: Path,
     truth_scale: float | None,
     depth_scale: float | None,
+    align: "Align | None",
     cap_m: float,
     border: int,
+    crop: "Crop | None",
     cameras: Path | None,
+    camera: Path | None,
+    fov: float | None,
     by_order: bool,
     figure: Path | None,
     pairs: bool,
@@ -63,9 +80,9 @@ def evaluate(
 ) -> None:
     """Measure DEPTH (a scene, a depth folder or a stack) against TRUTH (16-bit PNGs, NPY, NPZ or EXR).
 
-    Relative depth gets one scale and one shift for the whole video; metric depth is taken as it is. The same
-    figures of a vertical ramp and of a constant stand beside it. With --pairs TRUTH is another result of the film,
-    and what the two differ by is measured in its place.
+    Relative depth gets one scale and one shift for the whole video; metric depth is taken as it is; --align asks
+    for something else. The same figures of a vertical ramp and of a constant stand beside it. With --pairs TRUTH
+    is another result of the film, and what the two differ by is measured in its place.
 
     Example: vda eval data/film truth/ --truth-scale 1000 --cap 10
     """
@@ -87,6 +104,8 @@ def evaluate(
         return
     if page is not None:
         raise UsageError("--page is for two results of one film.", "Give --pairs with it, or leave it out.")
+    from vda.camera.choice import CameraChoice
+    from vda.cli.evaltable import table
     from vda.cli.progress import Progress
     from vda.evaluation.stage import evaluate as run
 
@@ -96,51 +115,16 @@ def evaluate(
         truth,
         truth_scale=truth_scale,
         depth_scale=depth_scale,
+        align=align,
         cap_m=cap_m,
         border=border,
+        crop=crop,
         cameras=cameras,
+        camera=CameraChoice(file=camera, fov_deg=fov),
         by_order=by_order,
         figure=figure,
         overwrite=overwrite,
         reporter=progress,
     )
     progress.close()
-    say(json.dumps(result.to_json()) if as_json else _table(result))
-
-
-def _table(result: "Evaluation") -> str:
-    rows = [_HEADER, _row("depth", result.depth)]
-    rows += [_row(name, figures) for name, figures in result.baselines.items()]
-    return "\n".join([*rows, _basis(result)])
-
-
-def _basis(result: "Evaluation") -> str:
-    """What the figures were taken over, and how the depth was aligned."""
-    measured = result.depth
-    aligned = "metric, not aligned"
-    if result.kind == "inverse_depth":
-        aligned = f"scale {measured.scale:.6g} and shift {measured.shift:.6g} for the video"
-    basis = (
-        f"{measured.frames} frames of {result.width} x {result.height}, matched by {result.matched_by}; "
-        f"{measured.pixels:,} pixels, {measured.coverage:.1%} of those with truth; {aligned}; "
-        f"cap {result.cap_m:g} m, border {result.border}."
-    )
-    if result.unmatched_depth or result.unmatched_truth:
-        basis += (
-            f"\nWithout a partner, and left out: {result.unmatched_depth} frames of depth and "
-            f"{result.unmatched_truth} of truth."
-        )
-    if result.shots > 1 and result.kind == "inverse_depth":
-        basis += (
-            f"\nThe depth has {result.shots} shots, each with a scale of its own, and one stands for all; "
-            "to measure a shot alone, compute it with --frames A:B."
-        )
-    if measured.scale < 0:
-        basis += "\nThe scale is negative: what the depth calls near is far, on the whole."
-    return basis
-
-
-def _row(name: str, figures: "Figures") -> str:
-    numbers = (figures.abs_rel, figures.rmse, figures.delta1, figures.delta2, figures.delta3, figures.log10)
-    tae = f"{'-':>9}" if figures.tae is None else f"{figures.tae:9.3f}"
-    return f"{name:<10}" + "".join(f"{number:9.4f}" for number in numbers) + tae
+    say(json.dumps(result.to_json()) if as_json else table(result))

@@ -6,6 +6,7 @@
     figures     plots and pictures of an evaluation and of the report
     page        HTML that is one file, with its pictures inside
     report      one page to judge a scene's depth by
+    framepairs  depth and truth frame by frame, from files
     stage       the evaluation against truth itself
 
 Nothing here changes depth.

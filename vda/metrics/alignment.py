@@ -5,7 +5,7 @@ frames or for one, in the quantity that is predicted: inverse depth is fitted to
 This file does not know what the result is measured by.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from vda.joining.align import FitSums, ScaleShift
 
 Kind = Literal["inverse_depth", "depth"]
 Align = Literal["scale-shift", "scale", "median", "frame-median", "none"]
+ALIGNS: tuple[Align, ...] = get_args(Align)
 Values = NDArray[np.floating]
 
 # Below this spread, in units of its size, a float32 prediction is constant and nothing can be said of its scale.

@@ -3,7 +3,7 @@
 In: true depth, or the size of a picture. Out: masks ``[height, width]``, True where a pixel counts.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from vda.errors import InputError
 Image = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 Crop = Literal["garg", "eigen", "nyu"]
+CROPS: tuple[Crop, ...] = get_args(Crop)
 
 # What evaluations of the field clip at: zero and less has no logarithm and no inverse.
 LEAST_DEPTH_M = 1e-3

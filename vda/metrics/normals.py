@@ -46,24 +46,21 @@ def surface_normals(depth: Image, intrinsics: Intrinsics) -> Normals:
     neighbour in space; NaN where one of the four has no depth. ``intrinsics`` may be for any size of the picture.
     """
     height, width = depth.shape
-    camera = intrinsics.scaled(width, height)
-    points = np.stack(
-        [
-            depth * ((np.arange(width) - camera.cx) / camera.fx),
-            depth * ((np.arange(height) - camera.cy) / camera.fy)[:, None],
-            depth,
-        ],
-        axis=-1,
-    ).astype(np.float64)
-    normals = np.full(points.shape, np.nan)
+    normals = np.full((height, width, 3), np.nan)
     if min(height, width) < 3:
         return normals
-    right = points[1:-1, 2:] - points[1:-1, :-2]
-    down = points[2:, 1:-1] - points[:-2, 1:-1]
-    # Right is x and down is y, so this order points to the viewer.
-    across = np.cross(down, right)
+    camera = intrinsics.scaled(width, height)
+    z = depth.astype(np.float64)
+    x = z * ((np.arange(width) - camera.cx) / camera.fx)
+    y = z * ((np.arange(height) - camera.cy) / camera.fy)[:, None]
+    right = [plane[1:-1, 2:] - plane[1:-1, :-2] for plane in (x, y, z)]
+    down = [plane[2:, 1:-1] - plane[:-2, 1:-1] for plane in (x, y, z)]
+    # Right is x and down is y, so down times right points to the viewer.
+    across = [down[a] * right[b] - down[b] * right[a] for a, b in ((1, 2), (2, 0), (0, 1))]
     with np.errstate(invalid="ignore", divide="ignore"):
-        normals[1:-1, 1:-1] = across / np.linalg.norm(across, axis=-1, keepdims=True)
+        length = np.sqrt(sum(np.square(plane) for plane in across))
+        for axis, plane in enumerate(across):
+            normals[1:-1, 1:-1, axis] = plane / length
     return normals
 
 
@@ -77,7 +74,7 @@ class NormalErrors:
 
     def add(self, normals: Normals, truth_normals: Normals) -> None:
         """See a frame: ``surface_normals`` of depth and truth; NaN does not count."""
-        apart = np.linalg.norm(normals - truth_normals, axis=-1)
+        apart = np.sqrt(np.einsum("...i,...i", normals - truth_normals, normals - truth_normals))
         # By the chord: the cosine of small angles is too near to 1 to tell them apart.
         degrees = np.degrees(2 * np.arcsin(np.minimum(apart[np.isfinite(apart)] / 2, 1)))
         self._shares += [np.count_nonzero(degrees < share) for share in SHARES_DEG]

@@ -26,7 +26,7 @@ class TemporalSums:
     def __init__(self, intrinsics: Intrinsics) -> None:
         if intrinsics.distortion_model != "none":
             raise InputError(
-                "The temporal error is defined for images without lens distortion.",
+                "Normals and the temporal error are defined for images without lens distortion.",
                 "Undistort the video before its depth is made, and give the camera without coefficients.",
             )
         self._intrinsics = intrinsics

@@ -75,7 +75,9 @@ class Figures(PixelFigures):
         own = asdict(self)
         for name in ("boundaries", "normals", "per_frame", "upright"):
             del own[name]
-        boundaries = asdict(self.boundaries) if self.boundaries else {"dbe_acc": None, "dbe_com": None}
+        boundaries = (
+            asdict(self.boundaries) if self.boundaries else {"dbe_acc": None, "dbe_com": None, "dbe_frames": 0}
+        )
         normals = asdict(self.normals) if self.normals else {}
         over_frames = {name: asdict(figures) for name, figures in self.over_frames().items()}
         upright = None if self.upright is None else self.upright.to_json()

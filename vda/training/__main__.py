@@ -15,7 +15,7 @@ from vda.network import PRESETS
 from vda.training import cache
 from vda.training.average import export
 from vda.training.curves import draw_curves
-from vda.training.judge import as_markdown, held_out, loaded, predictors, rgbd_folder, table
+from vda.training.judge import as_markdown, held_out, in_words, loaded, predictors, rgbd_folder, table
 from vda.training.loop import LOG_NAME, Run, load_checkpoint
 from vda.training.recipe import Recipe
 
@@ -75,7 +75,7 @@ def judge_weights(options: argparse.Namespace) -> None:
     rows = table(samples, chosen)
     LOG.info("%d frames per clip, shorter side %d\n%s", len(samples[0].rgb), options.input_size, as_markdown(rows))
     for sample, figures in zip(samples, rows["mini"], strict=True):
-        LOG.info("%s: AbsRel %.3f, delta1 %.3f", sample.name, figures.abs_rel, figures.delta1)
+        LOG.info("%s", in_words(sample.name, figures))
 
 
 COMMANDS = {"render": render, "train": train, "ship": ship, "draw": draw, "judge": judge_weights}

@@ -91,14 +91,29 @@ def table(samples: list[Sample], chosen: dict[str, Predict]) -> dict[str, list[F
 
 
 def as_markdown(rows: dict[str, list[Figures]]) -> str:
-    """A table of each predictor's means over the samples."""
-    lines = ["| | AbsRel | delta1 | TAE |", "|---|---|---|---|"]
-    for name, figures in rows.items():
+    """A table of each predictor's means over the samples, everything the right way up.
+
+    Where the best fit of a sample is upside down it is counted, and what enters the mean is the best fit that is
+    not: what calls far near is of no use as depth, however well its negative fits.
+    """
+    lines = ["| | AbsRel | delta1 | TAE | upside down |", "|---|---|---|---|---|"]
+    for name, of_samples in rows.items():
+        figures = [sample.right_way_up for sample in of_samples]
         absrel, delta1 = (np.mean([getattr(f, key) for f in figures]) for key in ("abs_rel", "delta1"))
         temporal = [f.tae for f in figures if f.tae is not None]
         tae = f"{np.mean(temporal):.3f}" if temporal else "-"
-        lines.append(f"| {name} | {absrel:.4f} | {delta1:.3f} | {tae} |")
+        flipped = sum(sample.upside_down for sample in of_samples)
+        lines.append(f"| {name} | {absrel:.4f} | {delta1:.3f} | {tae} | {flipped} of {len(figures)} |")
     return "\n".join(lines)
+
+
+def in_words(name: str, figures: Figures) -> str:
+    """One sample's figures in a line; an upside-down fit is marked, and what its best comes to stands after it."""
+    upright = figures.right_way_up
+    told = f"{name}: AbsRel {upright.abs_rel:.3f}, delta1 {upright.delta1:.3f}"
+    if figures.upside_down:
+        told += f" (!) upside down at its best: {figures.abs_rel:.3f}, {figures.delta1:.3f}"
+    return told
 
 
 def held_out(folder: Path) -> list[Sample]:
