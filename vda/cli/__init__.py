@@ -19,6 +19,7 @@
     enrich        ``vda enrich``
     export        ``vda export``
     evaluate      ``vda eval``
+    evaltable     the table of ``vda eval``
     comparing     ``vda eval --pairs``
     report        ``vda report``
     synth         ``vda synth``
