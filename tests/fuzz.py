@@ -212,7 +212,8 @@ def _free_name(keep: Path, name: str) -> Path:
 def work(task: Task, count: "Counter", result: "Connection") -> None:
     """What the process of one target does; its libraries' own complaints go into a file."""
     with (task.keep / f"{task.name}.stderr").open("a") as complaints:
-        os.dup2(complaints.fileno(), 2)
+        for stream in (1, 2):
+            os.dup2(complaints.fileno(), stream)
     with tempfile.TemporaryDirectory() as place:
         fuzzing = Fuzzing(task, make_targets(Path(place))[task.name], count)
     result.send(_READY)

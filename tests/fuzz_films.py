@@ -31,7 +31,7 @@ def image(suffix: str, deep: bool = False) -> bytes:
 
 def container(name: str, folder: Path) -> bytes:
     draw = lambda number: picture(number, 32, 16)  # noqa: E731
-    more = {"codec": _CODECS.get(name, "libx264"), "pix_fmt": _FORMATS.get(name, "yuv420p")}
+    more: dict[str, Any] = {"codec": _CODECS.get(name, "libx264"), "pix_fmt": _FORMATS.get(name, "yuv420p")}
     return written(lambda path: make_clip(path, range(4), draw=draw, **more), name, folder)
 
 

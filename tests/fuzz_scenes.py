@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import cv2
 import numpy as np
 from clips import make_clip
 from fuzz_seeds import js
-from fuzz_target import SIZE, Files, Target, content, every_way, one, only, written
+from fuzz_target import SIZE, Files, Target, array, content, every_way, one, only, written
 from stills import make_folder
 
 from vda.api.pipeline import plan_scene
@@ -162,7 +163,7 @@ def make_window(folder: Path) -> bytes:
 
 def use_worker(path: Path) -> object:
     kinds = (Order, WorkerSettings, WorkerState)
-    return every_way(*(lambda kind=kind: kind.read(path) for kind in kinds), lambda: known_fit(path))
+    return every_way(*(partial(kind.read, path) for kind in kinds), lambda: known_fit(path))
 
 
 def use_trial(path: Path) -> object:
@@ -245,13 +246,10 @@ def _shard(text: str) -> Any:
 # Plans and depth of other programs.
 
 
-def foreign(folder: Path) -> Files:
+def foreign() -> Files:
     """A classic plan, with the depth that another program made of its chunks."""
     depth = np.linspace(1, 5, 12 * SIZE[0] * SIZE[1], dtype=np.float32).reshape(12, SIZE[1], SIZE[0])
-    stacks = [
-        written(lambda path, part=part: np.savez(path, depths=part), "s.npz", folder)
-        for part in (depth[:8], depth[4:])
-    ]
+    stacks = [array(np.savez, depths=part) for part in (depth[:8], depth[4:])]
     chunks = [
         {"chunk_id": i, "global_start_frame": 4 * i, "global_end_frame": 4 * i + 8, "num_frames": 8,
          "keep_start_local": 0 if i == 0 else 2, "keep_end_local": 8 if i else 6, "gpu_assignment": i}
@@ -330,5 +328,5 @@ def scene_targets(folder: Path) -> Mapping[str, Target]:
                 b"mm",
             ),
         ),
-        "foreign": Target("plans and depth of other programs", merge_foreign, (foreign(folder),)),
+        "foreign": Target("plans and depth of other programs", merge_foreign, (foreign(),)),
     }

@@ -75,12 +75,12 @@ def refuse(folder: Path) -> None:
 def test_harm_is_noticed(watch: Watch, tmp_path: Path) -> None:
     for read in (write_elsewhere, crash):
         with pytest.raises((Harm, KeyError), match=r"outside|frames"):
-            hand_over(Target(read, ({},)), {"a": b""}, tmp_path / "in", watch)
+            hand_over(Target("", read, ({},)), {"a": b""}, tmp_path / "in", watch)
     with pytest.raises(Harm, match="took longer"), bounded(seconds=0.05):
         spin(tmp_path)
     with pytest.raises(MemoryError), bounded(memory_bytes=1 << 20):
         bytearray(1 << 26)
-    hand_over(Target(refuse, ({},)), {"a": b""}, tmp_path / "in", watch)
+    hand_over(Target("", refuse, ({},)), {"a": b""}, tmp_path / "in", watch)
 
 
 def test_values_of_no_size_do_not_end_the_process(tmp_path: Path) -> None:

@@ -261,7 +261,12 @@ def test_json_cut_anywhere_says_so_and_counts_what_was_whole(save: Callable[[str
 
 
 def test_broken_json_and_absurd_nesting_are_refused(save: Callable[[str, Any], Path]) -> None:
-    for text in ('{"tracks": [{"frame": 1}, oops]}', '{"tracks": ' + "[" * 100_000, '{"tracks": []} trailing'):
+    for text in (
+        '{"tracks": [{"frame": 1}, oops]}',
+        '{"tracks": ' + "[" * 100_000,
+        '{"tracks": []} trailing',
+        f"[{'9' * 5000}]",
+    ):
         with pytest.raises(InputError):
             read_tracks(save("t.json", text), "classic")
 

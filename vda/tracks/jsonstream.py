@@ -91,6 +91,8 @@ class _Scanner:
                 continue
             except RecursionError as error:
                 raise self.broken("nested too deeply") from error
+            except ValueError as error:
+                raise self.broken("it has a number of thousands of digits") from error
             if end < len(self.text) or self.ended or not self.fill():
                 self.at = end
                 return value
