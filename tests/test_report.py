@@ -10,52 +10,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from clips import make_clip
 from depth_runs import check, make_video, make_weights, run_options, vda
 from pictures import read_picture
+from two_chunks import HEIGHT, WIDTH, make_scene
 
 from vda.depthmaps.source import open_depth
 from vda.evaluation.report import write_report
 from vda.evaluation.seams import seam_scores
 from vda.evaluation.steadiness import flicker, usual_change
-from vda.merging.settings import MergeSettings
-from vda.merging.stage import merge
 from vda.scene.scene import Scene
-from vda.splitting.settings import PlanSettings
-from vda.splitting.stage import split
-
-FRAMES, WIDTH, HEIGHT = 36, 64, 48
-FIRST = """\
-{"event": "chunk_begun", "unix_s": 100.0, "host": "h", "device": "GPU-1", "pid": 11, "chunk": 1, "windows": 2, \
-"memory": "m"}
-{"event": "window_computed", "unix_s": 110.0, "host": "h", "device": "GPU-1", "pid": 11, "chunk": 1, \
-"sequence": 1, "k": 0, "start_frame": 18, "end_frame": 30, "seconds": 5.0, "precision": "fp32"}
-"""
-SECOND = """\
-{"event": "chunk_begun", "unix_s": 160.0, "host": "h", "device": "GPU-2", "pid": 12, "chunk": 1, "windows": 1, \
-"memory": "m"}
-{"event": "window_computed", "unix_s": 220.0, "host": "h", "device": "GPU-2", "pid": 12, "chunk": 1, \
-"sequence": 1, "k": 1, "start_frame": 30, "end_frame": 36, "seconds": 5.0, "precision": "fp32"}
-"""
-
-
-def make_scene(root: Path, *, jump: float = 0.0, overlap: int = 0) -> Scene:
-    """A merged scene of two independent chunks whose depth drifts evenly; ``jump`` is added to the second's."""
-    noise = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
-    video = make_clip(root / "a <b>.mp4", range(FRAMES), draw=lambda number: np.roll(noise, number, 1))
-    scene = Scene(root / "scene <1>")
-    plan = split(video, scene, PlanSettings(chunks=2, chunking="independent", overlap=overlap))
-    scene.depths_dir.mkdir()
-    y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
-    for chunk in plan.chunks:
-        frames = np.arange(chunk.start, chunk.stop)[:, None, None]
-        stack = 2 + 0.1 * y + 0.02 * x + 0.05 * frames + jump * chunk.index
-        np.save(scene.depths_dir / f"chunk_{chunk.index:02d}_depths.npy", stack.astype(np.float32))
-    scene.logs_dir.mkdir()
-    scene.events_path("h_GPU-1").write_text(FIRST)
-    scene.events_path("h_GPU-2").write_text(SECOND)
-    merge(scene, MergeSettings())
-    return scene
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +84,7 @@ def test_the_page_is_one_file_that_asks_for_nothing(scene: Scene) -> None:
     for title in (
         "Frames and depth",
         "Scale and shift",
+        "In figures",
         "Seams",
         "Flicker",
         "Timeline",

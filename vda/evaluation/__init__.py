@@ -5,6 +5,9 @@
     seams       where windows and chunks meet, and the jumps there
     figures     plots and pictures of an evaluation and of the report
     page        HTML that is one file, with its pictures inside
+    drift       how far the scale wanders, by the frame that is seen again
+    quality     a scene's depth in a handful of figures, without truth
+    gate        conditions on these figures
     report      one page to judge a scene's depth by
     framepairs  depth and truth frame by frame, from files
     stage       the evaluation against truth itself

@@ -17,28 +17,24 @@ import numpy as np
 from vda.depthmaps.codes import DepthRecord
 from vda.depthmaps.colours import Rgb, colorize, shown_range
 from vda.depthmaps.source import DepthSource, open_depth
-from vda.errors import SceneError, VdaError
+from vda.errors import VdaError
 from vda.evaluation.figures import Bar, Line, draw_lines, draw_timeline
 from vda.evaluation.page import jpeg, section, svg_image, whole_page
-from vda.evaluation.seams import seam_scores, spread
-from vda.evaluation.steadiness import flicker
+from vda.evaluation.quality import FIGURES, Quality, film_pictures, in_digits, measure_quality, require_merged
+from vda.evaluation.seams import MOST_SEAMS, seam_scores, spread
 from vda.files import write_bytes
 from vda.joining.scenedepth import SceneDepth, depth_of_windows
-from vda.picture.framing import Framing
 from vda.picture.upright import with_square_pixels
 from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Plan
 from vda.scene.events import ChunkBegun, WindowComputed, read_events
 from vda.scene.scene import Scene
 from vda.scene.windows import Window
-from vda.shown import printable, quoted
-from vda.video import read_frame_list
+from vda.shown import printable
 
 # One row of the page, which is 60rem wide and has columns of 9rem; twice a column's pixels, for dense screens.
 _STRIP_FRAMES = 6
 _STRIP_WIDTH = 320
-# Each pair costs two decoded frames and their flow both ways.
-_FLOW_PAIRS = 8
 
 
 @dataclass(frozen=True)
@@ -49,15 +45,14 @@ class _Work:
     plan: Plan
     record: DepthRecord
     depth: DepthSource
+    quality: Quality
     in_order: SceneDepth | None = None
     """The same windows aligned one after the other, where the merge solved them jointly and they are there."""
 
     def pictures(self, frames: Sequence[int]) -> dict[int, Rgb]:
         """The video's frames at the size of the depth, by index; none where ``no_pictures`` says why."""
-        whole = Framing.of((self.record.width, self.record.height))
         try:
-            read = read_frame_list(*self.scene.film(), sorted(set(frames)))
-            return {frame.index: whole.resized(frame.rgb) for frame in read}
+            return film_pictures(self.scene, sorted(set(frames)), (self.record.width, self.record.height))
         except (VdaError, OSError):
             return {}
 
@@ -70,16 +65,17 @@ class _Work:
         return ""
 
 
-def write_report(scene: Scene, reporter: Reporter | None = None) -> Path:
+def write_report(scene: Scene, reporter: Reporter | None = None, quality: Quality | None = None) -> Path:
     """Write ``report.html`` of a merged scene and return its path; ``SceneError`` where it is not merged.
 
-    A part that cannot be made is left out: the page says why, and ``reporter`` is told.
+    ``quality`` is the scene's, if it was measured already; else it is, with some of the seams. A part that cannot
+    be made is left out: the page says why, and ``reporter`` is told.
     """
-    if not scene.depth_record_path.is_file():
-        raise SceneError(f"{scene.root} is not merged yet.", f"Run 'vda merge {quoted(scene.root)}' first.")
+    require_merged(scene)
     record = DepthRecord.read(scene.depth_record_path)
+    quality = quality or measure_quality(scene, most_seams=MOST_SEAMS)
     plan = scene.plan()
-    work = _Work(scene, plan, record, open_depth(scene.merged_dir), _in_order(scene, plan, record))
+    work = _Work(scene, plan, record, open_depth(scene.merged_dir), quality, _in_order(scene, plan, record))
     parts = [_part(title, make, work, reporter or Silence()) for title, make in _PARTS.items()]
     name = printable(scene.root.resolve().name)
     write_bytes(scene.report_path, whole_page(f"Depth of {name}", parts).encode())
@@ -128,6 +124,20 @@ def _filmstrip(work: _Work) -> str:
     return section("Frames and depth", f'<div class="strip">{"".join(cells)}</div>', note)
 
 
+def _in_figures(work: _Work) -> str:
+    """The figures that ``vda report --fail-if`` takes."""
+    quality = work.quality
+    cells = "".join(
+        f"<tr><td>{name}</td><td>{in_digits(quality.values[name])}</td><td>{html.escape(meaning)}</td></tr>"
+        for name, meaning in FIGURES.items()
+    )
+    note = "Figures that need no truth, by the names that vda report --fail-if takes."
+    if len(quality.seams) < quality.seam_count:
+        note += f" {len(quality.seams)} of {quality.seam_count} seams were looked at."
+    note += "".join(f" {name} was not measured: {why}." for name, why in quality.why.items())
+    return section("In figures", f"<table>{cells}</table>", note)
+
+
 def _alignment(work: _Work) -> str:
     """Scale and shift over time: of windows, or of chunks; both ways of aligning where both are known."""
     rows = [("joint" if work.in_order else "", work.record.shots)]
@@ -168,9 +178,11 @@ def _remarks(work: _Work) -> str:
 
 
 def _seams(work: _Work) -> str:
-    seams = list(seam_scores(work.scene, work.plan, work.depth))
-    if not seams:
+    seams = work.quality.seams
+    if not work.quality.seam_count:
         return section("Seams", "", "The depth was made in one piece: there are no seams.")
+    if not seams:
+        return section("Seams", "", f"Seams were not measured: {work.quality.why['seam']}.")
     scores = {"merged": {seam.frame: seam.after for seam in seams}}
     if work.in_order:
         other = seam_scores(work.scene, work.plan, work.depth, work.in_order.frame)
@@ -190,19 +202,9 @@ def _seams(work: _Work) -> str:
 
 
 def _flicker(work: _Work) -> str:
-    there = [pair for pair in work.plan.neighbours() if pair[0] in work.depth and pair[1] in work.depth]
-    chosen = spread(there, _FLOW_PAIRS)
-    pictures = work.pictures([frame for pair in chosen for frame in pair])
-    seen = [pair for pair in chosen if pair[0] in pictures and pair[1] in pictures]
-    if chosen and not seen:
-        return section("Flicker", "", "The video cannot be read any more, so flicker was not measured.")
-    read = work.depth.read
-    values = list(
-        flicker((pictures[frame], pictures[following], read(frame), read(following)) for frame, following in seen)
-    )
+    values = work.quality.flickers
     if not values:
-        note = "In no two neighbouring frames could a range of depth be followed along the motion: "
-        return section("Flicker", "", f"{note}flicker was not measured.")
+        return section("Flicker", "", f"Flicker was not measured: {work.quality.why['flicker']}.")
     note = (
         f"{100 * float(np.median(values)):.2f} % of the range of depth is the median change along the motion of "
         f"the picture (optical flow), over {len(values)} pairs of frames; the largest {100 * max(values):.2f} %."
@@ -322,6 +324,7 @@ _PARTS: dict[str, Callable[[_Work], str]] = {
     "Frames and depth": _filmstrip,
     "Scale and shift": _alignment,
     "What the merge remarked": _remarks,
+    "In figures": _in_figures,
     "Seams": _seams,
     "Flicker": _flicker,
     "Timeline": _timeline,

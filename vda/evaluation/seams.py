@@ -43,13 +43,34 @@ class _Boundary:
     scales: tuple[float, float] | None
 
 
-def seam_scores(scene: Scene, plan: Plan, depth: DepthSource, read: DepthReader | None = None) -> Iterator[Seam]:
-    """Yield the seams of ``depth``; ``read`` gives its frames as another way of joining makes them."""
+def seam_count(plan: Plan) -> int:
+    """How many times a window or chunk takes over inside a shot."""
+    if plan.chunking == "linked":
+        return sum(window.k > 0 for chunk in plan.chunks for window in chunk.windows())
+    return sum(old.sequence.shot == new.sequence.shot for old, new in pairwise(plan.chunks))
+
+
+def seam_scores(
+    scene: Scene,
+    plan: Plan,
+    depth: DepthSource,
+    read: DepthReader | None = None,
+    *,
+    most: int | None = MOST_SEAMS,
+) -> Iterator[Seam]:
+    """Yield the seams of ``depth``, at most ``most`` (None: all) spread over the film.
+
+    ``read`` gives its frames as another way of joining makes them. A seam beside a frame without depth is left
+    out. What changes by less than a step of the stored codes counts as one step, so that a still film has scores
+    too.
+    """
     read = read or depth.read
+    least = _least_change(depth.record)
     inner = [pair for pair in plan.neighbours() if pair[0] in depth and pair[1] in depth]
     usual = usual_change(read, spread(inner, _USUAL_FRAMES)) if inner else 0.0
     between = _between_windows if plan.chunking == "linked" else _between_chunks
-    for boundary in spread(list(between(scene, plan, depth.record)), MOST_SEAMS):
+    found = list(between(scene, plan, depth.record))
+    for boundary in found if most is None else spread(found, most):
         before, frame = plan.frame(boundary.place - 1), plan.frame(boundary.place)
         if before not in depth or frame not in depth:
             continue
@@ -57,9 +78,16 @@ def seam_scores(scene: Scene, plan: Plan, depth: DepthSource, read: DepthReader 
         raw = boundary.raw()
         expected = usual
         if raw is not None and boundary.scales is not None:
-            expected = float(np.dot(boundary.scales, (raw.inside_old, raw.inside_new))) / 2
-        if expected > 0 and np.isfinite(jump):
-            yield Seam(frame, jump / expected, raw.score if raw else None)
+            expected = float(np.dot(np.abs(boundary.scales), (raw.inside_old, raw.inside_new))) / 2
+        if not np.isfinite(expected):
+            expected = 0.0
+        if np.isfinite(jump) and max(expected, least) > 0:
+            yield Seam(frame, max(jump, least) / max(expected, least), raw.score if raw else None)
+
+
+def _least_change(record: DepthRecord | None) -> float:
+    """The step of the codes that depth was read from; 0 where nothing is known of them."""
+    return 0.0 if record is None else record.quantizer.scale
 
 
 def spread(items: Sequence[T], count: int) -> list[T]:

@@ -28,6 +28,10 @@ _MOST_FLOW_SIDE = 8192
 _CONSISTENT_PX = 1.0
 
 
+class NotMeasured(Exception):
+    """A figure that cannot be had of this depth; its words say why."""
+
+
 @dataclass(frozen=True)
 class Seam:
     """The change to ``frame`` from the one before, where a new window or chunk begins, over the usual one.

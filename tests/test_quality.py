@@ -1,0 +1,206 @@
+"""Figures without truth, and conditions on them: right values by arithmetic; nothing passes that is not known."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from clips import make_clip
+from two_chunks import CHANGE, HEIGHT, WIDTH, make_scene
+
+from vda.cli.report import report as command
+from vda.depthmaps.codes import MAX_CODE, DepthRecord, Quantizer
+from vda.errors import UsageError
+from vda.evaluation.gate import Condition, met
+from vda.evaluation.quality import FIGURES, Quality, invalid_share, measure_quality
+from vda.merging.settings import MergeSettings
+from vda.merging.stage import merge
+from vda.scene.scene import RunRecord, Scene
+from vda.scene.windowstore import WindowStore
+from vda.splitting.settings import PlanSettings
+from vda.splitting.stage import split
+
+# What the depth of ``make_scene`` rises by over a frame.
+RISE = 0.1 * (HEIGHT - 1) + 0.02 * (WIDTH - 1)
+
+
+def windows_scene(root: Path, sizes: tuple[float, ...], *, metric: bool = False) -> Scene:
+    """A merged scene of linked windows of one picture, which window k has with its slot 0 times ``sizes[k]``."""
+    frames = 22 * len(sizes) + 3
+    root.mkdir(exist_ok=True)
+    video = make_clip(root / "a.mp4", range(frames))
+    scene = Scene(root / "scene")
+    split(video, scene, PlanSettings(chunks=1))
+    record = RunRecord(
+        "mini", "mini", "", "0" * 64, "", "", metric, 32, 48, 32, "fp32", "", "0",
+    )  # fmt: skip
+    scene.write_run(record)
+    store = WindowStore.of(scene, record)
+    picture = 1 + np.random.default_rng(3).random((32, 48)).astype(np.float32)
+    for k, size in enumerate(sizes):
+        window = np.repeat(picture[None], 32, axis=0)
+        window[0] *= size
+        store.write((0, k), window, ())
+    merge(scene, MergeSettings())
+    return scene
+
+
+def test_a_film_without_a_seam_has_a_score_of_one_and_a_known_step_a_known_one(tmp_path: Path) -> None:
+    assert measure_quality(make_scene(tmp_path / "0")).values["seam"] == pytest.approx(1, rel=0.02)
+    found = measure_quality(make_scene(tmp_path / "1", jump=0.2, chunks=3))
+    # A seam adds 0.2 to the change of 0.05 that is there anyway.
+    assert found.values["seam"] == pytest.approx((CHANGE + 0.2) / CHANGE, rel=0.02)
+    assert found.values["seam_median"] == pytest.approx((CHANGE + 0.2) / CHANGE, rel=0.02)
+    assert (len(found.seams), found.seam_count) == (2, 2)
+
+
+def test_a_still_film_has_scores_too(tmp_path: Path) -> None:
+    """Nothing changes but at the seam, which is held against a step of the codes, the least that can be told."""
+    assert measure_quality(make_scene(tmp_path / "0", change=0)).values["seam"] == 1
+    found = measure_quality(make_scene(tmp_path / "1", change=0, jump=0.5)).values["seam"]
+    assert found == pytest.approx(0.5 / ((RISE + 0.5) / (MAX_CODE - 1)), rel=1e-3)
+
+
+def test_a_film_in_one_piece_has_no_seam(tmp_path: Path) -> None:
+    found = measure_quality(make_scene(tmp_path, chunks=1))
+    assert (found.values["seam"], found.values["seam_median"], found.seam_count) == (1, 1, 0)
+    # Of another program's depth nobody knows what it was made of.
+    assert found.values["drift"] is None and "another program" in found.why["drift"]
+
+
+def test_drift_is_how_the_first_frame_comes_back(tmp_path: Path) -> None:
+    sizes = (1.0, 1.2, 0.9, 1.1)
+    scene = windows_scene(tmp_path, sizes)
+    [shot] = DepthRecord.read(scene.depth_record_path).shots
+    # The picture's spread is in all of them, and the log of a product is the sum of the logs.
+    logs = np.log(np.array(shot["scale"]) * sizes)
+    assert measure_quality(scene).values["drift"] == pytest.approx(np.std(logs), rel=1e-3)
+    steady = windows_scene(tmp_path / "steady", (1.0, 1.0, 1.0))
+    assert measure_quality(steady).values["drift"] == pytest.approx(0, abs=1e-5)
+    for window in steady.finished_windows():
+        steady.window_path(window).unlink()
+    gone = measure_quality(steady)
+    assert gone.values["drift"] is None and "no longer there" in gone.why["drift"]
+
+
+def test_drift_of_metres_is_that_of_their_logarithm(tmp_path: Path) -> None:
+    sizes = (1.0, 1.5, 0.8)
+    found = measure_quality(windows_scene(tmp_path, sizes, metric=True))
+    assert found.values["drift"] == pytest.approx(np.std(np.log(sizes)), rel=1e-3)
+
+
+def test_a_first_frame_that_is_flat_says_nothing(tmp_path: Path) -> None:
+    found = measure_quality(windows_scene(tmp_path, (0.0, 1.0)))
+    assert found.values["drift"] is None and "flat" in found.why["drift"]
+
+
+def test_what_has_no_depth_is_counted_over_what_was_seen(tmp_path: Path) -> None:
+    holes = measure_quality(make_scene(tmp_path, holes=12)).values["invalid"]
+    assert holes == pytest.approx(12 / (WIDTH * HEIGHT))
+
+
+def test_bars_are_no_lost_pixels_and_missing_frames_are(tmp_path: Path) -> None:
+    video = make_clip(tmp_path / "a.mp4", range(10))
+    scene = Scene(tmp_path / "scene")
+    plan = split(video, scene, PlanSettings(chunks=1, crop="0,8,80,32"))
+    quantizer, bars = Quantizer.for_range(0, 1), 16 * 80
+    record = DepthRecord(quantizer, 10, 80, 48, picture=scene.picture().to_json(), invalid_pixels=10 * bars)
+    assert invalid_share(scene, plan, record) == 0
+    assert invalid_share(scene, plan, replace(record, invalid_pixels=10 * bars + 64)) == 64 / (10 * 32 * 80)
+    # Of a frame that is missing the record counts no pixels.
+    lost = replace(record, invalid_pixels=8 * bars, missing_frames=[2, 3])
+    assert invalid_share(scene, plan, lost) == 0.2
+    # Metres out of range are code 0; inverse depth takes the nearest code.
+    assert invalid_share(scene, plan, replace(record, clipped=64)) == 0
+    metric = replace(record, clipped=64, quantizer=Quantizer.millimetres())
+    assert invalid_share(scene, plan, metric) == 64 / (10 * 32 * 80)
+
+
+def test_codes_are_those_of_the_middle(tmp_path: Path) -> None:
+    plain = measure_quality(make_scene(tmp_path / "0", change=0)).values
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    low, high = np.percentile(0.1 * y + 0.02 * x, (2, 98))
+    assert plain["codes"] == pytest.approx((high - low) / RISE * (MAX_CODE - 1), rel=5e-3)
+    near = measure_quality(make_scene(tmp_path / "1", change=0, nearest=100)).values
+    # One pixel takes the range, and leaves the others a few codes of it.
+    assert near["codes"] == pytest.approx((high - low) / (RISE + 100) * (MAX_CODE - 1), rel=5e-3)
+    assert near["codes_share"] == pytest.approx(near["codes"] / MAX_CODE)
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("seam>1.5", True), ("seam>2", False), ("seam >= 2", True), ("seam<2", False), (" seam<=2 ", True),
+        ("seam==2", True), ("seam!=2", False), ("invalid>1%", True), ("invalid>0.02", False),
+        ("invalid>=2 %", True),         ("codes<4.1e3", True), ("codes<.5", False),
+    ],
+)  # fmt: skip
+def test_conditions_hold_or_not(text: str, holds: bool) -> None:
+    quality = Quality({"seam": 2.0, "invalid": 0.02, "codes": 4096}, {})
+    assert bool(list(met([Condition.parse(text)], quality))) == holds
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "seam",
+        "seam>",
+        ">1.5",
+        "seam=1.5",
+        "seam=>1.5",
+        "seam>1.5>1",
+        "seam>nan",
+        "seam>inf",
+        "seam>a",
+        "1<seam",
+    ],
+)
+def test_what_is_no_condition_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is no condition"):
+        Condition.parse(text)
+
+
+def test_unknown_figures_are_refused_with_those_that_there_are() -> None:
+    with pytest.raises(UsageError, match=r"no figure called seams.*seam, seam_median"):
+        Condition.parse("seams>1")
+
+
+def test_what_could_not_be_measured_does_not_pass() -> None:
+    quality = Quality({"drift": None}, {"drift": "the windows are gone"})
+    [sentence] = met([Condition.parse("drift>1")], quality)
+    assert "could not be measured (the windows are gone)" in sentence
+
+
+def test_the_command_sifts_scenes(tmp_path: Path) -> None:
+    scenes = [make_scene(tmp_path / "0"), make_scene(tmp_path / "1", jump=0.45)]
+    names = [str(scene.root) for scene in scenes]
+    good = CliRunner().invoke(command, [names[0], "--json", "-q", "--fail-if", "seam>1.5"])
+    assert good.exit_code == 0, good.output
+    one = json.loads(good.stdout)
+    assert set(FIGURES) < set(one) and one["report"] == str(scenes[0].report_path) and one["failed"] == []
+    several = [*names, str(tmp_path / "none")]
+    result = CliRunner().invoke(
+        command, [*several, "--json", "-q", "--fail-if", "seam>1.5", "--fail-if", "invalid>0"]
+    )
+    assert result.exit_code == 1
+    told = json.loads(result.stdout)["scenes"]
+    assert [bool(scene["failed"]) for scene in told] == [False, True, True]
+    assert "seam is 10" in told[1]["failed"][0] and "is not a scene" in told[2]["failed"][0]
+    text = CliRunner().invoke(command, [*names, "-q", "--fail-if", "drift>0.1"])
+    assert text.exit_code == 1 and text.output.count("could not be measured") == 2
+    page = scenes[1].report_path.read_text()
+    assert "<h2>In figures</h2>" in page and all(f"<td>{name}</td>" in page for name in FIGURES)
+
+
+@pytest.mark.parametrize("condition", ["seems>1", "seam>>1"])
+def test_conditions_are_read_before_anything_is_done(tmp_path: Path, condition: str) -> None:
+    result = CliRunner().invoke(command, [str(tmp_path / "none"), "--fail-if", condition])
+    assert result.exit_code == 2 and "not a scene" not in result.output and not list(tmp_path.iterdir())
+
+
+def test_help_names_every_figure() -> None:
+    words = " ".join(CliRunner().invoke(command, ["--help"]).output.split())
+    assert f"Figures: {', '.join(FIGURES)}." in words

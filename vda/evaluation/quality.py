@@ -1,0 +1,220 @@
+"""A scene's depth in a handful of figures that need no truth, each with a formula (docs/evaluation.md).
+
+In: a merged scene. Out: a ``Quality``. A figure that cannot be measured is None, and a sentence says why. This
+file does not know what is good enough.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from vda.depthmaps.codes import INVALID_CODE, MAX_CODE, DepthRecord
+from vda.depthmaps.colours import Rgb
+from vda.depthmaps.source import DepthSource, open_depth
+from vda.errors import SceneError, VdaError
+from vda.evaluation.drift import wandering
+from vda.evaluation.seams import seam_count, seam_scores, spread
+from vda.evaluation.steadiness import NotMeasured, Seam, flicker
+from vda.picture.framing import Framing
+from vda.reporter import Reporter, Silence
+from vda.scene.chunks import Plan
+from vda.scene.scene import Scene
+from vda.shown import quoted
+from vda.video import read_frame_list
+
+FIGURES: Final = {
+    "seam": "the largest seam score: the jump where a window or chunk takes over, over the usual one (1: none)",
+    "seam_median": "the median seam score",
+    "flicker": "the median change of depth along the motion of the picture, over its range",
+    "drift": "the standard deviation of the log scale with which windows see the first frame again",
+    "invalid": "the share of the pixels seen by the network that have no depth",
+    "codes": "codes over the middle 96 % of the values, of 65,535",
+    "codes_share": "the same as a share of 65,535",
+}
+"""What a quality has, and what each is."""
+
+
+# Each pair costs two decoded frames and their flow both ways; the median of these settles to a few percent.
+_FLOW_PAIRS = 16
+# Codes settle with far fewer values than a film has.
+_CODE_FRAMES = 48
+_CODE_ROWS = 128
+_TAIL_PERCENT = 2
+
+
+def in_digits(value: float | None) -> str:
+    """A figure as it is read: whole numbers whole, others to four digits that count."""
+    if value is None:
+        return "not measured"
+    return f"{value:,d}" if isinstance(value, int) else f"{value:.4g}"
+
+
+@dataclass(frozen=True)
+class Quality:
+    """``values`` by the names of ``FIGURES``; ``why`` has a sentence for each that is None.
+
+    ``seams`` are those that were looked at, of ``seam_count`` in the film, and ``flickers`` the changes of the
+    pairs of frames that were.
+    """
+
+    values: dict[str, float | None]
+    why: dict[str, str]
+    seams: tuple[Seam, ...] = ()
+    seam_count: int = 0
+    flickers: tuple[float, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        counts = {"seams": len(self.seams), "seam_count": self.seam_count, "flicker_pairs": len(self.flickers)}
+        return {**self.values, **counts, "not_measured": self.why}
+
+
+@dataclass
+class _Found:
+    """What is measured so far; a figure that cannot be is noted with its reason, and the others go on."""
+
+    values: dict[str, float | None] = field(default_factory=dict)
+    why: dict[str, str] = field(default_factory=dict)
+
+    def measure(self, names: Sequence[str], measure: Callable[[], Sequence[float]]) -> None:
+        try:
+            self.values.update(zip(names, measure(), strict=True))
+        # Foreign libraries measure too, on pictures of any size and files that anything may have befallen.
+        except Exception as error:
+            reason = error.problem if isinstance(error, VdaError) else (str(error) or type(error).__name__)
+            self.values.update(dict.fromkeys(names))
+            self.why.update(dict.fromkeys(names, reason.strip().splitlines()[0].rstrip(".")))
+
+
+def measure_quality(scene: Scene, *, most_seams: int | None = None, reporter: Reporter | None = None) -> Quality:
+    """Measure a merged scene, with at most ``most_seams`` of its seams (None: all).
+
+    ``reporter`` is told which figure is measured. Raises ``SceneError`` where the scene is not merged.
+    """
+    reporter = reporter or Silence()
+    require_merged(scene)
+    plan, record = scene.plan(), DepthRecord.read(scene.depth_record_path)
+    depth = open_depth(scene.merged_dir)
+    found, seams, flickers = _Found(), list[Seam](), list[float]()
+    total = seam_count(plan)
+
+    def of_seams() -> tuple[float, float]:
+        reporter.begin("seams", total if most_seams is None else min(total, most_seams))
+        for seam in seam_scores(scene, plan, depth, most=most_seams):
+            seams.append(seam)
+            reporter.at(len(seams))
+        return _seam_figures(seams, total)
+
+    def of_flicker() -> tuple[float]:
+        reporter.begin("flicker", None)
+        flickers.extend(measure_flicker(scene, plan, depth))
+        return (float(np.median(flickers)),)
+
+    found.measure(("seam", "seam_median"), of_seams)
+    found.measure(("flicker",), of_flicker)
+    found.measure(("drift",), lambda: [_drift(wandering(scene, plan, record))])
+    found.measure(("invalid",), lambda: [invalid_share(scene, plan, record)])
+    found.measure(("codes", "codes_share"), lambda: _code_figures(depth))
+    return Quality(found.values, found.why, tuple(seams), total, tuple(flickers))
+
+
+def require_merged(scene: Scene) -> None:
+    if not scene.depth_record_path.is_file():
+        raise SceneError(f"{scene.root} is not merged yet.", f"Run 'vda merge {quoted(scene.root)}' first.")
+
+
+def _seam_figures(seams: Sequence[Seam], total: int) -> tuple[float, float]:
+    """Largest and median; of a film in one piece 1, for that is what no seam is."""
+    if not total:
+        return 1.0, 1.0
+    scores = [seam.after for seam in seams]
+    if not scores:
+        raise NotMeasured("there is no depth on both sides of any seam")
+    return max(scores), float(np.median(scores))
+
+
+def _drift(log_scales: Sequence[float]) -> float:
+    if not log_scales:
+        raise NotMeasured("the first frame is flat, so windows that see it again say nothing of their scale")
+    return float(np.std(log_scales))
+
+
+def measure_flicker(scene: Scene, plan: Plan, depth: DepthSource) -> list[float]:
+    """The flicker of some pairs of neighbouring frames, spread over the film.
+
+    Raises ``VdaError`` where the video cannot be read, and ``NotMeasured`` where no pair could be followed.
+    """
+    there = [pair for pair in plan.neighbours() if pair[0] in depth and pair[1] in depth]
+    chosen = spread(there, _FLOW_PAIRS)
+    height, width = depth.read(depth.frames[0]).shape
+    pictures = film_pictures(scene, sorted({frame for pair in chosen for frame in pair}), (width, height))
+    seen = [pair for pair in chosen if pair[0] in pictures and pair[1] in pictures]
+    read = depth.read
+    pairs = ((pictures[frame], pictures[following], read(frame), read(following)) for frame, following in seen)
+    found = list(flicker(pairs))
+    if not found:
+        raise NotMeasured("in no two neighbouring frames could a range of depth be followed along the motion")
+    return found
+
+
+def film_pictures(scene: Scene, frames: Sequence[int], size: tuple[int, int]) -> dict[int, Rgb]:
+    """The video's ``frames`` at ``size`` (width, height), by index; ``VdaError`` where they cannot be read."""
+    whole = Framing.of(size)
+    return {frame.index: whole.resized(frame.rgb) for frame in read_frame_list(*scene.film(), frames)}
+
+
+def invalid_share(scene: Scene, plan: Plan, record: DepthRecord) -> float:
+    """The share of the pixels that the network saw which have code 0.
+
+    What ``--crop`` and ``--mask`` keep from the network has no depth by intent and is on neither side. Frames that
+    could not be decoded are wholly invalid, and so are metres out of the codes' range.
+    """
+    frame = record.width * record.height
+    hidden = _hidden(scene, plan) if record.picture else {}
+    missing = {plan.place(index) for index in record.missing_frames}
+    without = record.invalid_pixels + (record.clipped if record.quantizer.kind == "depth" else 0)
+    seen = 0
+    for shot, places in _frames_by_shot(plan).items():
+        gone, by_intent = sum(place in missing for place in places), hidden.get(shot, 0)
+        seen += len(places) * (frame - by_intent)
+        # The record counts what is hidden as invalid, and of missing frames nothing.
+        without += gone * (frame - by_intent) - (len(places) - gone) * by_intent
+    return without / seen if seen else 1.0
+
+
+def _frames_by_shot(plan: Plan) -> dict[int, range]:
+    """The places of each shot's frames."""
+    numbers = sorted({sequence.shot for sequence in plan.sequences})
+    return {number: range(*places) for number, places in zip(numbers, plan.shots, strict=True)}
+
+
+def _hidden(scene: Scene, plan: Plan) -> dict[int, int]:
+    """How many pixels of a frame of each shot are kept from the network."""
+    found = {}
+    for shot, framing in scene.framings(_frames_by_shot(plan)).items():
+        seen = np.zeros(framing.size[::-1], bool)
+        seen[framing.box.places] = True
+        if framing.overlay is not None:
+            seen &= ~framing.overlay
+        found[shot] = int(np.count_nonzero(~seen))
+    return found
+
+
+def _code_figures(depth: DepthSource) -> tuple[int, float]:
+    """Codes from the 2nd to the 98th percentile of the values, both with them, and their share."""
+    if depth.record is None:
+        raise NotMeasured("nothing says what the codes of the depth mean")
+    counts = np.zeros(MAX_CODE + 1, np.int64)
+    for frame in spread(depth.frames, _CODE_FRAMES):
+        values = depth.read(frame)
+        some = values[:: -(-values.shape[0] // _CODE_ROWS)]
+        counts += np.bincount(depth.record.quantizer.encode(some).ravel(), minlength=MAX_CODE + 1)
+    counts[INVALID_CODE] = 0
+    so_far = np.cumsum(counts)
+    if not so_far[-1]:
+        raise NotMeasured("no pixel of the depth has a value")
+    tail = so_far[-1] * _TAIL_PERCENT // 100
+    first, last = np.searchsorted(so_far, (tail, so_far[-1] - 1 - tail), side="right")
+    codes = int(last - first) + 1
+    return codes, codes / MAX_CODE
