@@ -28,7 +28,7 @@ FIGURES: Final = {
     "seam": "the largest seam score: the jump where a window or chunk takes over, over the usual one (1: none)",
     "seam_median": "the median seam score",
     "flicker": "the median change of depth along the motion of the picture, over its range",
-    "drift": "the standard deviation of the log scale with which windows see the first frame again",
+    "drift": "the standard deviation of a frame's log scale, estimated by frames that several windows see",
     "invalid": "the share of the pixels seen by the network that have no depth",
     "codes": "codes over the middle 96 % of the values, of 65,535",
     "codes_share": "the same as a share of 65,535",
@@ -113,7 +113,7 @@ def measure_quality(scene: Scene, *, most_seams: int | None = None, reporter: Re
 
     found.measure(("seam", "seam_median"), of_seams)
     found.measure(("flicker",), of_flicker)
-    found.measure(("drift",), lambda: [_drift(wandering(scene, plan, record))])
+    found.measure(("drift",), lambda: [wandering(scene, plan, record).drift])
     found.measure(("invalid",), lambda: [invalid_share(scene, plan, record)])
     found.measure(("codes", "codes_share"), lambda: _code_figures(depth))
     return Quality(found.values, found.why, tuple(seams), total, tuple(flickers))
@@ -132,12 +132,6 @@ def _seam_figures(seams: Sequence[Seam], total: int) -> tuple[float, float]:
     if not scores:
         raise NotMeasured("there is no depth on both sides of any seam")
     return max(scores), float(np.median(scores))
-
-
-def _drift(log_scales: Sequence[float]) -> float:
-    if not log_scales:
-        raise NotMeasured("the first frame is flat, so windows that see it again say nothing of their scale")
-    return float(np.std(log_scales))
 
 
 def measure_flicker(scene: Scene, plan: Plan, depth: DepthSource) -> list[float]:

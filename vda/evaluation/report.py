@@ -128,7 +128,7 @@ def _in_figures(work: _Work) -> str:
     """The figures that ``vda report --fail-if`` takes."""
     quality = work.quality
     cells = "".join(
-        f"<tr><td>{name}</td><td>{in_digits(quality.values[name])}</td><td>{html.escape(meaning)}</td></tr>"
+        f"<tr><td>{name}</td><td>{in_digits(quality.values[name])}<br><small>{html.escape(meaning)}</small></td></tr>"
         for name, meaning in FIGURES.items()
     )
     note = "Figures that need no truth, by the names that vda report --fail-if takes."
