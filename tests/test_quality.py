@@ -15,6 +15,7 @@ from two_chunks import CHANGE, HEIGHT, WIDTH, make_scene
 
 from vda.cli.report import report as command
 from vda.depthmaps.codes import MAX_CODE, DepthRecord, Quantizer
+from vda.depthmaps.files import write_png16
 from vda.depthmaps.source import open_depth
 from vda.errors import UsageError
 from vda.evaluation.drift import Wandering
@@ -61,9 +62,25 @@ def windows_scene(root: Path, sizes: tuple[float, ...], *, metric: bool = False,
     return linked_scene(root, list(windows), metric=metric)
 
 
+def stepped(scene: Scene, by: float) -> Scene:
+    """``scene`` with ``by`` added to its merged depth at each chunk: a merge that left a step there."""
+    record, depth = DepthRecord.read(scene.depth_record_path), open_depth(scene.merged_dir)
+    values = {
+        frame: depth.read(frame) + np.float32(by * chunk.index)
+        for chunk in scene.plan().chunks
+        for frame in range(chunk.keep_start, chunk.keep_stop)
+    }
+    quantizer = Quantizer.for_range(*(float(f(list(values.values()))) for f in (np.min, np.max)))
+    for frame, changed in values.items():
+        write_png16(scene.depth_path(frame), quantizer.encode(changed))
+    replace(record, quantizer=quantizer).write(scene.depth_record_path)
+    return scene
+
+
 def test_a_film_without_a_seam_has_a_score_of_one_and_a_known_step_a_known_one(tmp_path: Path) -> None:
-    assert measure_quality(make_scene(tmp_path / "0")).values["seam"] == pytest.approx(1, rel=0.02)
-    found = measure_quality(make_scene(tmp_path / "1", jump=0.2, chunks=3))
+    scene = make_scene(tmp_path, chunks=3)
+    assert measure_quality(scene).values["seam"] == pytest.approx(1, rel=0.02)
+    found = measure_quality(stepped(scene, 0.2))
     # A seam adds 0.2 to the change of 0.05 that is there anyway.
     assert found.values["seam"] == pytest.approx((CHANGE + 0.2) / CHANGE, rel=0.02)
     assert found.values["seam_median"] == pytest.approx((CHANGE + 0.2) / CHANGE, rel=0.02)
@@ -72,8 +89,9 @@ def test_a_film_without_a_seam_has_a_score_of_one_and_a_known_step_a_known_one(t
 
 def test_a_still_film_has_scores_too(tmp_path: Path) -> None:
     """Nothing changes but at the seam, which is held against a step of the codes, the least that can be told."""
-    assert measure_quality(make_scene(tmp_path / "0", change=0)).values["seam"] == 1
-    found = measure_quality(make_scene(tmp_path / "1", change=0, jump=0.5)).values["seam"]
+    scene = make_scene(tmp_path, change=0)
+    assert measure_quality(scene).values["seam"] == 1
+    found = measure_quality(stepped(scene, 0.5)).values["seam"]
     assert found == pytest.approx(0.5 / ((RISE + 0.5) / (MAX_CODE - 1)), rel=1e-3)
 
 
@@ -82,6 +100,12 @@ def test_a_film_in_one_piece_has_no_seam(tmp_path: Path) -> None:
     assert (found.values["seam"], found.values["seam_median"], found.seam_count) == (1, 1, 0)
     # Of another program's depth nobody knows what it was made of.
     assert found.values["drift"] is None and "another program" in found.why["drift"]
+
+
+def test_overlaps_that_say_nothing_are_counted(tmp_path: Path) -> None:
+    scene = make_scene(tmp_path, chunks=3, flat=1)
+    assert measure_quality(scene).values["untied"] == 2
+    assert measure_quality(make_scene(tmp_path / "all", chunks=3)).values["untied"] == 0
 
 
 def test_drift_is_how_frames_come_back(tmp_path: Path) -> None:
@@ -235,7 +259,7 @@ def test_what_could_not_be_measured_does_not_pass() -> None:
 
 
 def test_the_command_sifts_scenes(tmp_path: Path) -> None:
-    scenes = [make_scene(tmp_path / "0"), make_scene(tmp_path / "1", jump=0.45)]
+    scenes = [make_scene(tmp_path / "0"), stepped(make_scene(tmp_path / "1"), 0.45)]
     names = [str(scene.root) for scene in scenes]
     good = CliRunner().invoke(command, [names[0], "--json", "-q", "--fail-if", "seam>1.5"])
     assert good.exit_code == 0, good.output

@@ -37,11 +37,12 @@ def make_scene(
     chunks: int = 2,
     holes: int = 0,
     nearest: float = 0.0,
+    flat: int | None = None,
 ) -> Scene:
     """``jump`` is added to the depth of each chunk after the first, once more each time.
 
     ``change`` is what it rises by per frame; ``holes`` pixels of each frame have no depth, and one has ``nearest``
-    more than the others.
+    more than the others; the chunk ``flat`` is the same everywhere.
     """
     root.mkdir(exist_ok=True)
     noise = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
@@ -53,6 +54,8 @@ def make_scene(
     for chunk in plan.chunks:
         frames = np.arange(chunk.start, chunk.stop)[:, None, None]
         stack = (2 + 0.1 * y + 0.02 * x + change * frames + jump * chunk.index).astype(np.float32)
+        if chunk.index == flat:
+            stack[:] = 3
         stack[:, 0, :holes] = np.nan
         stack[:, -1, -1] += nearest
         np.save(scene.depths_dir / f"chunk_{chunk.index:02d}_depths.npy", stack)

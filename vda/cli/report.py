@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="CONDITION",
     help="Exit with 1 if it holds of a scene, such as 'seam>1.5' or 'invalid>2%'; may be given several times. "
-    "Figures: seam, seam_median, flicker, drift, invalid, codes, codes_share.",
+    "Figures: seam, seam_median, flicker, drift, untied, invalid, codes, codes_share.",
 )
 @quiet_option
 @json_option

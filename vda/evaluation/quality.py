@@ -29,6 +29,7 @@ FIGURES: Final = {
     "seam_median": "the median seam score",
     "flicker": "the median change of depth along the motion of the picture, over its range",
     "drift": "the standard deviation of a frame's log scale, estimated by frames that several windows see",
+    "untied": "overlaps of chunks that say nothing of their scale",
     "invalid": "the share of the pixels seen by the network that have no depth",
     "codes": "codes over the middle 96 % of the values, of 65,535",
     "codes_share": "the same as a share of 65,535",
@@ -114,6 +115,7 @@ def measure_quality(scene: Scene, *, most_seams: int | None = None, reporter: Re
     found.measure(("seam", "seam_median"), of_seams)
     found.measure(("flicker",), of_flicker)
     found.measure(("drift",), lambda: [wandering(scene, plan, record).drift])
+    found.measure(("untied",), lambda: [_untied(record)])
     found.measure(("invalid",), lambda: [invalid_share(scene, plan, record)])
     found.measure(("codes", "codes_share"), lambda: _code_figures(depth))
     return Quality(found.values, found.why, tuple(seams), total, tuple(flickers))
@@ -132,6 +134,12 @@ def _seam_figures(seams: Sequence[Seam], total: int) -> tuple[float, float]:
     if not scores:
         raise NotMeasured("there is no depth on both sides of any seam")
     return max(scores), float(np.median(scores))
+
+
+def _untied(record: DepthRecord) -> int:
+    """How many overlaps the merge found nothing in to fit chunks by; linked windows have none."""
+    overlaps = [overlap for shot in record.shots for overlap in shot.get("overlaps") or ()]
+    return sum(overlap["verdict"] != "fitted" for overlap in overlaps)
 
 
 def measure_flicker(scene: Scene, plan: Plan, depth: DepthSource) -> list[float]:
