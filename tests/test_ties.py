@@ -15,6 +15,7 @@ from vda.joining.pieces import BlendedPieces
 from vda.merging.settings import MergeSettings
 from vda.merging.stage import merge_chunks
 from vda.scene.chunks import plan_independent
+from vda.scene.planfile import plan_metadata
 
 WIDTH, HEIGHT = 48, 32
 # What the chunks of a test are of the truth: scale and shift of each.
