@@ -38,7 +38,7 @@ class Film:
         self.metadata, self.folder, self.out = root / "plan.json", root / "depth", root / "merged"
         self.folder.mkdir(parents=True)
         self.metadata.write_text(
-            json.dumps(self.plan.to_metadata({"fps": 25.0, "width": WIDTH, "height": HEIGHT}))
+            json.dumps(plan_metadata(self.plan, {"fps": 25.0, "width": WIDTH, "height": HEIGHT}))
         )
         for chunk in self.plan.chunks:
             depth = np.stack([scenery(index) for index in range(chunk.start, chunk.stop)])
