@@ -78,6 +78,18 @@ def test_distorted_chunks_come_back_to_one_scale(tmp_path: Path) -> None:
     assert len({round(c["scale"], 2) for c in record["shots"][0]["chunks"]}) > 1
 
 
+def test_chunks_in_columns_merge_as_those_in_rows(tmp_path: Path) -> None:
+    """``numpy.asfortranarray`` of the same depth: other programs store what their libraries give."""
+    rows, columns = (make_chunks(tmp_path / name, 40, 2, 8) for name in ("rows", "columns"))
+    for path in columns.depth.iterdir():
+        np.savez(path, depths=np.asfortranarray(np.load(path)["depths"]))
+    for chunks in (rows, columns):
+        chunks.merge()
+    for path in sorted(rows.out.glob("*.png")):
+        assert path.read_bytes() == (columns.out / path.name).read_bytes()
+    assert len(list(columns.out.glob("*.png"))) == 40
+
+
 def test_a_chunk_with_noise_holes_and_a_thing_of_its_own_fits_within_two_percent(tmp_path: Path) -> None:
     chunks = make_chunks(tmp_path, 90, 3, 12)
     random = np.random.default_rng(4)

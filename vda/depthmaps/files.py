@@ -56,7 +56,7 @@ def encode_grey_png(codes: npt.NDArray[np.unsignedinteger]) -> bytes:
     """
     height, width = codes.shape
     size = codes.dtype.itemsize
-    samples = codes.astype(codes.dtype.newbyteorder(">")).view(np.uint8).reshape(height, width * size)
+    samples = codes.astype(codes.dtype.newbyteorder(">"), order="C").view(np.uint8).reshape(height, width * size)
     rows = np.empty((height, 1 + width * size), np.uint8)
     rows[:, 0] = 1
     rows[:, 1 : 1 + size] = samples[:, :size]
@@ -191,7 +191,9 @@ def open_stack(path: Path) -> Stack:
 def _mapped_stack(path: Path, array: np.ndarray) -> Stack:
     shape = _stack_shape(path, array.shape)
     if not (isinstance(array, np.memmap) and array.flags.c_contiguous):
-        return Stack(shape, array.reshape(shape).__getitem__)
+        stacked = array.reshape(shape)
+        # A frame of a column-major stack is one too, and writers go through memory row by row.
+        return Stack(shape, lambda place: np.ascontiguousarray(stacked[place]))
     dtype, offset, pixels = array.dtype, array.offset, shape[1] * shape[2]
 
     def frame(place: int) -> np.ndarray:
