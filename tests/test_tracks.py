@@ -171,6 +171,25 @@ def test_coco_results_name_the_frame_as_image(save: Callable[[str, Any], Path]) 
     assert (tracks.format, tracks.frame.tolist(), tracks.box[0].tolist()) == ("coco", [0], [1, 2, 4, 6])
 
 
+@pytest.mark.parametrize("width", [float("inf"), 1e300, -5, "x", None, [8]])
+def test_a_size_that_no_image_has_is_none(save: Callable[[str, Any], Path], width: Any) -> None:
+    images = [{**image, "width": width, "height": 6} for image in COCO["images"]]
+    assert read_tracks(save("ann.json", {**COCO, "images": images})).header.size is None
+    classic = {"metadata": {"width": width, "height": 6, "fps": float("inf")}, "tracks": [{"frame": 0}]}
+    header = read_tracks(save("t.json", classic)).header
+    assert (header.size, header.fps) == (None, None)
+    save("seq/seqinfo.ini", f"[Sequence]\nimWidth={width}\nimHeight=6\nframeRate=inf\n")
+    header = read_tracks(save("seq/gt/gt.txt", MOT)).header
+    assert (header.size, header.fps, len(header.notes)) == (None, None, 1)
+
+
+def test_lists_behind_an_object_are_refused(save: Callable[[str, Any], Path]) -> None:
+    """They were read, and written again with an object's members counted as records."""
+    for start in ("{}", '{"a": 1}'):
+        with pytest.raises(InputError, match="JSON"):
+            read_tracks(save("t.jsonl", f"{start}\n{json.dumps(YOLO_FRAME)}\n"))
+
+
 def test_several_videos_in_one_file_are_refused(save: Callable[[str, Any], Path]) -> None:
     images = [{**image, "video_id": image["id"]} for image in COCO["images"]]
     with pytest.raises(InputError, match="2 videos"):

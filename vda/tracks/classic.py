@@ -20,6 +20,8 @@ from vda.tracks.records import (
     number_of,
     numbers_of,
     position_of,
+    rate_of,
+    size_of,
 )
 
 NAME = "classic"
@@ -49,13 +51,9 @@ def _header(values: dict[str | None, Any]) -> Header:
     )
     numbers = [number_of(own.get(name)) for name in ("fx", "fy", "cx", "cy")]
     focal = (numbers[0], numbers[1], numbers[2], numbers[3]) if own else None
-    rate = number_of(metadata.get("fps"))
-    return Header(0, _size(own) or _size(metadata), rate if rate > 0 else None, focal)
-
-
-def _size(given: dict[str, Any]) -> tuple[int, int] | None:
-    width, height = number_of(given.get("width")), number_of(given.get("height"))
-    return (round(width), round(height)) if width >= 1 and height >= 1 else None
+    size = size_of(own.get("width"), own.get("height"))
+    size = size or size_of(metadata.get("width"), metadata.get("height"))
+    return Header(0, size, rate_of(metadata.get("fps")), focal)
 
 
 def _record(value: Any) -> TrackRecord:

@@ -17,7 +17,17 @@ from vda.camera.conventions import corner_to_centre
 from vda.errors import InputError
 from vda.tracks.enriched import Enriched
 from vda.tracks.jsonstream import Event, rewrite, stream
-from vda.tracks.records import Asked, Header, Reading, TrackRecord, frame_of, number_of, numbers_of, position_of
+from vda.tracks.records import (
+    Asked,
+    Header,
+    Reading,
+    TrackRecord,
+    frame_of,
+    numbers_of,
+    position_of,
+    rate_of,
+    size_of,
+)
 
 NAME = "coco"
 _ARRAYS = ("annotations", "images")
@@ -51,9 +61,8 @@ def _index(path: Path) -> _Index:
     for image in images:
         index.frames[_key(image.get("id"))] = frame_of(image.get(index.frame_field))
         index.videos.add(_key(image.get("video_id")))
-        width, height = number_of(image.get("width")), number_of(image.get("height"))
-        if width >= 1 and height >= 1:
-            index.sizes.add((round(width), round(height)))
+        if (size := size_of(image.get("width"), image.get("height"))) is not None:
+            index.sizes.add(size)
     return index
 
 
@@ -77,7 +86,7 @@ def _add_names(index: _Index, key: str, entries: list[dict[str, Any]]) -> None:
     if key == "categories":
         index.categories.update({_key(entry.get("id")): entry.get("name") for entry in entries})
     else:
-        index.rates.extend(rate for entry in entries if (rate := number_of(entry.get("fps"))) > 0)
+        index.rates.extend(rate for entry in entries if (rate := rate_of(entry.get("fps"))) is not None)
 
 
 def read(path: Path, asked: Asked) -> Reading:

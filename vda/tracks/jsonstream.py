@@ -42,8 +42,9 @@ def stream(path: Path, arrays: Collection[str] = ()) -> Iterator[Event]:
             scanner = _Scanner(handle, path)
             if scanner.peek() == "{":
                 yield from scanner.members(arrays)
-            while scanner.peek() == "[":
-                yield from scanner.elements(None)
+            else:
+                while scanner.peek() == "[":
+                    yield from scanner.elements(None)
             if scanner.peek():
                 raise scanner.broken(f"unexpected {scanner.peek()!r}")
     except (OSError, UnicodeDecodeError) as error:

@@ -12,7 +12,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vda.tracks.enriched import Enriched
-from vda.tracks.records import Asked, Header, Position, Reading, TrackRecord, frame_of, number_of, position_of
+from vda.tracks.records import (
+    Asked,
+    Header,
+    Position,
+    Reading,
+    TrackRecord,
+    frame_of,
+    number_of,
+    position_of,
+    rate_of,
+    size_of,
+)
 from vda.tracks.textfiles import added_columns, added_to, read_lines, rewrite_lines, without_added
 
 NAME = "mot"
@@ -47,9 +58,10 @@ def _header(path: Path) -> Header:
         try:
             if parser.read(folder / "seqinfo.ini") and parser.has_section("Sequence"):
                 sequence = parser["Sequence"]
-                width, height = sequence.getint("imWidth", 0), sequence.getint("imHeight", 0)
-                rate = sequence.getfloat("frameRate", 0.0)
-                return Header(1, (width, height) if width and height else None, rate or None)
+                size = size_of(sequence.get("imWidth"), sequence.get("imHeight"))
+                if size is None and "imWidth" in sequence:
+                    raise ValueError("the size is none")
+                return Header(1, size, rate_of(sequence.get("frameRate")))
         except (configparser.Error, ValueError):
             return Header(1, notes=(f"{folder / 'seqinfo.ini'} cannot be read and is ignored.",))
     return Header(frame_base=1)

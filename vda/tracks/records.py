@@ -23,6 +23,7 @@ NOWHERE = float("nan")
 Position = tuple[float, float, float]
 NO_NUMBERS = (NOWHERE, NOWHERE, NOWHERE, NOWHERE)
 # The last number of a name, whatever its ending: 12 of "cam2/frame_0012.jpg". 18 digits always fit into int64.
+_LARGEST_SIDE = 1 << 20
 _FRAME_NAME = re.compile(r"(?:^|\D)(\d{1,18})(?:\.[^.\d][^.]*)?\s*$")
 # No frame has it, whichever number the file begins with.
 UNNUMBERED = np.iinfo(np.int64).min
@@ -319,6 +320,18 @@ def number_of(value: Any) -> float:
         return float(value) if value is not None and not isinstance(value, bool) else NOWHERE
     except (TypeError, ValueError, OverflowError):
         return NOWHERE
+
+
+def size_of(width: Any, height: Any) -> tuple[int, int] | None:
+    """The size of an image in whole pixels; None where a file states none that an image can have."""
+    sides = number_of(width), number_of(height)
+    return (round(sides[0]), round(sides[1])) if all(1 <= side <= _LARGEST_SIDE for side in sides) else None
+
+
+def rate_of(value: Any) -> float | None:
+    """Frames per second; None where a file states none that frames can have."""
+    rate = number_of(value)
+    return rate if 0 < rate < math.inf else None
 
 
 def is_true(value: Any) -> bool:
