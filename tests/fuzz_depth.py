@@ -89,9 +89,11 @@ def depth_targets(folder: Path) -> Mapping[str, Target]:
     stack, png = np.stack([DEPTH, DEPTH]), encode_grey_png(CODES)
     eight = encode_grey_png(CODES.astype(np.uint8))
     return {
-        "depth_record": Target("`depth.json`", only(use_record), one("depth.json", record)),
+        "depth_record": Target(
+            "`depth.json` (`depthmaps/codes`, `depthmaps/parts`)", only(use_record), one("depth.json", record)
+        ),
         "merged_depth": Target(
-            "a merge's images, stacks and videos, with their record",
+            "a merge's images, stacks and videos, with their record (`depthmaps/source`)",
             use_merged,
             (
                 {"depth.json": record, **{f"depth_00000{i}.png": png for i in (3, 5)}},
@@ -101,7 +103,7 @@ def depth_targets(folder: Path) -> Mapping[str, Target]:
             ),
         ),
         "depth_files": Target(
-            "images of depth of other programs",
+            "depth of other programs: EXR, PNG, TIFF, NumPy (`depthmaps/source`, `depthmaps/exr`)",
             use_depth,
             (
                 {"0001.exr": exr},
@@ -112,15 +114,19 @@ def depth_targets(folder: Path) -> Mapping[str, Target]:
             ),
         ),
         "depth_stack": Target(
-            "stacks, `.npy` and `.npz`",
+            "stacks, `.npy` and `.npz` (`depthmaps/files`)",
             only(use_stack),
             one("a.npz", array(np.savez, depths=stack), array(np.savez_compressed, depths=stack))
             + one("a.npy", array(np.save, stack)),
         ),
         "depth_image": Target(
-            "one image of depth", only(read_image), one("a.png", png) + one("a.tif", grey_tiff())
+            "one image of depth (`depthmaps/files`)",
+            only(read_image),
+            one("a.png", png) + one("a.tif", grey_tiff()),
         ),
         "calibration": Target(
-            "`calibration.json`", only(load_calibration), one("calibration.json", js(CALIBRATION))
+            "`calibration.json` (`calibration/fit`)",
+            only(load_calibration),
+            one("calibration.json", js(CALIBRATION)),
         ),
     }

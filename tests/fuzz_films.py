@@ -64,14 +64,16 @@ def film_targets(folder: Path) -> Mapping[str, Target]:
     }
     return {
         "video": Target(
-            f"containers: {', '.join(name[2:] for name in CONTAINERS)}",
+            f"containers: {', '.join(name[2:] for name in CONTAINERS)} (`video`)",
             use_video,
             tuple({name: container(name, folder)} for name in CONTAINERS),
         ),
-        "image_folder": Target("folders of images as films", use_video, (stills,)),
-        "image_list": Target("lists of images and of films", use_list, (listed,)),
+        "image_folder": Target("folders of images as films (`video/sequence`)", use_video, (stills,)),
+        "image_list": Target(
+            "lists of images and of films (`stills/naming`, `splitting/inputs`)", use_list, (listed,)
+        ),
         "images": Target(
-            "images: PNG, JPEG, TIFF, WebP, BMP, EXR",
+            "images: PNG, JPEG, TIFF, WebP, BMP, EXR (`stills/pixels`, `stills/exr`)",
             only(read_image),
             (
                 *one("a.png", image(".png"), image(".png", deep=True)),

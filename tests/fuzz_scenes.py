@@ -280,27 +280,33 @@ def scene_targets(folder: Path) -> Mapping[str, Target]:
     )
     thinned = planned(folder / "thinned", make_folder(folder / "images", range(3, 63)), stride=2)
     return {
-        "scene": Target("all records of a scene", use_scene, (scene,)),
-        "plan": Target("`chunks_metadata.json`", use_scene, (counted,), (PLAN,)),
+        "scene": Target(
+            "all records of a scene (`scene/scene`, `scene/runstate`, `scene/status`)", use_scene, (scene,)
+        ),
+        "plan": Target(
+            "`chunks_metadata.json` (`scene/planfile`, `scene/chunks`)", use_scene, (counted,), (PLAN,)
+        ),
         "picture": Target(
-            "the same with shots, crop, mask, and images that are thinned",
+            "the same with shots, crop and mask, and of images that are thinned (`scene/picturechoice`)",
             use_picture,
             (parts, thinned),
             (PLAN, VIDEO),
         ),
-        "events": Target("`events_*.jsonl`", use_events, (counted | {EVENTS: scene[EVENTS]},), (EVENTS,)),
+        "events": Target(
+            "`events_*.jsonl` (`scene/events`)", use_events, (counted | {EVENTS: scene[EVENTS]},), (EVENTS,)
+        ),
         "frame_index": Target(
-            "`frame_index.npz`",
+            "`frame_index.npz` (`video/index`)",
             only(use_index),
             one("frame_index.npz", make_index(folder), scene["frame_index.npz"], thinned["frame_index.npz"]),
         ),
         "raw_window": Target(
-            "`window_*.npz`",
+            "`window_*.npz` (`scene/rawwindows`)",
             only(lambda path: check_raw_window(path).slot(0)),
             one("window_000_00001.npz", make_window(folder)),
         ),
         "worker": Target(
-            "orders, settings, heartbeats and memory of workers",
+            "orders, settings, heartbeats and memory of workers (`scene/runstate`, `compute/computer`)",
             only(use_worker),
             one(
                 "state.json",
@@ -310,11 +316,17 @@ def scene_targets(folder: Path) -> Mapping[str, Target]:
                 js(asdict(MemoryFit(2, 3))),
             ),
         ),
-        "trial": Target("`trial.json`, `proof.json`", only(use_trial), trial(folder)),
-        "shots": Target("lists of shots", only(use_shots), one("s.csv", SHOTS, SCENES, SHOTS.replace(b",", b";"))),
-        "mask": Target("images for `--mask`", only(lambda path: read_overlay(path, SIZE)), masks()),
+        "trial": Target("`trial.json`, `proof.json` (`compute/trial`)", only(use_trial), trial(folder)),
+        "shots": Target(
+            "lists of shots (`splitting/shotlist`)",
+            only(use_shots),
+            one("s.csv", SHOTS, SCENES, SHOTS.replace(b",", b";")),
+        ),
+        "mask": Target(
+            "images for `--mask` (`picture/overlay`)", only(lambda path: read_overlay(path, SIZE)), masks()
+        ),
         "typed": Target(
-            "no file: crops, sizes, ranges, shares and shards as they are typed",
+            "no file: crops, sizes, ranges, shares and shards as they are typed (`cli/types`)",
             only(use_typed),
             one(
                 "v.txt",
@@ -328,5 +340,9 @@ def scene_targets(folder: Path) -> Mapping[str, Target]:
                 b"mm",
             ),
         ),
-        "foreign": Target("plans and depth of other programs", merge_foreign, (foreign(),)),
+        "foreign": Target(
+            "plans and depth of other programs (`merging/stage`, `joining/chunkdepths`)",
+            merge_foreign,
+            (foreign(),),
+        ),
     }

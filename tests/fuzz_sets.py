@@ -105,7 +105,7 @@ def set_targets(folder: Path) -> Mapping[str, Target]:
     times = next(name for name in whole if name.endswith("_times.json"))
     return {
         "table": Target(
-            "metadata of a data set: CSV, JSON, JSON lines, Parquet, Arrow",
+            "metadata of a data set: CSV, JSON, JSON lines, Parquet, Arrow (`fvc/reading`, `fvc/schema`)",
             only(read_metadata),
             one("t.csv", TABLE.encode(), TABLE.replace(",", ";").encode("utf-16"))
             + one("t.csv.gz", gzip.compress(TABLE.encode()))
@@ -115,10 +115,12 @@ def set_targets(folder: Path) -> Mapping[str, Target]:
             + one("t.arrow", frame_bytes("ipc"), frame_bytes("ipc_stream")),
         ),
         "scaled_table": Target(
-            "`scaled_metadata.csv`", only(read_scaled), one("scaled_metadata.csv", SCALED.encode())
+            "`scaled_metadata.csv` (`fvc/scaledtable`)",
+            only(read_scaled),
+            one("scaled_metadata.csv", SCALED.encode()),
         ),
         "folds": Target(
-            "tables of folds",
+            "tables of folds (`fvc/folds`, `fvc/parts`)",
             use_folds,
             (
                 {
@@ -129,12 +131,15 @@ def set_targets(folder: Path) -> Mapping[str, Target]:
             ),
         ),
         "ledger": Target(
-            "`scaled_state/part_*.jsonl`",
+            "`scaled_state/part_*.jsonl` (`fvc/ledger`)",
             read_records,
             ({"scaled_state/part_000000.jsonl": ledger_line("a") + ledger_line("b")},),
         ),
-        "times": Target("`*_times.json`", only(clip_times), one("a_times.json", whole[times])),
+        "times": Target("`*_times.json` (`fvc/clipreading`)", only(clip_times), one("a_times.json", whole[times])),
         "data_set": Target(
-            "all texts and records of a scaled set, and of its shards", use_set, (whole | state,), texts
+            "all texts and records of a scaled set and its shards (`fvc/verify`, `fvc/clipreading`, `fvc/shards`)",
+            use_set,
+            (whole | state,),
+            texts,
         ),
     }

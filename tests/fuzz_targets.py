@@ -78,7 +78,7 @@ def export_list(folder: Path) -> None:
 def camera_targets(folder: Path) -> dict[str, Target]:
     return {
         "camera": Target(
-            "camera files: OpenCV, ROS, COLMAP, nerfstudio, Open3D, a matrix",
+            "camera files: OpenCV, ROS, COLMAP, nerfstudio, Open3D, a matrix (`camera/files`)",
             only(lambda path: read_camera(path, 1, SIZE)),
             one("k.yaml", OPENCV.encode(), ROS.encode(), (TOPIC * 2).encode())
             + one(
@@ -91,17 +91,17 @@ def camera_targets(folder: Path) -> dict[str, Target]:
             + one("k.txt", COLMAP["cameras.txt"], b"50 0 3.5\n0 50 2.5\n0 0 1\n"),
         ),
         "poses": Target(
-            "poses: `transforms.json`, `cameras.json`, 7-Scenes",
+            "poses: `transforms.json`, `cameras.json`, 7-Scenes (`camera/poses`)",
             lambda path: read_cameras(path, SIZE),
             ({"transforms.json": js(TRANSFORMS)}, {"cameras.json": js(CAMERAS)}, SEVEN),
         ),
         "reconstruction": Target(
-            "moving cameras in JSON, TUM trajectories",
+            "moving cameras in JSON, TUM trajectories (`camera/reconstruction`, `camera/posed`)",
             only(lambda path: read_reconstruction(path, TIMES)),
             (*one("a.json", js(TRANSFORMS), js(CAMERAS), js(CAMERA_EACH)), *one("a.txt", TUM)),
         ),
         "colmap": Target(
-            "COLMAP models, text and binary",
+            "COLMAP models, text and binary (`camera/reconstruction`, `camera/colmapbinary`)",
             lambda path: read_reconstruction(path, TIMES, 0),
             (COLMAP, colmap_binary(folder)),
         ),
@@ -111,13 +111,13 @@ def camera_targets(folder: Path) -> dict[str, Target]:
 def track_targets() -> dict[str, Target]:
     return {
         "tracks": Target(
-            "tracks of all formats",
+            "tracks of all formats, `seqinfo.ini`, what enriching left beside them (`tracks`)",
             lambda folder: read_and_write_tracks(min(folder.glob("t.*"))),
             TRACK_SEEDS,
         ),
-        "labels": Target("folders of label files", read_and_write_tracks, (LABELS,)),
+        "labels": Target("folders of label files (`tracks/ultralytics`)", read_and_write_tracks, (LABELS,)),
         "masks": Target(
-            "masks in tracks",
+            "masks in tracks (`calibration/sampling`)",
             only(lambda path: [mask_pixels(mask, SIZE) for mask in (read_json(path), [read_json(path)])]),
             one("m.json", *map(js, MASKS)),
         ),
@@ -135,10 +135,12 @@ def make_targets(folder: Path) -> dict[str, Target]:
         **track_targets(),
         **set_targets(folder),
         "checkpoint": Target(
-            "checkpoints", only(load_state_dict), one("a.safetensors", tensors) + one("a.pth", checkpoint())
+            "checkpoints (`models/declared`, `models/checkpoints`)",
+            only(load_state_dict),
+            one("a.safetensors", tensors) + one("a.pth", checkpoint()),
         ),
         "export_list": Target(
-            "`vda_export.txt`",
+            "`vda_export.txt` (`exporting/written`)",
             export_list,
             ({"vda_export.txt": b"depth/a.png\ndepth/b.png\n", "depth/a.png": b"x"},),
             ("vda_export.txt",),

@@ -120,6 +120,7 @@ def test_starting_over_spares_what_others_are_making(tmp_path: Path) -> None:
 
 def test_what_a_record_tells_of_another_type_is_refused() -> None:
     """Columns are numbers, texts and flags, and a file may hold anything."""
-    for columns in ({"frames": "many"}, {"frames": [3]}, {"video_path": {}}):
+    wrong: tuple[dict[str, object], ...] = ({"frames": "many"}, {"frames": [3]}, {"video_path": {}})
+    for columns in wrong:
         with pytest.raises(InputError, match="scaled_state"):
             metadata_table([record("a"), record("b", columns=columns)])
