@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from vda.camera.intrinsics import Intrinsics, normalise, pixel_grid, project
-from vda.depthmaps.codes import DepthRecord, Quantizer
+from vda.depthmaps.codes import DepthRecord, Kind, Quantizer
+from vda.depthmaps.codings import Coding
 from vda.depthmaps.files import write_png16
 from vda.picture.colours import Colours
 from vda.picture.signal import SignalChoice
@@ -83,20 +84,28 @@ def tracks_of(camera: Intrinsics, boards: list[Board], frames: int) -> dict[str,
 
 
 def write_depth(
-    folder: Path, images: list[np.ndarray], relative: tuple[float, float] | None = None, model: str = "test"
+    folder: Path,
+    images: list[np.ndarray],
+    relative: tuple[float, float] | None = None,
+    model: str = "test",
+    coding: Coding = "linear",
 ) -> Path:
-    """Write depth images in metres as a merged folder: millimetres, or ``relative`` inverse depth.
+    """Write depth images in metres as a merged folder: metres (in millimetres, where linear), or ``relative``
+    inverse depth.
 
     ``relative`` (scale, shift) is such that 1 / metres = scale * value + shift.
     """
     folder.mkdir(parents=True, exist_ok=True)
     height, width = images[0].shape
+    kind: Kind
     if relative is None:
-        quantizer, values = Quantizer.millimetres(), images
+        kind, values = "depth", images
     else:
-        scale, shift = relative
+        kind, (scale, shift) = "inverse_depth", relative
         values = [((1 / image - shift) / scale).astype(np.float32) for image in images]
-        quantizer = Quantizer.for_range(float(np.nanmin(values)), float(np.nanmax(values)))
+    quantizer = Quantizer.for_range(float(np.nanmin(values)), float(np.nanmax(values)), coding, kind)
+    if kind == "depth" and coding == "linear":
+        quantizer = Quantizer.millimetres()
     for frame, value in enumerate(values):
         write_png16(folder / f"depth_{frame:06d}.png", quantizer.encode(value))
     DepthRecord(quantizer, len(images), width, height, model).write(folder / "depth.json")

@@ -19,7 +19,9 @@ from boards import write_depth
 from scipy.spatial.transform import Rotation
 from test_export import BOARDS, UNIT, WALL_M, pose
 
+from vda.calibration.fit import Calibration, save_calibration
 from vda.camera.choice import CameraChoice
+from vda.depthmaps.codings import Coding
 from vda.scene.scene import Scene
 from vda.video import ClipWriter, index_frames, probe
 
@@ -75,7 +77,9 @@ class Lens:
 
 @dataclass(frozen=True)
 class Case:
-    """A film: the ``lens`` of each frame, which frames have depth, what the user gives, and the poses' unit."""
+    """A film: the ``lens`` of each frame, which frames have depth, what the user gives, the poses' unit; depth in
+    codes of ``coding``, and ``relative`` to metres as ``write_depth`` has it.
+    """
 
     lens: Callable[[int], Lens]
     poses: Callable[[Path, "Case"], Path]
@@ -85,10 +89,12 @@ class Case:
     posed: tuple[int, ...] = tuple(range(FRAMES))
     turned_deg: int = 0
     unit: float = 1.0
+    coding: Coding = "linear"
+    relative: tuple[float, float] | None = None
 
 
 def build(folder: Path, case: Case) -> Scene:
-    """The scene of a case: its video, index, and depth in millimetres."""
+    """The scene of a case: its video, index, and depth."""
     width, height = case.lens(0).size
     video = folder / "video.mp4"
     stored = (height, width) if case.turned_deg else (width, height)
@@ -103,7 +109,10 @@ def build(folder: Path, case: Case) -> Scene:
     scene.plan_path.parent.mkdir(parents=True, exist_ok=True)
     scene.plan_path.write_text("{}")
     index_frames(info).save(scene.index_path)
-    write_depth(scene.merged_dir, [case.lens(frame).depth(frame) for frame in range(FRAMES)])
+    depth = [case.lens(frame).depth(frame) for frame in range(FRAMES)]
+    write_depth(scene.merged_dir, depth, case.relative, coding=case.coding)
+    if case.relative is not None:
+        save_calibration(Calibration(*case.relative), scene.calibration_path)
     for frame in set(range(FRAMES)) - set(case.with_depth):
         (scene.merged_dir / f"depth_{frame:06d}.png").unlink()
     return scene

@@ -13,6 +13,7 @@ from vda.calibration.fit import load_calibration
 from vda.depthmaps.codes import DepthRecord, Quantizer
 from vda.depthmaps.exr import write_exr
 from vda.depthmaps.files import encode_grey_png, open_stack, read_image
+from vda.depthmaps.levels import levels_of
 from vda.depthmaps.source import open_depth
 
 DEPTH = np.linspace(1, 5, SIZE[0] * SIZE[1], dtype=np.float32).reshape(SIZE[1], SIZE[0])
@@ -55,7 +56,7 @@ def use_record(path: Path) -> None:
     assert len(record.video_size) == 2 and len(record.indices) >= 0
     record.quantizer.decode(CODES)
     for form in record.levels:
-        record.levels_of(form).decode(CODES)
+        levels_of(record, form).decode(CODES)
 
 
 def use_depth(path: Path) -> object:

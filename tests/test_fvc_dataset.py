@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader, DistributedSampler
 
 from vda.depthmaps.codes import DepthRecord, Quantizer
-from vda.depthmaps.files import write_png16
+from vda.depthmaps.files import read_png16, write_png16
 from vda.errors import InputError, UsageError
 from vda.fvc import ClipChoice, ScaledVideos, collate_clips
+from vda.fvc.clipreading import read_record
 from vda.fvc.folds import write_folds
 from vda.fvc.request import ScaleSettings
 from vda.fvc.scale import scale
@@ -234,6 +235,30 @@ def test_depth_and_tracks_are_those_of_the_pictures(with_depth: Path, form: str)
     assert tracks["box"][1::2].tolist() == [[20 + place, 10, 29 + place, 30] for place in places]
     batch = collate_clips([item, item])
     assert batch["video"].shape[:2] == (2, 5) and len(batch["tracks"]) == 2
+
+
+def test_depth_in_another_coding_is_the_same_depth_and_not_the_same_codes(with_depth: Path) -> None:
+    """A second scene has the same metres in log codes."""
+    first, second = (with_depth / name / "vda_merged_depth" for name in ("scene", "other"))
+    second.mkdir(parents=True)
+    quantizer = Quantizer.for_range(1, 1 + FRAMES / 100, "log", "depth")
+    for path in first.glob("depth_*.png"):
+        write_png16(second / path.name, quantizer.encode(Quantizer.millimetres().decode(read_png16(path))))
+    DepthRecord(quantizer, FRAMES, WIDTH, HEIGHT).write(second / "depth.json")
+    clips.make_clip(with_depth / "b.mp4", range(FRAMES))
+    rows = [{"video_path": "a.mp4", "label": "1", "scene": "scene"}]
+    rows.append({"video_path": "b.mp4", "label": "0", "scene": "other"})
+    table(with_depth / "videos.csv", rows)
+    scale(with_depth / "videos.csv", with_depth / "scaled", ScaleSettings(size=WIDTH, modality="depth"))
+    with pytest.raises(InputError, match="linear and log codes"):
+        ScaledVideos(with_depth / "scaled", rgb=False, depth="codes")
+    metres = [
+        item["depth"] for item in ScaledVideos(with_depth / "scaled", ClipChoice(5), rgb=False, depth="metres")
+    ]
+    assert torch.equal(metres[0].isnan(), metres[1].isnan())
+    assert torch.nan_to_num(metres[0] - metres[1]).abs().max() < 2e-5
+    log = ScaledVideos(with_depth / "scaled", ClipChoice(5), only=(), rgb=False, depth="values")
+    assert {read_record(video).quantizer.coding for video in log.videos} == {"linear", "log"}
 
 
 def test_relative_depth_is_no_depth_in_metres(with_depth: Path) -> None:

@@ -1,6 +1,7 @@
 """From a video to depth images: the same bytes however the work is shared out."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 from depth_runs import check, depth_digest, make_video, make_weights, run_options, vda
 from pictures import read_codes
 
+from vda.merging.settings import MergeSettings
+from vda.merging.stage import merge
 from vda.scene.events import WindowBegun, read_events
 from vda.scene.scene import Scene
 
@@ -31,6 +34,22 @@ def whole(video: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) 
     options = [*run_options(weights), "--chunks", 1, "--on", "inline", "--devices", "cpu"]
     check(vda("depth", video, "--scene", scene, *options, "--format", "png16", "--format", "npz", "-q"))
     return scene
+
+
+@pytest.fixture(scope="module")
+def bent(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
+    """Digests of the same scene's depth in codes that are not even."""
+    scene = tmp_path_factory.mktemp("bent") / "scene"
+    shutil.copytree(whole, scene)
+    return merged_in_other_codes(scene)
+
+
+def merged_in_other_codes(scene: Path) -> dict[str, dict[str, str]]:
+    digests = {}
+    for coding in ("sqrt", "log"):
+        merge(Scene(scene), MergeSettings(coding=coding, overwrite=True))
+        digests[coding] = depth_digest(scene)
+    return digests
 
 
 def test_every_frame_has_its_image_at_the_videos_size(whole: Path) -> None:
@@ -76,14 +95,22 @@ def test_a_visualization_of_as_many_frames_is_written(whole: Path) -> None:
     [(3, ["--devices", "cpu"]), (7, ["--devices", "cpu,cpu"]), (3, ["--devices", "cpu", "--on", "inline"])],
     ids=["three chunks", "seven chunks, two workers", "three chunks inline"],
 )
-def test_chunks_and_workers_do_not_change_a_byte(
-    whole: Path, video: Path, weights: Path, tmp_path: Path, chunks: int, how: list[str]
+def test_chunks_and_workers_do_not_change_a_byte_in_any_coding(
+    whole: Path,
+    bent: dict[str, dict[str, str]],
+    video: Path,
+    weights: Path,
+    tmp_path: Path,
+    chunks: int,
+    how: list[str],
 ) -> None:
     scene = tmp_path / "scene"
     check(
         vda("depth", video, "--scene", scene, *run_options(weights), "--chunks", chunks, *how, "--no-video", "-q")
     )
     assert depth_digest(scene) == depth_digest(whole)
+    assert merged_in_other_codes(scene) == bent
+    assert len({digest["depth_000040.png"] for digest in (depth_digest(whole), *bent.values())}) == 3
 
 
 def test_the_stages_one_by_one_give_the_same(whole: Path, video: Path, weights: Path, tmp_path: Path) -> None:

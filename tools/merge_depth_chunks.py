@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vda.cli.merge import other_depth_options
-from vda.cli.options import Command, gathered_merge, overwrite_option
+from vda.cli.options import Command, coding_option, gathered_merge, overwrite_option
 
 if TYPE_CHECKING:
     from vda.merging.settings import MergeSettings
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     help="How depth is written.",
 )
 @click.option("--create_video", is_flag=True, help="Also write depth_visualization.mp4: the depth in colours.")
+@coding_option
 @overwrite_option
 @other_depth_options
 @gathered_merge

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from vda.api import pipeline
 from vda.api.results import SceneView, StrPath, VideoDepth, open_depth, open_scene
+from vda.depthmaps.codings import Coding
 from vda.depthmaps.exr import Base, Compression, PixelType
 from vda.joining.sequence import Alignment
 from vda.merging.outputs import Format
@@ -124,6 +125,7 @@ def merge(
     exr_type: PixelType = "float",
     exr_compression: Compression = "zip",
     align: Alignment = "sequential",
+    coding: Coding | None = None,
     depth_scale: float | None = None,
     metres: tuple[float, float] | None = None,
     kind: Literal["inverse_depth", "depth"] = "inverse_depth",
@@ -135,8 +137,9 @@ def merge(
 ) -> VideoDepth:
     """Join a scene's raw windows, or its chunks' depth, into one depth per frame: ``vda merge``.
 
-    Returns the depth, opened. ``depth_scale`` are codes per metre; relative depth then needs ``metres``, the scale
-    and shift of 1/metres = scale * inverse depth + shift. Raises ``WorkError`` where windows are missing,
+    Returns the depth, opened. ``coding`` is how codes lie over the range (None: linear). ``depth_scale`` are codes
+    per metre; relative depth then needs ``metres``, the scale and shift of 1/metres = scale * inverse depth +
+    shift. Raises ``WorkError`` where windows are missing,
     ``UsageError`` where depth is there and ``overwrite`` is not given.
     """
     settings = MergeSettings(
@@ -150,6 +153,7 @@ def merge(
         exr_type=exr_type,
         exr_compression=exr_compression,
         align=align,
+        coding=coding,
         depth_scale=depth_scale,
         metres=metres,
         kind=kind,
@@ -200,6 +204,7 @@ def depth(
     exr_type: PixelType = "float",
     exr_compression: Compression = "zip",
     align: Alignment = "sequential",
+    coding: Coding | None = None,
     depth_scale: float | None = None,
     metres: tuple[float, float] | None = None,
     discard_windows: bool = False,
@@ -228,6 +233,7 @@ def depth(
             exr_type=exr_type,
             exr_compression=exr_compression,
             align=align,
+            coding=coding,
             depth_scale=depth_scale,
             metres=metres,
         ),

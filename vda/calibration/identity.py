@@ -2,7 +2,7 @@
 
 In: depth frame by frame. Out: a ``Fingerprint`` that goes into ``calibration.json``. It holds values and no hash:
 the same depth is read from 16-bit images, from floats or straight from a merge, and differs by half a step of the
-code. Model and settings need not be asked for; where they matter they change the values.
+code, linear or not. Model and settings need not be asked for; where they matter they change the values.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,8 +18,10 @@ from vda.errors import InputError, UsageError
 _FRAMES = 5
 # Eight by eight places are 320 values: no two results of different settings agree in all of them.
 _LATTICE = 8
-# Sixteen steps of a 16-bit code, far less than two models or two sizes of one model differ by.
+# Sixteen steps of a linear 16-bit code, far less than two models or two sizes of one model differ by.
 _TOLERANCE = 16 / 65535
+# A step of the log code is 1.7e-4 of what lies above the least value, and half of it is the error.
+_SHARE = 1e-4
 
 
 def require_one_scale(shots: int) -> None:
@@ -51,7 +53,7 @@ class Fingerprint:
             return False
         finite = self.values[np.isfinite(self.values)]
         step = _TOLERANCE * float(np.ptp(finite)) if finite.size else 0.0
-        return bool(np.isclose(self.values, other.values, rtol=1e-5, atol=step, equal_nan=True).all())
+        return bool(np.isclose(self.values, other.values, rtol=_SHARE, atol=step, equal_nan=True).all())
 
     def to_json(self) -> dict[str, Any]:
         values = [[None if np.isnan(value) else float(value) for value in row] for row in self.values]

@@ -124,6 +124,11 @@ overwrite_option = click.option("--overwrite", is_flag=True, help="Replace resul
 by_order_option = click.option(
     "--by-order", is_flag=True, help="Frames are in the order of the files' names, whatever numbers these hold."
 )
+coding_option = click.option(
+    "--coding",
+    type=OneOf("vda.depthmaps.codings:CODINGS"),
+    help="How codes lie over the range: sqrt and log closer together where values are small [default: linear].",
+)
 restart_option = click.option(
     "--restart", is_flag=True, help="Throw away what was computed with other settings and start over."
 )
@@ -240,6 +245,7 @@ merge_options = together(
         show_default=True,
         help="Windows fitted one after the other, or all together.",
     ),
+    coding_option,
     click.option(
         "--depth-scale", type=DepthScale(), help="16-bit codes per metre [default: mm, for metric depth]."
     ),

@@ -1,6 +1,9 @@
 """Depth as values, as 16-bit codes, as files and as colours.
 
+    codings   how codes lie over a range: evenly, or closer together where values are small
     codes     float depth and 16-bit codes, with the record that says how
+    levels    codes of fewer bits, for what is looked at
+    usage     how many codes the bulk of a film's values have
     parts     what the parts of that record have to be
     files     depth in PNG and NumPy files, frame by frame
     exr       depth in OpenEXR files, as compositing programs have them

@@ -1,10 +1,10 @@
 """Depth as numbers of 16 bits, and the record that says how to turn them back.
 
-In: float depth of a frame. Out: codes 1..65535, and 0 where there is no depth; ``depth.json``. For a code above 0,
-value = offset + scale * code. This file does not know in which files codes are kept, nor how depth was made.
+In: float depth of a frame. Out: codes 1..65535, and 0 where there is no depth; ``depth.json``, which says what the
+codes mean. This file does not know in which files codes are kept, nor how depth was made.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +13,11 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from vda.depthmaps.codings import CODINGS, PARAMETERS, Coding, Spacing
 from vda.depthmaps.parts import check_parts
 from vda.errors import InputError
 from vda.files import read_json, write_json
-from vda.records import NOT_AS_EXPECTED, Count, Index, Side, filled
+from vda.records import NOT_AS_EXPECTED, Count, Index, Side, filled, shown
 
 Kind = Literal["inverse_depth", "depth"]
 Unit = Literal["relative", "metre"]
@@ -41,30 +42,36 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Quantizer:
-    """The map between values and codes: value = offset + scale * code, for codes 1..65535.
+    """The map between values and codes 1..65535, even or bent as ``Spacing`` says of its ``coding``.
 
-    A value in range comes back from its code to within half a ``scale``; as float32, to within the rounding of
-    float32 besides. Out of range, inverse depth takes the nearest code, for what is nearest or farthest stays so;
-    metres become invalid, for a wrong length is worse than none.
+    A value in range takes the code whose value is nearest: it comes back to within half the distance of two codes
+    there; as float32, to within the rounding of float32 besides. Out of range, inverse depth takes the nearest
+    code, for what is nearest or farthest stays so; metres become invalid, for a wrong length is worse than none.
+    ``scale`` and ``offset`` are those of ``Spacing``. Raises ``ValueError`` for what is no usable map.
     """
 
     kind: Kind
     unit: Unit
     scale: float
     offset: float
+    coding: Coding = "linear"
 
     def __post_init__(self) -> None:
         if not (self.scale > 0 and np.isfinite(self.scale) and np.isfinite(self.offset)):
-            raise ValueError(f"value = {self.offset} + {self.scale} * code is not a usable map")
+            raise ValueError(f"an offset of {self.offset} and a scale of {self.scale} are not a usable map")
+        Spacing(self.coding, 1, MAX_CODE)
 
     @classmethod
-    def for_range(cls, low: float, high: float) -> "Quantizer":
-        """Return the map of relative inverse depth that has ``low`` at code 1 and ``high`` at 65535."""
+    def for_range(
+        cls, low: float, high: float, coding: Coding = "linear", kind: Kind = "inverse_depth"
+    ) -> "Quantizer":
+        """Return the map that has ``low`` at code 1, ``high`` at 65535: of relative inverse depth, or metres."""
         if not (np.isfinite(low) and np.isfinite(high) and low <= high):
             raise ValueError(f"{low} to {high} is not a range")
         # Constant depth needs one code only; any step does, and this one keeps it exact.
         scale = (high - low) / (MAX_CODE - 1) or 1.0
-        return cls("inverse_depth", "relative", scale, low - scale)
+        unit: Unit = "metre" if kind == "depth" else "relative"
+        return cls(kind, unit, scale, low - scale if coding == "linear" else low, coding)
 
     @classmethod
     def per_metre(cls, codes: float) -> "Quantizer":
@@ -74,6 +81,30 @@ class Quantizer:
     @classmethod
     def millimetres(cls) -> "Quantizer":
         return cls.per_metre(1000)
+
+    @cached_property
+    def spacing(self) -> Spacing:
+        return Spacing(self.coding, 1, MAX_CODE)
+
+    @property
+    def value_range(self) -> tuple[float, float]:
+        """The values of the first and of the last code."""
+        first, last = self.offset + self.scale * self.spacing.places(np.array([1, MAX_CODE]))
+        return float(first), float(last)
+
+    @property
+    def finest_step(self) -> float:
+        """The least distance between the values of two codes."""
+        return self.scale * self.spacing.finest
+
+    @property
+    def coarsest_step(self) -> float:
+        """The largest distance between the values of two neighbouring codes."""
+        return self.scale * self.spacing.coarsest
+
+    def even(self) -> "Quantizer":
+        """Evenly spaced codes over the same range, for programs that know no others; itself, where it is even."""
+        return self if self.spacing.is_even else Quantizer.for_range(*self.value_range, kind=self.kind)
 
     def encode(self, depth: Float32Array, valid: Mask | None = None) -> Codes:
         """Return the codes of ``depth`` (any shape); 0 where it is not finite, or not ``valid``."""
@@ -85,14 +116,15 @@ class Quantizer:
         if valid is not None:
             usable &= valid
         # float64: with an offset far larger than the range, float32 would be off by many codes.
-        steps = np.subtract(depth, self.offset, dtype=np.float64)
-        steps /= self.scale
-        np.rint(steps, out=steps)
-        inside = (steps >= 1) & (steps <= MAX_CODE)
+        places = np.subtract(depth, self.offset, dtype=np.float64)
+        places /= self.scale
+        steps, inside = self.spacing.nearest(places)
         if self.kind == "inverse_depth":
             np.clip(steps, 1, MAX_CODE, out=steps)
             kept = usable
         else:
+            # Nothing has a length of 0.
+            inside &= depth > 0
             kept = usable & inside
         steps[~kept] = INVALID_CODE
         invalid = usable.size - int(np.count_nonzero(usable))
@@ -105,40 +137,50 @@ class Quantizer:
 
     @cached_property
     def _values(self) -> Float32Array:
-        values = (self.offset + self.scale * np.arange(MAX_CODE + 1, dtype=np.float64)).astype(np.float32)
+        places = self.spacing.places(np.arange(MAX_CODE + 1))
+        values = (self.offset + self.scale * places).astype(np.float32)
         values[INVALID_CODE] = np.nan
         return values
 
+    def meaning(self) -> dict[str, Any]:
+        """What ``depth.json`` says of the codes."""
+        offset, scale = PARAMETERS[self.coding]
+        return {
+            "kind": self.kind,
+            "unit": self.unit,
+            "coding": self.coding,
+            scale: self.scale,
+            offset: self.offset,
+            "invalid": INVALID_CODE,
+            "formula": f"value = {self.spacing.formula(offset, scale)}, for code >= 1",
+        }
 
-@dataclass(frozen=True)
-class Levels:
-    """Codes of fewer bits, for what is looked at: value = offset + scale * code, for ``first``..``last``.
-
-    One range for the whole scene; what is outside takes the nearest code, and what has no value code 0. ``first``
-    is well above 0 where codes come back with the errors of a lossy video: below half of it there is no depth.
-    """
-
-    scale: float
-    offset: float
-    first: int
-    last: int
+    def in_words(self) -> str:
+        """The value of a code, with its numbers."""
+        return self.spacing.formula(f"{self.offset:.6g}", f"{self.scale:.6g}")
 
     @classmethod
-    def for_range(cls, low: float, high: float, first: int, last: int) -> "Levels":
-        scale = (high - low) / (last - first) or 1.0
-        return cls(scale, low - scale * first, first, last)
+    def meant_by(cls, values: Mapping[str, Any]) -> "Quantizer":
+        """Read what ``meaning`` gives; a record that names no coding has linear codes. ``ValueError`` and what
+        reading of foreign values raises where it is nothing of that kind.
+        """
+        if values["invalid"] != INVALID_CODE:
+            raise ValueError(f"invalid code {values['invalid']}")
+        coding = _one_of(values.get("coding", "linear"), *CODINGS)
+        offset, scale = PARAMETERS[coding]
+        return cls(
+            _one_of(values["kind"], "inverse_depth", "depth"),
+            _one_of(values["unit"], "relative", "metre"),
+            float(values[scale]),
+            float(values[offset]),
+            coding,
+        )
 
-    def encode(self, depth: Float32Array) -> Codes:
-        """Return the codes of ``depth`` (any shape), uint16; +inf is the last code."""
-        usable = ~np.isnan(depth)
-        steps = np.rint((np.where(usable, depth, 0).astype(np.float64) - self.offset) / self.scale)
-        return np.where(usable, np.clip(steps, self.first, self.last), INVALID_CODE).astype(np.uint16)
 
-    def decode(self, codes: npt.NDArray[np.unsignedinteger]) -> Float32Array:
-        """Return the values of ``codes`` (any shape) as float32, NaN where there is no depth."""
-        values = (self.offset + self.scale * codes.astype(np.float64)).astype(np.float32)
-        values[codes < (self.first + 1) // 2] = np.nan
-        return values
+def _one_of(value: Any, *allowed: Any) -> Any:
+    if value not in allowed:
+        raise ValueError(f"{value!r} is none of {', '.join(allowed)}")
+    return value
 
 
 @dataclass(frozen=True)
@@ -148,10 +190,11 @@ class DepthRecord:
     ``shots`` hold, for each shot, its range and the scale and shift from the model's output to the scene's values.
     ``missing_frames`` could not be decoded from the video; all their pixels have code 0. ``clipped`` counts values
     out of range, ``invalid_pixels`` those without a value. ``raw_window_error_steps`` is the largest error of the
-    stored raw windows, in steps of the code. ``levels`` are the codes of formats with fewer bits, by format.
-    ``pixel_aspect`` is a pixel's width by its height, a fraction such as ``64/45``; ``resized_frames`` are
-    runs (first, stop, width, height) of frames stored at another size, which were fitted into this one.
-    ``picture`` says which part of the video's pictures has depth, and the video's own size, where the depth is not
+    stored raw windows, in the finest steps of the codes. ``middle_codes`` is how many codes the middle 96 % of the
+    values have (None: nobody counted). ``levels`` are the codes of formats
+    with fewer bits, by format. ``pixel_aspect`` is a pixel's width by its height, a fraction such as ``64/45``;
+    ``resized_frames`` are runs (first, stop, width, height) of frames stored at another size, which were fitted
+    into this one. ``picture`` says which part of the video's pictures has depth, and the video's own size, where the depth is not
     of all of it at that size. ``remarks`` are sentences on what is not as one expects. Of a video that was thinned
     out ``thinning`` says how (``stride`` or ``fps``) and ``frame_indices`` which frames there are.
     """
@@ -168,14 +211,14 @@ class DepthRecord:
     invalid_pixels: Count = 0
     formats: list[str] = field(default_factory=list)
     raw_window_error_steps: float = 0.0
-    levels: dict[str, dict[str, float]] = field(default_factory=dict)
+    levels: dict[str, dict[str, Any]] = field(default_factory=dict)
     pixel_aspect: str = "1"
     resized_frames: list[list[int]] = field(default_factory=list)
     picture: dict[str, Any] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
-
     thinning: dict[str, Any] | None = None
     frame_indices: list[int] | None = None
+    middle_codes: Count | None = None
 
     @property
     def video_size(self) -> tuple[int, int]:
@@ -195,51 +238,28 @@ class DepthRecord:
         widest = max((box[2] for box in self.picture.get("boxes") or ()), default=self.video_size[0])
         return round(widest * self.width / self.video_size[0])
 
-    def levels_of(self, form: str) -> Levels:
-        """The codes of the format ``form``; ``InputError`` where the record says nothing of it."""
-        try:
-            values = self.levels[form]
-            return Levels(values["scale"], values["offset"], int(values["first"]), int(values["last"]))
-        except KeyError as error:
-            raise InputError(
-                f"The record of the depth does not say what the codes of {form} mean.",
-                "Merge the scene again with --overwrite.",
-            ) from error
-
     def write(self, path: Path) -> None:
         values = asdict(self)
-        meaning = {
-            **values.pop("quantizer"),
-            "invalid": INVALID_CODE,
-            "formula": "value = offset + scale * code, for code >= 1",
-        }
+        del values["quantizer"]
         known = {name: value for name, value in values.items() if value is not None}
-        write_json(path, {**meaning, **known})
+        write_json(path, {**self.quantizer.meaning(), **known})
 
     @classmethod
     def read(cls, path: Path) -> "DepthRecord":
         """Read ``depth.json``, or raise ``InputError``. What a later version added to it is left out."""
         values = read_json(path, strict=True)
         try:
-            if values["invalid"] != INVALID_CODE:
-                raise ValueError(f"invalid code {values['invalid']}")
-            quantizer = Quantizer(
-                _one_of(values["kind"], "inverse_depth", "depth"),
-                _one_of(values["unit"], "relative", "metre"),
-                float(values["scale"]),
-                float(values["offset"]),
-            )
-            found: DepthRecord = filled(cls, {**values, "quantizer": asdict(quantizer)})
-            check_parts(vars(found), found.frames)
-            return found
+            coding = values.get("coding", "linear")
+            if coding in CODINGS:
+                found: DepthRecord = filled(cls, {**values, "quantizer": asdict(Quantizer.meant_by(values))})
+                check_parts(vars(found), found.frames)
+                return found
         except NOT_AS_EXPECTED as error:
             raise InputError(
                 f"{path} is not a record of depth ({type(error).__name__}: {error}).",
                 "Merge the scene again with --overwrite.",
             ) from error
-
-
-def _one_of(value: Any, *allowed: Any) -> Any:
-    if value not in allowed:
-        raise ValueError(f"{value!r} is none of {', '.join(allowed)}")
-    return value
+        raise InputError(
+            f"{path} says that its codes are spaced as {shown(coding)}, which is none of {', '.join(CODINGS)}.",
+            "Read it with the version that wrote it, or merge the scene again with --overwrite.",
+        )

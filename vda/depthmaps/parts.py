@@ -6,7 +6,7 @@ This file does not know what the parts are looked up for.
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from vda.records import Index, Positive, ShapeError, Side, Within, filled
 
@@ -54,11 +54,21 @@ class _ThinningPart:
 
 
 @dataclass(frozen=True)
-class _LevelsPart:
+class _EvenLevels:
     scale: Positive
     offset: float
     first: _Code
     last: _Code
+    coding: Literal["linear"] = "linear"
+
+
+@dataclass(frozen=True)
+class _BentLevels:
+    step: Positive
+    low: float
+    first: _Code
+    last: _Code
+    coding: Literal["sqrt", "log"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,7 @@ class _Parts:
     settings: _SettingsPart
     picture: _PicturePart
     thinning: _ThinningPart | None
-    levels: dict[str, _LevelsPart]
+    levels: dict[str, _EvenLevels | _BentLevels]
     missing_frames: list[Index]
     resized_frames: list[tuple[Index, Index, Side, Side]]
     frame_indices: list[Index] | None

@@ -15,6 +15,7 @@ import numpy as np
 from vda.depthmaps.codes import MAX_CODE, DepthRecord, Float32Array
 from vda.depthmaps.exr import read_exr
 from vda.depthmaps.files import open_stack, read_image, read_png16
+from vda.depthmaps.levels import levels_of
 from vda.errors import InputError, UsageError
 from vda.files import DEPTH_RECORD_NAME
 from vda.stills.numbering import number_names
@@ -123,13 +124,13 @@ def _open_other_images(folder: Path, record: DepthRecord) -> DepthSource:
 
 
 def _read_levels(record: DepthRecord) -> Callable[[Path], Float32Array]:
-    levels = record.levels_of("png8")
+    levels = levels_of(record, "png8")
     return lambda file: levels.decode(read_image(file))
 
 
 def _open_video(path: Path, record: DepthRecord) -> DepthSource:
     codes, form = GreyFrames(path), _VIDEOS[path.name]
-    decode = record.quantizer.decode if form == "mkv" else record.levels_of(form).decode
+    decode = record.quantizer.decode if form == "mkv" else levels_of(record, form).decode
     return DepthSource(record.indices, lambda place: decode(codes.frame(place)), record)
 
 

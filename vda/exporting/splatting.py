@@ -3,7 +3,8 @@
 The loader (of the method's authors) computes inverse depth = code / 65536 * scale + offset for each image, in the
 reconstruction's unit, and throws an image out whose scale is below a fifth of the median one. It knows no invalid
 code, and would take 0 for the farthest there is. Hence holes get the code of the nearest pixel that has depth, and
-an image that is mostly holes gets the scale 0, which the loader holds to be unreliable.
+an image that is mostly holes gets the scale 0, which the loader holds to be unreliable. Codes are evenly spaced
+there: depth whose codes are not is quantised again, over the same range.
 """
 
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ _CODES = 65536
 _MOST_HOLES = 0.5
 # For depth in metres: nothing is nearer than this, and a code is a half percent of the distance at 30 of them.
 _NEAREST = 0.1
+_OF_METRES = Quantizer.for_range(0.0, 1 / _NEAREST)
 
 
 def write(frames: Iterator[ExportFrame], context: ExportContext, reporter: Reporter) -> list[Path]:
@@ -35,9 +37,10 @@ def write(frames: Iterator[ExportFrame], context: ExportContext, reporter: Repor
     """
     record = context.depth.record
     inverse = record is not None and record.quantizer.kind == "inverse_depth"
-    quantizer = record.quantizer if record is not None and inverse else Quantizer.for_range(0.0, 1 / _NEAREST)
+    quantizer = record.quantizer.even() if record is not None and inverse else _OF_METRES
     params: dict[str, dict[str, float]] = {}
     unreliable = 0
+    step = 0.0
     # Its own images and model, which the trainer has already, are of the lens that was taken out here.
     images = TrainingImages(context, "sparse/0") if context.settings.undistort else None
     for frame in frames:
@@ -51,6 +54,7 @@ def write(frames: Iterator[ExportFrame], context: ExportContext, reporter: Repor
         # inverse = fit.scale * (offset + scale * code) + fit.shift, in steps of a 65536th.
         scale = fit.scale * quantizer.scale * _CODES
         offset = fit.scale * quantizer.offset + fit.shift
+        step = max(step, abs(fit.scale) * quantizer.scale)
         if (codes == INVALID_CODE).mean() > _MOST_HOLES:
             unreliable += 1
             scale = 0.0
@@ -67,6 +71,11 @@ def write(frames: Iterator[ExportFrame], context: ExportContext, reporter: Repor
     if context.settings.leaves_out:
         reporter.say(
             "--near, --far, --edges and --sky leave nothing out here: the loader cannot mark a pixel as invalid."
+        )
+    if inverse and record is not None and quantizer != record.quantizer:
+        reporter.say(
+            f"The loader knows evenly spaced codes alone: the depth's {record.quantizer.coding} codes were "
+            f"quantised again, in steps of {step:.3g} of inverse depth."
         )
     if unreliable:
         reporter.say(

@@ -118,6 +118,8 @@ class ScaledVideos(Dataset[dict[str, Any]]):
         if self._depth is not None:
             self._require("depth", [video.name for video in self.videos if video.depth is None])
         self._require_files()
+        if self._depth == "codes":
+            self._require_one_coding()
         if self._depth == "metres":
             units = {video.name: read_record(video).quantizer.unit for video in self.videos}
             self._require("depth in metres", [name for name, unit in units.items() if unit != "metre"])
@@ -148,6 +150,15 @@ class ScaledVideos(Dataset[dict[str, Any]]):
             raise InputError(
                 f"{len(lacking)} of {len(self.videos)} videos have no {what}, such as {shown}.",
                 "Scale them so that they have, ask for something else, or leave them out of the table.",
+            )
+
+    def _require_one_coding(self) -> None:
+        """Codes of two codings are numbers of two kinds, and nothing in a batch would tell them apart."""
+        codings = sorted({read_record(video).quantizer.coding for video in self.videos})
+        if len(codings) > 1:
+            raise InputError(
+                f"The depth of the videos is in {' and '.join(codings)} codes, which do not mean the same.",
+                "Ask for values or metres, or merge all scenes with one --coding and scale them again.",
             )
 
     def _require_one_size(self) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 
 from vda.depthmaps.codes import Float32Array, Kind
 from vda.depthmaps.files import read_png16
+from vda.depthmaps.usage import CodeUse
 from vda.files import read_json_lines, storage_errors
 from vda.merging.outputs import MergedFrame, Outputs
 from vda.records import Count, Index, filled_lines
@@ -54,17 +55,20 @@ class Frames(Protocol):
 
 @dataclass
 class Tally:
-    """``missing`` frames have no depth; ``invalid`` and ``clipped`` count other pixels that have no value."""
+    """``missing`` frames have no depth; ``invalid`` and ``clipped`` count other pixels that have no value; and
+    ``codes`` are those that are written.
+    """
 
     missing: list[int] = field(default_factory=list)
     invalid: int = 0
     clipped: int = 0
+    codes: CodeUse = field(default_factory=CodeUse)
 
-    def add(self, line: "_Line") -> None:
-        if line.missing:
-            self.missing.append(line.index)
-        self.invalid += line.invalid
-        self.clipped += line.clipped
+    def add(self, made: MergedFrame) -> None:
+        if made.missing:
+            self.missing.append(made.index)
+        self.invalid += made.invalid
+        self.clipped += made.clipped
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,9 @@ def write_frames(depth: Frames, outputs: Outputs, reporter: Reporter) -> Tally:
             # Noted only behind the images, which are whole by now: a kill in between costs this frame.
             if made.index not in finished:
                 note(line)
-            tally.add(line)
+            tally.add(made)
+            if made.codes is not None and outputs.has_codes:
+                tally.codes.add(made.codes)
             reporter.at(done)
     (outputs.target.folder / JOURNAL).unlink(missing_ok=True)
     return tally

@@ -6,17 +6,18 @@ reader is for it, is in ``depthsource``. This file does not know where depth com
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 
-from vda.depthmaps.codes import Codes, Float32Array, Levels, Quantizer
+from vda.depthmaps.codes import Codes, Float32Array, Quantizer
 from vda.depthmaps.colours import Rgb, beside, colorize_codes
 from vda.depthmaps.exr import ExrStyle, write_exr
 from vda.depthmaps.files import NpyWriter, NpzWriter, write_png8, write_png16
+from vda.depthmaps.levels import Levels
 from vda.files import DEPTH_RECORD_NAME, TEMPORARY_PREFIX, depth_image_name
 from vda.video import ClipWriter
 
@@ -99,14 +100,16 @@ class Outputs:
 
     def __post_init__(self) -> None:
         levels = {
-            name: Levels.for_range(*self.value_range, *_LEVELS[name]) for name in self.formats if name in _LEVELS
+            name: Levels.for_range(*self.value_range, *_LEVELS[name], self.quantizer.coding)
+            for name in self.formats
+            if name in _LEVELS
         }
         object.__setattr__(self, "levels", levels)
         if "exr" in self.formats:
             self.exr.require_room(self.value_range[1])
 
-    def levels_json(self) -> dict[str, dict[str, float]]:
-        return {name: asdict(levels) for name, levels in self.levels.items()}
+    def levels_json(self) -> dict[str, dict[str, Any]]:
+        return {name: levels.meaning() for name, levels in self.levels.items()}
 
     @property
     def want_depth(self) -> bool:
@@ -114,8 +117,14 @@ class Outputs:
         return any(name in ("npz", "npy", "hevc", "h264") or self._is_coloured(name) for name in self.formats)
 
     @property
+    def has_codes(self) -> bool:
+        """Whether anything of 16 bits is written."""
+        return "png16" in self.formats or "mkv" in self.formats
+
+    @property
     def want_codes(self) -> bool:
-        return "mkv" in self.formats or self.look is not None
+        """Whether a frame's codes are needed, be its images there or not: to write them, or to count them."""
+        return self.has_codes or self.look is not None
 
     def _is_coloured(self, name: str) -> bool:
         """Whether the format needs the video's frames: these come in order, and so it is written as a stream."""

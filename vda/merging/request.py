@@ -88,6 +88,11 @@ def _anew(folder: Path, settings: MergeSettings) -> Request:
     if video:
         as_it_was |= {"create_video": True, **(asdict(meaning.look) if meaning and meaning.look else {})}
     remarks = [f"{name} was there and is made anew as well." for name in (*more, *([VISUALIZATION] * video))]
+    was = None if meaning is None else meaning.quantizer.get("coding", "linear")
+    if settings.coding is None and was not in (None, "linear"):
+        remarks.append(
+            f"The depth there was in {was} codes and is made anew in linear ones, as --coding is not given."
+        )
     return Request(replace(settings, **as_it_was), replaces=True, remarks=tuple(remarks))
 
 
@@ -132,7 +137,10 @@ def _adopted(folder: Path, existing: DepthRecord, settings: MergeSettings) -> tu
     codes = settings.depth_scale
     if codes is not None and existing.quantizer != Quantizer.per_metre(codes):
         raise _other(folder, "other codes than --depth-scale asks for")
-    return settings, remarks
+    coding = existing.quantizer.coding
+    if settings.coding not in (None, coding):
+        raise _other(folder, f"--coding {coding}")
+    return replace(settings, coding=coding), remarks
 
 
 def _other(folder: Path, made_with: str) -> UsageError:

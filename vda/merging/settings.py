@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vda.depthmaps.codings import CODINGS, Coding
 from vda.depthmaps.colours import COLORMAP, colour_table
 from vda.depthmaps.exr import Base, Compression, ExrStyle, PixelType
 from vda.errors import UsageError
@@ -22,9 +23,11 @@ class MergeSettings:
     """What to write, and of what. ``keep_finished``: a finished merge is left as it is, not refused.
 
     ``depth_scale`` are codes to the metre; relative depth then needs ``metres`` (scale and shift of inverse depth)
-    or the scene's calibration. ``kind``, ``input_scale``, ``allow_gaps`` and ``by_order`` are of depth that other
-    programs made. The ``exr`` fields are those of ``ExrStyle``. Raises ``UsageError`` where they are given and the
-    format exr is not, and where the package that writes EXR is not installed.
+    or the scene's calibration. ``coding`` is how codes lie over the range (None: linear, or as they are in a
+    finished merge that is kept). ``kind``, ``input_scale``, ``allow_gaps`` and ``by_order`` are of depth that
+    other programs made. The ``exr`` fields are those of ``ExrStyle``. Raises ``UsageError`` where they are given
+    and the format exr is not, where the package that writes EXR is not installed, and for codes to the metre that
+    are not linear.
     """
 
     formats: tuple[str, ...] = ("png16",)
@@ -44,6 +47,7 @@ class MergeSettings:
     exr_layer: str | None = None
     exr_type: PixelType = "float"
     exr_compression: Compression = "zip"
+    coding: Coding | None = None
 
     def __post_init__(self) -> None:
         # Before anything that is there is removed to make room for it.
@@ -60,6 +64,13 @@ class MergeSettings:
             raise UsageError(
                 "--metres says what a metre is, and nothing is written in metres.",
                 "Give --depth-scale as well, such as --depth-scale mm.",
+            )
+        if self.coding not in (None, *CODINGS):
+            raise UsageError(f"There is no coding called {self.coding}.", f"Choose one of: {', '.join(CODINGS)}.")
+        if self.depth_scale is not None and self.coding not in (None, "linear"):
+            raise UsageError(
+                f"--depth-scale counts codes to the metre, and {self.coding} codes have no one number of them.",
+                "Leave one of --depth-scale and --coding out.",
             )
         style = self.exr_style
         if "exr" in self.formats:

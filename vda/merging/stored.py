@@ -75,7 +75,7 @@ class StoredDepth:
         """What being made of depth that was written costs."""
         if self.form in _FLOATS:
             return f"The raw windows are gone: new formats are made of {_EXACT[self.form]}, which loses nothing."
-        half = self.record.quantizer.scale / 2
+        half = self.record.quantizer.coarsest_step / 2
         unit = " m" if self.record.quantizer.unit == "metre" else ""
         return (
             f"The raw windows are gone: new formats are made of the 16-bit codes ({self.form}). "

@@ -59,20 +59,16 @@ def write(
     settings = request.settings
     depth = _in_metres(depth, origin, settings, calibration)
     low, high = depth.value_range()
-    quantizer = (
-        Quantizer.per_metre(settings.depth_scale or 1000)
-        if depth.kind == "depth"
-        else Quantizer.for_range(low, high)
-    )
+    quantizer = _quantizer(depth.kind, low, high, settings)
     shots = depth.shots_json()
     meaning = Meaning.of(quantizer, _frames_json(depth.plan), shots, settings)
     _require_same_depth(target.folder, meaning, request)
     outputs = _outputs(target, depth, quantizer, (low, high), request)
     tally = _write_frames(depth, outputs, meaning, request, reporter)
     record = _record(outputs, depth, origin, settings, shots, tally)
+    record = _told(record, tally, outputs, settings)
     _finish(target.folder, outputs, record, request)
-    remarks = (*request.remarks, *record.remarks, *_rounding(settings))
-    return MergeResult(target.folder, len(depth.frames), remarks)
+    return MergeResult(target.folder, len(depth.frames), (*request.remarks, *record.remarks))
 
 
 def write_more(target: Target, depth: StoredDepth, request: Request, reporter: Reporter) -> MergeResult:
@@ -82,10 +78,25 @@ def write_more(target: Target, depth: StoredDepth, request: Request, reporter: R
     known = Meaning.read(target.folder)
     frames = list(depth.frames) if known is None else known.frames
     meaning = Meaning.of(record.quantizer, frames, record.shots, request.settings)
-    _write_frames(depth, outputs, meaning, request, reporter)
-    _finish(target.folder, outputs, record, request)
-    remarks = (depth.remark(), *request.remarks, *_rounding(request.settings))
-    return MergeResult(target.folder, len(depth.frames), remarks)
+    tally = _write_frames(depth, outputs, meaning, request, reporter)
+    told = _told(replace(record, remarks=[]), tally, outputs, request.settings)
+    _finish(target.folder, outputs, told, request)
+    return MergeResult(target.folder, len(depth.frames), (depth.remark(), *request.remarks, *told.remarks))
+
+
+def _quantizer(kind: Kind, low: float, high: float, settings: MergeSettings) -> Quantizer:
+    """What 16-bit codes mean: metres are millimetres unless they are to lie otherwise over the film's range."""
+    coding = settings.coding or "linear"
+    if kind == "depth" and coding == "linear":
+        return Quantizer.per_metre(settings.depth_scale or 1000)
+    return Quantizer.for_range(low, high, coding, kind)
+
+
+def _told(record: DepthRecord, tally: Tally, outputs: Outputs, settings: MergeSettings) -> DepthRecord:
+    """``record`` with what writing has shown: how many codes are in use, whether these are few, what is rounded."""
+    codes = tally.codes.middle_codes() if outputs.has_codes else record.middle_codes
+    more = (*_few_codes(tally, outputs, settings), *_rounding(settings))
+    return replace(record, middle_codes=codes, remarks=[*record.remarks, *more])
 
 
 def _outputs(
@@ -142,6 +153,8 @@ def _finish(folder: Path, outputs: Outputs, record: DepthRecord, request: Reques
             settings = {**settings, "colormap": request.settings.colormap}
         record = replace(
             existing,
+            middle_codes=record.middle_codes if existing.middle_codes is None else existing.middle_codes,
+            remarks=list(dict.fromkeys((*existing.remarks, *record.remarks))),
             formats=[*existing.formats, *outputs.formats],
             levels={**existing.levels, **outputs.levels_json()},
             settings=settings,
@@ -210,7 +223,7 @@ def _record(
     shots: list[dict[str, Any]],
     tally: Tally,
 ) -> DepthRecord:
-    storing = max(part.quantisation_error() for part in depth.parts) / outputs.quantizer.scale
+    storing = max(part.quantisation_error() for part in depth.parts) / outputs.quantizer.finest_step
     plan = depth.plan
     return DepthRecord(
         quantizer=outputs.quantizer,
@@ -241,6 +254,13 @@ def _remarks(tally: Tally) -> Iterator[str]:
         yield f"{len(tally.missing)} frames have no picture or no depth and are marked invalid: {some}."
     if tally.clipped:
         yield f"{tally.clipped} values were out of range and are marked invalid."
+
+
+def _few_codes(tally: Tally, outputs: Outputs, settings: MergeSettings) -> Iterator[str]:
+    per_metre = settings.depth_scale is not None
+    sentence = tally.codes.remark(outputs.quantizer, *outputs.value_range, per_metre=per_metre)
+    if sentence is not None and outputs.has_codes:
+        yield sentence
 
 
 def _rounding(settings: MergeSettings) -> Iterator[str]:
