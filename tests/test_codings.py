@@ -33,6 +33,8 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_clip(path, range(FRAMES), draw=lambda number: np.full((HEIGHT, WIDTH, 3), 5 * number, np.uint8))
 
 
+KINDS: tuple[Kind, ...] = ("inverse_depth", "depth")
+NAMES = ("scale", "offset", "step", "low")
 BENT: tuple[Coding, ...] = ("sqrt", "log")
 finite = st.floats(-1e6, 1e6, width=32, allow_subnormal=False)
 
@@ -40,7 +42,7 @@ finite = st.floats(-1e6, 1e6, width=32, allow_subnormal=False)
 def values_by_the_formula(record: dict[str, Any], codes: np.ndarray) -> np.ndarray:
     """What another program makes of ``depth.json``: the formula as it stands there, with the names in it."""
     formula = record["formula"].removeprefix("value = ").removesuffix(", for code >= 1")
-    names = {name: record[name] for name in ("scale", "offset", "step", "low") if name in record}
+    names: dict[str, Any] = {name: record[name] for name in NAMES if name in record}
     return np.asarray(eval(formula, {"__builtins__": {}}, {**names, "code": codes.astype(np.float64)}))
 
 
@@ -69,7 +71,7 @@ def test_a_value_takes_the_code_whose_value_is_nearest(
     high = float(np.float32(low + span))
     if high <= low:
         return
-    kind = data.draw(st.sampled_from(["inverse_depth", "depth"] if low > 0 else ["inverse_depth"]))
+    kind: Kind = data.draw(st.sampled_from(KINDS if low > 0 else KINDS[:1]))
     quantizer = Quantizer.for_range(low, high, coding, kind)
     random = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     # Most of them near the low end, where codes are close together.
@@ -177,7 +179,7 @@ def gaps(record: dict[str, Any], codes: np.ndarray) -> np.ndarray:
 @pytest.fixture(scope="module")
 def merged(video: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The same depth in every coding and in all formats that hold codes."""
-    folders = {}
+    folders: dict[str, Path] = {}
     for coding in CODINGS:
         scene = make_scene(tmp_path_factory.mktemp(coding) / "scene", video)
         merge(scene, MergeSettings(formats=("png16", "png8", "mkv", "npz", "h264"), coding=coding))
@@ -300,8 +302,10 @@ def test_finished_depth_in_another_coding_is_refused_and_an_interrupted_merge_be
     assert merge(scene, replace(kept, coding="linear")).frames == FRAMES
     before = contents(scene.merged_dir)
     for formats in (("png16",), ("png16", "mkv")):
-        with pytest.raises(UsageError, match="linear codes, not in log ones"):
+        with pytest.raises(UsageError, match="made with --coding linear"):
             merge(scene, replace(kept, coding="log", formats=formats))
+    with pytest.raises(UsageError, match="made with --coding linear"):
+        merge(scene, MergeSettings(coding="sqrt", formats=("mkv",)))
     assert contents(scene.merged_dir) == before
     whole = scene_of(tmp_path / "whole", video, squeezed)
     merge(whole, MergeSettings(coding="log"))
@@ -311,6 +315,23 @@ def test_finished_depth_in_another_coding_is_refused_and_an_interrupted_merge_be
     for name, data in contents(whole.merged_dir).items():
         if name != "depth.json":
             assert contents(scene.merged_dir)[name] == data
+
+
+def test_a_format_that_is_added_has_the_coding_that_is_there(video: Path, tmp_path: Path) -> None:
+    scene = scene_of(tmp_path / "scene", video, squeezed)
+    merge(scene, MergeSettings(coding="log", formats=("npz",)))
+    assert DepthRecord.read(scene.depth_record_path).middle_codes is None
+    merge(scene, MergeSettings(formats=("png16", "png8")))
+    merge(scene, MergeSettings(formats=("mkv",), coding="log"))
+    record = DepthRecord.read(scene.depth_record_path)
+    assert (record.quantizer.coding, record.levels["png8"]["coding"]) == ("log", "log")
+    assert record.middle_codes is not None and record.middle_codes > 20_000
+    images, stream = open_depth(scene.merged_dir), open_depth(scene.merged_dir / "depth.mkv")
+    for frame in (0, 17):
+        assert np.array_equal(images.read(frame), stream.read(frame))
+    anew = merge(scene, MergeSettings(overwrite=True))
+    assert any("log codes" in remark and "linear" in remark for remark in anew.remarks)
+    assert DepthRecord.read(scene.depth_record_path).quantizer.coding == "linear"
 
 
 def test_a_merge_that_goes_on_counts_the_frames_that_were_there(video: Path, tmp_path: Path) -> None:

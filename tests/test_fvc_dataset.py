@@ -252,13 +252,11 @@ def test_depth_in_another_coding_is_the_same_depth_and_not_the_same_codes(with_d
     scale(with_depth / "videos.csv", with_depth / "scaled", ScaleSettings(size=WIDTH, modality="depth"))
     with pytest.raises(InputError, match="linear and log codes"):
         ScaledVideos(with_depth / "scaled", rgb=False, depth="codes")
-    metres = [
-        item["depth"] for item in ScaledVideos(with_depth / "scaled", ClipChoice(5), rgb=False, depth="metres")
-    ]
+    videos = ScaledVideos(with_depth / "scaled", ClipChoice(5), rgb=False, depth="metres")
+    metres = [videos[place]["depth"] for place in range(len(videos))]
     assert torch.equal(metres[0].isnan(), metres[1].isnan())
     assert torch.nan_to_num(metres[0] - metres[1]).abs().max() < 2e-5
-    log = ScaledVideos(with_depth / "scaled", ClipChoice(5), only=(), rgb=False, depth="values")
-    assert {read_record(video).quantizer.coding for video in log.videos} == {"linear", "log"}
+    assert {read_record(video).quantizer.coding for video in videos.videos} == {"linear", "log"}
 
 
 def test_relative_depth_is_no_depth_in_metres(with_depth: Path) -> None:
