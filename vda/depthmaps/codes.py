@@ -194,9 +194,9 @@ class DepthRecord:
     values have (None: nobody counted). ``levels`` are the codes of formats
     with fewer bits, by format. ``pixel_aspect`` is a pixel's width by its height, a fraction such as ``64/45``;
     ``resized_frames`` are runs (first, stop, width, height) of frames stored at another size, which were fitted
-    into this one. ``picture`` says which part of the video's pictures has depth, and the video's own size, where the depth is not
-    of all of it at that size. ``remarks`` are sentences on what is not as one expects. Of a video that was thinned
-    out ``thinning`` says how (``stride`` or ``fps``) and ``frame_indices`` which frames there are.
+    into this one. ``picture`` says which part of the video's pictures has depth, and the video's own size, where
+    the depth is not of all of it at that size. ``remarks`` are sentences on what is not as one expects. Of a video
+    that was thinned out ``thinning`` says how (``stride`` or ``fps``), ``frame_indices`` which frames there are.
     """
 
     quantizer: Quantizer

@@ -93,7 +93,7 @@ def _quantizer(kind: Kind, low: float, high: float, settings: MergeSettings) -> 
 
 
 def _told(record: DepthRecord, tally: Tally, outputs: Outputs, settings: MergeSettings) -> DepthRecord:
-    """``record`` with what writing has shown: how many codes are in use, whether these are few, what is rounded."""
+    """``record`` with what writing has shown: how many codes are in use, if these are few, and what is rounded."""
     codes = tally.codes.middle_codes() if outputs.has_codes else record.middle_codes
     more = (*_few_codes(tally, outputs, settings), *_rounding(settings))
     return replace(record, middle_codes=codes, remarks=[*record.remarks, *more])
