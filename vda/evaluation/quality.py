@@ -10,9 +10,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from vda.depthmaps.codes import INVALID_CODE, MAX_CODE, DepthRecord
+from vda.depthmaps.codes import MAX_CODE, DepthRecord
 from vda.depthmaps.colours import Rgb
 from vda.depthmaps.source import DepthSource, open_depth
+from vda.depthmaps.usage import CodeUse
 from vda.errors import SceneError, VdaError
 from vda.evaluation.drift import wandering
 from vda.evaluation.seams import seam_count, seam_scores, spread
@@ -41,8 +42,6 @@ FIGURES: Final = {
 _FLOW_PAIRS = 16
 # Codes settle with far fewer values than a film has.
 _CODE_FRAMES = 48
-_CODE_ROWS = 128
-_TAIL_PERCENT = 2
 
 
 def in_digits(value: float | None) -> str:
@@ -205,18 +204,16 @@ def _hidden(scene: Scene, plan: Plan) -> dict[int, int]:
 
 def _code_figures(depth: DepthSource) -> tuple[int, float]:
     """Codes from the 2nd to the 98th percentile of the values, both with them, and their share."""
-    if depth.record is None:
+    record = depth.record
+    if record is None:
         raise NotMeasured("nothing says what the codes of the depth mean")
-    counts = np.zeros(MAX_CODE + 1, np.int64)
-    for frame in spread(depth.frames, _CODE_FRAMES):
-        values = depth.read(frame)
-        some = values[:: -(-values.shape[0] // _CODE_ROWS)]
-        counts += np.bincount(depth.record.quantizer.encode(some).ravel(), minlength=MAX_CODE + 1)
-    counts[INVALID_CODE] = 0
-    so_far = np.cumsum(counts)
-    if not so_far[-1]:
+    codes = record.middle_codes
+    if codes is None:
+        # Nothing of 16 bits was written, so nothing was counted: what codes would be used, by some of the frames.
+        use = CodeUse()
+        for frame in spread(depth.frames, _CODE_FRAMES):
+            use.add(record.quantizer.encode(depth.read(frame)))
+        codes = use.middle_codes()
+    if codes is None:
         raise NotMeasured("no pixel of the depth has a value")
-    tail = so_far[-1] * _TAIL_PERCENT // 100
-    first, last = np.searchsorted(so_far, (tail, so_far[-1] - 1 - tail), side="right")
-    codes = int(last - first) + 1
     return codes, codes / MAX_CODE

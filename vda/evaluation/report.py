@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from vda.depthmaps.codes import MAX_CODE, DepthRecord
+from vda.depthmaps.codes import DepthRecord
 from vda.depthmaps.colours import Rgb, colorize, shown_range
 from vda.depthmaps.source import DepthSource, open_depth
 from vda.errors import VdaError
@@ -267,7 +267,6 @@ def _facts(work: _Work) -> str:
         *_shot_facts(work),
         ("kind of depth", f"{record.quantizer.kind.replace('_', ' ')}, {record.quantizer.unit}"),
         ("value of a code", record.quantizer.in_words()),
-        *_code_facts(record),
         ("out of range", f"{record.clipped} pixels ({record.clipped / pixels:.2%})"),
         ("invalid", f"{record.invalid_pixels} pixels, and {len(record.missing_frames)} whole frames"),
         ("formats", ", ".join(record.formats)),
@@ -287,11 +286,6 @@ def _facts(work: _Work) -> str:
         for name, value in rows
     )
     return section("What was asked and used", f"<table>{''.join(cells)}</table>", "")
-
-
-def _code_facts(record: DepthRecord) -> Iterator[tuple[str, str]]:
-    if record.middle_codes is not None:
-        yield "codes in use", f"{record.middle_codes} of {MAX_CODE} by the middle 96 % of the values"
 
 
 def _picture_facts(record: DepthRecord) -> Iterator[tuple[str, str]]:

@@ -86,7 +86,10 @@ def seam_scores(
 
 
 def _least_change(record: DepthRecord | None) -> float:
-    """The step of the codes that depth was read from; 0 where nothing is known of them."""
+    """The step of even codes over the range that depth was read from; 0 where nothing is known of them.
+
+    Scores of one film are thus the same whatever the coding of its depth.
+    """
     return 0.0 if record is None else record.quantizer.scale
 
 
