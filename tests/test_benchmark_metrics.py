@@ -87,9 +87,7 @@ def test_silog_by_hand_and_what_it_is_called_elsewhere() -> None:
 
 
 def test_the_json_has_the_names_of_the_fields_programs() -> None:
-    camera = Intrinsics(4, 3, 5, 5, 1.5, 1)
-    truth = np.random.default_rng(1).uniform(1, 5, (2, 3, 4))
-    written = measure(truth, truth, kind="depth", cap_m=CAP_M, intrinsics=camera).to_json()
+    written = measure([STEP], [STEP], kind="depth", cap_m=CAP_M, intrinsics=CAMERA.scaled(60, 40)).to_json()
     pixels = "abs_rel sq_rel rmse rmse_log silog log10 delta1 delta2 delta3 dbe_acc dbe_com tae"
     normals = "normal_mean normal_median normal_rmse normal_a1 normal_a2 normal_a3 normal_a4 normal_a5"
     assert {*pixels.split(), *normals.split()} <= written.keys()
@@ -307,10 +305,45 @@ def unit(*vector: float) -> Array:
 
 @pytest.mark.parametrize("normal", [unit(0, 0, -1), unit(0.3, 0.2, -1), unit(-0.5, 0.1, -1), unit(0, -1, -0.8)])
 def test_the_normal_of_a_plane_is_the_planes(normal: Array) -> None:
-    found = surface_normals(plane(normal), CAMERA)
-    assert np.isnan(found[0]).all()
-    assert np.isnan(found[:, -1]).all()
-    assert found[1:-1, 1:-1] == pytest.approx(np.broadcast_to(normal, (28, 38, 3)), abs=1e-12)
+    for only_smooth in (False, True):
+        found = surface_normals(plane(normal), CAMERA, only_smooth=only_smooth)
+        # Windows of 9 x 9 have to be in the picture.
+        assert np.isnan(found[:4]).all()
+        assert np.isnan(found[:, -4:]).all()
+        assert found[4:-4, 4:-4] == pytest.approx(np.broadcast_to(normal, (22, 32, 3)), abs=1e-9)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+def test_the_normal_is_that_of_the_plane_that_fits_its_window_best(noise: float) -> None:
+    """Of a sphere, and of noise: the plane by NumPy's least squares in inverse depth over the rays."""
+    x, y = np.meshgrid((np.arange(40) - 18) / 50, (np.arange(30) - 16) / 45)
+    inverse = 1 / (3 - np.sqrt(1 - x**2 - y**2)) + np.random.default_rng(1).normal(0, noise, x.shape)
+    found = surface_normals(1 / inverse, CAMERA)
+    for row, column in ((4, 4), (15, 20), (25, 35)):
+        window = np.s_[row - 4 : row + 5, column - 4 : column + 5]
+        rays = np.stack([x[window].ravel(), y[window].ravel(), np.ones(81)], axis=1)
+        fitted = np.linalg.lstsq(rays, inverse[window].ravel(), rcond=None)[0]
+        assert found[row, column] == pytest.approx(-fitted / np.linalg.norm(fitted), abs=1e-9)
+
+
+def test_steps_of_a_depth_sensor_do_not_hide_a_plane() -> None:
+    # A Kinect: disparity in eighths of a pixel at a focal length of 585 and a base of 75 mm, so 11 mm at 2 m.
+    camera = Intrinsics(640, 480, 585, 585, 319.5, 239.5)
+    normal = unit(0.4, -0.3, -1)
+    x, y = np.meshgrid((np.arange(640) - 319.5) / 585, (np.arange(480) - 239.5) / 585)
+    depth = 2 * normal[2] / (normal[0] * x + normal[1] * y + normal[2])
+    steps = 8 * 585 * 0.075
+    stepped = steps / np.rint(steps / depth)
+    angle = np.degrees(np.arccos(np.clip(surface_normals(stepped, camera, only_smooth=True) @ normal, -1, 1)))
+    assert np.isfinite(angle[4:-4, 4:-4]).all()
+    assert np.nanpercentile(angle, 95) < 5
+
+
+def test_edges_of_the_truth_have_no_normal_and_those_of_the_depth_do() -> None:
+    step = np.where(np.arange(40) < 20, 2.0, 3.0) * np.ones((30, 1))
+    smooth = np.isfinite(surface_normals(step, CAMERA, only_smooth=True)[15, :, 0])
+    assert np.flatnonzero(smooth).tolist() == [*range(4, 16), *range(24, 36)]
+    assert np.isfinite(surface_normals(step, CAMERA)[15, 4:36]).all()
 
 
 def test_the_camera_may_be_for_another_size() -> None:
@@ -355,16 +388,14 @@ def test_angles_are_the_inverse_cosines_over_all_frames() -> None:
     assert found.normal_a5 == pytest.approx(np.mean(expected < 30))
 
 
-def test_a_normal_needs_depth_on_all_four_sides() -> None:
+def test_a_normal_needs_depth_in_its_whole_window() -> None:
     depth = plane(unit(0, 0, -1))
-    depth[10, 10] = np.nan
-    missing = np.isnan(surface_normals(depth, CAMERA)[1:-1, 1:-1, 0])
-    assert {tuple(place) for place in (np.argwhere(missing) + 1).tolist()} == {
-        (9, 10),
-        (11, 10),
-        (10, 9),
-        (10, 11),
-    }
+    depth[10, 12] = np.nan
+    missing = np.isnan(surface_normals(depth, CAMERA)[..., 0])
+    expected = np.ones((30, 40), bool)
+    expected[4:-4, 4:-4] = False
+    expected[6:15, 8:17] = True
+    assert (missing == expected).all()
 
 
 @pytest.mark.parametrize("measured", [lambda m: m.figures().normals, lambda m: m.figures().boundaries])

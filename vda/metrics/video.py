@@ -179,7 +179,7 @@ class _Frame:
     @cached_property
     def normals(self) -> Normals:
         assert self.intrinsics is not None
-        return surface_normals(np.where(self.valid, self.truth, np.nan), self.intrinsics)
+        return surface_normals(np.where(self.valid, self.truth, np.nan), self.intrinsics, only_smooth=True)
 
 
 class _Scores:
