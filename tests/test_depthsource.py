@@ -167,8 +167,9 @@ def test_a_sensors_images_need_a_scale_and_have_two_codes_for_none(tmp_path: Pat
     assert open_depth(tmp_path, scale=1000).read(7)[0] == pytest.approx([np.nan, 1.5, np.nan], nan_ok=True)
     with pytest.raises(UsageError, match="whole numbers"):
         open_depth(tmp_path).read(7)
-    with pytest.raises(UsageError, match="not possible"):
-        open_depth(tmp_path, scale=0)
+    for scale in (0, -1000, np.nan, np.inf):
+        with pytest.raises(UsageError, match="not possible"):
+            open_depth(tmp_path, scale=scale)
 
 
 def test_floats_in_tiff_and_exr_are_read(tmp_path: Path) -> None:

@@ -472,6 +472,12 @@ def test_depth_is_aligned_as_asked_and_that_is_said(
     assert figures["baselines"]["ramp"]["scale"] != 1
 
 
+@pytest.mark.parametrize("cap", ["0", "-1", "nan", "inf", "0.001"])
+def test_a_cap_that_leaves_nothing_is_refused_before_anything_is_read(tmp_path: Path, cap: str) -> None:
+    refused = CliRunner().invoke(command, [str(tmp_path / "none"), str(tmp_path / "none"), "--cap", cap])
+    assert (refused.exit_code, "A cap of" in refused.stderr) == (2, True)
+
+
 def test_crops_count_what_benchmarks_count(tmp_path: Path, truth_m: Array) -> None:
     np.save(tmp_path / "depth.npy", 1 / truth_m)
     np.save(tmp_path / "truth.npy", truth_m)

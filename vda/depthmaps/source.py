@@ -4,6 +4,7 @@ In: the path of a merged folder, of a stack (``.npz``, ``.npy``), of a video of 
 a frame. Out: a ``DepthSource``. No more than a frame is in memory. This file does not know what it is wanted for.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -76,9 +77,9 @@ def open_depth(
     numbers need it, and their codes 0 and 65535 are no depth (nothing seen, and out of reach). The frame index of
     a file is the number in its name that varies, or with ``by_order`` its place in the order of names; ``timed``
     allows names that are times (see ``number_names``). Raises ``InputError`` where there is no depth or the names
-    tell no frames, ``UsageError`` where ``scale`` is missing or not positive.
+    tell no frames, ``UsageError`` where ``scale`` is missing, not above zero or infinite.
     """
-    if scale is not None and not scale > 0:
+    if scale is not None and not 0 < scale < math.inf:
         raise UsageError(f"A depth scale of {scale} is not possible.", "Give the codes to a metre, such as 1000.")
     if path.is_dir():
         return _open_folder(path, scale, by_order, timed)

@@ -5,6 +5,7 @@ depth and, by the very same protocol, those of a vertical ramp and of a constant
 protocol is that of ``metrics.video``. One frame is in memory at a time. This file does not know models.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vda.camera.choice import CameraChoice
-from vda.errors import InputError
+from vda.errors import InputError, UsageError
 from vda.evaluation.figures import ComparedFrame, draw_evaluation
 from vda.evaluation.framepairs import Float32Image, FramePairs, PairedFrame
 from vda.evaluation.pairing import MatchedBy
@@ -97,6 +98,11 @@ def evaluate(
     normals. ``by_order`` pairs frames by the order of their names. ``reporter`` is told the frames done, of both
     passes. Raises ``InputError`` where the two do not belong together.
     """
+    if not LEAST_DEPTH_M < cap_m < math.inf:
+        raise UsageError(
+            f"A cap of {cap_m:g} m is not possible: truth counts from {LEAST_DEPTH_M:g} m to the cap.",
+            "Give the farthest distance that counts in metres, such as 10 indoors or 80 outdoors.",
+        )
     refuse_to_overwrite(figure, overwrite=overwrite)
     reporter = reporter or Silence()
     pairs = FramePairs.open(depth, truth, depth_scale=depth_scale, truth_scale=truth_scale, by_order=by_order)
