@@ -39,6 +39,21 @@ def test_values_come_back_within_half_a_step_of_18_bits(
         assert window.slot(slot).max() <= window.maxima[slot] + np.spacing(np.abs(depth).max())
 
 
+@pytest.mark.parametrize("share", [0.01, 0.05])
+def test_a_thing_near_the_lens_does_not_coarsen_what_is_far(tmp_path: Path, share: float) -> None:
+    """Inverse depth of 2 to 100 m, and some of 0.05 m: with 18 bits 50 m would be off by up to 0.096 m."""
+    random = np.random.default_rng(3)
+    depth = 1 / random.uniform(2, 100, (8, 60, 80)).astype(np.float32)
+    depth[random.random(depth.shape) < share] = 1 / 0.05
+    depth[:, 0, :] = 1 / 50
+    write_raw_window(tmp_path / "w.npz", depth)
+    window = open_raw_window(tmp_path / "w.npz")
+    found = np.stack([window.slot(slot) for slot in range(8)])
+    assert np.abs(1 / found[:, 0].astype(np.float64) - 50).max() < 0.002
+    assert np.abs(found - depth).max() <= window.step / 2 + np.spacing(np.float32(20))
+    assert window.minima.min() == pytest.approx(depth.min()) and window.maxima.max() == pytest.approx(20)
+
+
 def test_the_same_depth_is_the_same_bytes(tmp_path: Path) -> None:
     depth = np.random.default_rng(1).random((32, 12, 16), np.float32)
     for name in ("a", "b"):

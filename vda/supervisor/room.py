@@ -11,7 +11,7 @@ from vda.scene.scene import Scene
 _WINDOW_BYTES_PER_PIXEL = 4 / 3
 _IMAGE_BYTES_PER_PIXEL = 1.5
 # With noise for depth, quantised windows hardly shrink at all.
-_WORST_BYTES_PER_PIXEL = 2.5
+_WORST_BYTES_PER_PIXEL = 2.8
 
 
 def window_bytes(scene: Scene, *, worst: bool = False) -> int:
