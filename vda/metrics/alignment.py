@@ -35,10 +35,10 @@ def usual_align(kind: Kind) -> Align:
 class Alignment:
     """The fit of one video: ``add`` the pixels of every frame, then ask.
 
-    ``scale-shift``: least squares over all pixels (Ranftl et al. 2022, arXiv 1907.01341, eq. 4, there per image).
+    ``scale-shift``: least squares over all pixels (Ranftl et al. 2022, arXiv 1907.01341, there per image).
     ``scale``: least squares without a shift. ``median``: one ratio of medians, median(truth) / median(depth), over
     all pixels; ``frame-median``: that ratio for each frame by itself, "median scaling" (Zhou et al. 2017,
-    SfMLearner, arXiv 1704.07813, section 4.1), which hides how scale drifts. ``none``: as it is, inverse depth
+    SfMLearner, arXiv 1704.07813), which hides how scale drifts. ``none``: as it is, inverse depth
     then in 1/m.
     """
 

@@ -1,7 +1,7 @@
 """Depth boundary errors: whether the edges of depth are where those of the truth are, and whether all are there.
 
 In: depth and truth ``[height, width]`` frame by frame, and which pixels count. Out: two distances in pixels. The
-measure is that of iBims-1 (Koch et al. 2018, arXiv 1805.01328, section 4.3, and the authors' program), whose edges
+measure is that of iBims-1 (Koch et al. 2018, arXiv 1805.01328, and the authors' program), whose edges
 of the truth people drew; here the same detector finds them in the truth.
 """
 
@@ -29,8 +29,7 @@ class BoundaryFigures:
 
     ``dbe_acc``: mean distance from an edge of the depth to the nearest of the truth, over edges within 10 pixels
     of one; 10 where there are none. ``dbe_com``: mean distance, cut at 10, from all edges of either to the
-    nearest of the other; 10 where ``dbe_acc`` found none. (The paper's formula for the latter takes the truth's
-    edges only.)
+    nearest of the other; 10 where ``dbe_acc`` found none.
     """
 
     dbe_acc: float

@@ -21,7 +21,7 @@ class PixelFigures:
     ``abs_rel``: mean of abs(z - g) / g. ``sq_rel``: mean of (z - g)^2 / g, in metres (KITTI's own tool divides by
     g^2). ``rmse``: root of the mean of (z - g)^2, in metres. ``rmse_log``: root of the mean of d^2. ``silog``: 100
     times the root of mean(d^2) - mean(d)^2, the standard deviation of d (KITTI's depth benchmark, Uhrig et al.
-    2017, arXiv 1708.06500, after Eigen et al. 2014, arXiv 1406.2283, eq. 3, who have it without root and factor).
+    2017, arXiv 1708.06500, after Eigen et al. 2014, arXiv 1406.2283, who have it without root and factor).
     ``log10``: mean of abs(log10 z - log10 g) (Saxena et al. 2009, Make3D). ``delta1..3``: share of pixels with
     max(z/g, g/z) below 1.25, its square and its cube (Ladicky et al. 2014, Eigen et al. 2014).
     """
