@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vda.errors import InputError
 from vda.joining.align import ScaleShift
 from vda.joining.joint import solve_joint
 from vda.joining.overlaps import Kind, OverlapSample, OverlapSampler, agreement
@@ -207,3 +208,12 @@ def test_one_shared_frame_of_a_few_pixels_is_enough() -> None:
     first, second = solve_joint([sampler.sample()], 2, kind="inverse_depth")
     assert first.scale / second.scale == pytest.approx(2)
     assert (first.shift - second.shift) / second.scale == pytest.approx(1)
+
+
+@pytest.mark.parametrize("value", [1e38, -1e30, 1e20])
+def test_a_value_that_is_no_depth_leaves_no_scale(value: float) -> None:
+    """A few bytes of a damaged file: beside it all else is one and the same, and the scale was not a number."""
+    depth = np.linspace(1, 5, 100)
+    other = np.append(depth[:-1], value)
+    with pytest.raises(InputError, match="scale"):
+        solve_joint([OverlapSample(0, 1, depth, other)], 2, kind="inverse_depth")

@@ -4,6 +4,7 @@ In: an ``OverlapSample`` of what each two pieces share. Out: a ``ScaleShift`` fo
 neither files nor plans nor frames.
 """
 
+import warnings
 from collections.abc import Sequence
 from typing import Final
 
@@ -11,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import spsolve
+from scipy.sparse.linalg import MatrixRankWarning, spsolve
 
+from vda.errors import InputError
 from vda.joining.align import Float64Array, ScaleShift
 from vda.joining.overlaps import Kind, OverlapSample
 
@@ -50,7 +52,7 @@ def solve_joint(samples: Sequence[OverlapSample], pieces: int, *, kind: Kind) ->
 
     Only differences between pieces are known, so pieces joined by overlaps are set as a whole such that the mean
     log scale is 0 and the mean sampled value unchanged, or higher as far as needed for no sample to be below 0.
-    A piece that overlaps no other stays as it is.
+    A piece that overlaps no other stays as it is. Raises ``InputError`` for values that have no scale in common.
     """
     samples = [sample for sample in samples if sample.first_values.size]
     units = _measure_units(samples, pieces, kind)
@@ -61,6 +63,11 @@ def solve_joint(samples: Sequence[OverlapSample], pieces: int, *, kind: Kind) ->
         if iteration < _NOISE_ITERATIONS:
             noise = _measure_noise(samples, units, state, kind)
         step = _gauss_newton_step(samples, units, state, noise, kind)
+        if not np.isfinite(step).all():
+            raise InputError(
+                "The pieces of depth have no scale in common: their values are too far apart to be depth.",
+                "Look at the depth of the chunks for values that are none, and make it again.",
+            )
         # A step of 1 is a factor of e, or a whole spread: what was linearised says nothing of what lies beyond.
         state += np.clip(step, -1, 1)
         if np.abs(step).max(initial=0.0) < _CONVERGED:
@@ -167,7 +174,10 @@ def _gauss_newton_step(
     places = (np.concatenate(rows), np.concatenate(columns))
     normal = sparse.coo_array((np.concatenate(entries), places), shape=(state.size, state.size)).tocsc()
     damping = _DAMPING * normal.diagonal().mean() * sparse.eye_array(state.size)
-    return -np.asarray(spsolve((normal + damping).tocsc(), gradient)).reshape(state.shape)
+    with warnings.catch_warnings():
+        # A singular matrix is seen by what comes of it, which is not finite.
+        warnings.simplefilter("ignore", MatrixRankWarning)
+        return -np.asarray(spsolve((normal + damping).tocsc(), gradient)).reshape(state.shape)
 
 
 def _linearise(
