@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 ROOMS = [
     "errors", "shown", "files", "records", "reporter",
     "machine", "picture", "stills", "video", "network", "camera", "scene", "models", "tracks", "depthmaps",
-    "joining", "calibration", "metrics", "compute",
+    "linking", "joining", "calibration", "metrics", "compute",
     "merging", "enriching", "evaluation", "comparing", "exporting", "synth", "training",
     "launch", "supervisor",
     "splitting", "api", "fvc", "cli", "__main__",

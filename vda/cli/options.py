@@ -243,7 +243,7 @@ merge_options = together(
         type=click.Choice(["sequential", "joint"]),
         default="sequential",
         show_default=True,
-        help="Windows fitted one after the other, or all together.",
+        help="Windows fitted one after the other, or all together; jointly, metric ones get a scale each.",
     ),
     coding_option,
     click.option(

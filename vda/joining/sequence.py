@@ -2,23 +2,26 @@
 
 The rule is that of Video Depth Anything (arXiv 2501.12375; the public implementation's numbers): each window is
 fitted by least squares to what the windows before it settled, on frames resized to the video's size, and blended
-with its predecessor over eight frames. Metric depth is blended as it is. ``align="joint"`` solves all windows of
-the sequence together instead. A frame is made from one or two slots, so memory does not grow with the sequence and
-frames can be made in any order, by many threads.
+with its predecessor over eight frames. Metric depth is blended as it is. ``align="joint"`` fits all windows of the
+sequence together instead, in metric depth by a scale each. A frame is made from one or two slots: memory does not
+grow with the sequence, and frames can be made in any order, by many threads.
 
 This file does not know about codes, outputs, or other sequences.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from itertools import chain
+from math import exp, isqrt
 from typing import Any, Literal
 
 import numpy as np
 
 from vda.joining.align import FitSums, ScaleShift
-from vda.joining.joint import solve_joint
-from vda.joining.overlaps import OverlapSample, OverlapSampler
+from vda.joining.overlaps import Kind
+from vda.linking.links import Link, measure_link
+from vda.linking.windowfits import WindowFits, fit_windows
 from vda.scene.rawwindows import RawWindow
 from vda.scene.windows import (
     ANCHOR_SLOTS,
@@ -33,8 +36,10 @@ from vda.scene.windows import (
 WindowReader = Callable[[int], RawWindow]
 Alignment = Literal["sequential", "joint"]
 
-# Windows are many and differ little: fewer pixels than of an overlap of chunks keep memory small for long videos.
-_JOINT_PIXELS = 1000
+# Of each link. Windows differ by smooth fields, of which these pixels, on a lattice, see as much as all would.
+_LINK_PIXELS = 1000
+# Of a metric video: enough to know whether its windows differ.
+_LOOKED_AT = 60
 
 
 def resize_depth(depth: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -55,7 +60,8 @@ def resize_depth(depth: np.ndarray, width: int, height: int) -> np.ndarray:
 class SequenceDepth:
     """The depth of video frames ``start`` .. ``stop``, from raw windows that ``read`` opens by their number.
 
-    ``fits`` are the windows' scales and shifts, ``fits[k]`` for window ``k``.
+    ``fits`` are the windows' scales and shifts, ``fits[k]`` for window ``k``; ``untied`` are the windows that
+    joint alignment found nothing to fit by.
     """
 
     start: int
@@ -64,6 +70,8 @@ class SequenceDepth:
     height: int
     read: WindowReader
     fits: tuple[ScaleShift, ...]
+    kind: Kind = "inverse_depth"
+    untied: tuple[int, ...] = ()
 
     @classmethod
     def fitted(
@@ -77,14 +85,18 @@ class SequenceDepth:
         metric: bool,
         align: Alignment = "sequential",
     ) -> "SequenceDepth":
-        """Fit the windows in order (three slots of each are read) or jointly (18); not at all where ``metric``."""
+        """Fit the windows in order (three slots of each are read) or jointly (19).
+
+        Metric depth is not fitted in order: the public code takes each window as it is, in metres already.
+        """
         count = sum(1 for _ in sequence_windows(start, stop))
-        unaligned = cls(start, stop, width, height, read, (ScaleShift(),) * count)
-        # The public code aligns no metric depth: each window is in metres already.
-        if metric:
-            return unaligned
-        fits = unaligned._fit_together() if align == "joint" else unaligned._fit_in_order()
-        return cls(start, stop, width, height, read, fits)
+        kind: Kind = "depth" if metric else "inverse_depth"
+        unaligned = cls(start, stop, width, height, read, (ScaleShift(),) * count, kind)
+        if align == "joint":
+            found = unaligned._fit_together()
+            fits = tuple(ScaleShift(*fit) for fit in zip(found.scales, found.shifts, strict=True))
+            return replace(unaligned, fits=fits, untied=found.untied)
+        return unaligned if metric else replace(unaligned, fits=unaligned._fit_in_order())
 
     def _fit_in_order(self) -> tuple[ScaleShift, ...]:
         fits = [ScaleShift()]
@@ -99,29 +111,45 @@ class SequenceDepth:
             reference = self._slot(k, REFERENCE_SLOT, fits[k])
         return tuple(fits)
 
-    def _fit_together(self) -> tuple[ScaleShift, ...]:
+    def _fit_together(self) -> WindowFits:
         """Fit all windows at once, by what each shares with the one before it and, in slot 0, with the first."""
-        samples: list[OverlapSample] = []
-        for k in range(1, len(self.fits)):
-            samples.append(self._sample(k - 1, k, self._shared_slots(k)))
-            # All windows see the first frame, which keeps a long video from drifting.
-            if k > 1:
-                samples.append(self._sample(0, k, [(0, 0)]))
-        return tuple(solve_joint(samples, len(self.fits), kind="inverse_depth"))
+        windows = range(1, len(self.fits))
+        # All windows see the first frame, which keeps a long video from drifting.
+        anchor = self._pixels(0, [0]) if windows else np.empty((1, 0))
+        found = chain.from_iterable((self._link(k), self._anchor_link(k, anchor)) for k in windows)
+        lowest = [float(self.read(k).minima[self._kept_slots(k)].min()) for k in range(len(self.fits))]
+        return fit_windows([link for link in found if link], lowest, kind=self.kind)
 
-    def _shared_slots(self, k: int) -> list[tuple[int, int]]:
-        """Slots of window k - 1 and of window k that hold the same frame; k = 1 shares the first frame too."""
+    def _link(self, k: int) -> Link | None:
+        """What window k - 1 and window k say of each other by the nine frames that both hold."""
         before, window = Window(self.start, self.stop, k - 1), Window(self.start, self.stop, k)
         blended = [before.frame_indices.index(frame) for frame in before.shown if frame in window.shown]
-        first = [(0, 0)] if k == 1 else []
-        return [*first, (REFERENCE_SLOT, 1), *((slot, slot - WINDOW_STEP) for slot in blended)]
+        first = self._pixels(k - 1, [REFERENCE_SLOT, *blended])
+        second = self._pixels(k, [1, *(slot - WINDOW_STEP for slot in blended)])
+        return measure_link((k - 1, k), first, second, kind=self.kind, by_anchor=False)
 
-    def _sample(self, first: int, second: int, slots: list[tuple[int, int]]) -> OverlapSample:
-        sampler = OverlapSampler(first, second, len(slots), kind="inverse_depth", limit=_JOINT_PIXELS)
-        for one, other in slots:
-            # At the network's own size: resizing would make no new pixels.
-            sampler.add(self.read(first).slot(one), self.read(second).slot(other))
-        return sampler.sample()
+    def _anchor_link(self, k: int, anchor: np.ndarray) -> Link | None:
+        return measure_link((0, k), anchor, self._pixels(k, [0]), kind=self.kind, by_anchor=True)
+
+    def _pixels(self, k: int, slots: list[int]) -> np.ndarray:
+        """Return float64 ``[slots, pixels]``: a lattice of each slot at the network's size, some 1000 in all."""
+        raw = self.read(k)
+        step = max(1, isqrt(raw.shape[1] * raw.shape[2] * len(slots) // _LINK_PIXELS))
+        return np.stack([raw.slot(slot)[step // 2 :: step, step // 2 :: step].ravel() for slot in slots]).astype(
+            np.float64
+        )
+
+    @cached_property
+    def metric_steps(self) -> tuple[float, ...]:
+        """By what factor neighbouring windows of unfitted metric depth differ: at most 60, spread over the video.
+
+        Factors are 1 or more. Windows that say nothing are left out; there are none of depth that was fitted.
+        """
+        if self.kind != "depth" or self.untied or any(fit != ScaleShift() for fit in self.fits):
+            return ()
+        windows = range(1, len(self.fits))
+        found = (self._link(k) for k in windows[:: -(-len(windows) // _LOOKED_AT) or 1])
+        return tuple(exp(abs(link.log_ratio)) for link in found if link)
 
     def _slot(self, k: int, slot: int, fit: ScaleShift) -> np.ndarray:
         """Return the aligned depth of one slot; an unaligned one (scale 1, shift 0) is raw, for it is >= 0."""
@@ -155,26 +183,30 @@ class SequenceDepth:
         """
         low, high = np.inf, 0.0
         for k, fit in enumerate(self.fits):
-            raw = self.read(k)
-            window = Window(self.start, self.stop, k)
-            slots = [slot for slot, frame in enumerate(window.frame_indices) if frame in window.shown]
+            raw, slots = self.read(k), self._kept_slots(k)
             for value in (raw.minima[slots].min(), raw.maxima[slots].max()):
                 # Both ends, for a fitted scale may be negative.
                 aligned = max(fit.scale * float(value) + fit.shift, 0.0)
                 low, high = min(low, aligned), max(high, aligned)
         return low, high
 
+    def _kept_slots(self, k: int) -> list[int]:
+        window = Window(self.start, self.stop, k)
+        return [slot for slot, frame in enumerate(window.frame_indices) if frame in window.shown]
+
     def quantisation_error(self) -> float:
         """The largest error that storing the raw windows can have put into a value of ``frame``."""
         return max(abs(fit.scale) * self.read(k).step / 2 for k, fit in enumerate(self.fits))
 
     def to_json(self) -> dict[str, Any]:
-        """The sequence's frames, and its windows' scales and shifts."""
+        """The sequence's frames, its windows' scales and shifts, and the windows that nothing tied, if any."""
+        untied = {"untied_windows": list(self.untied)} if self.untied else {}
         return {
             "start_frame": self.start,
             "end_frame": self.stop,
             "scale": [fit.scale for fit in self.fits],
             "shift": [fit.shift for fit in self.fits],
+            **untied,
         }
 
 
