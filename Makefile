@@ -10,14 +10,14 @@ TIME ?= 10
 TORCH = torch==2.13.0
 SAMPLE = data/sample.mp4
 
-.PHONY: help setup depth enrich test test-fast check format lint types bench tables slow chaos cuts fuzz mini monitor clean
+.PHONY: help setup depth enrich test test-fast check format lint types bench bench-joining tables slow chaos cuts fuzz mini monitor clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make depth VIDEO=film.mp4    from a video to depth, in data/film"
 	@echo "make test                    the tests"
 	@echo "make test-fast               those that take less than a minute together"
-	@echo "Others: setup enrich check format lint types bench tables slow chaos cuts fuzz mini monitor clean"
+	@echo "Others: setup enrich check format lint types bench bench-joining tables slow chaos cuts fuzz mini monitor clean"
 
 setup: $(VENV)/.ready
 
@@ -74,6 +74,9 @@ check: lint types test
 
 bench: $(VENV)/.ready-test
 	$(BIN)/python -m bench $(ARGS)
+
+bench-joining: $(VENV)/.ready-test
+	$(BIN)/python -m bench.joining --write $(ARGS)
 
 tables: $(VENV)/.ready-test
 	VDA_WRITE_TABLES=1 $(BIN)/python -m pytest -q tests/test_export_matrix.py
