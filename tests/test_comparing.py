@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
 from pictures import read_picture
+from two_chunks import make_scene
 
 from vda.cli.evaluate import evaluate as command
 from vda.comparing.pictures import show_worst
@@ -251,3 +252,23 @@ def test_the_command_prints_and_draws(tmp_path: Path, inverse: Array) -> None:
 def test_options_that_mean_nothing_are_refused(tmp_path: Path, options: list[str], word: str) -> None:
     result = CliRunner().invoke(command, [str(tmp_path), str(tmp_path), *options])
     assert result.exit_code == 2 and word in result.output
+
+
+def test_scenes_are_compared_with_their_seams_and_their_film(tmp_path: Path) -> None:
+    names = "one", "two"
+    for name in names:
+        (tmp_path / name).mkdir()
+    scenes = [make_scene(tmp_path / name, chunks=chunks) for name, chunks in zip(names, (2, 3), strict=True)]
+    found = compare(scenes[0].root, scenes[1].merged_dir)
+    assert found.film.rms < 1e-3
+    first, second = found.steadiness
+    assert (first.seams, second.seams) == (1, 2)
+    assert first.seam == pytest.approx(1, rel=0.02) and second.seam_median == pytest.approx(1, rel=0.02)
+    # The picture moves by a pixel per frame and the depth does not, in both alike.
+    assert first.flicker_pairs == second.flicker_pairs == 16
+    assert first.flicker == pytest.approx(second.flicker, rel=1e-2)
+    assert "different video files" not in told(found)
+    assert all(row.picture is not None for row in show_worst(found).rows)
+    other = json.loads(scenes[1].video_path.read_text())
+    scenes[1].video_path.write_text(json.dumps({**other, "sha256_head_tail": "0" * 64}))
+    assert "different video files" in told(compare(scenes[0].root, scenes[1].root))

@@ -49,6 +49,13 @@ class Result:
         return cls(path, source, source.record.quantizer.kind if source.record else given, scene)
 
     @property
+    def film(self) -> str | None:
+        """What the scene's video is known again by; None for depth that is no scene's."""
+        if self.scene is None or not self.scene.video_path.is_file():
+            return None
+        return str(self.scene.read_video()["sha256_head_tail"])
+
+    @property
     def shot_starts(self) -> set[int]:
         """The frames at which a shot begins, with a scale of its own; one shot begins nowhere in particular."""
         shots = self.source.record.shots if self.source.record is not None else []
@@ -100,6 +107,12 @@ class Together:
     @property
     def size(self) -> Size:
         return min(self.sizes, key=lambda size: size[0] * size[1])
+
+    @property
+    def are_of_two_files(self) -> bool:
+        """Whether both are scenes, of two video files: two versions of a film, or two films."""
+        films = self.a.film, self.b.film
+        return None not in films and films[0] != films[1]
 
     @property
     def pixel_aspect(self) -> Fraction:

@@ -37,6 +37,8 @@ def basis(comparison: Comparison) -> Iterator[str]:
             f"A is {a_width} x {a_height} and B {b_width} x {b_height}: the larger was brought to the size of the "
             "smaller, each pixel the mean of the area it covers (half-pixel centres)."
         )
+    if together.are_of_two_files:
+        yield "The two scenes are of different video files: that these are one film's is taken on trust."
     yield from _fitted(comparison)
     only_a, only_b = together.left_out
     if only_a or only_b:

@@ -79,7 +79,11 @@ class _Found:
 
     def measure(self, names: Sequence[str], measure: Callable[[], Sequence[float]]) -> None:
         try:
-            self.values.update(zip(names, measure(), strict=True))
+            measured = measure()
+            # No condition holds of what is no number, and so it would pass.
+            if not np.isfinite(measured).all():
+                raise NotMeasured("what was measured is no number")
+            self.values.update(zip(names, measured, strict=True))
         # Foreign libraries measure too, on pictures of any size and files that anything may have befallen.
         except Exception as error:
             reason = error.problem if isinstance(error, VdaError) else (str(error) or type(error).__name__)
