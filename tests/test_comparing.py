@@ -179,6 +179,8 @@ def test_only_frames_of_both_count(tmp_path: Path, inverse: Array) -> None:
     assert [frame.frame for frame in found.frames] == [5, 10, 15]
     assert found.together.left_out == (13, 1) and "13 of A and 1 of B" in told(found)
     assert found.film.largest < 1e-4
+    # Five frames apart in both, so what follows is compared with what follows.
+    assert found.together.neighbours() == [(0, 1), (1, 2)]
     with pytest.raises(InputError, match="no frame in common"):
         late = replace(thinned, frame_indices=[50, 51, 52, 53], settings={"frame_range": [50, 54]})
         compare(one, merged(tmp_path / "c", inverse[:4], quantizer, late))

@@ -70,7 +70,8 @@ def stepped(scene: Scene, by: float) -> Scene:
         for chunk in scene.plan().chunks
         for frame in range(chunk.keep_start, chunk.keep_stop)
     }
-    quantizer = Quantizer.for_range(*(float(f(list(values.values()))) for f in (np.min, np.max)))
+    every = np.stack(list(values.values()))
+    quantizer = Quantizer.for_range(float(every.min()), float(every.max()))
     for frame, changed in values.items():
         write_png16(scene.depth_path(frame), quantizer.encode(changed))
     replace(record, quantizer=quantizer).write(scene.depth_record_path)

@@ -150,8 +150,8 @@ class Together:
         return resampled(values, self.size)
 
     def neighbours(self) -> list[tuple[int, int]]:
-        """Places of pairs that follow each other in both results, and lie in one shot."""
-        steps = [_step(self.a.source), _step(self.b.source)]
+        """Places of pairs that follow each other in one shot, as far apart as most pairs are."""
+        steps = [_usual_step([pair[side] for pair in self.pairs]) for side in (0, 1)]
         return [
             (place, place + 1)
             for place, (old, new) in enumerate(zip(self.pairs, self.pairs[1:], strict=False))
@@ -177,9 +177,9 @@ def _size(image: Image) -> Size:
     return width, height
 
 
-def _step(source: DepthSource) -> int:
-    """The usual distance of neighbouring frames: that of a thinned film is its stride."""
-    gaps = np.diff(np.asarray(source.frames))
+def _usual_step(frames: Sequence[int]) -> int:
+    """The usual distance of frames that follow each other: that of a thinned film is its stride."""
+    gaps = np.diff(np.asarray(frames))
     return int(np.median(gaps)) if gaps.size else 1
 
 

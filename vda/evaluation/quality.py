@@ -184,7 +184,7 @@ def invalid_share(scene: Scene, plan: Plan, record: DepthRecord) -> float:
         gone, by_intent = sum(place in missing for place in places), hidden.get(shot, 0)
         seen += len(places) * (frame - by_intent)
         # The record counts what is hidden as invalid, and of missing frames nothing.
-        without += gone * (frame - by_intent) - (len(places) - gone) * by_intent
+        without += gone * frame - len(places) * by_intent
     return without / seen if seen else 1.0
 
 
