@@ -83,13 +83,18 @@ def _fields(path: Path) -> Path:
     return clips.make_clip(path, range(COUNT), draw=draw, options={"x264-params": "interlaced=1:tff=1"})
 
 
-def _high_range(path: Path) -> Path:
-    return clips.make_signal_clip(path, clips.picture(0) / 255.0, frames=COUNT)
+def _high_range(path: Path, transfer: int) -> Path:
+    """PQ is transfer 16 of H.273, HLG 18."""
+    return clips.make_signal_clip(path, clips.picture(0) / 255.0, frames=COUNT, tags=(9, 9, transfer))
 
 
 def _images(path: Path) -> Path:
     stills.make_folder(path.parent, range(COUNT), path.name.replace("%04d", "{:04d}"))
     return path
+
+
+def _folder(path: Path) -> Path:
+    return stills.make_folder(path, range(COUNT), "{:04d}.png")
 
 
 def _twice(times: list[int], place: int) -> list[int]:
@@ -156,7 +161,9 @@ ODD = [
     Kind("mirrored.mp4", _mirrored, "mirrored by a display matrix", "mirrored"),
     _odd("wide.mp4", "pixels that are not square", "not square", pixel_aspect=Fraction(64, 45)),
     Kind("fields.mp4", _fields, "two fields a frame", "interlaced"),
-    Kind("pq.mkv", _high_range, "PQ of BT.2020", "High dynamic range"),
+    Kind("pq.mkv", partial(_high_range, transfer=16), "PQ of BT.2020", "High dynamic range (PQ"),
+    Kind("hlg.mkv", partial(_high_range, transfer=18), "HLG of BT.2020", "High dynamic range (HLG"),
+    Kind("frames", _folder, "a folder of images", "rate"),
     Kind("shot.%04d.png", _images, "images in a row", "rate"),
     Kind("strung.ts", _strung, "two recordings strung together", "jumps back"),
     Kind("noise.mp4", partial(_damaged, place=25, options={"g": "12"}), "noise in a packet", "damaged"),

@@ -90,9 +90,16 @@ def ffmpeg_times(path: Path) -> Iterator[float]:
         yield best * time_base
 
 
+def _opened(path: Path) -> av.container.InputContainer:
+    """A folder of PNGs is FFmpeg's ``-pattern_type glob``."""
+    if path.is_dir():
+        return av.open(str(path / "*.png"), format="image2", options={"pattern_type": "glob"}, **TOLERANT)
+    return av.open(str(path), **TOLERANT)
+
+
 def _decoded(path: Path) -> Iterator[tuple[av.VideoFrame, float, int]]:
     try:
-        with av.open(str(path), **TOLERANT) as container:
+        with _opened(path) as container:
             stream = container.streams.best("video")
             if not isinstance(stream, av.VideoStream) or stream.codec_context is None:
                 return

@@ -1,15 +1,18 @@
 """Reading by index: whatever a file is like, a range equals the same frames read from the start."""
 
 import dataclasses
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import clips
 import numpy as np
 import pytest
+from av.packet import Packet
 
 from vda.errors import UsageError, VideoError
 from vda.video import Frame, FrameIndex, VideoInfo, index_frames, probe, read_frame_list, read_frames
+from vda.video.decoding import OpenVideo
 
 COUNT = 60
 RANGES = ((0, 4), (11, 14), (12, 13), (23, 37), (35, 36), (58, 60))
@@ -133,6 +136,34 @@ def test_damaged_video_is_the_same_for_every_number_of_threads(tmp_path: Path) -
     once = list(read_frames(info, index, 0, len(index), threads=1))
     assert _same(list(read_frames(info, index, 0, len(index), threads=4)), once)
     assert _same(list(read_frames(info, index, 38, 45, threads=2)), once[38:45])
+
+
+@pytest.mark.parametrize("first_refused", [0, 20, COUNT - 1])
+@pytest.mark.parametrize("options", [{"g": "12", "bf": "0"}, OPEN_GROUPS], ids=["forward", "reordered"])
+def test_a_file_that_only_one_thread_decodes_is_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first_refused: int, options: dict[str, str]
+) -> None:
+    """A decoder of many threads is handed packets that it refuses, where one of a single thread gets the file's."""
+    path = clips.make_clip(tmp_path / "a.mp4", range(COUNT), options=options)
+    packets, spoilt = OpenVideo.packets, [0]
+
+    def spoilt_for_many(source: OpenVideo) -> Iterator[Packet]:
+        for number, packet in enumerate(packets(source)):
+            if source.stream.thread_type.name != "NONE" and number >= first_refused:
+                spoilt[0] += 1
+                noise = Packet(b"\0" * packet.size)
+                noise.pts, noise.dts, noise.time_base = packet.pts, packet.dts, packet.time_base
+                packet = noise
+            yield packet
+
+    monkeypatch.setattr(OpenVideo, "packets", spoilt_for_many)
+    info, index = _indexed(path)
+    assert (len(index), index.damaged, spoilt[0] > 0) == (COUNT, False, True)
+    for threads in (None, 1, 4):
+        for start, stop in ((0, COUNT), (10, 30), (55, 60)):
+            frames = list(read_frames(info, index, start, stop, threads=threads))
+            assert [clips.number_in(frame.rgb) for frame in frames] == list(range(start, stop))
+            assert all(frame.decoded for frame in frames)
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0, COUNT), (23, 30), (25, 26)])
