@@ -63,6 +63,7 @@ def test_names_of_any_bytes_are_split_and_looked_at(name: bytes, tmp_path: Path)
         done = CliRunner().invoke(main, command)
         assert done.exception is None or isinstance(done.exception, SystemExit), (command, done.exception)
         assert is_fit(done.stdout) and is_fit(done.stderr), command
+        assert not any(line.startswith("end") for line in (done.stdout + done.stderr).splitlines()), command
         # As written, not only as a lenient terminal would have it.
         done.stdout_bytes.decode("utf-8"), done.stderr_bytes.decode("utf-8")
 

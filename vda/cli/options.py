@@ -39,9 +39,11 @@ class Command(click.Command):
         except click.UsageError as error:
             # Click prints it with what was typed in it, which may be a name that the shell filled in.
             message = error.format_message()
-            if printable(message) == message:
+            # Click's own messages may have several lines.
+            fit = printable(message, one_line=any("\n" in argument for argument in ctx.meta["vda.arguments"]))
+            if fit == message:
                 raise
-            raise click.UsageError(printable(message), ctx) from error
+            raise click.UsageError(fit, ctx) from error
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -82,9 +84,9 @@ def _answered(error: OSError) -> VdaError | None:
 def _show(error: VdaError) -> None:
     if "--debug" in sys.argv:
         traceback.print_exc()
-    say(f"Error: {error.problem}\n{error.remedy}", err=True)
+    say(f"Error: {error.problem}", error.remedy, err=True)
     if isinstance(error, WorkError) and error.log is not None:
-        say(f"The end of {error.log}:\n{error.tail}", err=True)
+        say(f"The end of {error.log}:", *error.tail.splitlines(), err=True)
 
 
 def together(*options: Callable[[F], F]) -> Callable[[F], F]:
