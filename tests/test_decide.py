@@ -206,6 +206,44 @@ def test_kills_from_outside_do_not_count_but_the_wait_grows_in_the_end() -> None
     assert waits[-1] > waits[-2] > waits[-3] > 0
 
 
+def test_kills_by_the_memory_killer_below_a_limit_wait_longer_and_end() -> None:
+    host = HostView(memory_bound="/job", memory_killer="the limit of /job was used up")
+    attempts, waits = ChunkAttempts(), []
+    while not attempts.set_aside:
+        seen = see([ChunkView((SCENE, 0), 4, 0, attempts)], [dead("a", 0, -SIGKILL)], "a", host=host)
+        buried = only(decide(seen))
+        assert buried.attempts is not None
+        attempts = buried.attempts
+        waits.append(attempts.not_before - 100.0)
+    assert waits == [1.0, 5.0, 30.0, 120.0]
+    assert attempts.error == "the kernel's memory killer ended it: the limit of /job was used up"
+
+
+def test_the_machines_own_memory_may_come_back_so_its_killer_counts_against_nobody() -> None:
+    host, attempts = HostView(memory_killer="the machine's memory was used up"), ChunkAttempts()
+    for _ in range(9):
+        seen = see([ChunkView((SCENE, 0), 4, 0, attempts)], [dead("a", 0, -SIGKILL)], "a", host=host)
+        buried = only(decide(seen))
+        assert buried.attempts is not None and "memory killer ended it" in buried.reason
+        attempts = buried.attempts
+    assert not attempts.set_aside and attempts.not_before == 220.0
+
+
+def test_workers_that_end_before_they_had_an_order_are_not_started_without_end() -> None:
+    device, waits = DeviceView("a"), []
+    while not device.set_aside:
+        unborn = replace(idle("a"), alive=False, exit_code=1, state=None)
+        buried = only(decide(see([chunk(0)], [unborn], [device])))
+        device = buried.device
+        waits.append(device.not_before - 100.0)
+        assert decide(see([chunk(0)], [], [device])) in ([], [Finish()])
+    assert waits == [1.0, 5.0, 30.0, 120.0]
+    assert device.error == "it ended with exit code 1"
+    assert decide(see([chunk(0)], [], [device])) == [Finish()]
+    # One that lived to work has shown that workers can.
+    assert only(decide(see([chunk(0)], [dead("a", 0, -SIGSEGV)], [replace(device, unborn=2)]))).device.unborn == 0
+
+
 def test_a_worker_that_said_why_it_fails_was_not_ended_from_outside() -> None:
     state = WorkerState("a", "a", 1, 0.0, "ended", 1, "failed", SCENE, 0, problem="no memory left")
     buried = only(decide(see([chunk(0)], [dead("a", 0, None, state=state)], "a")))
@@ -258,6 +296,13 @@ def test_a_worker_starts_only_where_its_measured_peak_fits_with_a_tenth_to_spare
     assert started(3299, []) == [Start("a"), Start("b")]
     (wait,) = started(1099, [])
     assert isinstance(wait, Wait) and "memory is short" in wait.reason
+    # Below a group's limit nobody else may make room; after two minutes one worker shows whether it is enough.
+    group = HostView(memory_available_bytes=1099, memory_bound="/job")
+    short = replace(see([chunk(0), chunk(1)], [], devices, host=group, paused="short"), paused_since=1.0)
+    assert all(isinstance(action, Wait) for action in decide(short))
+    assert decide(replace(short, now=122.0)) == [Wait(""), Start("a")]
+    machines = replace(group, memory_bound=HostView().memory_bound)
+    assert all(isinstance(action, Wait) for action in decide(replace(short, now=122.0, host=machines)))
     # Of what is available the worker on a still takes 400.
     grown = replace(WorkerState("a", "a", 1, 0.0, "computing", 1, "", SCENE, 0, 1), peak_memory_bytes=600)
     assert started(1499, [working("a", 0, state=grown)]) == []

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from vda.errors import StorageError
-from vda.machine.host import HostMemory, disk_free_bytes, host_memory
+from vda.machine.host import HostMemory, MemoryKiller, disk_free_bytes, host_memory, memory_kills
 
 GIB = 1 << 30
 MACHINE = HostMemory(16 * GIB, 12 * GIB, 0.25)
@@ -89,6 +89,34 @@ def test_this_machine() -> None:
     memory = host_memory()
     assert 0 < memory.available_bytes <= memory.total_bytes
     assert 0 <= memory.used_fraction < 1
+
+
+def test_the_memory_killers_counters_are_those_of_every_level(tmp_path: Path) -> None:
+    """As the kernel documents them: cgroup-v2.rst, memory.events; cgroup-v1/memory.rst, memory.oom_control."""
+    write_group(tmp_path / "v2" / "a", memory__events="low 0\nhigh 3\nmax 9\noom 2\noom_kill 2\noom_group_kill 0")
+    write_group(tmp_path / "v2" / "a" / "b", memory__events="oom 1\noom_kill 1")
+    write_group(tmp_path / "v1" / "memory" / "job", memory__oom_control="under_oom 0\noom_kill 5")
+    (tmp_path / "vmstat").write_text("nr_free_pages 7\noom_kill 11\n")
+    for member, expected in (("0::/a/b", [1, 2]), ("4:memory:/job", [5])):
+        (tmp_path / "membership").write_text(f"{member}\n")
+        root = tmp_path / ("v2" if member[0] == "0" else "v1")
+        kills = memory_kills(root, tmp_path / "membership", tmp_path / "vmstat")
+        assert list(kills.values()) == [*expected, 11]
+    assert memory_kills(tmp_path / "none", tmp_path / "none", tmp_path / "none") == {}
+
+
+def test_the_memory_killer_struck_where_a_counter_rose_lately() -> None:
+    answers = iter([{"a": 3}, {"a": 3}, {"a": 3, "b": 1}, {"a": 4}, {"a": 4}, {"a": 4}])
+    killer = MemoryKiller(lambda: next(answers))
+    # A group that was not there before may have struck long ago.
+    assert [killer.struck(now) for now in (0.0, 1.0, 2.0, 3.0, 8.0, 30.0)] == [
+        False,
+        False,
+        False,
+        True,
+        True,
+        False,
+    ]
 
 
 def test_disk_of_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:

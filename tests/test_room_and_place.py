@@ -112,6 +112,21 @@ def test_who_dies_for_want_of_room_counts_against_nobody(
     assert not scene.unfinished_chunks(scene.plan())
 
 
+def test_workers_that_end_before_their_first_order_end_the_run_in_words(
+    files: tuple[Path, Path], scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launches = Launches(lambda count: 127)
+    monkeypatch.setattr(Dead, "exit_code", lambda dead: 127)
+    with (
+        ExitStack() as locks,
+        pytest.raises(WorkError, match=r"missing: chunk 0 .* it ended with exit code 127\."),
+    ):
+        supervisor(scene, files, launches, locks).run()
+    assert launches.count == 4
+    run([scene], settings(files))
+    assert not scene.unfinished_chunks(scene.plan())
+
+
 def test_a_full_disk_is_told_from_other_errors(tmp_path: Path) -> None:
     for number, words in ((errno.ENOSPC, "disk is full"), (errno.EDQUOT, "quota is used up")):
         with pytest.raises(NoRoomError, match=words), storage_errors(tmp_path):

@@ -143,7 +143,7 @@ def test_damaged_video_is_the_same_for_every_number_of_threads(tmp_path: Path) -
 def test_a_file_that_only_one_thread_decodes_is_read_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first_refused: int, options: dict[str, str]
 ) -> None:
-    """A decoder of many threads is handed packets that it refuses, where one of a single thread gets the file's."""
+    """Many threads are handed packets that the decoder refuses, where a single one gets the file's."""
     path = clips.make_clip(tmp_path / "a.mp4", range(COUNT), options=options)
     packets, spoilt = OpenVideo.packets, [0]
 

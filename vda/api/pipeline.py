@@ -19,6 +19,7 @@ from vda.launch import Launcher
 from vda.launch.detached import UNITS_VARIABLE
 from vda.machine.choice import Choice, choose_devices
 from vda.machine.devices import Device, Inventory
+from vda.machine.shortage import COMPUTING_BYTES, require_memory
 from vda.merging.settings import MergeResult, MergeSettings
 from vda.merging.stage import merge
 from vda.merging.workplace import settle
@@ -136,6 +137,7 @@ def run(
     computes it already, ``StorageError`` where the disk is too small, ``WorkError`` where something stays missing.
     """
     reporter = reporter or Silence()
+    require_memory(*COMPUTING_BYTES)
     devices = find_devices(settings.devices, reporter).devices
     for scene in scenes:
         scene.require_video()
@@ -229,6 +231,7 @@ def depth(
     """
     reporter = reporter or Silence()
     _require_scenes_apart(videos, roots)
+    require_memory(*COMPUTING_BYTES)
     if planning.lists_shots and len(videos) > 1:
         raise UsageError(
             "A list of shots is of one video, and there are several.", "Give --shots auto, or one video."

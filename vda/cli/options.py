@@ -16,6 +16,7 @@ from vda.cli.output import say
 from vda.cli.types import FRAME_RANGE, PATH, SCALE_AND_SHIFT, DepthScale, OneOf
 from vda.errors import InputError, UsageError, VdaError, WorkError
 from vda.files import NO_ROOM, storage_error
+from vda.machine.shortage import is_out_of_memory, memory_error, require_memory
 from vda.shown import printable
 
 EXIT_INTERRUPTED = 130
@@ -47,13 +48,14 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
+            require_memory()
             return super().invoke(ctx)
         except VdaError as error:
             _show(error)
             ctx.exit(error.exit_code)
-        except OSError as error:
+        except Exception as error:
             # Readers and writers translate their own; what a library does by itself, and a question whether a
-            # file is there, end here.
+            # file is there, end here. So does a library that finds no room to be loaded, in its own words.
             if (answer := _answered(error)) is None:
                 raise
             _show(answer)
@@ -70,8 +72,12 @@ class Group(click.Group):
     group_class = type
 
 
-def _answered(error: OSError) -> VdaError | None:
-    """What the system said of a file; None where it names none."""
+def _answered(error: Exception) -> VdaError | None:
+    """What the system said of memory or of a file; None where it names none."""
+    if is_out_of_memory(error):
+        return memory_error(error)
+    if not isinstance(error, OSError):
+        return None
     if error.errno in NO_ROOM:
         return storage_error(Path(error.filename or "A file"), error)
     if error.filename is None:

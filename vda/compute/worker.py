@@ -23,6 +23,7 @@ from vda.compute.chunk import Surroundings, compute_chunk
 from vda.compute.computer import Computer, load_computer
 from vda.errors import FileSizeError, NoRoomError, StorageError, VdaError
 from vda.files import exclusive_lock, never_made_anew
+from vda.machine.shortage import is_out_of_memory, memory_error
 from vda.scene.events import ChunkEnded, EventLog
 from vda.scene.runstate import (
     EXIT_FILE_SIZE,
@@ -47,6 +48,8 @@ _POLL_SECONDS = 0.05
 # The first order is there before the process is: long enough for a slow file system to show it.
 _FIRST_ORDER_SECONDS = 30.0
 EXIT_FAILED = 1
+# As if it used half of all memory more than it does (proc_pid_oom_score_adj(5)).
+_OOM_SCORE_ADJ = 500
 
 
 @dataclass
@@ -88,6 +91,15 @@ class Heartbeat:
 
 def serve(files: WorkerFiles, is_supervised: Callable[[], bool]) -> int:
     """Take orders until told to quit or until nobody supervises; return the process's exit code."""
+    try:
+        return _serve(files, is_supervised)
+    except NoRoomError:
+        return EXIT_NO_ROOM
+    except FileSizeError:
+        return EXIT_FILE_SIZE
+
+
+def _serve(files: WorkerFiles, is_supervised: Callable[[], bool]) -> int:
     with never_made_anew(files.home.parent), exclusive_lock(files.alive_lock) as ours:
         settings = WorkerSettings.read(files.settings_path)
         # Without settings: a new supervisor came while this process was on its way, and expects it no more.
@@ -104,10 +116,6 @@ def serve(files: WorkerFiles, is_supervised: Callable[[], bool]) -> int:
         beating.start()
         try:
             return _Orders(files, settings, heart, is_supervised).follow()
-        except NoRoomError:
-            return EXIT_NO_ROOM
-        except FileSizeError:
-            return EXIT_FILE_SIZE
         finally:
             heart.set(phase="ended")
             heart.end()
@@ -192,6 +200,8 @@ class _Orders:
 
 def _in_words(error: Exception) -> tuple[str, str]:
     """What is wrong and what to do about it; of errors that nobody foresaw the type, and nothing to do."""
+    if not isinstance(error, VdaError) and is_out_of_memory(error):
+        error = memory_error(error)
     if isinstance(error, VdaError):
         return error.problem, error.remedy
     return f"{type(error).__name__}: {error}", ""
@@ -203,5 +213,12 @@ def main(arguments: list[str]) -> int:
     return serve(RunFiles(home).worker(arguments[1]), RunFiles(home).is_supervised)
 
 
+def _go_first() -> None:
+    """Ask the kernel's memory killer to take this process before its supervisor, which can say what happened."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE_ADJ))
+
+
 if __name__ == "__main__":
+    _go_first()
     sys.exit(main(sys.argv[1:]))

@@ -2,11 +2,13 @@
 
 import threading
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
 from vda.compute import worker
+from vda.files import storage_errors
 
 
 class InlineThread:
@@ -24,7 +26,8 @@ class InlineThread:
             self._code = worker.main([str(home), name])
         except BaseException:
             self._code = worker.EXIT_FAILED
-            with self._log.open("a") as log:
+            # A full disk costs the trace, and not the run.
+            with suppress(OSError), self._log.open("a") as log:
                 traceback.print_exc(file=log)
 
     def exit_code(self) -> int | None:
@@ -45,5 +48,6 @@ class InlineLauncher:
     """Starts threads; a device's environment cannot be applied to a process that already runs."""
 
     def start(self, home: Path, name: str, log: Path, environment: dict[str, str]) -> InlineThread:
-        log.parent.mkdir(parents=True, exist_ok=True)
+        with storage_errors(log):
+            log.parent.mkdir(parents=True, exist_ok=True)
         return InlineThread(home, name, log)

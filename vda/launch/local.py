@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from vda.files import storage_errors
+
 # OpenMP's threads otherwise spin at their barriers, and on a busy machine steal the time of those they wait for:
 # 9 times the CPU time was measured for the same encoder at four processes a core.
 POLITE = {"OMP_WAIT_POLICY": "PASSIVE"}
@@ -31,8 +33,10 @@ class LocalLauncher:
     """Starts ``python -m vda.compute.worker HOME NAME``; what it prints is appended to the log."""
 
     def start(self, home: Path, name: str, log: Path, environment: dict[str, str]) -> LocalProcess:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
+        with storage_errors(log):
+            log.parent.mkdir(parents=True, exist_ok=True)
+            output = log.open("ab")
+        with output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "vda.compute.worker", str(home), name],
                 stdin=subprocess.DEVNULL,

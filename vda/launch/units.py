@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from signal import SIGKILL
 
+from vda.files import storage_errors
 from vda.launch.detached import run_quietly, unit_command
 from vda.launch.local import POLITE, LocalLauncher, LocalProcess
 from vda.scene.runstate import WorkerFiles
@@ -48,7 +49,8 @@ class UnitLauncher:
     """Starts each worker as a unit; as a plain process where systemd refuses one."""
 
     def start(self, home: Path, name: str, log: Path, environment: dict[str, str]) -> Unit | LocalProcess:
-        log.parent.mkdir(parents=True, exist_ok=True)
+        with storage_errors(log):
+            log.parent.mkdir(parents=True, exist_ok=True)
         files = WorkerFiles(home, name)
         exit_path = files.folder.resolve() / "exit_code"
         unit = f"vda-worker-{name}"

@@ -5,8 +5,8 @@ its memory killer ends processes just the same. This file does not know who need
 """
 
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -15,6 +15,10 @@ from vda.files import storage_errors
 
 _CGROUP_ROOT = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
+_VMSTAT = Path("/proc/vmstat")
+MACHINE = "the machine"
+# A large process takes seconds to go after it was killed, and is seen to be gone only then.
+_LATELY_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class HostMemory:
     total_bytes: int
     available_bytes: int
     used_fraction: float
-    bound: str = "the machine"
+    bound: str = MACHINE
 
 
 def host_memory(
@@ -39,6 +43,48 @@ def host_memory(
     tightest = min(bounds, key=lambda bound: bound.available_bytes)
     used = max(bound.used_fraction for bound in bounds)
     return HostMemory(tightest.total_bytes, tightest.available_bytes, used, tightest.bound)
+
+
+def memory_kills(
+    cgroup_root: Path = _CGROUP_ROOT, membership: Path = _MEMBERSHIP, vmstat: Path = _VMSTAT
+) -> dict[str, int]:
+    """How many processes the kernel's memory killer ended so far: in each control group of ours, and in all.
+
+    A group of version 2 counts those of the groups below it too; the last is ``MACHINE``. What an old kernel does
+    not count is not there.
+    """
+    kills = {
+        str(group): count
+        for group in _groups(cgroup_root, membership)
+        if (count := _counted(group, "memory.events", "memory.oom_control")) is not None
+    }
+    machine = _counted(vmstat.parent, vmstat.name)
+    return kills if machine is None else {**kills, MACHINE: machine}
+
+
+@dataclass
+class MemoryKiller:
+    """Tells whether the kernel's memory killer was at work lately; ``read`` gives its counters."""
+
+    read: Callable[[], dict[str, int]] = memory_kills
+    _seen: list[tuple[float, dict[str, int]]] = field(default_factory=list)
+
+    def struck(self, now: float) -> bool:
+        """Look; say whether any counter has risen in the last seconds before ``now``."""
+        self._seen = [(time, kills) for time, kills in self._seen if now - time <= _LATELY_SECONDS]
+        self._seen.append((now, self.read()))
+        before, after = self._seen[0][1], self._seen[-1][1]
+        return any(count > before.get(where, count) for where, count in after.items())
+
+
+def _counted(folder: Path, *names: str) -> int | None:
+    """The ``oom_kill`` of the first of a folder's files that counts it."""
+    for name in names:
+        for line in _text(folder / name).splitlines():
+            key, _, value = line.partition(" ")
+            if key == "oom_kill" and value.isdecimal():
+                return int(value)
+    return None
 
 
 def disk_free_bytes(folder: Path) -> int:

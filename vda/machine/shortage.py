@@ -4,8 +4,18 @@ In: an exception of any library. Out: yes or no. Every library says it in its ow
 that knows how. It does not know what needed the memory, nor what to do with less.
 """
 
+import resource
+
+from vda.errors import DeviceError
+
+# Measured with the built-in model and PyTorch for CPUs, on two cores: below, loading fails in the middle.
+COMPUTING_BYTES = (1_200_000_000, 400_000_000)
+_LEAST_ADDRESS_BYTES, _LEAST_DATA_BYTES = 256_000_000, 160_000_000
+# By setrlimit's names: what the shell calls them.
+_LIMITS = {resource.RLIMIT_AS: "ulimit -v", resource.RLIMIT_DATA: "ulimit -d"}
+
 # In lower case: PyTorch on CUDA and MPS; its allocator on Linux and on Windows; OpenCV; the operating system and
-# FFmpeg; cuBLAS and older cuDNN; cuDNN since version 9.
+# FFmpeg; cuBLAS and older cuDNN; cuDNN since version 9; glibc where a library does not fit in any more; threads.
 _SAYINGS = (
     "out of memory",
     "can't allocate memory",
@@ -14,6 +24,8 @@ _SAYINGS = (
     "cannot allocate",
     "alloc_failed",
     "allocation_failed",
+    "failed to map segment",
+    "can't start new thread",
 )
 
 
@@ -24,6 +36,40 @@ def is_out_of_memory(error: BaseException | None) -> bool:
             return True
         error = error.__cause__
     return False
+
+
+def memory_error(error: BaseException) -> DeviceError:
+    """Return what a shortage of memory means, and what to do: with the limit of this process, if it has one."""
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    limits = _limits()
+    if not limits:
+        return DeviceError(
+            f"There is not enough memory ({said}).",
+            "Close other programs, or raise the memory limit; what was finished is kept.",
+        )
+    name = min(limits, key=lambda name: limits[name])
+    return _limited(name, limits[name], f"that is not enough ({said})")
+
+
+def require_memory(address_bytes: int = _LEAST_ADDRESS_BYTES, data_bytes: int = _LEAST_DATA_BYTES) -> None:
+    """Raise ``DeviceError`` where this process may use less: libraries would abort, or never come back."""
+    least = {"ulimit -v": address_bytes, "ulimit -d": data_bytes}
+    for name, limit in _limits().items():
+        if limit < least[name]:
+            raise _limited(name, limit, f"it takes {least[name] / 1e6:,.0f} MB at the least")
+
+
+def _limits() -> dict[str, int]:
+    """The limits of this process in bytes, by what sets them in a shell; those that there are."""
+    limits = {name: resource.getrlimit(kind)[0] for kind, name in _LIMITS.items()}
+    return {name: limit for name, limit in limits.items() if limit != resource.RLIM_INFINITY}
+
+
+def _limited(name: str, limit: int, why: str) -> DeviceError:
+    return DeviceError(
+        f"This process may use {limit / 1e6:,.0f} MB of memory ({name}), and {why}.",
+        f"Raise the limit with '{name} unlimited' and run the same command again; what was finished is kept.",
+    )
 
 
 def _says_so(error: BaseException) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vda.errors import WeightsError
+from vda.machine.shortage import is_out_of_memory, memory_error
 from vda.models.declared import NOT_PLAIN, REMEDY, require_plain
 
 if TYPE_CHECKING:
@@ -114,6 +115,8 @@ def _read(path: Path) -> Any:
         raise
     # A file of anybody's making can raise nearly anything while it is parsed: zip, pickle, JSON and OS errors.
     except Exception as error:
+        if is_out_of_memory(error):
+            raise memory_error(error) from error
         reason = "it is empty" if path.is_file() and path.stat().st_size == 0 else _reason(error)
         raise WeightsError(f"{path} could not be read as a checkpoint: {reason}.", REMEDY) from error
 

@@ -140,7 +140,8 @@ class WorkerState(_Record):
 class ChunkAttempts(_Record):
     """What became of a chunk so far. ``attempts`` and ``kills``: in a row without a finished window.
 
-    Attempts count against the chunk, kills from outside do not. ``lock`` is the number of its lock file.
+    Attempts count against the chunk, kills from outside do not; ``memory_kills`` are those by the kernel's memory
+    killer below the limit of a control group. ``lock`` is the number of its lock file.
     """
 
     attempts: int = 0
@@ -151,6 +152,7 @@ class ChunkAttempts(_Record):
     error: str = ""
     device: str = ""
     lock: int = 0
+    memory_kills: int = 0
 
     def forgiven(self) -> "ChunkAttempts":
         """The same chunk at the next command of a person, who wants it tried again."""

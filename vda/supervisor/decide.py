@@ -8,6 +8,7 @@ if there is one. Where memory or disk run out, nothing new is begun until there 
 means is in ``endings``.
 """
 
+from vda.machine.host import MACHINE
 from vda.supervisor.endings import bury, give_up
 from vda.supervisor.seen import (
     Action,
@@ -17,6 +18,7 @@ from vda.supervisor.seen import (
     DeviceView,
     Finish,
     Give,
+    HostView,
     Kill,
     Patience,
     Quit,
@@ -85,11 +87,22 @@ def _pressure(seen: Snapshot, usable: list[DeviceView]) -> str:
         free, needed = host.disk_free_bytes / 1e6, host.disk_needed_bytes / 1e6
         return f"the disk is full: {free:.0f} MB free, {needed:.0f} MB needed to go on"
     if host.memory_used_fraction >= (RESUME_FRACTION if seen.paused else PAUSE_FRACTION):
-        return f"memory is full: it goes on when less than {RESUME_FRACTION:.0%} of it is used"
+        less = f"less than {RESUME_FRACTION:.0%} of it{_of_group(host)}"
+        return f"memory is full: it goes on when {less} is used"
     needed_bytes = min(_memory_needed(device) for device in usable)
-    if not seen.workers and needed_bytes > host.memory_available_bytes:
-        return f"memory is short: a worker needs {needed_bytes / 1e9:.1f} GB"
+    if not seen.workers and needed_bytes > host.memory_available_bytes and not _waited_in_vain(seen):
+        return f"memory is short: a worker needs {needed_bytes / 1e9:.1f} GB{_of_group(host)}"
     return ""
+
+
+def _waited_in_vain(seen: Snapshot) -> bool:
+    """Below a group's limit nobody else may be there to make room. Then trying shows, and the end of it counts."""
+    waited = bool(seen.paused) and seen.now - seen.paused_since > seen.patience.memory
+    return waited and seen.host.memory_bound != MACHINE
+
+
+def _of_group(host: HostView) -> str:
+    return "" if host.memory_bound == MACHINE else f" of the limit of {host.memory_bound}"
 
 
 def _freeing(seen: Snapshot) -> list[Action]:
@@ -165,7 +178,8 @@ def _starts(seen: Snapshot, open_chunks: list[ChunkView], usable: list[DeviceVie
     room = seen.host.memory_available_bytes - sum(_yet_to_grow(worker, seen) for worker in seen.workers)
     starts: list[Action] = []
     for device in vacant[: max(spare, 0)]:
-        if (needed := _memory_needed(device)) <= room:
+        tried = not seen.workers and not starts and _waited_in_vain(seen)
+        if (needed := _memory_needed(device)) <= room or tried:
             room -= round(needed)
             starts.append(Start(device.id))
     return starts

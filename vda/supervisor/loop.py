@@ -8,13 +8,14 @@ over workers that still live. It does not know how a window is computed.
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
+from signal import SIGKILL
 
-from vda.errors import FileSizeError, StorageError, WorkError
+from vda.errors import FileSizeError, StorageError
 from vda.files import temporary_beside, write_bytes
 from vda.machine.devices import Device
-from vda.machine.host import disk_free_bytes, host_memory
+from vda.machine.host import MACHINE, MemoryKiller, disk_free_bytes, host_memory
 from vda.reporter import Reporter, Silence
-from vda.scene.runstate import DeviceNotes, Order, Pause, RunFiles, device_slug, last_lines
+from vda.scene.runstate import DeviceNotes, Order, Pause, RunFiles
 from vda.scene.scene import Scene
 from vda.supervisor.crew import Crew, Member
 from vda.supervisor.decide import decide
@@ -36,7 +37,7 @@ from vda.supervisor.seen import (
     Start,
     Wait,
 )
-from vda.supervisor.telling import Telling
+from vda.supervisor.telling import Telling, incomplete
 
 # How long an idle device waits at the most; a look at the files of the chunks in hand is cheap.
 _POLL_SECONDS = 0.1
@@ -51,7 +52,9 @@ _FULL_DISK_SECONDS = 5.0
 def look_at_host(scene: Scene) -> HostView:
     """What this machine has left of memory, and of disk where ``scene`` is."""
     memory = host_memory()
-    return HostView(memory.used_fraction, memory.available_bytes, disk_free_bytes(scene.root))
+    return HostView(
+        memory.used_fraction, memory.available_bytes, disk_free_bytes(scene.root), memory_bound=memory.bound
+    )
 
 
 @dataclass
@@ -59,7 +62,8 @@ class Supervisor:
     """Works on the scenes that are ``held``, with one worker of ``crew`` a device.
 
     ``retries`` as in ``--retries``. ``only``: compute these chunks of every scene and no others. ``window_bytes``
-    is what a raw window may take on the disk. ``look`` tells what the host has left; ``clock`` is in seconds.
+    is what a raw window may take on the disk. ``look`` tells what the host has left, ``killer`` whether it ends
+    processes for want of memory; ``clock`` is in seconds.
     """
 
     held: Held
@@ -72,6 +76,7 @@ class Supervisor:
     clock: Callable[[], float] = time.time
     wait: Callable[[float], None] = time.sleep
     look: Callable[[Scene], HostView] = look_at_host
+    killer: MemoryKiller = field(default_factory=MemoryKiller)
     patience: Patience = field(default_factory=Patience)
     _jobs: dict[str, Job] = field(default_factory=dict, init=False)
     """What is to do, by the scene's key."""
@@ -81,6 +86,7 @@ class Supervisor:
     """The workers that live, by name."""
     _paused: str = field(default="", init=False)
     """Why nothing new is begun; empty where all goes on."""
+    _paused_since: float = field(default=0.0, init=False)
     _host: HostView = field(default_factory=HostView, init=False)
     _looked: float = field(default=0.0, init=False)
     """What the host had left when it was last looked at, and when that was (0: never)."""
@@ -145,7 +151,7 @@ class Supervisor:
                 raise
             except StorageError as error:
                 # Nothing can be written now. What was decided stays right, and is decided again in a moment.
-                self._paused = error.problem
+                self._pause(error.problem)
                 self.wait(_FULL_DISK_SECONDS)
                 self._stop_clocks()
             if not actions:
@@ -170,6 +176,8 @@ class Supervisor:
         for chunk in {worker.chunk for worker in self._workers.values() if worker.chunk is not None}:
             if chunk[0] in self._jobs:
                 self._jobs[chunk[0]].look([chunk[1]])
+        if any(worker.exit_code == -SIGKILL for worker in workers):
+            self._looked = 0.0
         self._look_at_host(now)
         self._stopping = any(RunFiles(scene.run_dir).stop_path.exists() for scene in self.scenes)
         return Snapshot(
@@ -181,6 +189,7 @@ class Supervisor:
             self._stopping,
             self._host,
             self._paused,
+            self._paused_since,
             self.patience,
         )
 
@@ -196,7 +205,10 @@ class Supervisor:
             self._looked = now
             # Each worker has a window in hand and one being written; the supervisor's own files need room as well.
             needed = (2 * len(self._workers) + 1) * self.window_bytes
-            self._host = replace(self.look(self.scenes[0]), disk_needed_bytes=needed)
+            host = replace(self.look(self.scenes[0]), disk_needed_bytes=needed)
+            limit = f"the limit of {host.memory_bound}" if host.memory_bound != MACHINE else "the machine's memory"
+            struck = self.killer.struck(now)
+            self._host = replace(host, memory_killer=f"{limit} was used up" if struck else "")
 
     def _act(self, action: Action) -> None:
         match action:
@@ -253,8 +265,13 @@ class Supervisor:
             Pause(reason, self.clock()).write(self.crew.home.pause_path)
         else:
             self.crew.home.pause_path.unlink(missing_ok=True)
-        self._paused = reason
+        self._pause(reason)
         self._log(f"paused: {reason}" if reason else "goes on")
+
+    def _pause(self, reason: str) -> None:
+        if not self._paused:
+            self._paused_since = self.clock()
+        self._paused = reason
 
     def _chunk_view(self, chunk: ChunkId) -> ChunkView:
         self._jobs[chunk[0]].look([chunk[1]])
@@ -269,23 +286,7 @@ class Supervisor:
         missing = [view for job in self._jobs.values() for view in job.views() if view.left]
         self._log(f"supervisor ends, {len(missing)} chunks are not complete")
         if missing:
-            raise _incomplete(missing, self.scenes[0], stopped=self._stopping)
-
-
-def _incomplete(missing: list[ChunkView], home: Scene, *, stopped: bool) -> WorkError:
-    """The error that lists what is missing, with the end of the log of the device that failed last."""
-    names = ", ".join(f"chunk {view.id[1]} ({view.left} of {view.windows} windows)" for view in missing)
-    if stopped:
-        return WorkError(f"Stopped as asked; missing: {names}.", "Run the same command again to go on.")
-    failed = [view.attempts for view in missing if view.attempts.error]
-    why = f" The last error: {failed[-1].error}" if failed else ""
-    log = home.device_log_path(device_slug(failed[-1].device)) if failed else None
-    return WorkError(
-        f"Not everything was computed; missing: {names}.{why}",
-        "Run the same command again: it tries just what is missing.",
-        log=log,
-        tail=last_lines(log) if log else "",
-    )
+            raise incomplete(missing, list(self._views.values()), self.scenes[0], stopped=self._stopping)
 
 
 def _device_view(device: str, notes: DeviceNotes | None) -> DeviceView:

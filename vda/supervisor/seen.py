@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from vda.machine.host import MACHINE
 from vda.scene.runstate import ChunkAttempts, WorkerState
 
 ChunkId = tuple[str, int]
@@ -59,7 +60,8 @@ class DeviceView:
     """A device of the run. ``failed``: the chunks of its failures in a row, without a window between them.
 
     ``seconds_per_window`` is None before its first window, ``peak_memory_bytes`` (of the host) 0 before it had a
-    worker. ``lost``: a worker on it cannot even be killed.
+    worker. ``lost``: a worker on it cannot even be killed. ``unborn``: workers in a row that ended before they had
+    an order, the last one as ``error`` says.
     """
 
     id: str
@@ -68,11 +70,17 @@ class DeviceView:
     not_before: float = 0.0
     peak_memory_bytes: int = 0
     lost: bool = False
+    unborn: int = 0
+    error: str = ""
 
     @property
     def set_aside(self) -> bool:
         """Whether it fails whatever the chunk; one bad chunk alone does not condemn a device."""
-        return self.lost or (len(self.failed) >= DEVICE_FAILURES and len(set(self.failed)) > 1)
+        return (
+            self.lost
+            or self.unborn > DEVICE_FAILURES
+            or (len(self.failed) >= DEVICE_FAILURES and len(set(self.failed)) > 1)
+        )
 
 
 @dataclass(frozen=True)
@@ -80,28 +88,36 @@ class Patience:
     """Seconds without any counter moving after which a worker counts as hung.
 
     ``first`` holds before its first progress, afterwards the larger of ``least`` and ``windows`` times the median
-    window of its device. ``killed`` is how long a kill may take before the worker is given up.
+    window of its device. ``killed`` is how long a kill may take before the worker is given up. ``memory`` is how
+    long to wait for room below a control group's limit, which may never come, before a worker is tried anyhow.
     """
 
     first: float = 600.0
     least: float = 120.0
     windows: int = 5
     killed: float = 30.0
+    memory: float = 120.0
 
 
 @dataclass(frozen=True)
 class HostView:
-    """Memory and disk that are left; ``disk_needed_bytes`` is what the windows that are in hand may take."""
+    """Memory and disk that are left; ``disk_needed_bytes`` is what the windows that are in hand may take.
+
+    ``memory_bound`` is whose memory it is: the machine's, or that of the control group whose limit is nearest.
+    ``memory_killer`` is where the kernel's memory killer ended processes lately, in words; empty where it did not.
+    """
 
     memory_used_fraction: float = 0.0
     memory_available_bytes: int = 1 << 62
     disk_free_bytes: int = 1 << 62
     disk_needed_bytes: int = 0
+    memory_bound: str = MACHINE
+    memory_killer: str = ""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that a decision rests on. ``paused`` is the reason of a pause that is in force."""
+    """All that a decision rests on. ``paused`` is the reason of a pause in force since ``paused_since``."""
 
     now: float
     chunks: tuple[ChunkView, ...]
@@ -111,6 +127,7 @@ class Snapshot:
     stop_requested: bool = False
     host: HostView = HostView()
     paused: str = ""
+    paused_since: float = 0.0
     patience: Patience = Patience()
 
     def device(self, name: str) -> DeviceView:

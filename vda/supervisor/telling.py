@@ -1,4 +1,4 @@
-"""How a run goes, told to a reporter: where it began, how far it is, why it pauses.
+"""How a run goes, told to a reporter: where it began, how far it is, why it pauses, what is missing at its end.
 
 In: frames done and the reason of a pause, again and again. Out: what the reporter is told, each thing once. This
 file does not know how frames are counted.
@@ -6,7 +6,16 @@ file does not know how frames are counted.
 
 from dataclasses import dataclass, field
 
+from vda.errors import WorkError
 from vda.reporter import Reporter
+from vda.scene.runstate import device_slug, last_lines
+from vda.scene.scene import Scene
+from vda.supervisor.seen import ChunkView, DeviceView
+
+_MORE_MEMORY = (
+    "Raise that limit, give fewer --devices, or start over with --restart and a smaller --input-size; "
+    "the same command goes on with what is there."
+)
 
 
 @dataclass
@@ -32,3 +41,22 @@ class Telling:
                 self.reporter.say(f"{self.before} of {self.total} frames were already computed.")
             self.reporter.begin("computing depth", self.total, done)
         self.reporter.at(done)
+
+
+def incomplete(missing: list[ChunkView], devices: list[DeviceView], home: Scene, *, stopped: bool) -> WorkError:
+    """The error that lists what is missing, with the end of the log of the device that failed last."""
+    names = ", ".join(f"chunk {view.id[1]} ({view.left} of {view.windows} windows)" for view in missing)
+    if stopped:
+        return WorkError(f"Stopped as asked; missing: {names}.", "Run the same command again to go on.")
+    failed = [(view.attempts.error, view.attempts.device) for view in missing if view.attempts.error]
+    failed = failed or [(view.error, view.id) for view in devices if view.unborn]
+    why = f" The last error: {failed[-1][0].rstrip('.')}." if failed else ""
+    log = home.device_log_path(device_slug(failed[-1][1])) if failed else None
+    # Below a limit, the same again would end the same way.
+    starved = any(view.attempts.memory_kills for view in missing)
+    return WorkError(
+        f"Not everything was computed; missing: {names}.{why}",
+        _MORE_MEMORY if starved else "Run the same command again: it tries just what is missing.",
+        log=log,
+        tail=last_lines(log) if log else "",
+    )
