@@ -182,8 +182,13 @@ def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode(), durable=durable)
 
 
-def read_json(path: Path, *, strict: bool = False) -> Any:
-    """Read JSON, or raise ``InputError`` naming the file and what is wrong with it.
+def damage(error: BaseException) -> str:
+    """What a library says of a damaged file, without NumPy's advice to run what may be in it."""
+    return "it holds no plain arrays" if "allow_pickle" in str(error) else str(error)
+
+
+def read_json(path: Path, *, strict: bool = False, remedy: str = "Check the path, or make the file again.") -> Any:
+    """Read JSON, or raise ``InputError`` naming the file, what is wrong with it, and ``remedy``.
 
     ``strict``: as the format is defined, without NaN, infinity and numbers that only infinity could stand for.
     Files of other programs hold such in places that nobody reads.
@@ -192,14 +197,9 @@ def read_json(path: Path, *, strict: bool = False) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"), **hooks)
     except RecursionError as error:
-        raise InputError(
-            f"{path} could not be read as JSON: it is nested too deeply.",
-            "Check the path, or make the file again.",
-        ) from error
+        raise InputError(f"{path} could not be read as JSON: it is nested too deeply.", remedy) from error
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path} could not be read as JSON: {error}.", "Check the path, or make the file again."
-        ) from error
+        raise InputError(f"{path} could not be read as JSON: {error}.", remedy) from error
 
 
 def _finite(text: str) -> float:

@@ -94,7 +94,7 @@ Rate = Annotated[Fraction, Within(Fraction(1, 1 << 62))]
 
 def read_record(path: Path, kind: type[T], remedy: str) -> T:
     """Read the JSON file ``path`` as ``kind``; ``InputError`` names the file and what of it is wrong."""
-    value = read_json(path, strict=True)
+    value = read_json(path, strict=True, remedy=remedy)
     with refused_as(path, remedy):
         return filled(kind, value)
 

@@ -112,14 +112,15 @@ def load_calibration(path: Path) -> Calibration | None:
     """The calibration kept in ``path``; None where there is none."""
     if not path.exists():
         return None
-    value: dict[str, Any] = read_json(path, strict=True)
+    anew = "Remove that file, and calibrate again with 'vda enrich'."
+    value: dict[str, Any] = read_json(path, strict=True, remedy=anew)
     try:
         made_for = value.get("made_for")
         read = {"notes": tuple(value.get("notes", ())), "made_for": made_for and Fingerprint.from_json(made_for)}
         calibration: Calibration = replace(filled(Calibration, {**value, "made_for": None}), **read)
         return calibration
     except NOT_AS_EXPECTED as error:
-        raise InputError(f"{path} is not a calibration.", "Calibrate again with vda enrich.") from error
+        raise InputError(f"{path} is not a calibration.", anew) from error
 
 
 def from_known_distances(

@@ -27,6 +27,7 @@ Mask = npt.NDArray[np.bool_]
 
 INVALID_CODE: Final = 0
 MAX_CODE: Final = 65535
+_MERGE_AGAIN: Final = "Merge the scene again with --overwrite."
 
 
 @dataclass(frozen=True)
@@ -247,7 +248,7 @@ class DepthRecord:
     @classmethod
     def read(cls, path: Path) -> "DepthRecord":
         """Read ``depth.json``, or raise ``InputError``. What a later version added to it is left out."""
-        values = read_json(path, strict=True)
+        values = read_json(path, strict=True, remedy=_MERGE_AGAIN)
         try:
             coding = values.get("coding", "linear")
             if coding in CODINGS:
@@ -257,7 +258,7 @@ class DepthRecord:
         except NOT_AS_EXPECTED as error:
             raise InputError(
                 f"{path} is not a record of depth ({type(error).__name__}: {error}).",
-                "Merge the scene again with --overwrite.",
+                _MERGE_AGAIN,
             ) from error
         raise InputError(
             f"{path} says that its codes are spaced as {shown(coding)}, which is none of {', '.join(CODINGS)}.",

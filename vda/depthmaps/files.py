@@ -4,6 +4,7 @@ In: codes, float frames, a path. Out: files that are whole or absent and that ot
 never more than a frame in memory. This file does not know what the numbers mean: ``depthsource`` does.
 """
 
+import os
 import struct
 import threading
 import zipfile
@@ -22,7 +23,7 @@ from isal import isal_zlib
 
 from vda.depthmaps.codes import Codes, Float32Array
 from vda.errors import InputError
-from vda.files import DAMAGED_ARRAYS, atomic_path, storage_errors, write_bytes
+from vda.files import DAMAGED_ARRAYS, atomic_path, damage, storage_errors, write_bytes
 
 # In order of preference. The first two are the classic scripts', the last is what NumPy calls an array without a
 # name.
@@ -31,6 +32,23 @@ STACK_KEYS: Final = ("depths", "depth", "depth_map", "arr_0")
 _LOCAL_LENGTHS: Final = 26
 # What NumPy, zipfile and zlib raise over a damaged file.
 _BROKEN: Final = DAMAGED_ARRAYS
+# The chunk that ends every PNG, with its checksum (PNG specification, 11.2.5).
+_PNG_END: Final = b"\0\0\0\0IEND\xaeB`\x82"
+
+
+def is_whole(path: Path) -> bool:
+    """Whether an image is there to its end, as far as its first and last bytes tell; readers see the rest.
+
+    A power cut may leave a name without all of its bytes, where a disk says that it has them and has not.
+    """
+    try:
+        with path.open("rb") as handle:
+            if not handle.read(1):
+                return False
+            handle.seek(-min(len(_PNG_END), path.stat().st_size), os.SEEK_END)
+            return path.suffix != ".png" or handle.read() == _PNG_END
+    except OSError:
+        return False
 
 
 def write_png16(path: Path, codes: Codes) -> None:
@@ -185,7 +203,9 @@ def open_stack(path: Path) -> Stack:
                 return _mapped_stack(path, _map(path, handle.tell(), *header))
         return _open_npz(path)
     except _BROKEN as error:
-        raise InputError(f"{path} could not be read as a stack of depth: {error}.", "Make it again.") from error
+        raise InputError(
+            f"{path} could not be read as a stack of depth: {damage(error)}.", "Make it again."
+        ) from error
 
 
 def _mapped_stack(path: Path, array: np.ndarray) -> Stack:
@@ -202,7 +222,9 @@ def _mapped_stack(path: Path, array: np.ndarray) -> Stack:
             start = offset + place * pixels * dtype.itemsize
             return np.fromfile(path, dtype, pixels, offset=start).reshape(shape[1:])
         except _BROKEN as error:
-            raise InputError(f"Frame {place} of {path} could not be read: {error}.", "Make it again.") from error
+            raise InputError(
+                f"Frame {place} of {path} could not be read: {damage(error)}.", "Make it again."
+            ) from error
 
     return Stack(shape, frame)
 
@@ -272,6 +294,6 @@ def _compressed_stack(path: Path, member: IO[bytes], shape: tuple[int, int, int]
                 data = member.read(size)
             return np.frombuffer(data, dtype).reshape(shape[1:])
         except _BROKEN as error:
-            raise InputError(f"Frame {place} of {path} is damaged: {error}.", "Make it again.") from error
+            raise InputError(f"Frame {place} of {path} is damaged: {damage(error)}.", "Make it again.") from error
 
     return Stack(shape, frame)

@@ -19,7 +19,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from vda.depthmaps.codes import Float32Array, Kind
-from vda.depthmaps.files import read_png16
+from vda.depthmaps.files import is_whole, read_png16
 from vda.depthmaps.usage import CodeUse
 from vda.files import read_json_lines, storage_errors
 from vda.merging.outputs import MergedFrame, Outputs
@@ -107,7 +107,7 @@ def write_frames(depth: Frames, outputs: Outputs, reporter: Reporter) -> Tally:
 def _make(depth: Frames, outputs: Outputs, finished: dict[int, _Line], index: int) -> MergedFrame:
     line = finished.get(index)
     images = outputs.image_paths(index)
-    if line is not None and not outputs.want_depth and all(path.exists() for path in images.values()):
+    if line is not None and not outputs.want_depth and all(map(is_whole, images.values())):
         if not outputs.want_codes:
             return MergedFrame(**asdict(line))
         # The images hold the codes already; making them again would read windows and resize.

@@ -16,7 +16,7 @@ import numpy as np
 from vda.depthmaps.codes import Codes, Float32Array, Quantizer
 from vda.depthmaps.colours import Rgb, beside, colorize_codes
 from vda.depthmaps.exr import ExrStyle, write_exr
-from vda.depthmaps.files import NpyWriter, NpzWriter, write_png8, write_png16
+from vda.depthmaps.files import NpyWriter, NpzWriter, is_whole, write_png8, write_png16
 from vda.depthmaps.levels import Levels
 from vda.files import DEPTH_RECORD_NAME, TEMPORARY_PREFIX, depth_image_name
 from vda.video import ClipWriter
@@ -139,9 +139,9 @@ class Outputs:
         }
 
     def write_images(self, made: MergedFrame) -> None:
-        """Write the images of a frame that are not there yet; called by many threads at once."""
+        """Write the images of a frame that are not there whole; called by many threads at once."""
         for name, path in self.image_paths(made.index).items():
-            if not path.exists():
+            if not is_whole(path):
                 IMAGE_FORMATS[name].write(path, made, self)
 
     def open_streams(self, stack: ExitStack) -> list[Callable[[MergedFrame], None]]:

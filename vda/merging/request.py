@@ -10,10 +10,11 @@ from typing import Any
 
 from vda.depthmaps.codes import DepthRecord, Quantizer
 from vda.depthmaps.exr import ExrStyle
+from vda.depthmaps.files import is_whole
 from vda.errors import InputError, SceneError, UsageError
 from vda.files import DEPTH_RECORD_NAME, TEMPORARY_PREFIX
 from vda.merging.meaning import MEANING_NAME, Meaning
-from vda.merging.outputs import FORMATS, VISUALIZATION, written_files
+from vda.merging.outputs import FORMATS, IMAGE_FORMATS, VISUALIZATION, image_path, written_files
 from vda.merging.settings import MergeResult, MergeSettings
 from vda.merging.workplace import settle
 
@@ -55,9 +56,20 @@ def requested(folder: Path, settings: MergeSettings) -> Request | MergeResult:
     if not formats and not video and not settings.keep_finished:
         raise UsageError(f"{path} is there already.", "Give --overwrite to replace it.")
     settings, remarks = _adopted(folder, existing, settings)
+    if not formats and not video and (harmed := _harmed(folder, existing)):
+        anew = _anew(folder, settings)
+        said = f"{len(harmed)} images are damaged or absent, the first is {harmed[0].name}: all are made anew."
+        return replace(anew, remarks=(said, *anew.remarks, *remarks))
     if not formats and not video:
         return MergeResult(folder, existing.frames, ("The depth was already merged.", *remarks))
     return Request(_only(settings, formats, video), existing, remarks=tuple(remarks))
+
+
+def _harmed(folder: Path, existing: DepthRecord) -> list[Path]:
+    """The images of a finished merge that are not there, or not to their end."""
+    names = [name for name in existing.formats if name in IMAGE_FORMATS]
+    paths = (image_path(folder, name, index) for index in existing.indices for name in names)
+    return [path for path in paths if not is_whole(path)]
 
 
 def _only(settings: MergeSettings, formats: tuple[str, ...], video: bool) -> MergeSettings:

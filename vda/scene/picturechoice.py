@@ -128,7 +128,7 @@ class PictureChoice:
         except (AttributeError, TypeError, ValueError) as error:
             raise InputError(
                 f"The plan does not say which part of the pictures is computed ({error}).",
-                "Plan the video again with `vda split`.",
+                "Remove the plan's file and plan the video again with 'vda split'.",
             ) from error
 
     def differences(self, other: "PictureChoice") -> list[str]:

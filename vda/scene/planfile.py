@@ -18,7 +18,7 @@ from vda.scene.selection import FrameSelection
 
 # Other programs write 0 where they could not tell.
 _Fps = Annotated[float, Within(0, 1e6)]
-_REMEDY = "Plan the video again with `vda split`."
+_REMEDY = "Remove the plan's file and plan the video again with 'vda split'."
 
 
 def plan_metadata(

@@ -17,7 +17,7 @@ import numpy as np
 from numcodecs import Blosc
 
 from vda.errors import DamagedWindowError
-from vda.files import DAMAGED_ARRAYS, array_in, atomic_writer
+from vda.files import DAMAGED_ARRAYS, array_in, atomic_writer, damage
 
 # The sizes of 16, 17, 18 and 20 bits, and those of other codecs, are in docs/decisions.md.
 BITS = 18
@@ -131,4 +131,4 @@ def _archive(path: Path) -> Iterator[Mapping[str, np.ndarray]]:
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
             yield archive
     except DAMAGED_ARRAYS as error:
-        raise DamagedWindowError(path, f"The raw window {path} is absent or damaged: {error}.") from error
+        raise DamagedWindowError(path, f"The raw window {path} is absent or damaged: {damage(error)}.") from error

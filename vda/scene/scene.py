@@ -18,7 +18,8 @@ does not know how to decode, compute or merge.
 import os
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
 
 PLAN_NAME: Final = "chunks_metadata.json"
 _PICTURE: Final = "picture"
+_AGAIN: Final = (
+    "Remove that file, and run 'vda split' with the video, the scene and the options of the first time: "
+    "what was computed is kept."
+)
 # Of scene.json: the way from the scene to its video.
 _WAY: Final = "path_from_scene"
 _WINDOW_NAME = re.compile(r"window_(\d{3,})_(\d{5,})\.npz")
@@ -333,14 +338,11 @@ class Scene:
 
         if not self.video_path.is_file():
             self.require()
-        record = read_json(self.video_path, strict=True)
+        record = read_json(self.video_path, strict=True, remedy=_AGAIN)
         try:
             return record, VideoInfo.from_json(record)
         except ShapeError as error:
-            raise InputError(
-                f"{self.video_path} is damaged, or no record of a video: {error}.",
-                "Split the video again with --restart.",
-            ) from error
+            raise InputError(f"{self.video_path} is damaged, or no record of a video: {error}.", _AGAIN) from error
 
     def write_plan(
         self,
@@ -353,11 +355,26 @@ class Scene:
         write_json(self.plan_path, {**plan_metadata(plan, video, devices), **chosen})
 
     def plan(self) -> Plan:
-        return read_plan(self.require().plan_facts())
+        facts = self.require().plan_facts()
+        with self._plan_named():
+            return read_plan(facts)
+
+    @contextmanager
+    def _plan_named(self) -> Iterator[None]:
+        try:
+            yield
+        except InputError as error:
+            raise InputError(f"{self.plan_path} is damaged. {error.problem}", _AGAIN) from error
+
+    def plan_frames(self) -> int:
+        """How many frames the planned video has, whatever of the scene's other records is left."""
+        facts = self.plan_facts()
+        with self._plan_named():
+            return read_plan(facts).total_frames
 
     def plan_facts(self) -> dict[str, Any]:
         """The record of the plan, as ``write_plan`` left it."""
-        return read_record(self.plan_path, dict[str, Any], "Plan the video again with `vda split`.")
+        return read_record(self.plan_path, dict[str, Any], _AGAIN)
 
     def picture(self) -> PictureChoice:
         """Which part of the video's pictures is computed."""
@@ -365,8 +382,8 @@ class Scene:
         size, metadata = (int(video["width"]), int(video["height"])), self.plan_facts()
         if _PICTURE not in metadata:
             return PictureChoice(size)
-        shots = read_plan(metadata).shots
-        return PictureChoice.from_json(size, metadata[_PICTURE], len(shots))
+        with self._plan_named():
+            return PictureChoice.from_json(size, metadata[_PICTURE], len(read_plan(metadata).shots))
 
     def framings(self, shots: Iterable[int]) -> dict[int, "Framing"]:
         """What the network sees of the pictures of each of ``shots``; shots of one crop share their framing.
@@ -409,7 +426,11 @@ class Scene:
         """What the scene is computed with; None before its first run."""
         if not self.run_path.is_file():
             return None
-        return read_record(self.run_path, RunRecord, "Compute the scene again with --restart.")
+        return read_record(
+            self.run_path,
+            RunRecord,
+            "Remove that file and give the options of the first time again: what was computed is kept.",
+        )
 
     def discard_computed(self) -> None:
         """Remove raw windows, the run's state and what was merged from them; the plan stays."""

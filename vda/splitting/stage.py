@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from vda.errors import SceneError
+import numpy as np
+
+from vda.errors import InputError, SceneError
 from vda.files import write_bytes
 from vda.picture.overlay import overlay_png
 from vda.picture.signal import SignalChoice
@@ -73,6 +75,7 @@ def split(
     if settings.fps is not None and plan.selection is None and not info.is_sequence:
         reporter.say(f"The video has no more than {settings.fps:g} frames per second: all are used.")
     if is_planned:
+        _complete_records(scene, info, index, reporter)
         _require_same_picture(scene, request, picture)
         return _existing_plan(
             scene, settings, lambda asked: _plan(asked, index, selection, cuts, suited), reporter
@@ -192,6 +195,38 @@ def _require_same_video(scene: Scene, known: VideoInfo, info: VideoInfo, setting
     # The same film from where it lies now: what reads it later looks there first.
     if known.path != info.path.absolute():
         scene.write_video(replace(known, path=info.path))
+
+
+def _complete_records(scene: Scene, info: VideoInfo, index: FrameIndex, reporter: Reporter) -> None:
+    """Write again what a planned scene has lost of its records: they only say what the video shows.
+
+    Raises ``SceneError`` where this video cannot be the one that was planned.
+    """
+    counted = _counted(scene)
+    if counted is not None and scene.video_path.exists():
+        return
+    same = counted is None or (
+        np.array_equal(counted.pts, index.pts)
+        and (counted.checksums is None or np.array_equal(counted.checksums, index.checksums))
+    )
+    if scene.plan_frames() != len(index) or not same:
+        raise SceneError(
+            f"{scene.root} was planned for another video, or its frames were counted otherwise.",
+            "Give the video and the options (--trust-container) of the first time, or choose another --scene.",
+        )
+    if counted is None:
+        reporter.say(f"{scene.index_path.name} was damaged or absent: the frames were counted again.")
+        index.save(scene.index_path)
+    if not scene.video_path.exists():
+        scene.write_video(info)
+
+
+def _counted(scene: Scene) -> FrameIndex | None:
+    """The frames as the scene has them; None where that file is damaged or absent."""
+    try:
+        return scene.frame_index()
+    except InputError:
+        return None
 
 
 def _require_same_picture(scene: Scene, request: PictureRequest, asked: PictureChoice) -> None:

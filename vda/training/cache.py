@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from vda.errors import InputError
-from vda.files import DAMAGED_ARRAYS, atomic_path, storage_errors, user_cache
+from vda.files import DAMAGED_ARRAYS, atomic_path, damage, storage_errors, user_cache
 from vda.training.clips import render_clip
 
 # Seeds from here on are the judge's: training refuses them.
@@ -67,7 +67,7 @@ def read(folder: Path, clip: Clip, frames: Iterable[int]) -> tuple[np.ndarray, n
             raise ValueError(f"{stored.dtype} {list(stored.shape)}")
     except DAMAGED_ARRAYS as error:
         raise InputError(
-            f"{path} is not the clip that its name promises: {error}.", "Remove it; it is rendered again."
+            f"{path} is not the clip that its name promises: {damage(error)}.", "Remove it; it is rendered again."
         ) from error
     records = stored[list(frames)]
     return records["rgb"], records["inverse_depth"]

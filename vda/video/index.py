@@ -20,7 +20,7 @@ import av
 import numpy as np
 
 from vda.errors import InputError, StorageError, UsageError, VideoError
-from vda.files import DAMAGED_ARRAYS, array_in, atomic_writer, user_cache
+from vda.files import DAMAGED_ARRAYS, array_in, atomic_writer, damage, user_cache
 from vda.records import Count, Index, Rate, Side, filled
 from vda.reporter import Reporter, Silence
 from vda.video.damage import notes_on
@@ -184,7 +184,8 @@ class FrameIndex:
             return _checked(cls(**arrays, **vars(facts)))
         except DAMAGED_ARRAYS as error:
             raise InputError(
-                f"{path} is not a frame index: {error}.", "Remove it; the frames are then counted again."
+                f"{path} is not a frame index: {damage(error)}.",
+                "Run 'vda split' with the video and the scene again: the frames are counted, and nothing is lost.",
             ) from error
 
 
