@@ -291,6 +291,31 @@ def exclusive_lock(path: Path, *, byte: int | None = None, wait: bool = False) -
         yield True
 
 
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[bool]:
+    """Try to take ``folder`` itself, without a file for it; yield False where another has it.
+
+    A folder that is not there is nobody's, and so is one on a file system that locks no folders.
+    """
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:  # whoever uses it says what is wrong with it
+        yield True
+        return
+    try:
+        yield _is_ours(handle)
+    finally:
+        os.close(handle)
+
+
+def _is_ours(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return not isinstance(error, BlockingIOError)
+    return True
+
+
 def lock_is_held(path: Path) -> bool:
     """Whether some process holds the lock file ``path`` now."""
     try:

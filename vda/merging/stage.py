@@ -7,6 +7,7 @@ not know how depth is joined, nor how it is written.
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from fractions import Fraction
 from functools import partial
@@ -16,7 +17,7 @@ from vda.calibration.fit import load_calibration
 from vda.depthmaps.codes import Kind
 from vda.depthmaps.colours import Rgb
 from vda.errors import SceneError, UsageError, WorkError
-from vda.files import read_json
+from vda.files import folder_lock, read_json
 from vda.joining.scenedepth import SceneDepth, depth_of_chunks, depth_of_windows
 from vda.merging.outputs import Target
 from vda.merging.request import requested
@@ -27,6 +28,7 @@ from vda.picture.framing import Framing
 from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Plan
 from vda.scene.planfile import read_plan, read_plan_video
+from vda.scene.runstate import RunFiles
 from vda.scene.scene import RunRecord, Scene
 from vda.shown import quoted
 from vda.video import FrameIndex, VideoInfo, read_frame_list
@@ -44,9 +46,25 @@ def merge(
     Formats that are not there yet come beside those that are; with ``overwrite`` all of them are made anew, and
     take the place of the old ones when they are whole. Raises ``WorkError`` naming the chunks of which windows are
     missing, ``InputError`` naming those of which other programs' depth is, ``UsageError`` where all of it is there
-    and ``overwrite`` is not given, or was made with other settings.
+    and ``overwrite`` is not given, or was made with other settings, ``SceneError`` where another merge is at work.
     """
-    reporter = reporter or Silence()
+    with _alone(scene.root):
+        return _merge(scene, settings, reporter or Silence())
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Merges that write into one folder, and whoever removes what they read, would be in each other's way."""
+    with folder_lock(folder) as ours:
+        if not ours:
+            raise SceneError(
+                f"{folder} is being merged or cleaned by another command.",
+                "Wait until that one has ended, and give this command again.",
+            )
+        yield
+
+
+def _merge(scene: Scene, settings: MergeSettings, reporter: Reporter) -> MergeResult:
     if (redone := scene.redone_chunks()) and not settings.overwrite:
         raise UsageError(
             f"Chunk {', '.join(map(str, redone))} of {scene.root} was computed again since the depth was merged.",
@@ -105,6 +123,13 @@ def merge_chunks(
     reporter = reporter or Silence()
     if settings.exr == "rgb":
         raise UsageError("EXR with colours needs the video, which only a scene knows.", "Merge a scene.")
+    with _alone(output_dir):
+        return _merge_chunks(metadata, depth_dir, output_dir, settings, reporter)
+
+
+def _merge_chunks(
+    metadata: Path, depth_dir: Path, output_dir: Path, settings: MergeSettings, reporter: Reporter
+) -> MergeResult:
     request = requested(output_dir, settings)
     if isinstance(request, MergeResult):
         return request
@@ -172,8 +197,18 @@ def remove_intermediates(scene: Scene) -> int:
     """Remove what the merged result of ``scene`` no longer needs; return the bytes freed.
 
     ``run.json`` stays, so that whoever computes it again does so with the same. Raises ``SceneError`` where there
-    is no merged result.
+    is no merged result, and where the scene is being computed or merged.
     """
+    if RunFiles(scene.run_dir).is_supervised():
+        raise SceneError(
+            f"{scene.root} is being computed, and that needs what would be removed.",
+            f"Wait for it, or end it with 'vda stop {quoted(scene.root)}' first.",
+        )
+    with _alone(scene.root):
+        return _remove_intermediates(scene)
+
+
+def _remove_intermediates(scene: Scene) -> int:
     if not scene.depth_record_path.is_file():
         raise SceneError(f"{scene.root} is not merged yet.", f"Run 'vda merge {quoted(scene.root)}' first.")
     if redone := scene.redone_chunks():
