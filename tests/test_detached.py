@@ -11,15 +11,19 @@ from pathlib import Path
 
 import psutil
 import pytest
+from click.testing import CliRunner
 from depth_runs import check, depth_digest, make_video, make_weights, run_options, vda
 
+from vda.api.pipeline import plan_scene
+from vda.cli import main
 from vda.errors import SceneError
 from vda.files import exclusive_lock
 from vda.launch import detached
 from vda.launch.detached import detach
 from vda.launch.keeper import keep
 from vda.launch.units import Unit, UnitLauncher
-from vda.scene.runstate import WorkerFiles
+from vda.scene.runstate import RunFiles, WorkerFiles
+from vda.scene.scene import Scene
 
 RUNNER = Path(__file__).parents[1] / "runners" / "run_vda_standalone.sh"
 
@@ -130,6 +134,32 @@ class TestKeeper:
         code += "; open(p, 'a').write('x'); import os; os.kill(os.getpid(), 9) if n < 1 else exit(1)"
         assert keep([sys.executable, "-c", code]) == 1
         assert (tmp_path / "n").read_text() == "xx"
+
+    def test_work_goes_on_though_its_keeper_is_killed(self, tmp_path: Path) -> None:
+        begun, release, lock = tmp_path / "begun", tmp_path / "release", tmp_path / "lock"
+        waits = f"touch {begun}; until test -e {release}; do sleep 0.05; done; touch {tmp_path}/done"
+        keeper = [sys.executable, "-m", "vda.launch.keeper", lock, "/bin/sh", "-c", waits]
+        with subprocess.Popen([*map(str, keeper)], start_new_session=True) as process:
+            wait_for(begun)
+            process.kill()
+        # Whoever starts it again now has to find by the work itself that it goes on (``--detach`` asks the scene).
+        assert not detached.lock_is_held(lock)
+        release.touch()
+        wait_for(tmp_path / "done")
+
+
+@pytest.mark.parametrize("command", ["run", "depth"])
+def test_what_goes_on_without_its_keeper_is_not_begun_twice(
+    files: tuple[Path, Path], tmp_path: Path, command: str
+) -> None:
+    scene = Scene(tmp_path / "scene")
+    plan_scene(files[0], scene.root)
+    with exclusive_lock(RunFiles(scene.run_dir).supervisor_lock):
+        asked = [command, scene.root] if command == "run" else [command, files[0], "--scene", scene.root]
+        refused = CliRunner().invoke(main, [*map(str, asked), "--detach"])
+    assert refused.exit_code == 2
+    assert "is already being computed by process" in refused.stderr and "vda stop" in refused.stderr
+    assert not scene.detached_log_path.exists()
 
 
 def test_it_outlives_the_shell_its_group_and_its_terminal(files: tuple[Path, Path], tmp_path: Path) -> None:

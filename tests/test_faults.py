@@ -1,8 +1,9 @@
 """Faults of disks, rights, clocks and people, each injected: nothing finished is lost, and what to do is said.
 
-Full disks and rights are injected where Python asks the system for a file to write, a folder or a new name: at
-each of these in turn, from splitting to the report. Kills are in ``chaos``, moved scenes and replaced videos in
-``test_room_and_place`` and ``test_same_video``, damaged windows in ``test_damaged_windows``.
+Full and slow disks and rights are injected where Python asks the system for a file to write, a folder or a new
+name: at each of these in turn, from splitting to the report. Kills are in ``chaos``, moved scenes and replaced
+videos in ``test_room_and_place`` and ``test_same_video``, torn files in ``test_torn_files``, two commands in
+``test_at_once``, limits of memory in ``test_memory_limits``.
 """
 
 import errno
@@ -13,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,14 @@ from chaos import supervise
 from depth_runs import INPUT_SIZE, depth_digest, make_video, make_weights
 
 from vda.api.pipeline import RunSettings, plan_scene, run
+from vda.compute import chunk
 from vda.errors import VdaError
 from vda.evaluation.report import write_report
 from vda.merging.stage import MergeSettings, merge
 from vda.scene.runstate import RunFiles, WorkerState
 from vda.scene.scene import Scene
 from vda.splitting.stage import PlanSettings
+from vda.supervisor import endings, loop
 
 FRAMES = 40
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
@@ -39,6 +43,15 @@ WORDS = {
 }
 
 
+def written(event: str, arguments: tuple[Any, ...], root: str) -> str | None:
+    """The path below ``root`` that an audit event is about to write, make or rename; None for any other."""
+    writes = event == "open" and isinstance(arguments[2], int) and bool(arguments[2] & WRITING)
+    if not (writes or event in CHANGING):
+        return None
+    path = arguments[0]
+    return os.fspath(path) if isinstance(path, str | os.PathLike) and os.fspath(path).startswith(root) else None
+
+
 class Disk:
     """Counts what is written below ``root`` while it is one, and refuses the write ``at`` with ``number``."""
 
@@ -48,14 +61,10 @@ class Disk:
         sys.addaudithook(self._note)
 
     def _note(self, event: str, arguments: tuple[Any, ...]) -> None:
-        writes = event == "open" and isinstance(arguments[2], int) and bool(arguments[2] & WRITING)
-        if self.root is None or not (writes or event in CHANGING):
-            return
-        path = arguments[0]
-        if isinstance(path, str | os.PathLike) and os.fspath(path).startswith(self.root):
+        if self.root is not None and (path := written(event, arguments, self.root)):
             self.count += 1
             if self.count == self.at:
-                raise OSError(self.number, os.strerror(self.number), os.fspath(path))
+                raise OSError(self.number, os.strerror(self.number), path)
 
     @contextmanager
     def refusing(self, root: Path, at: int, number: int) -> Iterator[None]:
@@ -66,7 +75,35 @@ class Disk:
             self.root = None
 
 
-DISK = Disk()
+class FullForAWhile:
+    """From the first raw window on that is written below ``root``, refuses so many writes of anybody."""
+
+    def __init__(self) -> None:
+        self.root, self.times, self.refused = "", 0, 0
+        sys.addaudithook(self._note)
+
+    def _note(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self.refused == self.times or not (path := written(event, arguments, self.root)):
+            return
+        if self.refused or "window_" in path:
+            self.refused += 1
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+
+class Slow:
+    """Makes every write below ``root`` wait."""
+
+    def __init__(self) -> None:
+        self.root, self.seconds, self.count = "", 0.0, 0
+        sys.addaudithook(self._note)
+
+    def _note(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self.seconds and written(event, arguments, self.root):
+            self.count += 1
+            time.sleep(self.seconds)
+
+
+DISK, FULL, SLOW = Disk(), FullForAWhile(), Slow()
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +174,41 @@ def test_every_write_in_turn_may_be_refused(
     for at in range(1, quiet[1] + 1):
         refuse_write(files, tmp_path / "scene", at, errno.ENOSPC, quiet[0])
         shutil.rmtree(tmp_path / "scene")
+
+
+def test_a_disk_that_stays_full_for_a_while_counts_against_nobody(
+    files: tuple[Path, Path],
+    quiet: tuple[dict[str, str], int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of nobody's writes any succeeds; then there is room, and the same run ends well without one more attempt."""
+    for module in (loop, endings, chunk):
+        for name in {"_FULL_DISK_SECONDS", "ROOM_SECONDS", "_ROOM_SECONDS"} & set(vars(module)):
+            monkeypatch.setattr(module, name, 0.01)
+    scene = plan_scene(files[0], tmp_path / "scene", PlanSettings(chunks=1))
+    FULL.root, FULL.times, FULL.refused = str(scene.root), 40, 0
+    run([scene], replace(settings(files), retries=0))
+    assert FULL.refused == FULL.times
+    counted = RunFiles(scene.run_dir).read_attempts().values()
+    assert all((entry.attempts, entry.kills, entry.set_aside) == (0, 0, False) for entry in counted)
+    assert all(not notes.failed for notes in RunFiles(scene.run_dir).read_devices().values())
+    assert "hung" not in (scene.logs_dir / "supervisor.log").read_text()
+    merge(scene, MergeSettings())
+    assert depth_digest(scene.root) == quiet[0]
+
+
+def test_a_slow_disk_costs_time_only(
+    files: tuple[Path, Path], quiet: tuple[dict[str, str], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, sync = tmp_path / "scene", os.fsync
+    monkeypatch.setattr(SLOW, "seconds", 0.01)
+    monkeypatch.setattr(SLOW, "root", str(root))
+    monkeypatch.setattr(os, "fsync", lambda handle: (time.sleep(0.02), sync(handle))[1])
+    all_stages(files, root)
+    assert SLOW.count > quiet[1] // 2
+    assert depth_digest(root) == quiet[0]
+    assert RunFiles(root / "vda_run").read_attempts() == {}
 
 
 @pytest.mark.parametrize("step_s", [-86_400.0, 86_400.0], ids=["back", "ahead"])
