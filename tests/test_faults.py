@@ -202,9 +202,14 @@ def test_a_slow_disk_costs_time_only(
     files: tuple[Path, Path], quiet: tuple[dict[str, str], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, sync = tmp_path / "scene", os.fsync
+
+    def late(handle: int) -> None:
+        time.sleep(0.02)
+        sync(handle)
+
     monkeypatch.setattr(SLOW, "seconds", 0.01)
     monkeypatch.setattr(SLOW, "root", str(root))
-    monkeypatch.setattr(os, "fsync", lambda handle: (time.sleep(0.02), sync(handle))[1])
+    monkeypatch.setattr(os, "fsync", late)
     all_stages(files, root)
     assert SLOW.count > quiet[1] // 2
     assert depth_digest(root) == quiet[0]

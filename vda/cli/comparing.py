@@ -70,14 +70,14 @@ def compare_pair(
         draw_sheet(figure, shown)
     if page is not None:
         write_page(page, comparison, shown)
-    say(json.dumps(comparison.to_json()) if as_json else _told(comparison))
+    say(*([json.dumps(comparison.to_json())] if as_json else _told(comparison)))
 
 
-def _told(comparison: "Comparison") -> str:
+def _told(comparison: "Comparison") -> list[str]:
     from vda.comparing.words import basis, figure_rows, side_rows
 
     lines = [f"{name:<28}{value}" for name, value in figure_rows(comparison)]
     lines += ["", f"{'':<28}{'A':<24}B"]
     lines += [f"{name:<28}{of_a:<24}{of_b}" for name, of_a, of_b in side_rows(comparison)]
     frames = ", ".join(str(frame.frame) for frame in comparison.worst)
-    return "\n".join([*lines, "", *basis(comparison), f"The frames farthest apart: {frames}."])
+    return [*lines, "", *basis(comparison), f"The frames farthest apart: {frames}."]

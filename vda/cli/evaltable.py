@@ -38,15 +38,15 @@ _ALIGNED = {
 }
 
 
-def table(result: "Evaluation") -> str:
-    """Lines for a terminal, without an end."""
+def table(result: "Evaluation") -> list[str]:
+    """Lines for a terminal."""
     columns = _columns(result)
     lines = [_line("", list(columns))]
     for title, decimals, name in _ROWS:
         values = [column.get(name) for column in columns.values()]
         if any(value is not None for value in values):
             lines.append(_line(title, ["-" if value is None else f"{value:.{decimals}f}" for value in values]))
-    return "\n".join([*lines, *_basis(result)])
+    return [*lines, *_basis(result)]
 
 
 def _line(title: str, cells: list[str]) -> str:

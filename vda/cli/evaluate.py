@@ -127,4 +127,4 @@ def evaluate(
         reporter=progress,
     )
     progress.close()
-    say(*([json.dumps(result.to_json())] if as_json else table(result).splitlines()))
+    say(*([json.dumps(result.to_json())] if as_json else table(result)))

@@ -50,7 +50,7 @@ def report(
         say(json.dumps(told[0] if len(told) == 1 else {"scenes": told}))
     else:
         for one in told:
-            say("\n".join(_lines(one)))
+            say(*_lines(one))
     if any(one["failed"] for one in told):
         ctx.exit(1)
 

@@ -205,11 +205,7 @@ def _complete_records(scene: Scene, info: VideoInfo, index: FrameIndex, reporter
     counted = _counted(scene)
     if counted is not None and scene.video_path.exists():
         return
-    same = counted is None or (
-        np.array_equal(counted.pts, index.pts)
-        and (counted.checksums is None or np.array_equal(counted.checksums, index.checksums))
-    )
-    if scene.plan_frames() != len(index) or not same:
+    if scene.plan_frames() != len(index) or not (counted is None or _same_frames(counted, index)):
         raise SceneError(
             f"{scene.root} was planned for another video, or its frames were counted otherwise.",
             "Give the video and the options (--trust-container) of the first time, or choose another --scene.",
@@ -219,6 +215,13 @@ def _complete_records(scene: Scene, info: VideoInfo, index: FrameIndex, reporter
         index.save(scene.index_path)
     if not scene.video_path.exists():
         scene.write_video(info)
+
+
+def _same_frames(one: FrameIndex, other: FrameIndex) -> bool:
+    """By their times, and by their pictures as far as both were decoded."""
+    if one.checksums is None or other.checksums is None:
+        return np.array_equal(one.pts, other.pts)
+    return np.array_equal(one.pts, other.pts) and np.array_equal(one.checksums, other.checksums)
 
 
 def _counted(scene: Scene) -> FrameIndex | None:
