@@ -1,5 +1,6 @@
 """Depth in OpenEXR: what its own library finds in our files, and what we find in those of other programs."""
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,30 @@ def test_what_was_not_rendered_is_no_depth(tmp_path: Path) -> None:
     header["displayWindow"] = header["dataWindow"]
     OpenEXR.File(header, {"Z": depth}).write(str(tmp_path / "b.exr"))
     assert np.isnan(read_exr(tmp_path / "b.exr")[4, 6])
+
+
+@pytest.mark.parametrize("corner", [(16_777_221, 255), (1 << 30, 1 << 30), (-1, 5)])
+def test_a_display_window_that_no_picture_has_is_refused(tmp_path: Path, corner: tuple[int, int]) -> None:
+    """It costs a few bytes in the file, and 16 GiB of memory."""
+    header = {
+        "type": OpenEXR.scanlineimage,
+        "dataWindow": (np.array([0, 0], np.int32), np.array([6, 4], np.int32)),
+        "displayWindow": (np.array([0, 0], np.int32), np.array([9, 9], np.int32)),
+    }
+    path = tmp_path / "a.exr"
+    OpenEXR.File(header, {"Z": DEPTH}).write(str(path))
+    data = path.read_bytes()
+    name = b"displayWindow\0box2i\0" + struct.pack("<i", 16)
+    place = data.index(name) + len(name) + 8
+    path.write_bytes(data[:place] + struct.pack("<2i", *corner) + data[place + 8 :])
+    with pytest.raises(InputError, match=r"a\.exr"):
+        read_exr(path)
+
+
+def test_depth_in_whole_numbers_is_read(tmp_path: Path) -> None:
+    numbers = np.arange(35, dtype=np.uint32).reshape(5, 7)
+    OpenEXR.File({"type": OpenEXR.scanlineimage}, {"Z": numbers}).write(str(tmp_path / "a.exr"))
+    assert np.array_equal(read_exr(tmp_path / "a.exr"), numbers)
 
 
 def test_what_half_floats_cannot_hold_is_refused_and_what_is_rounded_is_said() -> None:

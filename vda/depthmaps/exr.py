@@ -123,8 +123,13 @@ def read_exr(path: Path) -> Floats:
     pixels, header = channels[_depth_channel(path, {name: pixels for name, (pixels, _) in channels.items()})]
     if pixels.dtype == object:
         raise InputError(f"{path} is deep: it has several depths per pixel.", "Flatten it to one.")
-    depth = np.where(pixels.astype(np.float32) < _BLENDERS_NOTHING, pixels, pixels.dtype.type(np.nan))
-    return in_display(depth, header, depth.dtype.type(np.nan))
+    # A channel of whole numbers has no NaN.
+    values = pixels if pixels.dtype.kind == "f" else pixels.astype(np.float32)
+    depth = np.where(values.astype(np.float32) < _BLENDERS_NOTHING, values, values.dtype.type(np.nan))
+    try:
+        return in_display(depth, header, depth.dtype.type(np.nan))
+    except ValueError as error:
+        raise InputError(f"{path} could not be read as EXR: {error}.", "Write the picture whole.") from error
 
 
 def _channels(file: Any) -> Iterator[tuple[str, NDArray[Any], dict[str, Any]]]:

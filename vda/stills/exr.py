@@ -17,6 +17,8 @@ from vda.errors import UsageError, VideoError
 
 MAGIC: Final = b"\x76\x2f\x31\x01"
 _LINEAR_END: Final = 0.0031308
+# 16,384 x 8,192: a display window costs a few bytes in a file, whatever it claims.
+_MOST_PIXELS: Final = 1 << 27
 
 T = TypeVar("T", bound=np.generic)
 
@@ -93,13 +95,18 @@ def _picture(path: Path, parts: list[tuple[dict[str, Any], dict[str, Any]]]) -> 
 
 
 def in_display(pixels: NDArray[T], header: dict[str, Any], nothing: T) -> NDArray[T]:
-    """``pixels`` of the data window as the whole picture: programs store no more than what they have rendered."""
+    """``pixels`` of the data window as the whole picture: programs store no more than what they have rendered.
+
+    ``ValueError`` where the whole is larger than any picture of which a part is stored.
+    """
     (left, top), (right, bottom) = header["displayWindow"]
     (x, y), _ = header["dataWindow"]
     height, width = pixels.shape[:2]
     shape = (int(bottom - top) + 1, int(right - left) + 1)
     if (x, y) == (left, top) and shape == pixels.shape[:2]:
         return pixels
+    if min(shape) < 1 or shape[0] * shape[1] > _MOST_PIXELS:
+        raise ValueError(f"its display window has {shape[1]}x{shape[0]} pixels")
     whole = np.full((*shape, *pixels.shape[2:]), nothing, pixels.dtype)
     x, y = int(x - left), int(y - top)
     rows, columns = slice(max(y, 0), min(y + height, shape[0])), slice(max(x, 0), min(x + width, shape[1]))
