@@ -5,7 +5,6 @@ disk (raw windows, the video) is left out, and the page says so. This file does 
 """
 
 import html
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,7 +17,8 @@ from vda.depthmaps.codes import DepthRecord
 from vda.depthmaps.colours import Rgb, colorize, shown_range
 from vda.depthmaps.source import DepthSource, open_depth
 from vda.errors import VdaError
-from vda.evaluation.figures import Bar, Line, draw_lines, draw_timeline
+from vda.evaluation.figures import Line, draw_lines
+from vda.evaluation.making import facts, timeline
 from vda.evaluation.page import jpeg, section, svg_image, whole_page
 from vda.evaluation.quality import FIGURES, Quality, film_pictures, in_digits, measure_quality, require_merged
 from vda.evaluation.seams import MOST_SEAMS, seam_scores, spread
@@ -27,7 +27,6 @@ from vda.joining.scenedepth import SceneDepth, depth_of_windows
 from vda.picture.upright import with_square_pixels
 from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Plan
-from vda.scene.events import ChunkBegun, WindowComputed, read_events
 from vda.scene.scene import Scene
 from vda.scene.windows import Window
 from vda.shown import printable
@@ -35,6 +34,8 @@ from vda.shown import printable
 # One row of the page, which is 60rem wide and has columns of 9rem; twice a column's pixels, for dense screens.
 _STRIP_FRAMES = 6
 _STRIP_WIDTH = 320
+# A dot for each of thousands of seams would be a band of ink.
+_MOST_POINTS = 240
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,7 @@ def _seams(work: _Work) -> str:
         scores = {"joint": scores["merged"], "sequential": {seam.frame: seam.after for seam in other}}
     if raw := {seam.frame: seam.before for seam in seams if seam.before is not None}:
         scores["raw"] = raw
-    lines = [Line(name, list(found), list(found.values())) for name, found in scores.items()]
+    lines = [_worst_of(name, found) for name, found in scores.items()]
     medians = "; ".join(
         f"{name}: median {np.median(list(found.values())):.2f}, largest {max(found.values()):.2f}"
         for name, found in scores.items()
@@ -199,6 +200,13 @@ def _seams(work: _Work) -> str:
         f"{medians[:1].upper()}{medians[1:]}."
     )
     return section("Seams", svg_image(draw_lines([lines], ["times usual"], "frame"), "seam scores"), note)
+
+
+def _worst_of(name: str, scores: dict[int, float]) -> Line:
+    """A line of the scores by frame; of very many, those that are largest among their neighbours."""
+    groups = np.array_split(list(scores), min(len(scores), _MOST_POINTS))
+    frames = [int(max(group, key=lambda frame: scores[frame])) for group in groups]
+    return Line(name, frames, [scores[frame] for frame in frames])
 
 
 def _flicker(work: _Work) -> str:
@@ -212,114 +220,6 @@ def _flicker(work: _Work) -> str:
     return section("Flicker", "", note)
 
 
-def _timeline(work: _Work) -> str:
-    """Who computed which chunk, when: a bar for each time that a worker took a chunk up."""
-    turns, frames = _turns(work.scene, work.plan)
-    if not turns:
-        return section("Timeline", "", "There are no logs of how this depth was computed.")
-    first, last = min(turn.begin_s for turn in turns), max(turn.end_s for turn in turns)
-    of_chunk = Counter(turn.chunk for turn in turns)
-    seen: Counter[int] = Counter()
-    bars = []
-    for turn in turns:
-        seen[turn.chunk] += 1
-        word = f"turn {seen[turn.chunk]}" if of_chunk[turn.chunk] > 1 else ""
-        minutes = (turn.begin_s - first) / 60, (turn.end_s - first) / 60
-        bars.append(Bar(f"chunk {turn.chunk}", *minutes, turn.device, word))
-    pace = f" {frames / (last - first):.2f} frames per second, pauses included." if last > first else ""
-    note = f"Each time a worker took a chunk up, until its last finished window.{pace}"
-    return section("Timeline", svg_image(draw_timeline(bars), "timeline of the chunks"), note)
-
-
-@dataclass
-class _Turn:
-    """A worker's time with a chunk, in seconds since the epoch."""
-
-    chunk: int
-    device: str
-    begin_s: float
-    end_s: float
-
-
-def _turns(scene: Scene, plan: Plan) -> tuple[list[_Turn], int]:
-    """Return the turns, by chunk and time, and how many frames were computed in all."""
-    turns: dict[tuple[Any, ...], _Turn] = {}
-    frames = 0
-    for entry in read_events(scene):
-        if isinstance(entry.event, ChunkBegun | WindowComputed):
-            new = _Turn(entry.chunk, entry.device, entry.unix_s, entry.unix_s)
-            turns.setdefault((entry.chunk, entry.worker), new).end_s = entry.unix_s
-        if isinstance(entry.event, WindowComputed):
-            frames += plan.place(entry.event.end_frame) - plan.place(entry.event.start_frame)
-    return sorted(turns.values(), key=lambda turn: (turn.chunk, turn.begin_s)), frames
-
-
-def _facts(work: _Work) -> str:
-    record, settings = work.record, work.record.settings
-    run = work.scene.run_record()
-    pixels = record.frames * record.width * record.height or 1
-    rows: list[tuple[str, Any]] = [
-        # Names alone: a page is handed on, and whose home the files are in is nobody's business.
-        ("video", Path(work.scene.read_video().get("path", "")).name),
-        ("frames", f"{record.frames} of {record.width} x {record.height}{_thinned_words(work.plan)}"),
-        *_picture_facts(record),
-        ("chunks", f"{len(work.plan.chunks)}, {work.plan.chunking}"),
-        *_shot_facts(work),
-        ("kind of depth", f"{record.quantizer.kind.replace('_', ' ')}, {record.quantizer.unit}"),
-        ("value of a code", record.quantizer.in_words()),
-        ("out of range", f"{record.clipped} pixels ({record.clipped / pixels:.2%})"),
-        ("invalid", f"{record.invalid_pixels} pixels, and {len(record.missing_frames)} whole frames"),
-        ("formats", ", ".join(record.formats)),
-    ]
-    if run is not None:
-        rows += [
-            ("model", f"{run.model} (asked for: {run.asked_model}), licence {run.licence}"),
-            ("weights", f"{run.weights_sha256}, {run.weights_source}"),
-            ("input size", f"{run.input_size}: the network sees {run.net_width} x {run.net_height}"),
-            ("precision", f"{run.precision}: {run.precision_reason}"),
-            ("version", run.version),
-        ]
-    else:
-        rows.append(("made by", f"{record.model}, {Path(settings.get('depth_dir', '')).name}"))
-    cells = (
-        f"<tr><td>{html.escape(name)}</td><td>{html.escape(printable(str(value)))}</td></tr>"
-        for name, value in rows
-    )
-    return section("What was asked and used", f"<table>{''.join(cells)}</table>", "")
-
-
-def _picture_facts(record: DepthRecord) -> Iterator[tuple[str, str]]:
-    crop, boxes = record.picture.get("crop", "off"), record.picture.get("boxes") or []
-    if crop != "off":
-        told = (
-            f"{','.join(map(str, boxes[0]))} (left, top, width, height)"
-            if len(boxes) == 1
-            else "the whole picture"
-        )
-        told = told if len(boxes) <= 1 else f"another part in each of {len(boxes)} shots"
-        yield "seen by the network", f"{told}; asked for: {crop}. Outside of it pixels are invalid."
-    if record.picture.get("mask_sha256"):
-        yield "mask", f"{record.picture['mask_sha256']}: filled in for the network, and invalid."
-    if (record.width, record.height) != record.video_size:
-        yield "size of the video", f"{record.video_size[0]} x {record.video_size[1]}, made smaller for --max-res"
-
-
-def _shot_facts(work: _Work) -> Iterator[tuple[str, str]]:
-    shots = len(work.plan.shots)
-    if shots > 1:
-        listed = f", listed in {work.scene.shots_path.name}" if work.scene.shots_path.is_file() else ""
-        yield "shots", f"{shots}, each with a scale of its own{listed}"
-
-
-def _thinned_words(plan: Plan) -> str:
-    if plan.selection is None:
-        return ""
-    first, stop = plan.frame_range
-    if not plan.selection.thinning.leaves_out:
-        return f", numbered {first} to {stop - 1}"
-    return f", {plan.selection.thinning} of the video's {stop - first}"
-
-
 _PARTS: dict[str, Callable[[_Work], str]] = {
     "Frames and depth": _filmstrip,
     "Scale and shift": _alignment,
@@ -327,8 +227,8 @@ _PARTS: dict[str, Callable[[_Work], str]] = {
     "In figures": _in_figures,
     "Seams": _seams,
     "Flicker": _flicker,
-    "Timeline": _timeline,
-    "What was asked and used": _facts,
+    "Timeline": lambda work: timeline(work.scene, work.plan),
+    "What was asked and used": lambda work: facts(work.scene, work.plan, work.record),
 }
 
 
