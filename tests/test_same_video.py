@@ -3,18 +3,22 @@
 import json
 import os
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from depth_runs import INPUT_SIZE, make_video, make_weights
+from depth_runs import INPUT_SIZE, depth_digest, make_video, make_weights
 
 from vda.api.pipeline import RunSettings, merge_scene, plan_scene, run
 from vda.cli import main
-from vda.errors import SceneError, VideoError
+from vda.errors import SceneError, VideoError, WorkError
 from vda.machine.devices import Device
 from vda.merging.settings import MergeSettings
 from vda.scene.scene import Scene
+from vda.scene.windowstore import WindowStore
 from vda.splitting.settings import PlanSettings
 from vda.video import read_frames
 
@@ -74,6 +78,43 @@ def test_a_video_replaced_between_two_readings_is_found_at_the_second(home: Path
     replace_by_another_of_the_same_size(home / "v.mp4")
     with pytest.raises(VideoError, match="another video"):
         list(read_frames(info, index, 0, 3))
+
+
+def grow(video: Path) -> None:
+    with video.open("ab") as handle:
+        handle.write(bytes(1000))
+
+
+@pytest.mark.parametrize("change", [replace_by_another_of_the_same_size, grow, Path.unlink])
+def test_a_video_that_changes_while_it_is_computed_gives_no_other_depth(
+    home: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
+) -> None:
+    """It changes under the worker, behind the first window: the rest is right, or is refused in words."""
+    scene, film, write = Scene(home / "scene"), (home / "v.mp4").read_bytes(), WindowStore.write
+    changed: list[int] = []
+
+    def write_and_change(store: WindowStore, *window: Any) -> None:
+        write(store, *window)
+        if not changed:
+            changed.append(1)
+            change(home / "v.mp4")
+
+    monkeypatch.setattr(WindowStore, "write", write_and_change)
+    said = ""
+    try:
+        run([scene], replace(settings(weights), retries=0))
+    except WorkError as error:
+        said = error.problem + error.remedy
+    assert changed and (not said or "v.mp4" in said), said
+    with pytest.raises(VideoError, match=r"v\.mp4"):
+        scene.require_video()
+    (home / "v.mp4").write_bytes(film)
+    run([scene], settings(weights))
+    merge_scene(scene, MergeSettings())
+    quiet = plan_scene(home / "v.mp4", home / "quiet")
+    run([quiet], settings(weights))
+    merge_scene(quiet, MergeSettings())
+    assert depth_digest(scene.root) == depth_digest(quiet.root)
 
 
 def test_pictures_beside_depth_are_of_the_video_that_was_computed(home: Path, weights: Path) -> None:
