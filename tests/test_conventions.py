@@ -26,7 +26,7 @@ MODULES = sorted(path for path in VDA.rglob("*.py") if path != OWNER)
 # Halves that are no pixels: of a thing's length, a cell of noise, a texture's tile, a grey level, a view's width.
 OTHER_HALVES = {
     "synth/textures.py", "synth/furniture.py", "synth/outdoors.py", "synth/indoors.py", "synth/setting.py",
-    "synth/shading.py", "synth/sins.py", "enriching/figure.py",
+    "synth/shading.py", "synth/sins.py", "enriching/figure.py", "depthmaps/codings.py",
 }  # fmt: skip
 # The names that constants of such conventions are given.
 TELLING_WORDS = ("CORNER", "CENTRE", "CENTER", "PIXEL", "OPENGL", "FLIP")
