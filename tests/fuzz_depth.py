@@ -42,7 +42,11 @@ def depth_record(folder: Path) -> bytes:
         1,
         2,
         ["png16"],
-        levels={"png8": {"scale": 0.1, "offset": 1.0, "first": 1, "last": 255}},
+        levels={
+            "png8": {"scale": 0.1, "offset": 1.0, "first": 1, "last": 255},
+            "hevc": {"coding": "log", "step": 0.1, "low": 1.0, "first": 64, "last": 1023},
+        },
+        middle_codes=60_000,
         resized_frames=[[0, 1, 8, 6]],
         picture={"video_size": [16, 12], "max_res": 8},
         thinning={"stride": 2},

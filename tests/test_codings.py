@@ -1,5 +1,6 @@
 """Codes that lie evenly or not: nearest values, the same in every reader, a remark where few codes are used."""
 
+import importlib.util
 import json
 import math
 from collections.abc import Callable
@@ -7,15 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 from boards import write_depth
+from click.testing import CliRunner
 from clips import make_clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_outputs import FRAMES, HEIGHT, WIDTH, contents, depth_of, errors, make_scene
 
 from vda.calibration.identity import Fingerprint
+from vda.cli.merge import merge as merge_command
 from vda.depthmaps.codes import DepthRecord, Kind, LeftOut, Quantizer
 from vda.depthmaps.codings import CODINGS, Coding
 from vda.depthmaps.colours import colorize_codes, colour_table
@@ -335,7 +339,8 @@ def test_a_format_that_is_added_has_the_coding_that_is_there(video: Path, tmp_pa
 
 
 def test_a_merge_that_goes_on_counts_the_frames_that_were_there(video: Path, tmp_path: Path) -> None:
-    scene = scene_of(tmp_path / "scene", video, squeezed)
+    """Every other frame is of far things alone, and these are the ones that were there."""
+    scene = scene_of(tmp_path / "scene", video, lambda index: squeezed(index) * (1 if index % 2 else 0.01))
     result = merge(scene, MergeSettings())
     counted = DepthRecord.read(scene.depth_record_path)
     lines = [{"index": index, "missing": False, "invalid": 0, "clipped": 0} for index in range(0, FRAMES, 2)]
@@ -343,3 +348,40 @@ def test_a_merge_that_goes_on_counts_the_frames_that_were_there(video: Path, tmp
     (scene.merged_dir / "merge_journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert merge(scene, MergeSettings()) == result
     assert DepthRecord.read(scene.depth_record_path) == counted
+
+
+def test_metres_without_an_end_have_levels_up_to_the_last_code(video: Path, tmp_path: Path) -> None:
+    """1 / metres = value - 0.02: what has a value of 0.02 or less is infinitely far."""
+    scene = scene_of(tmp_path / "scene", video, squeezed)
+    merge(scene, MergeSettings(formats=("png8",), depth_scale=1000, metres=(1.0, -0.02)))
+    far = squeezed(0) < 0.0201
+    metres = open_depth(scene.merged_dir).read(0)
+    assert far.sum() > 20 and metres[far] == pytest.approx(65.535)
+    near = squeezed(0) > 0.1
+    assert np.abs(metres - 1 / (squeezed(0) - 0.02))[near].max() <= 65.535 / 254 / 2 + 1e-3
+
+
+def command_of(path: Path) -> click.Command:
+    """The command in a script."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found: click.Command = module.main
+    return found
+
+
+def test_the_classic_script_and_the_command_take_a_coding(video: Path, tmp_path: Path) -> None:
+    scene = scene_of(tmp_path / "scene", video, squeezed)
+    said = CliRunner().invoke(merge_command, [str(scene.root), "--coding", "log", "-q"])
+    assert (said.exit_code, said.output.splitlines()[-1]) == (0, f"24 frames of depth in {scene.merged_dir}")
+    script = command_of(Path(__file__).parents[1] / "tools" / "merge_depth_chunks.py")
+    places = ["--metadata", scene.plan_path, "--depth_dir", scene.depths_dir, "--output_dir", tmp_path / "classic"]
+    done = CliRunner().invoke(script, [*map(str, places), "--coding", "log"])
+    assert done.exit_code == 0, done.output
+    one, other = (
+        (folder / "depth_000005.png").read_bytes() for folder in (scene.merged_dir, tmp_path / "classic")
+    )
+    assert one == other
+    again = CliRunner().invoke(merge_command, [str(scene.root), "--coding", "sqrt", "--format", "npz"])
+    assert again.exit_code == 2 and "--coding log" in again.output

@@ -94,6 +94,8 @@ def _write_depth(depth: Depth, alteration: Alteration, timing: Timing, folder: P
         invalid_pixels=0,
         formats=["png16"],
         levels={},
+        middle_codes=None,
+        remarks=[],
         picture={},
     )
     write_depth_images(folder, _codes(depth, alteration, timing), about)

@@ -34,6 +34,8 @@ def scaled_record(record: DepthRecord, size: Size, timing: Timing, form: str) ->
         invalid_pixels=0,
         formats=[form],
         levels={},
+        middle_codes=None,
+        remarks=[],
         pixel_aspect="1",
         picture={},
         resized_frames=[],

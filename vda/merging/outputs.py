@@ -99,8 +99,11 @@ class Outputs:
     levels: dict[str, Levels] = field(init=False)
 
     def __post_init__(self) -> None:
+        low, high = self.value_range
+        # Metres may have no end where a calibration has none; what is beyond all codes is in the last level then.
+        high = high if np.isfinite(high) else max(low, self.quantizer.value_range[1])
         levels = {
-            name: Levels.for_range(*self.value_range, *_LEVELS[name], self.quantizer.coding)
+            name: Levels.for_range(low, high, *_LEVELS[name], self.quantizer.coding)
             for name in self.formats
             if name in _LEVELS
         }
