@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
+from clips import make_clip
 from depth_runs import depth_digest, make_video, make_weights, run_keywords, run_options
 
 import vda as library
@@ -126,3 +128,31 @@ def test_a_command_with_too_little_memory_ends_in_words(
     assert f"(ulimit {limit[:2]})" in problem and said in problem
     assert f"'ulimit {limit[:2]} unlimited'" in remedy
     assert not (tmp_path / "scene").exists()
+
+
+SHORT = """
+import resource, sys
+from pathlib import Path
+from vda.video import index_frames, probe
+info = probe(Path(sys.argv[1]))
+taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (taken + 2_000_000, -1))
+try:
+    print(len(index_frames(info, cache_dir=Path(sys.argv[2]), threads=1)))
+except MemoryError:
+    print("no memory")
+"""
+
+
+def test_a_decoder_without_memory_is_not_taken_for_a_damaged_video(tmp_path: Path) -> None:
+    """A picture takes more than what is left, and a film that was counted short would stay so in the cache."""
+    draw = lambda number: np.full((1200, 2000, 3), 20 * number, np.uint8)  # noqa: E731
+    film = make_clip(tmp_path / "large.mkv", range(6), draw=draw, codec="mjpeg", pix_fmt="yuvj420p")
+    counted = subprocess.run(
+        [sys.executable, "-c", SHORT, film, tmp_path / "cache"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+    )
+    assert counted.stdout == "no memory\n", counted.stderr
+    assert not (tmp_path / "cache").exists()

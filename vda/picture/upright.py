@@ -51,6 +51,8 @@ class UprightRgb:
         width, height = self._inner(frame.width, frame.height)
         try:
             rgb = self._rgb(frame, width, height)
+        except MemoryError:  # no matter of the format
+            raise
         except (av.FFmpegError, ValueError) as error:
             raise VideoError(
                 f"Its {frame.format.name} pictures cannot be turned into RGB: {error}.",

@@ -6,6 +6,7 @@ what was damaged come out. This file does not know frame indices or RGB.
 
 import itertools
 import math
+import mmap
 import zlib
 from collections.abc import Iterator
 from fractions import Fraction
@@ -30,6 +31,8 @@ _MAX_SANE_FPS = 480
 # A frame of 8K takes 50 MB, and each of a decoder's threads, as many as there are cores, holds one of its own.
 _LARGE_PIXELS = 4096 * 2304
 _LARGE_THREADS = 4
+# A few pictures of 16 bits in three planes. What is asked for beyond half a GiB may be damage.
+_HELD_BYTES_PER_PIXEL, _MOST_HELD_BYTES = 24, 1 << 29
 # Every fourth byte of these is nothing, and may hold anything.
 _PADDED = ("rgb0", "bgr0", "0rgb", "0bgr")
 # FFmpeg's own assumption for streams without times.
@@ -87,6 +90,17 @@ class OpenVideo:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._container.close()
+
+    def _require_memory(self, error: Exception) -> None:
+        """Raise ``error`` where memory is short: damage makes a decoder ask for too much, and says the same."""
+        if not isinstance(error, MemoryError):
+            return
+        context = self.stream.codec_context
+        held = context.width * context.height * _HELD_BYTES_PER_PIXEL
+        try:
+            mmap.mmap(-1, min(max(held, 1), _MOST_HELD_BYTES)).close()
+        except OSError:
+            raise error from None
 
     def _require_plain(self, packet: Packet) -> None:
         """Refuse an encrypted packet: most do not decode, and now and then one does, to noise."""
@@ -167,7 +181,8 @@ class OpenVideo:
                         self.packets_shown += not packet.is_discard
                         yield packet
                 break
-            except (av.FFmpegError, OSError, IndexError):
+            except (av.FFmpegError, OSError, IndexError) as error:
+                self._require_memory(error)
                 # Asking again continues behind the damage, if the format can find its footing there. An index is
                 # out of range where damage makes a stream appear that the header does not have.
                 self.read_errors += 1
@@ -183,7 +198,8 @@ class OpenVideo:
                 continue
             try:
                 decoded = self.stream.codec_context.decode(packet)
-            except av.FFmpegError:
+            except av.FFmpegError as error:
+                self._require_memory(error)
                 self.refused_packets += 1
                 continue
             for frame in decoded:
