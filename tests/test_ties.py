@@ -11,10 +11,12 @@ import pytest
 from test_independent import tool
 
 from vda.depthmaps.source import open_depth
+from vda.errors import UsageError
+from vda.joining.align import fit_scale_shift
 from vda.joining.pieces import BlendedPieces
 from vda.merging.settings import MergeSettings
 from vda.merging.stage import merge_chunks
-from vda.scene.chunks import plan_independent
+from vda.scene.chunks import plan_independent, plan_linked
 from vda.scene.planfile import plan_metadata
 
 WIDTH, HEIGHT = 48, 32
@@ -203,3 +205,59 @@ def test_the_classic_script_names_what_it_could_not_tie(tmp_path: Path) -> None:
 
 def test_one_piece_alone_is_left_as_it_is() -> None:
     assert BlendedPieces.fitted(0, 4, (2, 2), [], kind="depth").fits == ()
+
+
+def bend(film: Film, chunk: int, size: float) -> None:
+    """A field of factors over the picture, 1 - size to 1 + size from one corner to the other."""
+    y, x = np.mgrid[-1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j]
+    film.spoil(chunk, lambda depth: depth * (1 + size * (0.6 * x - 0.4 * y)))
+
+
+def error_of(film: Film) -> float:
+    """The mean relative error of the video's inverse depth after one scale and shift."""
+    source = open_depth(film.out)
+    found = np.stack([source.read(index) for index in source.frames])
+    truth = np.stack([scenery(index) for index in source.frames])
+    return float(np.mean(np.abs(fit_scale_shift(found, truth).apply(found) - truth) / truth))
+
+
+def test_chunks_that_differ_by_more_than_scale_and_shift_are_said_and_mended(tmp_path: Path) -> None:
+    film = Film(tmp_path, frames=120, chunks=4, overlap=12)
+    # As much one way as the other: what all chunks have in common, here nothing, no overlap could tell.
+    for chunk, size in ((1, 0.25), (3, -0.25)):
+        bend(film, chunk, size)
+    remarks = film.merge()
+    (remark,) = remarks
+    assert remark.startswith("Chunks differ by more than scale and shift: 0 and 1 (")
+    assert "2 and 3 (" in remark and "--align smooth may mend it" in remark
+    assert all(overlap["residual"]["smooth"] > 0.02 for overlap in film.shot()["overlaps"])
+    before = error_of(film)
+    assert film.merge(align="smooth", overwrite=True) == ()
+    assert error_of(film) < 0.4 * before
+    assert all(overlap["residual"]["smooth"] < 0.02 for overlap in film.shot()["overlaps"])
+    assert all(len(chunk["smooth"]["terms"]) == 13 for chunk in film.shot()["chunks"])
+    record = json.loads((film.out / "depth.json").read_text())
+    # The range bounds every value: none had to take the nearest code.
+    assert record["clipped"] == 0 and record["settings"]["align"] == "smooth"
+
+
+@pytest.mark.parametrize("kind", ["inverse_depth", "depth"])
+def test_chunks_that_differ_by_scale_and_shift_alone_are_mended_by_nothing(kind: str, tmp_path: Path) -> None:
+    film = Film(tmp_path, frames=60, chunks=3)
+    if kind == "depth":
+        for chunk in film.plan.chunks:
+            film.spoil(chunk.index, lambda depth, n=chunk.index: depth - SHIFTS[n])  # type: ignore[misc]
+    film.merge(kind=kind, formats=("npy",))
+    plain = np.load(film.out / "depths.npy")
+    assert film.merge(kind=kind, formats=("npy",), align="smooth", overwrite=True) == ()
+    assert np.abs(np.load(film.out / "depths.npy") - plain).max() < 1e-3
+
+
+def test_smooth_needs_chunks_that_overlap(tmp_path: Path) -> None:
+    film = Film(tmp_path, frames=40, chunks=2, overlap=0)
+    with pytest.raises(UsageError, match="share no frames"):
+        film.merge(align="smooth")
+    film.metadata.write_text(json.dumps(plan_metadata(plan_linked(40, 2), {"width": WIDTH, "height": HEIGHT})))
+    with pytest.raises(UsageError, match="Linked chunks are one and the same depth"):
+        film.merge(align="smooth")
+    assert not film.out.exists()

@@ -33,6 +33,13 @@ if TYPE_CHECKING:
 )
 @click.option("--create_video", is_flag=True, help="Also write depth_visualization.mp4: the depth in colours.")
 @coding_option
+@click.option(
+    "--align",
+    type=click.Choice(["sequential", "smooth"]),
+    default="sequential",
+    show_default=True,
+    help="smooth also mends what chunks differ by beyond scale and shift.",
+)
 @overwrite_option
 @other_depth_options
 @gathered_merge

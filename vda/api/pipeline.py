@@ -21,7 +21,7 @@ from vda.machine.choice import Choice, choose_devices
 from vda.machine.devices import Device, Inventory
 from vda.machine.shortage import COMPUTING_BYTES, require_memory
 from vda.merging.settings import MergeResult, MergeSettings
-from vda.merging.stage import merge
+from vda.merging.stage import merge, require_overlaps
 from vda.merging.workplace import settle
 from vda.merging.writing import require_metres
 from vda.models.weights import choose_model, load_model
@@ -257,6 +257,7 @@ def depth(
                 scenes=len(videos),
                 reporter=reporter,
             )
+            require_overlaps(scenes[video].plan(), merging)
     for video, error in bad.items():
         reporter.say(f"{video} is left out: {error.problem}")
     bad |= _run_all(scenes, running, several, reporter)

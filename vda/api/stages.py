@@ -12,7 +12,7 @@ from vda.api import pipeline
 from vda.api.results import SceneView, StrPath, VideoDepth, open_depth, open_scene
 from vda.depthmaps.codings import Coding
 from vda.depthmaps.exr import Base, Compression, PixelType
-from vda.joining.sequence import Alignment
+from vda.joining.scenedepth import Joining
 from vda.merging.outputs import Format
 from vda.merging.settings import MergeSettings
 from vda.models.weights import choose_model
@@ -124,7 +124,7 @@ def merge(
     exr_layer: str | None = None,
     exr_type: PixelType = "float",
     exr_compression: Compression = "zip",
-    align: Alignment = "sequential",
+    align: Joining = "sequential",
     coding: Coding | None = None,
     depth_scale: float | None = None,
     metres: tuple[float, float] | None = None,
@@ -203,7 +203,7 @@ def depth(
     exr_layer: str | None = None,
     exr_type: PixelType = "float",
     exr_compression: Compression = "zip",
-    align: Alignment = "sequential",
+    align: Joining = "sequential",
     coding: Coding | None = None,
     depth_scale: float | None = None,
     metres: tuple[float, float] | None = None,

@@ -248,10 +248,11 @@ merge_options = together(
     click.option("--side-by-side", is_flag=True, help="The frame beside its depth, in the video."),
     click.option(
         "--align",
-        type=click.Choice(["sequential", "joint"]),
+        type=click.Choice(["sequential", "joint", "smooth"]),
         default="sequential",
         show_default=True,
-        help="Windows fitted one after the other, or all together; jointly, metric ones get a scale each.",
+        help="Windows fitted one after the other, or all together; jointly, metric ones get a scale each. smooth "
+        "also mends what independent chunks differ by beyond scale and shift.",
     ),
     coding_option,
     click.option(

@@ -4,6 +4,7 @@
     overlaps     samples of what two pieces share
     joint        scale and shift of all pieces together
     ties         what two neighbouring pieces share, and whether it says their scales
+    smooth       what scale and shift leave between pieces, and smooth terms to mend that
     chunkfits    scale and shift of all pieces by the ties that hold
     sequence     raw windows of one sequence to its depth, frame by frame
     framed       depth of a part of the pictures, put to its place

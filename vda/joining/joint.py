@@ -163,7 +163,7 @@ def _gauss_newton_step(
     rows, columns, entries = [], [], []
     for sample, sigma in zip(samples, noise, strict=True):
         residual, jacobian = _linearise(sample, units, state, kind)
-        weighted = jacobian * _biweight(residual / sigma) / sigma**2
+        weighted = jacobian * biweight(residual / sigma) / sigma**2
         unknowns = 2 * np.array((sample.first, sample.first, sample.second, sample.second)) + (0, 1, 0, 1)
         gradient[unknowns] += weighted @ residual
         rows.append(np.repeat(unknowns, 4))
@@ -198,7 +198,7 @@ def _linearise(
     return residual, np.stack([first - residual / 2, by_shift, -second - residual / 2, -by_shift])
 
 
-def _biweight(residual: Float64Array) -> Float64Array:
+def biweight(residual: Float64Array) -> Float64Array:
     """Return weights 1..0 ``[m]`` of residuals in units of the noise; what is far outside of it counts nothing."""
     return np.square(np.maximum(1 - np.square(residual / _BIWEIGHT_WIDTH), 0))
 

@@ -29,12 +29,16 @@ _AGREEMENT_PIXELS: Final = 20_000
 
 @dataclass(frozen=True)
 class OverlapSample:
-    """Raw depth of the same pixels in two pieces: float64 ``[m]`` each, finite (and above 0 for metric depth)."""
+    """Raw depth of the same pixels in two pieces: float64 ``[m]`` each, finite (and above 0 for metric depth).
+
+    ``places`` ``[2, m]`` are the pixels' x and y, -1..1 from edge to edge, where they were asked for.
+    """
 
     first: int
     second: int
     first_values: Float64Array
     second_values: Float64Array
+    places: Float64Array | None = None
 
 
 class OverlapSampler:
@@ -44,12 +48,21 @@ class OverlapSampler:
     """
 
     def __init__(
-        self, first: int, second: int, frames: int, *, kind: Kind, seed: int = 0, limit: int = SAMPLE_LIMIT
+        self,
+        first: int,
+        second: int,
+        frames: int,
+        *,
+        kind: Kind,
+        seed: int = 0,
+        limit: int = SAMPLE_LIMIT,
+        with_places: bool = False,
     ) -> None:
         self._kind = kind
         self._pieces = (first, second)
         self._quotas = [limit * (i + 1) // frames - limit * i // frames for i in range(frames)]
         self._seed = seed
+        self._with_places = with_places
         self._drawn: list[Float64Array] = []
 
     def add(self, first: Float32Array, second: Float32Array, valid: npt.NDArray[np.bool_] | None = None) -> float:
@@ -65,15 +78,24 @@ class OverlapSampler:
             usable &= (first > 0) & (second > 0)
         pairs = np.stack([first[usable], second[usable]]).astype(np.float64)
         random = np.random.default_rng((self._seed, *self._pieces, number))
-        self._drawn.append(pairs[:, _spread_over_depth(pairs, self._quotas[number], random)])
+        chosen = _spread_over_depth(pairs, self._quotas[number], random)
+        drawn = pairs[:, chosen]
+        self._drawn.append(np.concatenate([drawn, _places(usable, chosen)]) if self._with_places else drawn)
         # Of all pixels alike: spread over depth, an object that one piece alone has would be half of them.
         return agreement(*pairs[:, :: pairs.shape[1] // _AGREEMENT_PIXELS + 1])
 
     def sample(self, frames: Sequence[int] | None = None) -> OverlapSample:
         """All that was drawn, or what was drawn of the frames of these numbers alone."""
         drawn = self._drawn if frames is None else [self._drawn[number] for number in frames]
-        first_values, second_values = np.concatenate(drawn, axis=1)
-        return OverlapSample(*self._pieces, first_values, second_values)
+        first_values, second_values, *places = np.concatenate(drawn, axis=1)
+        return OverlapSample(*self._pieces, first_values, second_values, np.array(places) if places else None)
+
+
+def _places(usable: npt.NDArray[np.bool_], chosen: npt.NDArray[np.intp]) -> Float64Array:
+    """The ``chosen`` of the ``usable`` pixels of a picture, as x and y ``[2, m]``, -1..1 from edge to edge."""
+    rows, columns = np.unravel_index(np.flatnonzero(usable)[chosen], usable.shape)
+    height, width = usable.shape
+    return np.stack([2 * columns / max(width - 1, 1) - 1, 2 * rows / max(height - 1, 1) - 1])
 
 
 def agreement(first: Float64Array, second: Float64Array) -> float:

@@ -6,7 +6,7 @@ file does not know where a piece's depth comes from, nor codes and outputs.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, Protocol
@@ -15,7 +15,8 @@ import numpy as np
 
 from vda.joining.align import Float32Array, ScaleShift
 from vda.joining.chunkfits import fit_pieces
-from vda.joining.overlaps import Kind
+from vda.joining.overlaps import Kind, OverlapSample
+from vda.joining.smooth import SmoothTerms, residual_of, smooth_terms
 from vda.joining.ties import Tie, ends_of, tie
 
 
@@ -69,6 +70,7 @@ class BlendedPieces:
     """The frames ``start`` .. ``stop`` from ``pieces``, in order of their starts; ``fits`` are the pieces' own.
 
     ``ties`` say what each two neighbours share, ``untied`` are the numbers of the pieces that no tie holds.
+    ``smooth`` are the pieces' smooth terms, where these were asked for: None for a piece that has none.
     """
 
     start: int
@@ -78,14 +80,24 @@ class BlendedPieces:
     fits: tuple[ScaleShift, ...]
     ties: tuple[Tie, ...] = ()
     untied: tuple[int, ...] = ()
+    smooth: tuple[SmoothTerms | None, ...] = ()
 
     @classmethod
     def fitted(
-        cls, start: int, stop: int, shape: tuple[int, int], pieces: Sequence[Piece], *, kind: Kind, seed: int = 0
+        cls,
+        start: int,
+        stop: int,
+        shape: tuple[int, int],
+        pieces: Sequence[Piece],
+        *,
+        kind: Kind,
+        seed: int = 0,
+        smooth: bool = False,
     ) -> "BlendedPieces":
         """Find scale and shift of all pieces of a shot together, by the ties that hold (see ``fit_pieces``).
 
-        ``shape`` is (height, width) of the frames. At most 32 frames of an overlap are looked at.
+        ``shape`` is (height, width) of the frames. At most 32 frames of an overlap are looked at. With ``smooth``
+        what is left in the overlaps is mended by ``smooth_terms``.
         """
 
         def missing(number: int, place: int) -> bool:
@@ -105,7 +117,18 @@ class BlendedPieces:
         holding = [sample for known, sample in found if sample is not None and known.holds]
         silent = [sample for known, sample in found if sample is not None and not known.holds]
         fit = fit_pieces(holding, silent, [len(each) for each in places], kind=kind)
-        return cls(start, stop, shape, tuple(pieces), fit.fits, tuple(known for known, _ in found), fit.untied)
+        overlaps = [sample for known, sample in found if sample is not None and known.holds and known.shared]
+        terms = tuple(smooth_terms(overlaps, fit.fits, shape, kind)) if smooth and overlaps else ()
+        ties = tuple(_measured(known, sample, fit.fits, kind, terms) for known, sample in found)
+        return cls(start, stop, shape, tuple(pieces), fit.fits, ties, fit.untied, terms)
+
+    def _aligned(self, number: int, values: Float32Array) -> Float32Array:
+        aligned = self.fits[number].apply(values)
+        terms = self.terms_of(number)
+        return aligned if terms is None else terms.apply(aligned)
+
+    def terms_of(self, number: int) -> SmoothTerms | None:
+        return self.smooth[number] if self.smooth else None
 
     def frame(self, index: int) -> Float32Array:
         """Return the blended depth of a frame: a piece's weight falls towards its ends, and all sum to one.
@@ -113,7 +136,7 @@ class BlendedPieces:
         Where one piece has no value the others' count alone.
         """
         shares = self.weights(index)
-        aligned = [self.fits[number].apply(self.pieces[number].depth.frame(index)) for number in shares]
+        aligned = [self._aligned(number, self.pieces[number].depth.frame(index)) for number in shares]
         if len(aligned) == 1:
             # As most frames are; the sums below would give the same at four times the cost.
             return np.where(np.isfinite(aligned[0]), aligned[0], np.float32(np.nan))
@@ -153,15 +176,21 @@ class BlendedPieces:
 
     def value_range(self) -> tuple[float, float]:
         low, high = np.inf, 0.0
-        for piece, fit in zip(self.pieces, self.fits, strict=True):
-            ends = [max(fit.scale * value + fit.shift, 0.0) for value in piece.depth.value_range()]
-            if np.isfinite(ends[0]):
-                low, high = min(low, *ends), max(high, *ends)
+        for number, (piece, fit) in enumerate(zip(self.pieces, self.fits, strict=True)):
+            least, most = (max(fit.scale * value + fit.shift, 0.0) for value in piece.depth.value_range())
+            if np.isfinite(least):
+                if (terms := self.terms_of(number)) is not None:
+                    least, most = terms.bounds(least, most, self.shape)
+                low, high = min(low, least), max(high, most)
         return low, high
 
     def quantisation_error(self) -> float:
-        pairs = zip(self.pieces, self.fits, strict=True)
-        return max((fit.scale * piece.depth.quantisation_error() for piece, fit in pairs), default=0.0)
+        return max((self._enlarged(n, piece.depth) for n, piece in enumerate(self.pieces)), default=0.0)
+
+    def _enlarged(self, number: int, depth: FrameDepth) -> float:
+        terms = self.terms_of(number)
+        rate = 1.0 if terms is None else terms.rates(self.shape)[1]
+        return self.fits[number].scale * rate * depth.quantisation_error()
 
     def to_json(self) -> dict[str, Any]:
         chunks = [
@@ -171,6 +200,7 @@ class BlendedPieces:
                 "scale": fit.scale,
                 "shift": fit.shift,
                 "tied": number not in self.untied,
+                **({"smooth": terms.to_json()} if (terms := self.terms_of(number)) is not None else {}),
             }
             for number, (piece, fit) in enumerate(zip(self.pieces, self.fits, strict=True))
         ]
@@ -179,3 +209,16 @@ class BlendedPieces:
 
     def _chunks(self, known: Tie) -> list[int]:
         return [self.pieces[number].chunk for number in (known.first, known.first + 1)]
+
+
+def _measured(
+    known: Tie,
+    sample: OverlapSample | None,
+    fits: Sequence[ScaleShift],
+    kind: Kind,
+    terms: Sequence[SmoothTerms | None],
+) -> Tie:
+    """``known`` with what it is left with; of two frames at a cut, which differ anyhow, that says nothing."""
+    if sample is None or not known.holds or not known.shared:
+        return known
+    return replace(known, residual=residual_of(sample, fits, kind, terms))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -26,6 +26,8 @@ from vda.scene.rawwindows import RawWindow
 from vda.scene.scene import RunRecord, Scene
 from vda.scene.windowstore import WindowStore
 
+# How windows and chunks are joined; ``smooth`` is of chunks, whose windows are then fitted in order.
+Joining = Literal["sequential", "joint", "smooth"]
 Conversion = Callable[[Float32Array], Float32Array]
 
 
@@ -99,32 +101,35 @@ def _in_frames(part: dict[str, Any], plan: Plan) -> dict[str, Any]:
     return {**part, **edges, **inner}
 
 
-def depth_of_windows(scene: Scene, plan: Plan, record: RunRecord, align: Alignment) -> SceneDepth:
+def depth_of_windows(scene: Scene, plan: Plan, record: RunRecord, align: Joining) -> SceneDepth:
     """The depth of the scene's raw windows: joined inside sequences, and blended where chunks are independent."""
     framings = scene.framings(sequence.shot for sequence in plan.sequences)
     width, height = next(iter(framings.values())).size
     shape = (height, width)
     kind: Kind = "depth" if record.metric else "inverse_depth"
+    inner: Alignment = "joint" if align == "joint" else "sequential"
     store = WindowStore.of(scene, record)
 
     def joined(sequence: PlannedSequence) -> FrameDepth:
         reader, framing = cached_reader(partial(_open_window, store, sequence.index)), framings[sequence.shot]
         fitted = SequenceDepth.fitted(
-            sequence.start, sequence.stop, *framing.box.size, reader, metric=record.metric, align=align
+            sequence.start, sequence.stop, *framing.box.size, reader, metric=record.metric, align=inner
         )
         return fitted if framing.is_whole else FramedDepth(fitted, framing)
 
     if plan.chunking == "linked":
         return SceneDepth(plan, shape, tuple(joined(sequence) for sequence in plan.sequences), kind)
     pieces = tuple(Piece(joined(sequence), sequence.index, sequence.shot) for sequence in plan.sequences)
-    return SceneDepth(plan, shape, tuple(_blended(pieces, plan, shape, kind)), kind)
+    return SceneDepth(plan, shape, tuple(_blended(pieces, plan, shape, kind, align)), kind)
 
 
-def _blended(pieces: tuple[Piece, ...], plan: Plan, shape: tuple[int, int], kind: Kind) -> Iterator[BlendedPieces]:
+def _blended(
+    pieces: tuple[Piece, ...], plan: Plan, shape: tuple[int, int], kind: Kind, align: Joining
+) -> Iterator[BlendedPieces]:
     """The pieces of each shot, fitted to each other."""
     for shot, (start, stop) in enumerate(plan.shots):
         own = tuple(piece for piece in pieces if piece.shot == shot)
-        yield BlendedPieces.fitted(start, stop, shape, own, kind=kind)
+        yield BlendedPieces.fitted(start, stop, shape, own, kind=kind, smooth=align == "smooth")
 
 
 def _open_window(store: WindowStore, sequence: int, k: int) -> RawWindow:
@@ -140,6 +145,7 @@ def depth_of_chunks(
     scale: float | None = None,
     allow_gaps: bool = False,
     by_order: bool = False,
+    align: Joining = "sequential",
 ) -> SceneDepth:
     """The depth that another program made of the plan's chunks; arguments and errors of ``open_chunk_depths``."""
     pieces = open_chunk_depths(
@@ -150,4 +156,4 @@ def depth_of_chunks(
         next(index for index in range(first.start, first.stop) if not first.is_missing(index))
     ).shape
     size_of = shape[0], shape[1]
-    return SceneDepth(plan, size_of, tuple(_blended(pieces, plan, size_of, kind)), kind)
+    return SceneDepth(plan, size_of, tuple(_blended(pieces, plan, size_of, kind, align)), kind)

@@ -6,7 +6,7 @@ know how all pieces are fitted, nor what they are pieces of.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from vda.joining.align import Float32Array, Float64Array
 from vda.joining.joint import solve_joint
 from vda.joining.overlaps import Kind, OverlapSample, OverlapSampler, agreement
+from vda.joining.smooth import Residual
 
 Verdict = Literal["fitted", "constant", "unrelated", "opposed", "nothing shared"]
 FrameReader = Callable[[int], Float32Array]
@@ -35,7 +36,7 @@ class Tie:
 
     ``shared`` of the ``planned`` frames both have depth of. Where none is planned, ``start`` is the last frame of
     the one and ``stop - 1`` the first of the other. ``agreement`` (-1..1, as in ``overlaps``) is why the
-    ``verdict`` is what it is.
+    ``verdict`` is what it is; ``residual`` is what the fit leaves, where it was measured.
     """
 
     first: int
@@ -45,6 +46,7 @@ class Tie:
     shared: int
     agreement: float
     verdict: Verdict
+    residual: Residual | None = None
 
     @property
     def is_hard_cut(self) -> bool:
@@ -62,6 +64,7 @@ class Tie:
             "shared_frames": self.shared,
             "agreement": round(self.agreement, 4),
             "verdict": self.verdict,
+            **({"residual": asdict(self.residual)} if self.residual else {}),
         }
 
 
@@ -117,7 +120,7 @@ def tie(
         start, stop = ends.planned.start, ends.planned.stop
     if not looked_at:
         return Tie(ends.first, start, stop, len(ends.planned), 0, 0.0, "nothing shared"), None
-    sampler = OverlapSampler(ends.first, ends.first + 1, len(looked_at), kind=kind, seed=seed)
+    sampler = OverlapSampler(ends.first, ends.first + 1, len(looked_at), kind=kind, seed=seed, with_places=True)
     if ends.shared:
         found = [sampler.add(first(one), second(other)) for one, other in looked_at]
     else:

@@ -13,7 +13,7 @@ from vda.depthmaps.colours import COLORMAP, colour_table
 from vda.depthmaps.exr import Base, Compression, ExrStyle, PixelType
 from vda.errors import UsageError
 from vda.joining.overlaps import Kind
-from vda.joining.sequence import Alignment
+from vda.joining.scenedepth import Joining
 from vda.merging.outputs import FORMATS
 from vda.stills.exr import require_exr
 
@@ -36,7 +36,7 @@ class MergeSettings:
     colormap: str = COLORMAP
     keep_finished: bool = False
     side_by_side: bool = False
-    align: Alignment = "sequential"
+    align: Joining = "sequential"
     depth_scale: float | None = None
     metres: tuple[float, float] | None = None
     kind: Kind = "inverse_depth"

@@ -74,6 +74,7 @@ def _merge(scene: Scene, settings: MergeSettings, reporter: Reporter) -> MergeRe
     if isinstance(request, MergeResult):
         return request
     settings, plan = request.settings, scene.plan()
+    require_overlaps(plan, settings)
     video, index = scene.film()
     if settings.exr == "rgb" or (settings.create_video and settings.side_by_side):
         scene.require_video()
@@ -135,6 +136,7 @@ def _merge_chunks(
         return request
     facts = read_json(metadata)
     plan = read_plan(facts)
+    require_overlaps(plan, request.settings)
     video = read_plan_video(facts)
     reporter.begin("aligning", None)
     depth, origin = _other_depth(depth_dir, plan, video.size, request.settings)
@@ -163,8 +165,25 @@ def _other_depth(
         scale=settings.input_scale,
         allow_gaps=settings.allow_gaps,
         by_order=settings.by_order,
+        align=settings.align,
     )
-    return depth, Origin("another program's", {"chunking": plan.chunking, "depth_dir": str(folder)})
+    facts = {"chunking": plan.chunking, "align": settings.align, "depth_dir": str(folder)}
+    return depth, Origin("another program's", facts)
+
+
+def require_overlaps(plan: Plan, settings: MergeSettings) -> None:
+    """Raise ``UsageError`` where smooth terms are asked for, and no chunks overlap to find them from."""
+    if settings.align != "smooth":
+        return
+    if plan.chunking == "linked":
+        raise UsageError(
+            "Linked chunks are one and the same depth: there is nothing between them for --align smooth to mend.",
+            "Leave it out, or plan with --chunking independent.",
+        )
+    if len(plan.chunks) > 1 and not plan.overlaps():
+        raise UsageError(
+            "The chunks share no frames, which --align smooth needs.", "Leave it out, or plan with an --overlap."
+        )
 
 
 def _require_windows(scene: Scene, plan: Plan) -> None:
