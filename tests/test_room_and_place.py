@@ -22,6 +22,7 @@ from vda.scene.scene import Scene
 from vda.splitting.settings import PlanSettings
 from vda.supervisor import Crew, Supervisor, endings, hold
 from vda.supervisor.resolve import Resolver
+from vda.supervisor.seen import Patience
 
 FRAMES = 40
 
@@ -125,6 +126,39 @@ def test_workers_that_end_before_their_first_order_end_the_run_in_words(
     assert launches.count == 4
     run([scene], settings(files))
     assert not scene.unfinished_chunks(scene.plan())
+
+
+def test_a_worker_that_waited_for_room_has_time_to_show_that_it_goes_on(
+    files: tuple[Path, Path], scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It showed nothing while the disk was full; what counts as a hang begins anew when there is room."""
+    now, asked, killed = iter(range(0, 10**9, 30)), [0], list[float]()
+
+    def full_at_first(supervisor: Supervisor) -> None:
+        asked[0] += 1
+        if asked[0] <= 2:
+            raise NoRoomError("The disk is full.", "Free some space.")
+
+    class Still(Dead):
+        def exit_code(self) -> int | None:
+            return 1 if killed else None
+
+        def kill(self) -> None:
+            killed.append(next(now))
+
+    monkeypatch.setattr(Supervisor, "_require_room", full_at_first)
+    launches = Launches(lambda count: 1)
+    monkeypatch.setattr(launches, "start", lambda *arguments: Still(1, Path()))
+    with ExitStack() as locks, pytest.raises(WorkError, match="it hung and was ended"):
+        replace(
+            supervisor(scene, files, launches, locks),
+            retries=0,
+            clock=lambda: float(next(now)),
+            patience=Patience(first=600.0),
+        ).run()
+    # Twice there was no room, once there was again, and only then did the worker hang for as long as it may.
+    assert asked[0] == 4
+    assert killed[0] > 4 * 600
 
 
 def test_a_full_disk_is_told_from_other_errors(tmp_path: Path) -> None:

@@ -90,6 +90,8 @@ class Supervisor:
     _host: HostView = field(default_factory=HostView, init=False)
     _looked: float = field(default=0.0, init=False)
     """What the host had left when it was last looked at, and when that was (0: never)."""
+    _had_no_room: bool = field(default=False, init=False)
+    """Whether something could not be written since a worker was last taken to hang."""
     _stopping: bool = field(default=False, init=False)
     """Whether somebody asks the run to end."""
 
@@ -152,6 +154,7 @@ class Supervisor:
             except StorageError as error:
                 # Nothing can be written now. What was decided stays right, and is decided again in a moment.
                 self._pause(error.problem)
+                self._had_no_room = True
                 self.wait(_FULL_DISK_SECONDS)
                 self._stop_clocks()
             if not actions:
@@ -226,6 +229,11 @@ class Supervisor:
             case Kill(name, reason):
                 # A worker that waits for room shows no progress. Where there is none, this raises.
                 self._require_room()
+                if self._had_no_room:
+                    # There is some again: the worker finds it a moment later, and shows that it lives.
+                    self._had_no_room = False
+                    self._stop_clocks()
+                    return
                 self._log(f"worker {name} {reason} and is killed")
                 self._workers[name].kill(self.clock())
             case Bury():
