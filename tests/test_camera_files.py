@@ -233,7 +233,7 @@ def binary_model(folder: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["cameras.bin", "rigs.bin", "frames.bin", "images.bin", "points3D.bin"])
 def test_a_binary_model_that_counts_more_than_it_has_is_refused(tmp_path: Path, name: str) -> None:
-    """Its own reader looks for all that is counted: of 2^40 points for hours."""
+    """Its own reader makes room for all that is counted, until there is no more memory."""
     model = binary_model(tmp_path)
     assert len(read_reconstruction(model, np.arange(3) / 25, 1)) == 3
     data = (model / name).read_bytes()

@@ -1,7 +1,7 @@
 """Whether a binary model of COLMAP's is whole: what it counts against its bytes.
 
-In goes the folder of a model, out comes the name of a damaged file. COLMAP's own reader believes every count: of
-2^33 points it looks for each, which takes hours, and what lies behind a file's end is 0 to it. The formats are in
+In goes the folder of a model, out comes the name of a damaged file. COLMAP's own reader believes every count: a
+file of 75 bytes takes all memory there is, and what lies behind a file's end is 0 to it. The formats are in
 COLMAP's documentation ("Output Format") and its ``scene/reconstruction_io_binary.cc``. This file does not know
 what the numbers mean.
 """
