@@ -261,3 +261,17 @@ def test_smooth_needs_chunks_that_overlap(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Linked chunks are one and the same depth"):
         film.merge(align="smooth")
     assert not film.out.exists()
+
+
+def test_mended_depth_is_the_same_bytes_for_any_number_of_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    for cores in (1, 4):
+        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
+        film = Film(tmp_path / str(cores), frames=60, chunks=3)
+        bend(film, 1, 0.25)
+        film.merge(align="smooth")
+        made.append([path.read_bytes() for path in sorted(film.out.glob("depth_*.png"))])
+    assert len(made[0]) == 60
+    assert made[0] == made[1]
