@@ -211,7 +211,8 @@ def test_a_slow_disk_costs_time_only(
     monkeypatch.setattr(SLOW, "root", str(root))
     monkeypatch.setattr(os, "fsync", late)
     all_stages(files, root)
-    assert SLOW.count > quiet[1] // 2
+    # Each file was late at least once; how often heartbeats are written depends on how long all takes.
+    assert SLOW.count >= sum(path.is_file() for path in root.rglob("*"))
     assert depth_digest(root) == quiet[0]
     assert RunFiles(root / "vda_run").read_attempts() == {}
 
