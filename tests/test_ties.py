@@ -275,3 +275,16 @@ def test_mended_depth_is_the_same_bytes_for_any_number_of_threads(
         made.append([path.read_bytes() for path in sorted(film.out.glob("depth_*.png"))])
     assert len(made[0]) == 60
     assert made[0] == made[1]
+
+
+def test_a_flat_chunk_has_no_smooth_terms_and_the_others_sum_to_nothing(tmp_path: Path) -> None:
+    film = Film(tmp_path)
+    bend(film, 1, 0.25)
+    film.spoil(3, noise(1e-4))
+    remarks = film.merge(align="smooth")
+    assert any("Chunk 3 (frames " in remark and "could not be tied" in remark for remark in remarks)
+    chunks = film.shot()["chunks"]
+    assert ["smooth" in chunk for chunk in chunks] == [True, True, True, False]
+    terms = np.array([chunk["smooth"]["terms"] for chunk in chunks[:3]])
+    assert np.abs(terms).max() > 0.01
+    assert np.abs(terms.sum(axis=0)).max() < 1e-6

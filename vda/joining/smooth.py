@@ -156,7 +156,9 @@ def _reweighted(
         gradient[at] += weighted @ left
         normal[np.ix_(at, at)] += weighted @ basis.T
     # Each term sums to 0 over the pieces (Lagrange): all would agree best if all depth became one and the same.
-    total = sparse.hstack([sparse.eye_array(TERMS)] * pieces)
+    seen = np.zeros((1, pieces))
+    seen[0, [piece for sample in samples for piece in (sample.first, sample.second)]] = 1
+    total = sparse.kron(seen, sparse.eye_array(TERMS))
     normal[size:, :size], normal[:size, size:] = total, total.T
     prior = sparse.diags_array(np.repeat((1 / expected**2, 0.0), (size, TERMS)))
     return np.asarray(spsolve((normal + prior).tocsc(), gradient))[:size].reshape(terms.shape)
