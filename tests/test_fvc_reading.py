@@ -265,3 +265,14 @@ def test_a_folder_is_no_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_a_label_that_int_does_not_take_is_a_word(tmp_path: Path, label: str) -> None:
     (tmp_path / "t.csv").write_text(f"video_path,label,frames,fps\na.mp4,{label},3,25\nb.mp4,1,3,25\n")
     assert read_scaled(tmp_path / "t.csv").labels == ("1", label)
+
+
+def test_films_that_are_images_are_dealt_out_like_others(tmp_path: Path) -> None:
+    """A folder and a pattern have no bytes of their own to be compared."""
+    names = ["a", "b", "shot.####.png", "shot.%04d.png"]
+    for name in names[:2]:
+        (tmp_path / name).mkdir()
+    rows = "".join(f"{name},{'real' if place % 2 else 'fake'}\n" for place, name in enumerate(names))
+    (tmp_path / "m.csv").write_text(f"video_path,label\n{rows}")
+    write_folds(tmp_path / "m.csv", tmp_path / "folds.csv", folds=2)
+    assert sorted(pl.read_csv(tmp_path / "folds.csv")["video_path"]) == sorted(names)

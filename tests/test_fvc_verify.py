@@ -246,3 +246,12 @@ def test_nothing_to_verify_is_said(tmp_path: Path) -> None:
         verify(None)
     with pytest.raises(InputError, match="scaled_metadata"):
         verify(None, tmp_path)
+
+
+def test_a_figure_that_is_no_number_is_refused(whole: tuple[Path, Path]) -> None:
+    _, folder = whole
+    table = pl.read_csv(folder / "scaled_metadata.csv", infer_schema=False)
+    for stated in ("many", "²", "-1", "9" * 5000):
+        table.with_columns(frames=pl.lit(stated)).write_csv(folder / "scaled_metadata.csv")
+        with pytest.raises(InputError, match="frames"):
+            verify(None, folder)

@@ -101,10 +101,10 @@ def _rows_of(files: Iterable[Path], rows: dict[Path, list[int]]) -> tuple[int, .
 
 
 def equal_files(files: Iterable[Path]) -> list[list[Path]]:
-    """Groups of files with the same bytes; only those of the same size are read."""
+    """Groups of files with the same bytes; only those of the same size are read, and no folders or patterns."""
     return [
         same
-        for sized in _by(files, lambda path: str(path.stat().st_size))
+        for sized in _by((path for path in files if path.is_file()), lambda path: str(path.stat().st_size))
         for same in _by(sized, sha256_file)
     ]  # fmt: skip
 

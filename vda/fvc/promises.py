@@ -16,6 +16,7 @@ from vda.files import DEPTH_RECORD_NAME, read_json
 from vda.fvc.clipreading import clip_times
 from vda.fvc.geometry import Size
 from vda.fvc.paths import TIMES_ENDING, TRACKS_ENDING
+from vda.records import is_count, shown
 from vda.video.decoding import OpenVideo
 
 _PATHS = ("video_path", "depth_path", "tracks_path", "times_path")
@@ -31,11 +32,12 @@ class Promise:
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> "Promise":
-        """Read a row of text. A table without figures promises no more than that its files decode."""
+        """Read a row of text. A table without figures promises no more than that its files decode.
+
+        Raises ``InputError`` for a figure that is no number.
+        """
         paths = tuple(dict.fromkeys(row[name] for name in _PATHS if row.get(name)))
-        width, height, frames = (
-            int(row[name]) if row.get(name) else None for name in ("width", "height", "frames")
-        )
+        width, height, frames = (_figure(row, name) for name in ("width", "height", "frames"))
         return cls(paths, (width, height) if width and height else None, frames)
 
     def files(self) -> Iterator[str]:
@@ -93,3 +95,13 @@ class Promise:
 
 def _image_sizes(folder: Path) -> list[Size]:
     return [read_png16(path).shape[::-1] for path in sorted(folder.glob("depth_*.png"))]
+
+
+def _figure(row: dict[str, Any], name: str) -> int | None:
+    stated = str(row.get(name) or "")
+    if stated and not is_count(stated):
+        raise InputError(
+            f"The table has {shown(stated)} as the {name} of {row.get('video_path')}, which is no number.",
+            "Run the same vda fvc scale again, which writes the table anew.",
+        )
+    return int(stated) if stated else None
