@@ -295,6 +295,8 @@ def main() -> int:
     parser.add_argument("--page", type=Path)
     options = parser.parse_args()
     options.keep.mkdir(parents=True, exist_ok=True)
+    # Of the processes to come: threads wait for each other longer than a small file takes.
+    os.environ.update(POLARS_MAX_THREADS="1", OMP_NUM_THREADS="1")
     with tempfile.TemporaryDirectory() as place:
         targets = make_targets(Path(place))
     names = options.only or list(targets)

@@ -276,3 +276,12 @@ def test_films_that_are_images_are_dealt_out_like_others(tmp_path: Path) -> None
     (tmp_path / "m.csv").write_text(f"video_path,label\n{rows}")
     write_folds(tmp_path / "m.csv", tmp_path / "folds.csv", folds=2)
     assert sorted(pl.read_csv(tmp_path / "folds.csv")["video_path"]) == sorted(names)
+
+
+@pytest.mark.parametrize(
+    ("frames", "fps", "name"), [("9" * 12, "25", "a"), ("3", "inf", "a"), ("3", "25", "a" * 300)]
+)
+def test_a_scaled_video_that_cannot_be_is_refused(tmp_path: Path, frames: str, fps: str, name: str) -> None:
+    (tmp_path / "t.csv").write_text(f"video_path,label,frames,fps\n{name},real,{frames},{fps}\n")
+    with pytest.raises(InputError, match="frames"):
+        read_scaled(tmp_path / "t.csv")

@@ -4,6 +4,7 @@ In: ``scaled_metadata.csv`` (or its folder, or a table that ``vda fvc folds`` ma
 they are elsewhere. Out: a ``ScaledVideo`` for each row, with all its columns. This file does not open videos.
 """
 
+import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,13 @@ from vda.errors import InputError, UsageError
 from vda.fvc.paths import DEPTH_ENDING
 from vda.fvc.schema import read_table
 from vda.fvc.tables import METADATA_NAME
-from vda.records import is_count
+from vda.records import is_count, is_nameable
 
 PARTS: Final = ("fold", "split")
 _NEEDED: Final = ("video_path", "label", "frames", "fps")
+_PATHS: Final = ("video_path", "depth_path", "tracks_path", "times_path")
+# A month at 25 frames a second.
+_MOST_FRAMES: Final = 1 << 26
 _TRUE: Final = ("true", "1")
 
 
@@ -108,6 +112,9 @@ def _video(table: Path, row: dict[str, Any], numbers: dict[str, int], part: str 
     folder = table.parent
     try:
         frames, fps = int(row["frames"]), float(row["fps"])
+        named = [str(row[name]) for name in _PATHS if row.get(name)]
+        if not (0 <= frames <= _MOST_FRAMES and 0 < fps < math.inf and all(map(is_nameable, named))):
+            raise ValueError("a number or a name that no video has")
     except (TypeError, ValueError) as error:
         raise InputError(
             f"{table} does not say how many frames {row['video_path']} has, and at which rate.",
