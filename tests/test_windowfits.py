@@ -80,6 +80,20 @@ def test_windows_of_noise_get_no_weight_and_are_named(tmp_path: Path) -> None:
     ]
 
 
+def test_in_order_windows_of_noise_are_named_with_what_passes_over_them(tmp_path: Path) -> None:
+    drawn = DrawnWindows(tmp_path, 400, nothing=range(150, 210))
+    in_order = drawn.joined("sequential")
+    # Slot 1 of window k is frame 22 k - 10: of windows 8 and 9 it lies in the noise.
+    assert in_order.unrelated == (8, 9) and in_order.to_json()["unrelated_windows"] == [8, 9]
+    remarks = list(joining_remarks(in_order, plan_linked(400, 1)))
+    assert any("frames 166, 188" in sentence and "--align joint" in sentence for sentence in remarks)
+
+
+def test_where_all_is_seen_nothing_is_said(tmp_path: Path) -> None:
+    drawn = DrawnWindows(tmp_path, 400, anchor=0.3)
+    assert list(joining_remarks(drawn.joined("sequential"), plan_linked(400, 1))) == []
+
+
 def test_an_anchor_that_is_wrong_counts_as_little_as_it_is_worth(tmp_path: Path) -> None:
     """Neighbours share nine frames that are right to 1 %; the anchor is off by 30 %, anew in each window."""
     drawn = DrawnWindows(tmp_path, 1000, anchor=0.3)

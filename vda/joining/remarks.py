@@ -50,6 +50,13 @@ def _of_windows(part: SequenceDepth, plan: Plan) -> Iterator[str]:
             f"{len(part.untied)} of {len(part.fits)} windows could not be tied to the others "
             f"(frames {_listed(frames)}): they keep their neighbours' median scale."
         )
+    if part.unrelated:
+        frames = [str(plan.frame(Window(part.start, part.stop, k).frame_indices[1])) for k in part.unrelated]
+        yield (
+            f"{len(part.unrelated)} of {len(part.fits)} windows have nothing in common with the one before where "
+            f"they meet, as in black, fog or noise (frames {_listed(frames)}): the scale behind may be another. "
+            "Give --align joint, which passes over such windows."
+        )
     steps = part.metric_steps
     if steps and max(steps) > _SEEN_STEP:
         yield (

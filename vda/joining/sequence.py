@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from vda.joining.align import FitSums, ScaleShift
-from vda.joining.overlaps import Kind
+from vda.joining.overlaps import LEAST_AGREEMENT, Kind, agreement
 from vda.linking.links import Link, measure_link
 from vda.linking.windowfits import WindowFits, fit_windows
 from vda.scene.rawwindows import RawWindow
@@ -61,7 +61,8 @@ class SequenceDepth:
     """The depth of video frames ``start`` .. ``stop``, from raw windows that ``read`` opens by their number.
 
     ``fits`` are the windows' scales and shifts, ``fits[k]`` for window ``k``; ``untied`` are the windows that
-    joint alignment found nothing to fit by.
+    joint alignment found nothing to fit by, ``unrelated`` those that were fitted in order to a window that they
+    have nothing in common with where they meet.
     """
 
     start: int
@@ -72,6 +73,7 @@ class SequenceDepth:
     fits: tuple[ScaleShift, ...]
     kind: Kind = "inverse_depth"
     untied: tuple[int, ...] = ()
+    unrelated: tuple[int, ...] = ()
 
     @classmethod
     def fitted(
@@ -96,20 +98,27 @@ class SequenceDepth:
             found = unaligned._fit_together()
             fits = tuple(ScaleShift(*fit) for fit in zip(found.scales, found.shifts, strict=True))
             return replace(unaligned, fits=fits, untied=found.untied)
-        return unaligned if metric else replace(unaligned, fits=unaligned._fit_in_order())
+        if metric:
+            return unaligned
+        in_order, unrelated = unaligned._fit_in_order()
+        return replace(unaligned, fits=in_order, unrelated=unrelated)
 
-    def _fit_in_order(self) -> tuple[ScaleShift, ...]:
-        fits = [ScaleShift()]
+    def _fit_in_order(self) -> tuple[tuple[ScaleShift, ...], tuple[int, ...]]:
+        """Fit each window to the first frame and to one of the window before it; return the unrelated ones too."""
+        fits, unrelated = [ScaleShift()], []
         first = self._slot(0, 0, fits[0])
         reference = self._slot(0, REFERENCE_SLOT, fits[0]) if len(self.fits) > 1 else first
         for k in range(1, len(self.fits)):
             sums = FitSums()
-            for slot, target in enumerate((first, reference)):
-                sums.add(self._slot(k, slot, ScaleShift()), target)
+            met = self._slot(k, 1, ScaleShift())
+            sums.add(self._slot(k, 0, ScaleShift()), first)
+            sums.add(met, reference)
+            if not _agree(met, reference):
+                unrelated.append(k)
             fits.append(sums.solve())
             # As aligned, not as it came: the next window is tied to the video, and an error is handed on.
             reference = self._slot(k, REFERENCE_SLOT, fits[k])
-        return tuple(fits)
+        return tuple(fits), tuple(unrelated)
 
     def _fit_together(self) -> WindowFits:
         """Fit all windows at once, by what each shares with the one before it and, in slot 0, with the first."""
@@ -199,15 +208,25 @@ class SequenceDepth:
         return max(abs(fit.scale) * self.read(k).step / 2 for k, fit in enumerate(self.fits))
 
     def to_json(self) -> dict[str, Any]:
-        """The sequence's frames, its windows' scales and shifts, and the windows that nothing tied, if any."""
-        untied = {"untied_windows": list(self.untied)} if self.untied else {}
+        """The sequence's frames, its windows' scales and shifts, and the windows that nothing ties, if any."""
+        kinds = {"untied_windows": self.untied, "unrelated_windows": self.unrelated}
+        named = {name: list(windows) for name, windows in kinds.items() if windows}
         return {
             "start_frame": self.start,
             "end_frame": self.stop,
             "scale": [fit.scale for fit in self.fits],
             "shift": [fit.shift for fit in self.fits],
-            **untied,
+            **named,
         }
+
+
+def _agree(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether two pictures of one frame agree on what is near; a lattice of some 1000 pixels tells."""
+    step = max(1, isqrt(first.size // _LINK_PIXELS))
+    pixels = (
+        values[step // 2 :: step, step // 2 :: step].ravel().astype(np.float64) for values in (first, second)
+    )
+    return agreement(*pixels) >= LEAST_AGREEMENT
 
 
 def cached_reader(open_window: WindowReader, windows: int = 8) -> WindowReader:

@@ -13,7 +13,7 @@ import numpy as np
 
 from vda.joining.align import Float32Array, Float64Array
 from vda.joining.joint import solve_joint
-from vda.joining.overlaps import Kind, OverlapSample, OverlapSampler, agreement
+from vda.joining.overlaps import LEAST_AGREEMENT, Kind, OverlapSample, OverlapSampler, agreement
 from vda.joining.smooth import Residual
 
 Verdict = Literal["fitted", "constant", "unrelated", "opposed", "nothing shared"]
@@ -21,9 +21,6 @@ FrameReader = Callable[[int], Float32Array]
 
 # Enough of an overlap to fit by: frames of one overlap are much alike, and each is made twice for it.
 _FITTED_FRAMES: Final = 32
-# Of normal noise as large as the depth's own spread in both pieces: a slope is then good for nothing. Neighbouring
-# frames of ten synthetic films agree by 0.96 to 1, independent noise by 0.00.
-_LEAST_AGREEMENT: Final = 1 / 3
 # A spread of 1e-6 of the size is a few float32 roundings.
 _CONSTANT: Final = 1e-6
 # Two frames this far apart gave scales 3.5 % off (median of ten synthetic films), neighbours 0.4 %.
@@ -128,7 +125,7 @@ def tie(
         way = (begin - last) / 2
         before = _carried_on(first, ends.earlier, last, way, kind)
         found = [sampler.add(before, _carried_on(second, ends.later, begin, way, kind))]
-    telling = [number for number, value in enumerate(found) if value >= _LEAST_AGREEMENT]
+    telling = [number for number, value in enumerate(found) if value >= LEAST_AGREEMENT]
     # Frames that are flat, each of another depth, say something together.
     sample = sampler.sample(telling or None)
     agreed = (
@@ -146,7 +143,7 @@ def _carried_on(read: FrameReader, beside: int | None, place: int, frames: float
     if beside is None:
         return values
     sampler = OverlapSampler(0, 1, 1, kind=kind)
-    if sampler.add(read(beside), values) < _LEAST_AGREEMENT:
+    if sampler.add(read(beside), values) < LEAST_AGREEMENT:
         return values
     before, now = solve_joint([sampler.sample()], 2, kind=kind)
     # now = gain * before + rise, of values as they came.
@@ -160,9 +157,9 @@ def _verdict(sample: OverlapSample, agreed: float) -> Verdict:
         return "nothing shared"
     if _is_constant(sample.first_values) or _is_constant(sample.second_values):
         return "constant"
-    if agreed <= -_LEAST_AGREEMENT:
+    if agreed <= -LEAST_AGREEMENT:
         return "opposed"
-    return "fitted" if agreed >= _LEAST_AGREEMENT else "unrelated"
+    return "fitted" if agreed >= LEAST_AGREEMENT else "unrelated"
 
 
 def _is_constant(values: Float64Array) -> bool:
