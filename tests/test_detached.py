@@ -112,9 +112,12 @@ class TestService:
         assert {"--unit=vda-worker-cpu-1", "--property=OOMPolicy=continue", "--setenv=SOME=thing"} <= set(asked)
         assert ended == ["systemctl", "--user kill --signal=SIGKILL vda-worker-cpu-1"]
 
-    @pytest.mark.parametrize(("text", "code"), [("0", 0), ("3", 3), ("137", -9), ("139", -11), ("", None)])
+    @pytest.mark.parametrize(
+        ("text", "code"),
+        [("0", 0), ("3", 3), ("137", -9), ("139", -11), ("", None), ("\0\0", None), ("\udcff", None)],
+    )
     def test_exit_codes_come_through_the_shell(self, tmp_path: Path, text: str, code: int | None) -> None:
-        (tmp_path / "exit_code").write_text(text)
+        (tmp_path / "exit_code").write_bytes(os.fsencode(text))
         assert Unit("u", WorkerFiles(tmp_path, "w"), tmp_path / "exit_code").exit_code() == code
 
     def test_a_unit_that_vanished_with_its_shell_was_killed(self, tmp_path: Path) -> None:

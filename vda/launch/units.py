@@ -19,6 +19,8 @@ from vda.scene.runstate import WorkerFiles
 _SHELL = '"$@"; echo $? > "$0"'
 # Importing PyTorch takes seconds, and from a cold or shared disk much longer.
 _COMING_SECONDS = 120.0
+# Exit codes end at 255.
+_MOST_DIGITS = 3
 # Between the lock's release and the file with the exit code the shell has to run once more.
 _GONE_SECONDS = 2.0
 
@@ -35,8 +37,9 @@ class Unit:
         if self._files.is_alive():
             self._patient_until = time.monotonic() + _GONE_SECONDS
             return None
-        text = self._exit_path.read_text().strip() if self._exit_path.is_file() else ""
-        if text:
+        text = self._exit_path.read_bytes().strip() if self._exit_path.is_file() else b""
+        # What a full disk left of the number, or a broken one, tells no more than no file does.
+        if text.isdigit() and len(text) <= _MOST_DIGITS:
             # A shell says 128 and the signal's number.
             return int(text) if int(text) < 128 else 128 - int(text)
         return None if time.monotonic() < self._patient_until else -SIGKILL
