@@ -11,7 +11,7 @@ from depth_runs import vda
 
 from vda.cli import main
 from vda.errors import InputError
-from vda.shown import printable, quoted
+from vda.shown import counted, printable, quoted
 
 ESCAPES = "\x1b[31mred\x1b]0;title\x07\x9b2J\u202egpj"
 FOLDERS = [
@@ -79,3 +79,8 @@ def test_an_error_can_be_written_whatever_it_tells() -> None:
     """Half of a pair of surrogates is text of JSON and of no encoding; a byte of a name stays that byte."""
     error = InputError('There is no model "\ud800".', os.fsdecode(b"Look into caf\xe9."))
     assert str(error).encode(errors="surrogateescape") == b'There is no model "\\ud800". Look into caf\xe9.'
+
+
+@pytest.mark.parametrize(("number", "words"), [(0, "0 chunks"), (1, "1 chunk"), (2, "2 chunks")])
+def test_one_thing_is_not_several(number: int, words: str) -> None:
+    assert counted(number, "chunk") == words

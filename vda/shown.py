@@ -30,6 +30,11 @@ def _spelled(character: str) -> str:
     return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number of things as a person says it: ``1 chunk``, ``250 frames``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def quoted(path: str | Path) -> str:
     r"""Return ``path`` as a shell reads it: as it is where it can be, else in quotes, or as ``$'...'`` of bash.
 

@@ -29,7 +29,7 @@ from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Plan
 from vda.scene.scene import Scene
 from vda.scene.windowstore import WindowStore
-from vda.shown import quoted
+from vda.shown import counted, quoted
 from vda.splitting.settings import PlanSettings
 from vda.splitting.stage import split
 from vda.supervisor import Crew, Supervisor, hold, make_free, require_disk, window_bytes
@@ -64,7 +64,8 @@ def plan_scene(
     )
     for note in scene_notes(scene):
         reporter.say(note)
-    reporter.say(f"{plan.count_words()}, {len(plan.chunks)} chunks, {sum(1 for _ in plan.windows())} windows.")
+    windows = sum(1 for _ in plan.windows())
+    reporter.say(f"{plan.count_words()}, {counted(len(plan.chunks), 'chunk')}, {counted(windows, 'window')}.")
     if settings.extract:
         _extract(scene, plan, reporter)
     return scene

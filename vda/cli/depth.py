@@ -24,6 +24,7 @@ from vda.cli.options import (
 )
 from vda.cli.output import say
 from vda.cli.types import PATH
+from vda.shown import counted
 
 if TYPE_CHECKING:
     from vda.merging.settings import MergeSettings
@@ -94,5 +95,5 @@ def depth(
         say(json.dumps({"scenes": [result.to_json() for result in outcome.results], **failed}))
     else:
         for result in outcome.results:
-            say(f"{result.frames} frames of depth in {result.folder}")
+            say(f"{counted(result.frames, 'frame')} of depth in {result.folder}")
     outcome.require_all()

@@ -10,6 +10,7 @@ from vda.cli.options import Command, encoding_option, gathered, json_option, qui
 from vda.cli.output import say
 from vda.cli.types import PATH
 from vda.errors import WorkError
+from vda.shown import counted
 
 if TYPE_CHECKING:
     from vda.fvc.embed import EmbedSettings
@@ -67,7 +68,7 @@ def embed(
     loaded = load_vision_model(model, device=device, batch_size=batch_size)
     made = embed_all(metadata, output_dir, loaded, settings, root=root, encoding=encoding, reporter=progress)
     progress.close()
-    summary = f"{made.rows} videos in {made.table}: {made.made} embedded now, {made.kept} were there."
+    summary = f"{counted(made.rows, 'video')} in {made.table}: {made.made} embedded now, {made.kept} were there."
     say(json.dumps(made.to_json()) if as_json else summary)
     if made.failed:
         first, reason = next(iter(made.failed.items()))

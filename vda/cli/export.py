@@ -17,6 +17,7 @@ from vda.cli.options import (
 from vda.cli.output import say
 from vda.cli.trackoptions import allow_relative_option, camera_options, pose_options, track_file_options
 from vda.cli.types import PATH, OneOf
+from vda.shown import counted
 
 export_options = together(
     click.option(
@@ -93,4 +94,4 @@ def export(quiet: bool, as_json: bool, **options: Any) -> None:
     progress = Progress(quiet)
     report = export_depth(**options, reporter=progress)
     progress.close()
-    say(json.dumps(report.to_json()) if as_json else f"{report.frames} frames in {options['output']}")
+    say(json.dumps(report.to_json()) if as_json else f"{counted(report.frames, 'frame')} in {options['output']}")

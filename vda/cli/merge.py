@@ -18,6 +18,7 @@ from vda.cli.options import (
     video_option,
 )
 from vda.cli.output import say
+from vda.shown import counted
 
 if TYPE_CHECKING:
     from vda.merging.settings import MergeSettings
@@ -56,4 +57,8 @@ def merge(scene: Path, merge: "MergeSettings", discard_windows: bool, quiet: boo
     progress = Progress(quiet)
     result = merge_scene(Scene(scene), merge, discard_windows=discard_windows, reporter=progress)
     progress.close()
-    say(json.dumps(result.to_json()) if as_json else f"{result.frames} frames of depth in {result.folder}")
+    say(
+        json.dumps(result.to_json())
+        if as_json
+        else f"{counted(result.frames, 'frame')} of depth in {result.folder}"
+    )

@@ -23,6 +23,7 @@ from vda.cli.output import say
 from vda.cli.types import PATH, SHARD
 from vda.errors import UsageError, WorkError
 from vda.reporter import Reporter
+from vda.shown import counted
 
 if TYPE_CHECKING:
     from vda.fvc.rate import Rate
@@ -195,7 +196,9 @@ def scale(
         reporter=progress,
     )
     progress.close()
-    summary = f"{result.rows} videos in {output_dir}: {result.scaled} scaled now, {result.kept} were there."
+    summary = (
+        f"{counted(result.rows, 'video')} in {output_dir}: {result.scaled} scaled now, {result.kept} were there."
+    )
     say(json.dumps(result.to_json()) if as_json else summary)
     if result.failed:
         raise WorkError(

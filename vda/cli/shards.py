@@ -9,6 +9,7 @@ import click
 from vda.cli.options import Command, encoding_option, gathered, json_option, quiet_option
 from vda.cli.output import say
 from vda.cli.types import PATH
+from vda.shown import counted
 
 if TYPE_CHECKING:
     from vda.fvc.shards import ShardSettings
@@ -66,5 +67,6 @@ def shards(
         table, output_dir, settings, folds=folds, metadata=metadata, encoding=encoding, reporter=progress
     )
     progress.close()
-    summary = f"{made.samples} videos in {made.shards} shards in {made.folder}: {made.written} written now."
+    made_of = f"{counted(made.samples, 'video')} in {counted(made.shards, 'shard')}"
+    summary = f"{made_of} in {made.folder}: {made.written} written now."
     say(json.dumps(made.to_json()) if as_json else summary)

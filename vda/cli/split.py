@@ -17,6 +17,7 @@ from vda.cli.options import (
 )
 from vda.cli.output import say
 from vda.cli.types import PATH
+from vda.shown import counted
 
 if TYPE_CHECKING:
     from vda.splitting.settings import PlanSettings
@@ -62,4 +63,4 @@ def split(
         }
         say(json.dumps(facts))
     else:
-        say(f"{made.count_words()} in {len(made.chunks)} chunks: {scene.plan_path}")
+        say(f"{made.count_words()} in {counted(len(made.chunks), 'chunk')}: {scene.plan_path}")

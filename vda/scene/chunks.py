@@ -23,6 +23,7 @@ from vda.errors import UsageError, VideoError
 from vda.network.slots import WINDOW_SLOTS
 from vda.scene.selection import FrameSelection
 from vda.scene.windows import REFERENCE_SLOT, WINDOW_STEP, Window, kept_boundary, window_count
+from vda.shown import counted
 
 Chunking = Literal["linked", "independent"]
 FrameRange = tuple[int, int]
@@ -123,9 +124,9 @@ class Plan:
         """How many frames are used, and of how many: ``30 of 90 frames (one frame in 3)``."""
         first, stop = self.frame_range
         if self.selection is None:
-            return f"{self.total_frames} frames"
+            return counted(self.total_frames, "frame")
         if not self.selection.thinning.leaves_out:
-            return f"{len(self.frames)} frames, numbered {self.frames[0]} to {self.frames[-1]}"
+            return f"{counted(len(self.frames), 'frame')}, numbered {self.frames[0]} to {self.frames[-1]}"
         # Of images the range may have gaps.
         among = min(stop - first, self.total_frames)
         return f"{len(self.frames)} of {among} frames ({self.selection.thinning})"

@@ -17,6 +17,7 @@ from vda.scene.chunks import FrameRange, Plan
 from vda.scene.picturechoice import PictureChoice
 from vda.scene.scene import Scene
 from vda.scene.selection import FrameSelection
+from vda.shown import counted
 from vda.splitting.cuts import find_cuts
 from vda.splitting.pictures import PictureRequest, look_for_bars
 from vda.splitting.settings import PlanSettings
@@ -138,7 +139,8 @@ def _write_shots(
     write_shot_list(scene.shots_path, starts, plan.frame_range[1], index, found_by)
     write_shot_page(scene.shots_page_path, info, index, starts[1:], scene.shots_path, reporter)
     reporter.say(
-        f"{len(starts)} shots, each a sequence of its own; pictures of the cuts: {scene.shots_page_path}."
+        f"{counted(len(starts), 'shot')}, each a sequence of its own; "
+        f"pictures of the cuts: {scene.shots_page_path}."
     )
 
 
@@ -271,7 +273,7 @@ def _plan_words(plan: Plan, other: Plan | None = None) -> str:
         other and len(plan.shots) == len(other.shots) and plan.frames == other.frames and plan.shots != other.shots
     )
     return (
-        f"{len(plan.chunks)} chunks ({plan.chunking}{overlap}) of frames "
+        f"{counted(len(plan.chunks), 'chunk')} ({plan.chunking}{overlap}) of frames "
         f"{plan.frame_range[0]}:{plan.frame_range[1]}{thinned}, shots: {len(plan.shots)}"
         f"{', with other cuts' if moved else ''}"
     )
