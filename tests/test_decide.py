@@ -251,6 +251,18 @@ def test_a_worker_that_said_why_it_fails_was_not_ended_from_outside() -> None:
     assert (buried.attempts.attempts, buried.attempts.error) == (1, "no memory left")
 
 
+@pytest.mark.parametrize("windows_done", [0, 3])
+def test_what_is_wrong_for_good_is_not_tried_again(windows_done: int) -> None:
+    words = "There is no file v.mp4 any more."
+    state = WorkerState("a", "a", 1, 0.0, "ended", 1, "failed", SCENE, 0, problem=words, for_good=True)
+    view = ChunkView((SCENE, 0), 4, windows_done, ChunkAttempts())
+    buried = only(decide(see([view], [dead("a", 0, 1, state=state)], "ab")))
+    assert buried.attempts is not None
+    assert buried.attempts.set_aside and buried.attempts.error == words
+    # It is no fault of the device, which other chunks may have.
+    assert not buried.device.failed and not buried.device.set_aside
+
+
 def test_what_cannot_be_killed_is_given_up_with_its_device_and_its_lock() -> None:
     stuck = working("a", 0, killed=69.0)
     buried = only(decide(see([chunk(0)], [stuck], "ab")))

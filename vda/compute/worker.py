@@ -21,7 +21,7 @@ import psutil
 
 from vda.compute.chunk import Surroundings, compute_chunk
 from vda.compute.computer import Computer, load_computer
-from vda.errors import FileSizeError, NoRoomError, StorageError, VdaError
+from vda.errors import FileSizeError, InputError, NoRoomError, SceneError, StorageError, UsageError, VdaError
 from vda.files import exclusive_lock, never_made_anew
 from vda.machine.shortage import is_out_of_memory, memory_error
 from vda.scene.events import ChunkEnded, EventLog
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 # A beat is good for a minute (supervisor/crew): many may be late on a slow file system.
 _HEARTBEAT_SECONDS = 1.0
+# Of files that are wrong, which only a person mends.
+_FOR_GOOD = (InputError, SceneError, UsageError)
 # Between two chunks, of minutes each, this does not show.
 _POLL_SECONDS = 0.05
 # The first order is there before the process is: long enough for a slow file system to show it.
@@ -163,7 +165,8 @@ class _Orders:
         except Exception as error:
             problem, remedy = _in_words(error)
             log.note(ChunkEnded("failed", time.monotonic() - began, problem))
-            self.heart.set(outcome="failed", problem=problem, remedy=remedy)
+            for_good = isinstance(error, _FOR_GOOD)
+            self.heart.set(outcome="failed", problem=problem, remedy=remedy, for_good=for_good)
             raise
         log.note(ChunkEnded(outcome, time.monotonic() - began))
         self.heart.set(phase="idle", outcome=outcome)

@@ -111,7 +111,8 @@ class Order(_Record):
 class WorkerState(_Record):
     """A worker's heartbeat. ``order`` is the last one taken up, ``outcome`` its end (empty while it lasts).
 
-    ``process_started`` (seconds since the epoch) tells the process from a later one with the same ``pid``.
+    ``process_started`` (seconds since the epoch) tells the process from a later one with the same ``pid``. It is
+    ``for_good`` that a chunk failed where trying again would find the same: its video, scene or weights are wrong.
     """
 
     name: str
@@ -128,6 +129,7 @@ class WorkerState(_Record):
     windows_done: int = 0
     problem: str = ""
     remedy: str = ""
+    for_good: bool = False
     peak_memory_bytes: int = 0
     time: float = 0.0
 

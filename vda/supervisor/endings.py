@@ -3,7 +3,8 @@
 An attempt counts only if it finished no window, and never if somebody outside ended the worker. Waiting grows in
 both cases, for a kernel's memory killer comes again and again; below a control group's limit, which does not pass,
 it counts as well. What fails on two devices, or too often on one, is set aside; so is a device that fails whatever
-the chunk, or whose workers end before they could be told anything.
+the chunk, or whose workers end before they could be told anything. A chunk whose files are wrong is set aside at
+once.
 """
 
 from dataclasses import replace
@@ -81,6 +82,7 @@ def _failure(
     worker: WorkerView, chunk: ChunkView, device: DeviceView, reason: str, advanced: bool, seen: Snapshot
 ) -> Bury:
     before = chunk.attempts
+    for_good = _spoke(worker) and worker.state is not None and worker.state.for_good
     count = 0 if advanced else before.attempts + 1
     failed = before.failed_devices if advanced else tuple(dict.fromkeys((*before.failed_devices, device.id)))
     attempts = replace(
@@ -89,11 +91,11 @@ def _failure(
         kills=0,
         not_before=seen.now + WAIT_SECONDS[min(count, len(WAIT_SECONDS) - 1)],
         failed_devices=failed,
-        set_aside=count > seen.retries or len(failed) >= CHUNK_DEVICES,
+        set_aside=for_good or count > seen.retries or len(failed) >= CHUNK_DEVICES,
         error=reason,
         device=device.id,
     )
-    chunks_failed = () if advanced else (*device.failed, chunk.id)
+    chunks_failed = () if advanced or for_good else (*device.failed, chunk.id)
     device = replace(device, failed=chunks_failed, not_before=attempts.not_before)
     return Bury(worker.name, chunk.id, attempts, device, reason)
 
