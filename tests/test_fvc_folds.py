@@ -333,3 +333,12 @@ def test_a_split_that_would_be_empty_is_named(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "Of the 6 groups of rows that belong together, none is left for split " in result.output
     assert "too few" not in result.output
+
+
+@pytest.mark.parametrize("name", ["a\0b.mp4", "x" * 300 + ".mp4"])
+def test_a_kept_row_that_no_file_can_be_is_no_rows_file(tmp_path: Path, name: str) -> None:
+    before = table_of(tmp_path, "a.mp4,fake,0", "b.mp4,fake,1", f"{name},fake,1", header="video_path,label,fold")
+    path = tmp_path / "new.csv"
+    path.write_text("video_path,label\na.mp4,fake\nb.mp4,fake\n")
+    write_folds(path, tmp_path / "out.csv", folds=2, kept_from=before)
+    assert pl.read_csv(tmp_path / "out.csv")["fold"].to_list() == [0, 1]

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from vda.records import is_nameable
 from vda.splitting.inputs import VIDEO_SUFFIXES
 
 PathParts = tuple[str, ...]
@@ -63,9 +64,12 @@ def plain(stated: str) -> str:
 
 
 def resolved(stated: str, folder: Path) -> str:
-    """The file that a path in a table in ``folder`` means; one with a Windows drive stays what it is."""
+    """The file that a path in a table in ``folder`` means.
+
+    One with a Windows drive, or that no file here can have, stays what it is: it is no other row's file.
+    """
     path = plain(stated)
-    if _DRIVE.match(path):
+    if _DRIVE.match(path) or not is_nameable(path):
         return path
     # Names are looked up as they are stated, for a disk may tell composed letters from others.
     return unicodedata.normalize("NFC", os.path.realpath(folder / stated.replace("\\", "/")))
