@@ -179,7 +179,7 @@ def test_other_settings_for_a_begun_scene_are_refused_by_name(whole: Path, video
     assert "--restart" in refused.stderr
     refused = vda("split", video, "--scene", whole, "--frames", "0:50")
     assert refused.returncode == 2
-    assert "already planned with 1 chunks" in refused.stderr
+    assert "already planned with 1 chunk (linked)" in refused.stderr
 
 
 def test_restart_throws_away_what_was_computed_otherwise(video: Path, weights: Path, tmp_path: Path) -> None:
