@@ -335,11 +335,7 @@ def test_a_merge_killed_at_any_moment_gives_the_same_bytes(merged: Path, video: 
     records = ("depth.json", "merge.json")
     same = [name for name in found if name not in records and not Path(name).name.startswith(".tmp-")]
     assert len(same) == 2 * FRAMES + 2
-    differ = [name for name in same if found[name] != whole[name]]
-    # Once in some thousand images two encodings of the same pixels had other bytes; the cause is not known.
-    images = [name for name in differ if name.endswith(".png")]
-    assert [name for name in differ if name not in images] == []
-    assert all((read_codes(scene.merged_dir / name) == read_codes(merged / name)).all() for name in images), images
+    assert [name for name in same if found[name] != whole[name]] == []
 
 
 def merged_by_a_child(scene: Scene, settings: MergeSettings, seconds: float) -> bool:
