@@ -23,9 +23,10 @@ from reporters import Steps
 import vda.merging.frames
 from vda.depthmaps.source import open_depth
 from vda.errors import InputError, UsageError
-from vda.merging.outputs import FORMATS, MergedFrame, Outputs
+from vda.merging.outputs import FORMATS, Outputs
 from vda.merging.settings import MergeSettings
 from vda.merging.stage import merge
+from vda.merging.target import MergedFrame
 from vda.scene.chunks import plan_independent
 from vda.scene.scene import Scene
 from vda.splitting.settings import PlanSettings

@@ -23,6 +23,7 @@ from vda.scene.chunks import Chunking
 from vda.scene.scene import Scene
 from vda.splitting.settings import PlanSettings
 from vda.splitting.stage import scene_root
+from vda.stereo.style import Eyes
 from vda.supervisor.resolve import Place, RunSettings
 
 if TYPE_CHECKING:
@@ -124,6 +125,9 @@ def merge(
     exr_layer: str | None = None,
     exr_type: PixelType = "float",
     exr_compression: Compression = "zip",
+    parallax: float = 2.0,
+    convergence: float = 0.5,
+    eyes: Eyes = "both",
     align: Joining = "sequential",
     coding: Coding | None = None,
     depth_scale: float | None = None,
@@ -152,6 +156,9 @@ def merge(
         exr_layer=exr_layer,
         exr_type=exr_type,
         exr_compression=exr_compression,
+        parallax=parallax,
+        convergence=convergence,
+        eyes=eyes,
         align=align,
         coding=coding,
         depth_scale=depth_scale,
@@ -203,6 +210,9 @@ def depth(
     exr_layer: str | None = None,
     exr_type: PixelType = "float",
     exr_compression: Compression = "zip",
+    parallax: float = 2.0,
+    convergence: float = 0.5,
+    eyes: Eyes = "both",
     align: Joining = "sequential",
     coding: Coding | None = None,
     depth_scale: float | None = None,
@@ -232,6 +242,9 @@ def depth(
             exr_layer=exr_layer,
             exr_type=exr_type,
             exr_compression=exr_compression,
+            parallax=parallax,
+            convergence=convergence,
+            eyes=eyes,
             align=align,
             coding=coding,
             depth_scale=depth_scale,

@@ -283,6 +283,27 @@ merge_options = together(
         show_default=True,
         help="zip keeps every bit; pxr24 rounds floats to 24.",
     ),
+    click.option(
+        "--parallax",
+        type=click.FloatRange(0, 10),
+        default=2.0,
+        show_default=True,
+        help="Between the nearest and the farthest in two views (sbs and the like), in per cent of the width.",
+    ),
+    click.option(
+        "--convergence",
+        type=click.FloatRange(0, 1),
+        default=0.5,
+        show_default=True,
+        help="What lies in the screen: 0 the farthest, all else before it; 1 the nearest, all else behind it.",
+    ),
+    click.option(
+        "--eyes",
+        type=click.Choice(["both", "right"]),
+        default="both",
+        show_default=True,
+        help="Which views are made: both, shifted by half each, or the right one beside the frame itself.",
+    ),
     click.option("--discard-windows", is_flag=True, help="Remove the raw windows once merged and verified."),
 )
 

@@ -236,8 +236,7 @@ class DepthRecord:
     @property
     def seen_width(self) -> int:
         """The width, in pixels of the depth, of the widest part of the pictures that the network saw."""
-        widest = max((box[2] for box in self.picture.get("boxes") or ()), default=self.video_size[0])
-        return round(widest * self.width / self.video_size[0])
+        return seen_width(self.picture, self.width)
 
     def write(self, path: Path) -> None:
         values = asdict(self)
@@ -264,3 +263,10 @@ class DepthRecord:
             f"{path} says that its codes are spaced as {shown(coding)}, which is none of {', '.join(CODINGS)}.",
             "Read it with the version that wrote it, or merge the scene again with --overwrite.",
         )
+
+
+def seen_width(picture: Mapping[str, Any], width: int) -> int:
+    """``DepthRecord.seen_width`` of depth of ``width``, by the record's ``picture``."""
+    video_width = (picture.get("video_size") or (width, 0))[0]
+    widest = max((box[2] for box in picture.get("boxes") or ()), default=video_width)
+    return round(widest * width / video_width)

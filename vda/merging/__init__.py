@@ -1,10 +1,13 @@
 """The stage that turns raw windows into depth images.
 
     settings   what is asked of a merge, and what came of it
+    target     what outputs are made of: a frame in the making, where it goes, how it is to look
+    views      videos to be looked at: depth in colours, the film as two eyes see it
     outputs    every format that merged depth is written in
     meaning    what the files of a merge mean, finished or not
     workplace  where new files are made beside old ones, and how they take their place
     request    what a merge still has to make
+    looks      how a film is shown: one range for all of it
     stored     depth that a finished merge left, as frames
     frames     frames made by a pool, written in order, resumed
     writing    the outputs of one depth, and its record

@@ -22,7 +22,8 @@ from vda.depthmaps.codes import Float32Array, Kind
 from vda.depthmaps.files import is_whole, read_png16
 from vda.depthmaps.usage import CodeUse
 from vda.files import read_json_lines, storage_errors
-from vda.merging.outputs import MergedFrame, Outputs
+from vda.merging.outputs import Outputs
+from vda.merging.target import MergedFrame
 from vda.records import Count, Index, filled_lines
 from vda.reporter import Reporter
 

@@ -4,7 +4,7 @@ In: the settings of a merge and what its depth is. Out: one small record beside 
 who writes images, nor where.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from vda.errors import InputError
 from vda.files import read_json, write_json
 from vda.merging.settings import MergeSettings
 from vda.records import NOT_AS_EXPECTED, filled
+from vda.stereo.style import StereoStyle
 
 MEANING_NAME = "merge.json"
 
@@ -30,7 +31,8 @@ class Colouring:
 class Meaning:
     """``frames`` are the video's (first and end, or all of a selection); ``shots`` as in ``depth.json``.
 
-    ``exr`` and ``look`` are None where there is no EXR and no visualization. ``replaces`` is set where the files
+    ``exr`` and ``look`` are None where there is no EXR and no visualization; ``stereo`` says how the videos of two
+    views were made, by their format. ``replaces`` is set where the files
     are to take the place of others that are there, instead of coming beside them.
     """
 
@@ -40,6 +42,7 @@ class Meaning:
     exr: ExrStyle | None = None
     look: Colouring | None = None
     replaces: bool = False
+    stereo: dict[str, StereoStyle] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -47,7 +50,8 @@ class Meaning:
     ) -> "Meaning":
         exr = settings.exr_style if "exr" in settings.formats else None
         look = Colouring(settings.colormap, settings.side_by_side) if settings.create_video else None
-        return cls(asdict(quantizer), frames, shots, exr, look)
+        stereo = dict.fromkeys(settings.stereo_formats, settings.stereo_style)
+        return cls(asdict(quantizer), frames, shots, exr, look, stereo=stereo)
 
     @classmethod
     def read(cls, folder: Path) -> "Meaning | None":
@@ -60,6 +64,12 @@ class Meaning:
 
     def write(self, folder: Path) -> None:
         write_json(folder / MEANING_NAME, asdict(self))
+
+    def added_to(self, other: "Meaning") -> "Meaning":
+        """What all files mean once those of ``self`` lie beside, or in place of, those of ``other``."""
+        return replace(
+            self, exr=self.exr or other.exr, look=self.look or other.look, stereo={**other.stereo, **self.stereo}
+        )
 
     def is_same_depth(self, other: "Meaning | None") -> bool:
         """Whether equal codes mean equal depth of equal frames, in all of it."""

@@ -4,24 +4,26 @@ In: a frame's floats and 16-bit codes. Out: files below one folder, each whole o
 reader is for it, is in ``depthsource``. This file does not know where depth comes from, nor how a merge resumes.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
 
-from vda.depthmaps.codes import Codes, Float32Array, Quantizer
-from vda.depthmaps.colours import Rgb, beside, colorize_codes
+from vda.depthmaps.codes import Quantizer
 from vda.depthmaps.exr import ExrStyle, write_exr
 from vda.depthmaps.files import NpyWriter, NpzWriter, is_whole, write_png8, write_png16
 from vda.depthmaps.levels import Levels
 from vda.files import DEPTH_RECORD_NAME, TEMPORARY_PREFIX, depth_image_name
-from vda.video import ClipWriter
+from vda.merging.target import Look, MergedFrame, StereoLook, Target, given, open_clip
+from vda.merging.views import VISUALIZATION, open_stereo, open_visualization
+from vda.stereo.style import STEREO_FILES
 
-Format = Literal["png16", "png8", "exr", "npz", "npy", "mkv", "hevc", "h264"]
+Format = Literal[
+    "png16", "png8", "exr", "npz", "npy", "mkv", "hevc", "h264", "sbs", "half-sbs", "cross-eyed", "anaglyph"
+]
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 
 _LEVELS: Final[dict[str, tuple[int, int]]] = {
@@ -35,60 +37,19 @@ _ENCODERS: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "hevc": ("libx265", {"crf": "14", "preset": "fast", "x265-params": "log-level=error"}),
     "h264": ("libx264", {"crf": "10", "preset": "veryfast"}),
 }
-VISUALIZATION: Final = "depth_visualization.mp4"
 _STREAMS: Final = {
     "npz": "depths.npz",
     "npy": "depths.npy",
     "mkv": "depth.mkv",
     "hevc": "depth_hevc.mp4",
     "h264": "depth_h264.mp4",
+    **STEREO_FILES,
 }
 
 
 @dataclass(frozen=True)
-class MergedFrame:
-    """One frame: its depth and codes (None where nobody wants them), and how many pixels have no value."""
-
-    index: int
-    depth: Float32Array | None = None
-    codes: Codes | None = None
-    missing: bool = False
-    invalid: int = 0
-    clipped: int = 0
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where outputs go, and what they need to know of the video.
-
-    ``shape`` is (height, width); ``time_of`` gives a frame's time in units of ``time_base`` (None: a constant
-    rate). ``pictures`` yields the video's frames, RGB, for a picture beside the depth. ``pixel_aspect`` is the
-    width of a pixel by its height, ``resized`` the runs of frames that were stored at another size.
-    """
-
-    folder: Path
-    frames: Sequence[int]
-    shape: tuple[int, int]
-    fps: Fraction
-    time_base: Fraction | None = None
-    time_of: Callable[[int], int | None] = lambda index: None
-    pictures: Callable[[], Iterator[Rgb]] | None = None
-    pixel_aspect: Fraction = Fraction(1)
-    resized: Sequence[list[int]] = ()
-
-
-@dataclass(frozen=True)
-class Look:
-    """How depth is shown in colours: ``shown`` is the range of inverse depth (None: all of the codes')."""
-
-    colormap: str
-    shown: tuple[float, float] | None = None
-    side_by_side: bool = False
-
-
-@dataclass(frozen=True)
 class Outputs:
-    """The ``formats`` of one merge, and ``look`` where a visualization is wanted."""
+    """The ``formats`` of one merge; ``look`` where a visualization is wanted, ``stereo`` where two views are."""
 
     target: Target
     quantizer: Quantizer
@@ -96,6 +57,7 @@ class Outputs:
     formats: tuple[str, ...]
     look: Look | None = None
     exr: ExrStyle = field(default_factory=ExrStyle)
+    stereo: StereoLook | None = None
     levels: dict[str, Levels] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -127,7 +89,7 @@ class Outputs:
     @property
     def want_codes(self) -> bool:
         """Whether a frame's codes are needed, be its images there or not: to write them, or to count them."""
-        return self.has_codes or self.look is not None
+        return self.has_codes or self.look is not None or self.stereo is not None
 
     def _is_coloured(self, name: str) -> bool:
         """Whether the format needs the video's frames: these come in order, and so it is written as a stream."""
@@ -149,11 +111,15 @@ class Outputs:
 
     def open_streams(self, stack: ExitStack) -> list[Callable[[MergedFrame], None]]:
         """Open every output that takes frames in order; each appears when ``stack`` is left without an error."""
-        streams = [self._stream(name, stack) for name in self.formats if name not in IMAGE_FORMATS]
+        views = [name for name in self.formats if name in STEREO_FILES]
+        others = [name for name in self.formats if name not in IMAGE_FORMATS and name not in views]
+        streams = [self._stream(name, stack) for name in others]
         if any(map(self._is_coloured, self.formats)):
             streams.append(self._coloured_exr())
         if self.look is not None:
-            streams.append(self._visualization(self.look, stack))
+            streams.append(open_visualization(self.target, self.quantizer, self.look, stack))
+        if self.stereo is not None:
+            streams.append(open_stereo(self.target, self.quantizer, self.stereo, views, stack))
         return streams
 
     def _stream(self, name: str, stack: ExitStack) -> Callable[[MergedFrame], None]:
@@ -161,14 +127,14 @@ class Outputs:
             writer = NpzWriter if name == "npz" else NpyWriter
             shape = (len(self.target.frames), *self.target.shape)
             array = stack.enter_context(writer(self.target.folder / _STREAMS[name], shape))
-            return lambda made: array.write(_given(made.depth))
+            return lambda made: array.write(given(made.depth))
         if name == "mkv":
-            clip = self._clip(_STREAMS[name], stack, codec="ffv1", pix_fmt="gray16le")
-            return lambda made: clip.write(_given(made.codes), self.target.time_of(made.index))
+            clip = open_clip(self.target, _STREAMS[name], stack, codec="ffv1", pix_fmt="gray16le")
+            return lambda made: clip.write(given(made.codes), self.target.time_of(made.index))
         codec, options = _ENCODERS[name]
-        small = self._clip(_STREAMS[name], stack, codec=codec, pix_fmt="gray10le", options=options)
+        small = open_clip(self.target, _STREAMS[name], stack, codec=codec, pix_fmt="gray10le", options=options)
         levels = self.levels[name]
-        return lambda made: small.write(levels.encode(_given(made.depth)), self.target.time_of(made.index))
+        return lambda made: small.write(levels.encode(given(made.depth)), self.target.time_of(made.index))
 
     def _coloured_exr(self) -> Callable[[MergedFrame], None]:
         assert self.target.pictures is not None
@@ -177,31 +143,9 @@ class Outputs:
         def write(made: MergedFrame) -> None:
             path, picture = image_path(self.target.folder, "exr", made.index), next(pictures)
             if not path.exists():
-                write_exr(path, _given(made.depth), self.exr, picture)
+                write_exr(path, given(made.depth), self.exr, picture)
 
         return write
-
-    def _clip(self, name: str, stack: ExitStack, **settings: object) -> ClipWriter:
-        target = self.target
-        shown = {"fps": target.fps, "time_base": target.time_base, "pixel_aspect": target.pixel_aspect}
-        writer = ClipWriter(target.folder / name, **shown, **settings)  # type: ignore[arg-type]
-        return stack.enter_context(writer)
-
-    def _visualization(self, look: Look, stack: ExitStack) -> Callable[[MergedFrame], None]:
-        clip = self._clip(VISUALIZATION, stack)
-        pictures = self.target.pictures() if look.side_by_side and self.target.pictures else None
-
-        def show(made: MergedFrame) -> None:
-            colours = colorize_codes(_given(made.codes), self.quantizer, look.colormap, look.shown)
-            picture = colours if pictures is None else beside(next(pictures), colours)
-            clip.write(picture, self.target.time_of(made.index))
-
-        return show
-
-
-def _given(array: np.ndarray | None) -> np.ndarray:
-    assert array is not None
-    return array
 
 
 @dataclass(frozen=True)
@@ -214,15 +158,15 @@ class ImageFormat:
 
 
 def _write_png16(path: Path, made: MergedFrame, outputs: Outputs) -> None:
-    write_png16(path, _given(made.codes))
+    write_png16(path, given(made.codes))
 
 
 def _write_png8(path: Path, made: MergedFrame, outputs: Outputs) -> None:
-    write_png8(path, outputs.levels["png8"].encode(_given(made.depth)).astype(np.uint8))
+    write_png8(path, outputs.levels["png8"].encode(given(made.depth)).astype(np.uint8))
 
 
 def _write_exr(path: Path, made: MergedFrame, outputs: Outputs) -> None:
-    write_exr(path, _given(made.depth), outputs.exr)
+    write_exr(path, given(made.depth), outputs.exr)
 
 
 # The 16-bit images are the depth itself; ``depthmaps.source`` knows the other folders by the same names.
@@ -248,6 +192,11 @@ def written_files(folder: Path, formats: Collection[str] = FORMATS) -> list[Path
     streams = [file for name, file in _STREAMS.items() if name in formats]
     others = [folder / name for name in (*streams, VISUALIZATION, DEPTH_RECORD_NAME)]
     return [path for path in (*images, *unfinished, *others) if path.is_file()]
+
+
+def is_there(folder: Path, name: str) -> bool:
+    """Whether the format that a record names is still in ``folder``, as far as one look tells."""
+    return name not in _STREAMS or (folder / _STREAMS[name]).is_file()
 
 
 def image_path(folder: Path, name: str, index: int) -> Path:

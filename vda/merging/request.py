@@ -14,9 +14,11 @@ from vda.depthmaps.files import is_whole
 from vda.errors import InputError, SceneError, UsageError
 from vda.files import DEPTH_RECORD_NAME, TEMPORARY_PREFIX
 from vda.merging.meaning import MEANING_NAME, Meaning
-from vda.merging.outputs import FORMATS, IMAGE_FORMATS, VISUALIZATION, image_path, written_files
+from vda.merging.outputs import FORMATS, IMAGE_FORMATS, image_path, is_there, written_files
 from vda.merging.settings import MergeResult, MergeSettings
+from vda.merging.views import VISUALIZATION
 from vda.merging.workplace import settle
+from vda.stereo.style import STEREO_FILES, StereoStyle
 
 
 @dataclass(frozen=True)
@@ -37,27 +39,33 @@ class Request:
         return self.replaces or self.existing is not None
 
 
-def requested(folder: Path, settings: MergeSettings) -> Request | MergeResult:
+def requested(folder: Path, settings: MergeSettings, *, stale: bool = False) -> Request | MergeResult:
     """What is to be made below ``folder``, or the result where all of it is there and is to be kept.
 
+    Where ``overwrite`` is set and videos of two views are all that is asked for, these alone are made anew, of the
+    depth that is there, unless that is ``stale``. A view without depth is none: 16-bit images come with it.
     Raises ``UsageError`` where the result is there and neither ``overwrite`` nor ``keep_finished`` is set, or was
     made with other settings; ``SceneError`` where there is depth of which nothing says that a merge wrote it.
     """
     settle(folder)
     path = folder / DEPTH_RECORD_NAME
     if settings.overwrite:
-        return _anew(folder, settings)
+        views = None if stale else _views_anew(folder, settings)
+        return views or _with_depth(_anew(folder, settings))
     if not path.is_file():
         _refuse_foreign(folder)
-        return Request(settings)
+        return _with_depth(Request(settings))
     existing = DepthRecord.read(path)
-    formats = tuple(name for name in settings.formats if name not in existing.formats)
+    _refuse_other_views(Meaning.read(folder), settings)
+    formats = tuple(
+        name for name in settings.formats if name not in existing.formats or not is_there(folder, name)
+    )
     video = settings.create_video and not (folder / VISUALIZATION).is_file()
     if not formats and not video and not settings.keep_finished:
         raise UsageError(f"{path} is there already.", "Give --overwrite to replace it.")
     settings, remarks = _adopted(folder, existing, settings)
     if not formats and not video and (harmed := _harmed(folder, existing)):
-        anew = _anew(folder, settings)
+        anew = _with_depth(_anew(folder, settings))
         said = f"{len(harmed)} images are damaged or absent, the first is {harmed[0].name}: all are made anew."
         return replace(anew, remarks=(said, *anew.remarks, *remarks))
     if not formats and not video:
@@ -75,7 +83,8 @@ def _harmed(folder: Path, existing: DepthRecord) -> list[Path]:
 def _only(settings: MergeSettings, formats: tuple[str, ...], video: bool) -> MergeSettings:
     """``settings`` of these outputs alone; how EXR is written is no longer said where there is none."""
     style = settings.exr_style if "exr" in formats else ExrStyle()
-    return replace(settings, formats=formats, create_video=video, **_fields_of(style))
+    stereo = settings.stereo_style if set(formats) & STEREO_FILES.keys() else StereoStyle()
+    return replace(settings, formats=formats, create_video=video, **_fields_of(style), **asdict(stereo))
 
 
 def _fields_of(style: ExrStyle) -> dict[str, Any]:
@@ -85,6 +94,30 @@ def _fields_of(style: ExrStyle) -> dict[str, Any]:
         "exr_type": style.type,
         "exr_compression": style.compression,
     }
+
+
+def _views_anew(folder: Path, settings: MergeSettings) -> Request | None:
+    """What is to be made where the depth can stay; None where it cannot, or more is asked for than views."""
+    path = folder / DEPTH_RECORD_NAME
+    if not path.is_file() or not set(settings.formats) <= STEREO_FILES.keys():
+        return None
+    existing = DepthRecord.read(path)
+    try:
+        settings, remarks = _adopted(folder, existing, settings)
+    except UsageError:
+        return None
+    said = "The depth stays as it is; give --format png16 as well to make that anew."
+    return Request(settings, existing, remarks=(said, *remarks))
+
+
+def _with_depth(request: Request) -> Request:
+    """``request`` with 16-bit images where nothing of it could be read back as depth."""
+    settings = request.settings
+    if not set(settings.formats) <= STEREO_FILES.keys():
+        return request
+    said = "The views are of 16-bit depth, which is written as well."
+    settings = replace(settings, formats=("png16", *settings.formats))
+    return replace(request, settings=settings, remarks=(said, *request.remarks))
 
 
 def _anew(folder: Path, settings: MergeSettings) -> Request:
@@ -97,9 +130,17 @@ def _anew(folder: Path, settings: MergeSettings) -> Request:
     as_it_was: dict[str, Any] = {"formats": (*settings.formats, *more)}
     if "exr" in more and meaning is not None and meaning.exr is not None:
         as_it_was |= _fields_of(meaning.exr)
+    views = {} if meaning is None else meaning.stereo
+    style = settings.stereo_style if settings.stereo_formats else next(iter(views.values()), StereoStyle())
+    as_it_was |= asdict(style)
     if video:
         as_it_was |= {"create_video": True, **(asdict(meaning.look) if meaning and meaning.look else {})}
     remarks = [f"{name} was there and is made anew as well." for name in (*more, *([VISUALIZATION] * video))]
+    others = [name for name in more if views.get(name, style) != style]
+    remarks += [
+        f"{name} had another parallax, convergence or choice of eyes: it gets that of the others."
+        for name in others
+    ]
     was = None if meaning is None else meaning.quantizer.get("coding", "linear")
     if settings.coding is None and was not in (None, "linear"):
         remarks.append(
@@ -153,6 +194,17 @@ def _adopted(folder: Path, existing: DepthRecord, settings: MergeSettings) -> tu
     if settings.coding not in (None, coding):
         raise _other(folder, f"--coding {coding}")
     return replace(settings, coding=coding), remarks
+
+
+def _refuse_other_views(meaning: Meaning | None, settings: MergeSettings) -> None:
+    """Where a video of two views is there, made otherwise than is asked for by name, raise ``UsageError``."""
+    asked, there = settings.stereo_style, {} if meaning is None else meaning.stereo
+    others = [name for name in settings.stereo_formats if there.get(name, asked) != asked]
+    if others and asked != StereoStyle():
+        raise UsageError(
+            f"{STEREO_FILES[others[0]]} was made with another parallax, convergence or choice of eyes.",
+            f"Give --overwrite with --format {others[0]} alone to make it anew: the depth stays.",
+        )
 
 
 def _other(folder: Path, made_with: str) -> UsageError:

@@ -15,6 +15,7 @@ from vda.errors import UsageError
 from vda.joining.overlaps import Kind
 from vda.joining.scenedepth import Joining
 from vda.merging.outputs import FORMATS
+from vda.stereo.style import STEREO_FILES, Eyes, StereoStyle
 from vda.stills.exr import require_exr
 
 
@@ -25,9 +26,9 @@ class MergeSettings:
     ``depth_scale`` are codes to the metre; relative depth then needs ``metres`` (scale and shift of inverse depth)
     or the scene's calibration. ``coding`` is how codes lie over the range (None: linear, or as they are in a
     finished merge that is kept). ``kind``, ``input_scale``, ``allow_gaps`` and ``by_order`` are of depth that
-    other programs made. The ``exr`` fields are those of ``ExrStyle``. Raises ``UsageError`` where they are given
-    and the format exr is not, where the package that writes EXR is not installed, and for codes to the metre that
-    are not linear.
+    other programs made. The ``exr`` fields are those of ``ExrStyle``, and ``parallax``, ``convergence`` and
+    ``eyes`` those of ``StereoStyle``. Raises ``UsageError`` where they are given and no format is that they are
+    of, where the package that writes EXR is not installed, and for codes to the metre that are not linear.
     """
 
     formats: tuple[str, ...] = ("png16",)
@@ -48,6 +49,9 @@ class MergeSettings:
     exr_type: PixelType = "float"
     exr_compression: Compression = "zip"
     coding: Coding | None = None
+    parallax: float = StereoStyle.parallax
+    convergence: float = StereoStyle.convergence
+    eyes: Eyes = StereoStyle.eyes
 
     def __post_init__(self) -> None:
         # Before anything that is there is removed to make room for it.
@@ -77,10 +81,29 @@ class MergeSettings:
             require_exr()
         elif style != ExrStyle():
             raise UsageError("The EXR options are of no use without EXR.", "Give --format exr as well.")
+        if self.stereo_style != StereoStyle() and not self.stereo_formats:
+            raise UsageError(
+                "Parallax, convergence and eyes are of no use without two views.", "Give --format sbs as well."
+            )
 
     @property
     def exr_style(self) -> ExrStyle:
         return ExrStyle(self.exr, self.exr_layer, self.exr_type, self.exr_compression)
+
+    @property
+    def shows_pictures(self) -> bool:
+        """Whether something is written that shows the video's own pictures."""
+        beside = self.create_video and self.side_by_side
+        return self.exr == "rgb" or beside or bool(self.stereo_formats)
+
+    @property
+    def stereo_style(self) -> StereoStyle:
+        return StereoStyle(self.parallax, self.convergence, self.eyes)
+
+    @property
+    def stereo_formats(self) -> tuple[str, ...]:
+        """The videos of two views that are asked for."""
+        return tuple(name for name in self.formats if name in STEREO_FILES)
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from vda.depthmaps.colours import Rgb
 from vda.errors import SceneError, UsageError, WorkError
 from vda.files import folder_lock, read_json
 from vda.joining.scenedepth import SceneDepth, depth_of_chunks, depth_of_windows
-from vda.merging.outputs import Target
 from vda.merging.request import requested
 from vda.merging.settings import MergeResult, MergeSettings
 from vda.merging.stored import StoredDepth
+from vda.merging.target import Target
 from vda.merging.writing import Origin, require_metres, write, write_more
 from vda.picture.framing import Framing
 from vda.reporter import Reporter, Silence
@@ -70,13 +70,13 @@ def _merge(scene: Scene, settings: MergeSettings, reporter: Reporter) -> MergeRe
             f"Chunk {', '.join(map(str, redone))} of {scene.root} was computed again since the depth was merged.",
             "Give --overwrite to make the depth of it.",
         )
-    request = requested(scene.merged_dir, settings)
+    request = requested(scene.merged_dir, settings, stale=bool(redone))
     if isinstance(request, MergeResult):
         return request
     settings, plan = request.settings, scene.plan()
     require_overlaps(plan, settings)
     video, index = scene.film()
-    if settings.exr == "rgb" or (settings.create_video and settings.side_by_side):
+    if settings.shows_pictures:
         scene.require_video()
     record, calibration = scene.run_record(), load_calibration(scene.calibration_path)
     kind: Kind = settings.kind if record is None else "depth" if record.metric else "inverse_depth"
@@ -124,6 +124,8 @@ def merge_chunks(
     reporter = reporter or Silence()
     if settings.exr == "rgb":
         raise UsageError("EXR with colours needs the video, which only a scene knows.", "Merge a scene.")
+    if settings.stereo_formats:
+        raise UsageError("Two views need the video, which only a scene knows.", "Merge a scene.")
     with _alone(output_dir):
         return _merge_chunks(metadata, depth_dir, output_dir, settings, reporter)
 

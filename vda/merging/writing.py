@@ -15,24 +15,21 @@ import numpy as np
 from vda.calibration.fit import Calibration
 from vda.calibration.identity import Fingerprint, require_one_scale
 from vda.depthmaps.codes import DepthRecord, Kind, Quantizer
-from vda.depthmaps.colours import shown_range
 from vda.errors import UsageError
 from vda.files import DEPTH_RECORD_NAME
 from vda.joining.align import Float32Array
 from vda.joining.scenedepth import SceneDepth
 from vda.merging.frames import JOURNAL, Frames, Tally, write_frames
+from vda.merging.looks import look_of, stereo_json, stereo_of
 from vda.merging.meaning import Meaning
-from vda.merging.outputs import FORMATS, Look, Outputs, Target, written_files
+from vda.merging.outputs import FORMATS, Outputs, written_files
 from vda.merging.request import Request
 from vda.merging.settings import MergeResult, MergeSettings
 from vda.merging.stored import StoredDepth
+from vda.merging.target import Target
 from vda.merging.workplace import settle, workplace
 from vda.reporter import Reporter
 from vda.scene.chunks import Plan
-
-# A range of colours needs no more: some 16 frames of 96 x 96 places, over all of the scene.
-_SHOWN_FRAMES = 16
-_SHOWN_LATTICE = 96
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ def write(
     shots = depth.shots_json()
     meaning = Meaning.of(quantizer, _frames_json(depth.plan), shots, settings)
     _require_same_depth(target.folder, meaning, request)
-    outputs = _outputs(target, depth, quantizer, (low, high), request)
+    outputs = _outputs(target, depth, quantizer, (low, high), request, origin)
     tally = _write_frames(depth, outputs, meaning, request, reporter)
     record = _record(outputs, depth, origin, settings, shots, tally)
     record = _told(record, tally, outputs, settings)
@@ -74,7 +71,8 @@ def write(
 def write_more(target: Target, depth: StoredDepth, request: Request, reporter: Reporter) -> MergeResult:
     """Write what ``request`` asks for of ``depth``, which an earlier merge has written."""
     record = depth.record
-    outputs = _outputs(target, depth, record.quantizer, depth.value_range(), request)
+    origin = Origin(record.model, record.settings, record.picture)
+    outputs = _outputs(target, depth, record.quantizer, depth.value_range(), request, origin)
     known = Meaning.read(target.folder)
     frames = list(depth.frames) if known is None else known.frames
     meaning = Meaning.of(record.quantizer, frames, record.shots, request.settings)
@@ -95,18 +93,24 @@ def _quantizer(kind: Kind, low: float, high: float, settings: MergeSettings) -> 
 def _told(record: DepthRecord, tally: Tally, outputs: Outputs, settings: MergeSettings) -> DepthRecord:
     """``record`` with what writing has shown: how many codes are in use, if these are few, and what is rounded."""
     codes = tally.codes.middle_codes() if outputs.has_codes else record.middle_codes
-    more = (*_few_codes(tally, outputs, settings), *_rounding(settings))
+    more = (*_few_codes(tally, outputs, settings), *_rounding(settings), *_without_parallax(tally, outputs))
     return replace(record, middle_codes=codes, remarks=[*record.remarks, *more])
 
 
 def _outputs(
-    target: Target, depth: Frames, quantizer: Quantizer, value_range: tuple[float, float], request: Request
+    target: Target,
+    depth: Frames,
+    quantizer: Quantizer,
+    value_range: tuple[float, float],
+    request: Request,
+    origin: Origin,
 ) -> Outputs:
     settings = request.settings
     if request.is_beside:
         target = replace(target, folder=workplace(target.folder))
-    look = _look(depth, settings) if settings.create_video else None
-    return Outputs(target, quantizer, value_range, settings.formats, look, settings.exr_style)
+    stereo = stereo_of(depth, quantizer, settings, origin.settings, origin.picture)
+    look = look_of(depth, settings)
+    return Outputs(target, quantizer, value_range, settings.formats, look, settings.exr_style, stereo)
 
 
 def _require_same_depth(folder: Path, meaning: Meaning, request: Request) -> None:
@@ -147,15 +151,17 @@ def _finish(folder: Path, outputs: Outputs, record: DepthRecord, request: Reques
         there = Meaning.read(folder)
         meaning = Meaning.read(made)
         if there is not None and meaning is not None:
-            replace(meaning, exr=meaning.exr or there.exr, look=meaning.look or there.look).write(made)
+            meaning.added_to(there).write(made)
         settings = existing.settings
         if request.settings.create_video:
             settings = {**settings, "colormap": request.settings.colormap}
+        if stereo := stereo_json(outputs.stereo, request.settings):
+            settings = {**settings, "stereo": {**settings.get("stereo", {}), **stereo["stereo"]}}
         record = replace(
             existing,
             middle_codes=record.middle_codes if existing.middle_codes is None else existing.middle_codes,
             remarks=list(dict.fromkeys((*existing.remarks, *record.remarks))),
-            formats=[*existing.formats, *outputs.formats],
+            formats=list(dict.fromkeys((*existing.formats, *outputs.formats))),
             levels={**existing.levels, **outputs.levels_json()},
             settings=settings,
         )
@@ -207,14 +213,6 @@ def _in_metres(
     return replace(depth, kind="depth", to_metres=to_metres)
 
 
-def _look(depth: Frames, settings: MergeSettings) -> Look:
-    """How the depth is shown: one range for the scene, from some of its frames."""
-    frames = depth.frames[:: -(-len(depth.frames) // _SHOWN_FRAMES)]
-    row, column = (-(-side // _SHOWN_LATTICE) for side in depth.shape)
-    values = np.concatenate([depth.frame(index)[::row, ::column].ravel() for index in frames])
-    return Look(settings.colormap, shown_range(values, depth.kind), settings.side_by_side)
-
-
 def _record(
     outputs: Outputs,
     depth: SceneDepth,
@@ -231,7 +229,12 @@ def _record(
         width=depth.shape[1],
         height=depth.shape[0],
         model=origin.model,
-        settings={**origin.settings, "colormap": settings.colormap, "frame_range": list(plan.frame_range)},
+        settings={
+            **origin.settings,
+            "colormap": settings.colormap,
+            "frame_range": list(plan.frame_range),
+            **stereo_json(outputs.stereo, settings),
+        },
         shots=shots,
         missing_frames=tally.missing,
         clipped=tally.clipped,
@@ -266,3 +269,12 @@ def _few_codes(tally: Tally, outputs: Outputs, settings: MergeSettings) -> Itera
 def _rounding(settings: MergeSettings) -> Iterator[str]:
     if (sentence := settings.exr_style.remark()) is not None:
         yield sentence
+
+
+def _without_parallax(tally: Tally, outputs: Outputs) -> Iterator[str]:
+    """What two views make of pixels without depth; metres out of range have none, either."""
+    pixels = tally.invalid + (tally.clipped if outputs.quantizer.kind == "depth" else 0)
+    if outputs.stereo is not None and pixels:
+        yield f"{pixels} pixels without depth are taken for the farthest in the views of two eyes."
+    if outputs.stereo is not None and tally.missing:
+        yield f"{len(tally.missing)} frames without depth are flat in the views of two eyes."

@@ -33,6 +33,8 @@ _DEFAULT_OPTIONS: dict[str, dict[str, str]] = {
 # With mbtree, x264 does not write the same bytes twice of small pictures, and what it writes depends on the
 # processor's instructions unless it is told not to.
 _SAME_BYTES: dict[str, dict[str, str]] = {"libx264": {"x264-params": "mbtree=0:cpu-independent=1"}}
+# The kind of arrangement in H.264's message on frame packing (ITU-T H.264, D.2.26), by which players see 3D.
+_SIDE_BY_SIDE = 3
 
 
 class ClipWriter:
@@ -44,7 +46,8 @@ class ClipWriter:
     for FFV1 frames that stand alone, with checksums); the same pictures give the same file, with the same number
     of threads.
     ``threads`` 0 is one per core; ``pixel_aspect`` is a pixel's width by its height; ``jpeg_colour``, for RGB in
-    yuv420p, keeps colours as exactly as 8 bits can.
+    yuv420p, keeps colours as exactly as 8 bits can; ``side_by_side`` says in the H.264 that the halves of a
+    picture are the views of the left and the right eye.
     Raises ``UsageError`` for pictures that do not fit, ``VideoError`` for what FFmpeg cannot encode,
     ``StorageError`` for a disk that is full.
     """
@@ -61,6 +64,7 @@ class ClipWriter:
         threads: int = 0,
         jpeg_colour: bool = False,
         pixel_aspect: Fraction = Fraction(1),
+        side_by_side: bool = False,
     ) -> None:
         self.path = path
         self._temporary = temporary_beside(path)
@@ -71,6 +75,8 @@ class ClipWriter:
         self._pix_fmt = pix_fmt
         chosen = _DEFAULT_OPTIONS.get(codec, {}) if options is None else options
         self._options = {**_SAME_BYTES.get(codec, {}), **chosen}
+        if side_by_side:
+            self._options["x264-params"] += f":frame-packing={_SIDE_BY_SIDE}"
         self._threads = threads
         self._jpeg_colour = jpeg_colour
         self._pixel_aspect = pixel_aspect
