@@ -10,13 +10,14 @@ TIME ?= 10
 TORCH = torch==2.13.0
 SAMPLE = data/sample.mp4
 
-.PHONY: help setup depth enrich test test-fast check format lint types bench bench-joining tables slow chaos cuts fuzz mini monitor clean
+.PHONY: help setup depth enrich test test-fast check format lint types docs bench bench-joining tables slow chaos cuts fuzz mini monitor clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make depth VIDEO=film.mp4    from a video to depth, in data/film"
 	@echo "make test                    the tests"
 	@echo "make test-fast               those that take less than a minute together"
+	@echo "make docs                    the manual as web pages, in build/manual"
 	@echo "Others: setup enrich check format lint types bench bench-joining tables slow chaos cuts fuzz mini monitor clean"
 
 setup: $(VENV)/.ready
@@ -29,6 +30,10 @@ $(VENV)/.ready: setup.cfg pyproject.toml constraints.txt tools/install_torch.sh
 
 $(VENV)/.ready-test: $(VENV)/.ready
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@
+
+$(VENV)/.ready-docs: $(VENV)/.ready
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	touch $@
 
 depth: setup
@@ -70,7 +75,11 @@ lint: $(VENV)/.ready-test
 types: $(VENV)/.ready-test
 	$(BIN)/mypy
 
-check: lint types test
+# Warnings are errors: links and anchors that lead nowhere, pages that the menu lacks.
+docs: $(VENV)/.ready-docs
+	$(BIN)/python tools/manual.py
+
+check: lint types docs test
 
 bench: $(VENV)/.ready-test
 	$(BIN)/python -m bench $(ARGS)
