@@ -10,7 +10,7 @@ TIME ?= 10
 TORCH = torch==2.13.0
 SAMPLE = data/sample.mp4
 
-.PHONY: help setup depth enrich test test-fast check format lint types docs bench bench-joining tables slow chaos cuts fuzz mini monitor clean
+.PHONY: help setup depth enrich test test-fast check format lint types docs package bench bench-joining tables slow chaos cuts fuzz mini monitor clean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,7 +18,7 @@ help:
 	@echo "make test                    the tests"
 	@echo "make test-fast               those that take less than a minute together"
 	@echo "make docs                    the manual as web pages, in build/manual"
-	@echo "Others: setup enrich check format lint types bench bench-joining tables slow chaos cuts fuzz mini monitor clean"
+	@echo "Others: setup enrich check format lint types package bench bench-joining tables slow chaos cuts fuzz mini monitor clean"
 
 setup: $(VENV)/.ready
 
@@ -34,6 +34,10 @@ $(VENV)/.ready-test: $(VENV)/.ready
 
 $(VENV)/.ready-docs: $(VENV)/.ready
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready-test
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
 depth: setup
@@ -80,6 +84,9 @@ docs: $(VENV)/.ready-docs
 	$(BIN)/python tools/manual.py
 
 check: lint types docs test
+
+package: $(VENV)/.ready-dev
+	sh tools/try_package.sh $(abspath $(BIN))/python "$(TORCH)" "$(TORCH_INDEX)"
 
 bench: $(VENV)/.ready-test
 	$(BIN)/python -m bench $(ARGS)
