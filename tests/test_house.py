@@ -18,7 +18,7 @@ ROOMS = [
     "errors", "shown", "files", "records", "reporter",
     "machine", "picture", "stills", "video", "network", "camera", "scene", "models", "tracks", "depthmaps",
     "stereo", "linking", "joining", "calibration", "metrics", "compute",
-    "merging", "enriching", "evaluation", "comparing", "exporting", "synth", "training",
+    "merging", "enriching", "evaluation", "comparing", "exporting", "viewing", "synth", "training",
     "launch", "supervisor",
     "splitting", "api", "fvc", "cli", "__main__",
 ]  # fmt: skip

@@ -3,7 +3,7 @@
     pipeline  a video to depth in one call, several scenes at once
     results   depth and scenes opened to be read
     stages    a video to depth: plan, run, merge, depth; the network
-    space     depth into space: enrich, export
+    space     depth into space: enrich, export, view
 
 Everything is done elsewhere: settings are made of keywords here, and the stages are called.
 """

@@ -1,8 +1,8 @@
-"""Depth into space: positions on tracks, and files for other programs.
+"""Depth into space: positions on tracks, files for other programs, and a page to look at.
 
-In: paths and the options of ``vda enrich`` and ``vda export``, as keywords. Out: files, and a report of what came
-of it. This file does not know how a position is found, nor any format: settings are made of the keywords once, and
-the stages are called.
+In: paths and the options of ``vda enrich``, ``vda export`` and ``vda view``, as keywords. Out: files, and a report
+of what came of it. This file does not know how a position is found, nor any format: settings are made of the
+keywords once, and the stages are called.
 """
 
 from collections.abc import Sequence
@@ -23,6 +23,7 @@ from vda.exporting import export as export_scene
 from vda.exporting.depthfiles import DepthKind
 from vda.reporter import Reporter
 from vda.tracks import Asked
+from vda.viewing.settings import LOOPBACK, ViewSettings
 
 Size = tuple[int, int]
 Crop = tuple[int, int, int, int]
@@ -183,6 +184,56 @@ def export(
         overwrite=overwrite,
     )
     return export_scene(settings, reporter=reporter)
+
+
+def view_settings(
+    scene: StrPath,
+    *,
+    tracks: StrPath | None = None,
+    track_format: str | None = None,
+    frame_base: Base | None = None,
+    frame_field: str | None = None,
+    track_size: Size | None = None,
+    colormap: str = "inferno",
+    export: StrPath | None = None,
+    export_frames: int | None = None,
+    overwrite: bool = False,
+    host: str = LOOPBACK,
+    port: int = 0,
+    poses: StrPath | None = None,
+    image_base: Base | None = None,
+    image_folder: str | None = None,
+    by_order: bool = False,
+    fx: float | None = None,
+    fy: float | None = None,
+    cx: float | None = None,
+    cy: float | None = None,
+    camera_size: Size | None = None,
+    camera: StrPath | None = None,
+    camera_id: int | None = None,
+    camera_turn: Turn | None = None,
+    camera_crop: Crop | None = None,
+    fov: float | None = None,
+    assume_fov: bool = False,
+) -> ViewSettings:
+    """What ``vda view`` is asked: ``viewing.stage.open_view`` serves the page, ``keep_view`` writes a file."""
+    return ViewSettings(
+        scene=Path(scene),
+        tracks=_path(tracks),
+        track_format=track_format,
+        asked=Asked(frame_base, frame_field, track_size),
+        poses=_path(poses),
+        image_base=image_base,
+        image_folder=image_folder,
+        by_order=by_order,
+        camera=_camera(fx, fy, cx, cy, camera_size, camera, camera_id, camera_turn, camera_crop, fov, assume_fov),
+        colormap=colormap,
+        export=_path(export),
+        export_frames=export_frames,
+        overwrite=overwrite,
+        host=host,
+        port=port,
+    )
 
 
 def _camera(

@@ -15,9 +15,10 @@
     redo          ``vda redo``
     clean         ``vda clean``
     relink        ``vda relink``
-    trackoptions  what ``vda enrich`` and ``vda export`` share
+    trackoptions  what ``vda enrich``, ``vda export`` and ``vda view`` share
     enrich        ``vda enrich``
     export        ``vda export``
+    view          ``vda view``
     evaluate      ``vda eval``
     evaltable     the table of ``vda eval``
     comparing     ``vda eval --pairs``
@@ -59,6 +60,7 @@ from vda.cli.split import split
 from vda.cli.status import status
 from vda.cli.stop import stop
 from vda.cli.synth import synth
+from vda.cli.view import view
 from vda.cli.weights import weights
 
 
@@ -72,8 +74,8 @@ def main() -> None:
 
 
 COMMANDS = (
-    depth, split, run, merge, status, monitor, stop, redo, clean, relink, enrich, export, evaluate, report, synth,
-    fvc, weights,
+    depth, split, run, merge, status, monitor, stop, redo, clean, relink, enrich, export, view, evaluate, report,
+    synth, fvc, weights,
 )  # fmt: skip
 for command in COMMANDS:
     main.add_command(command)

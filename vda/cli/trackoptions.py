@@ -1,4 +1,4 @@
-"""What ``vda enrich`` and ``vda export`` share: tracks, the camera, where it was, and going on without metres."""
+"""What ``vda enrich``, ``export`` and ``view`` share: tracks, the camera, where it was, no need of metres."""
 
 import click
 

@@ -95,11 +95,11 @@ def export(settings: ExportSettings, *, reporter: Reporter | None = None) -> Exp
     scene = Scene(settings.scene)
     info, index = scene.film()
     depth = open_depth(scene.merged_dir)
-    views = _views(settings, index, depth, noted)
+    views = views_of(settings, index, depth, noted)
     if info.pixel_aspect != 1:
         noted.say(_shape_remark(info))
     asked = settings.camera.of_video(scene.read_video())
-    camera_of = _cameras(asked, views, (info.width, info.height), noted)
+    camera_of = cameras_of(asked, views, (info.width, info.height), noted)
     wanted = [frame for frame in depth.frames if not views or frame in views][:: settings.every]
     heed_lenses(settings, {camera_of(frame) for frame in wanted}, noted)
     if settings.target == CAMERAS:
@@ -109,7 +109,7 @@ def export(settings: ExportSettings, *, reporter: Reporter | None = None) -> Exp
         metric = Metric((), (), "reconstruction" if views else "none")
         paths = write_cameras(cameras, float(info.fps), written, noted)
     else:
-        metric = _metric(settings, scene, depth, views, noted)
+        metric = metric_of(settings, scene, depth, views, noted)
         limits = (settings.near, settings.far, _doubtful(settings, depth))
         source = FrameSource(
             info, index, depth, camera_of, metric.to_depth, views, *limits, undistort=settings.undistort
@@ -149,7 +149,7 @@ def _posed(
     return PosedCamera(frame, time_s, depth_image_name(frame), own, None)
 
 
-def _cameras(
+def cameras_of(
     asked: CameraChoice, views: Mapping[int, View], size: tuple[int, int], reporter: Reporter
 ) -> Callable[[int], Intrinsics]:
     """The camera of each frame, for images of ``size``: the one asked for, else that of the frame's own image.
@@ -175,7 +175,9 @@ def _shape_remark(info: VideoInfo) -> str:
     )
 
 
-def _views(settings: ExportSettings, index: FrameIndex, depth: DepthSource, reporter: Reporter) -> dict[int, View]:
+def views_of(
+    settings: ExportSettings, index: FrameIndex, depth: DepthSource, reporter: Reporter
+) -> dict[int, View]:
     """The reconstruction's views by frame, of those frames that have depth."""
     if settings.poses is None:
         return {}
@@ -201,7 +203,7 @@ def _views(settings: ExportSettings, index: FrameIndex, depth: DepthSource, repo
     return kept
 
 
-def _metric(
+def metric_of(
     settings: ExportSettings, scene: Scene, depth: DepthSource, views: Mapping[int, View], reporter: Reporter
 ) -> Metric:
     """A fit to the reconstruction's points where it has them; else metres; else, if wanted, no unit."""
