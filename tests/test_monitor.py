@@ -26,6 +26,7 @@ from vda.scene.runstate import Pause, RunFiles, WorkerState
 from vda.scene.scene import Scene
 from vda.supervisor.monitor import Observation, ObservedDevice, observe, render
 
+GPU = "GPU_16600000_aaaa_4bbb_8ccc_0123456789ab"
 MEMORY = HostMemory(24 * GIB, 18 * GIB, 0.25)
 
 
@@ -44,21 +45,12 @@ def scene(tmp_path: Path) -> Scene:
     return scene
 
 
-def finish(scene: Scene, windows: range, seconds_each: float) -> None:
-    """Windows of the only sequence, finished one after the other until now."""
-    for k in windows:
-        path = scene.window_path((0, k))
-        path.touch()
-        then = time.time() - seconds_each * (windows.stop - 1 - k)
-        os.utime(path, (then, then))
-
-
 @pytest.fixture
 def run_on(scene: Scene) -> Iterator[Any]:
     """Pretend, by the files alone, that a supervisor and workers on some devices live."""
     with ExitStack() as locks:
 
-        def start(**chunk_by_device: int) -> None:
+        def start(paces: dict[str, float] | None = None, **chunk_by_device: int) -> None:
             files = RunFiles(scene.run_dir)
             locks.enter_context(exclusive_lock(files.supervisor_lock))
             for place, (device, chunk) in enumerate(chunk_by_device.items()):
@@ -66,7 +58,9 @@ def run_on(scene: Scene) -> Iterator[Any]:
                 worker.folder.mkdir(parents=True)
                 locks.enter_context(exclusive_lock(worker.alive_lock))
                 state = WorkerState(worker.name, device.replace("_", "-"), 1, 0.0, "computing")
-                replace(state, scene=str(scene.root), chunk=chunk).write(worker.state_path)
+                pace = (paces or {}).get(device)
+                seen = replace(state, scene=str(scene.root), chunk=chunk, seconds_per_window=pace)
+                seen.write(worker.state_path)
 
         yield start
 
@@ -88,9 +82,7 @@ class TestObserve:
         assert any("driver does not answer" in line for line in render(observe(broken), 200, 50))
 
     def test_frames_a_second_of_each_device(self, scene: Scene, run_on: Any) -> None:
-        run_on(cpu=1, **{"GPU_16600000_aaaa_4bbb_8ccc_0123456789ab": 2})
-        finish(scene, range(4, 7), seconds_each=11)
-        finish(scene, range(9, 12), seconds_each=2)
+        run_on({"cpu": 11.0, GPU: 2.0}, cpu=1, **{GPU: 2})
         seen = observe(inventory([gtx_1660_ti(0), gtx_1660_ti(1)]), scene)
         # A window settles 22 frames: in 11 s that is 2 a second, in 2 s it is 11.
         assert [(view.device.id[:9], view.chunk) for view in seen.devices] == [
@@ -98,22 +90,21 @@ class TestObserve:
             ("GPU-16600", None),
             ("cpu", 1),
         ]
-        assert seen.devices[0].fps == pytest.approx(11, rel=0.01)
+        assert seen.devices[0].fps == pytest.approx(11)
         assert seen.devices[1].fps is None
-        assert seen.devices[2].fps == pytest.approx(2, rel=0.01)
+        assert seen.devices[2].fps == pytest.approx(2)
 
-    def test_one_window_is_no_pace(self, scene: Scene, run_on: Any) -> None:
-        run_on(cpu=1)
-        finish(scene, range(4, 5), seconds_each=1)
-        (view,) = observe(inventory([]), scene).devices
-        assert (view.chunk, view.fps) == (1, None)
+    def test_what_is_shown_is_the_status_own(self, scene: Scene, run_on: Any) -> None:
+        run_on({"cpu": 60.0}, cpu=1)
+        # 14 windows of a minute each.
+        shown = render(observe(inventory([]), scene), 200, 50)
+        assert any(line.endswith("0.36 frames/s, 14 min left") for line in shown)
 
-    def test_a_pause_between_two_workers_does_not_count(self, scene: Scene, run_on: Any) -> None:
+    def test_before_the_first_window_there_is_no_pace(self, scene: Scene, run_on: Any) -> None:
         run_on(cpu=1)
-        finish(scene, range(4, 8), seconds_each=2)
-        an_hour_ago = time.time() - 3600
-        os.utime(scene.window_path((0, 4)), (an_hour_ago, an_hour_ago))
-        assert observe(inventory([]), scene).devices[0].fps == pytest.approx(11, rel=0.01)
+        seen = observe(inventory([]), scene)
+        assert (seen.devices[0].chunk, seen.devices[0].fps) == (1, None)
+        assert not any(" left" in line for line in render(seen, 200, 50))
 
     def test_why_it_pauses_is_shown(self, scene: Scene, run_on: Any) -> None:
         run_on(cpu=1)
@@ -195,7 +186,7 @@ class TestRender:
     def test_the_scene(self) -> None:
         shown = lines(scene_status=status([]))
         assert "data/film: running, 100 of 400 frames (25%), 0.25 frames/s, 20 min left" in shown
-        assert "model vits; float16, the best that every device passes." in shown
+        assert "model vits, in float16, the best that every device passes." in shown
 
     def test_no_pace_no_promise(self) -> None:
         shown = lines(scene_status=status([], state="incomplete", fps=None, eta_seconds=None))
@@ -251,7 +242,8 @@ def command(*arguments: object) -> list[str]:
 
 class TestCommand:
     def test_once(self, scene: Scene) -> None:
-        finish(scene, range(0, 4), seconds_each=1)
+        for k in range(4):
+            scene.window_path((0, k)).touch()
         shown = subprocess.run(command("--once", scene.root), capture_output=True, text=True, check=True).stdout
         assert "host memory" in shown
         assert "of 300 frames" in shown

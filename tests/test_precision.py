@@ -263,13 +263,20 @@ class TestAgree:
         assert "bfloat16 fails on" in reason
 
     @pytest.mark.parametrize(
-        ("others", "beginning"), [([], "float32."), ([PASSES_ALL], "float32, the best that every device passes.")]
+        ("others", "words"),
+        [
+            ([], "float32, as is usual on a CPU."),
+            (
+                [PASSES_ALL],
+                "float32, the best that every device passes. "
+                "A CPU computes in float32 unless --precision asks for another.",
+            ),
+        ],
     )
-    def test_a_cpu_is_told_once_and_in_plain_words(self, others: list[Proof], beginning: str) -> None:
+    def test_a_cpu_is_told_once_and_in_plain_words(self, others: list[Proof], words: str) -> None:
         verdict = policy(CPU)
         proofs = [*others, Proof(verdict.device, verdict.refused)]
-        sentence = "A CPU computes in float32 unless --precision says otherwise."
-        assert agree(proofs).reason == f"{beginning} {sentence}"
+        assert agree(proofs).reason == words
 
     def test_the_reason_carries_the_largest_difference(self) -> None:
         def proof(mean: float) -> Proof:

@@ -10,10 +10,11 @@ from click.testing import CliRunner
 
 from vda.cli import main
 from vda.files import exclusive_lock
-from vda.scene.chunks import plan_linked
+from vda.scene.chunks import Plan, plan_independent, plan_linked
 from vda.scene.runstate import ChunkAttempts, Recomputed, RunFiles, WorkerState
-from vda.scene.scene import Scene
-from vda.scene.status import scene_status
+from vda.scene.scene import Scene, chunk_windows
+from vda.scene.status import Estimate, estimate, scene_status
+from vda.supervisor.jobs import Job
 
 
 @pytest.fixture
@@ -62,7 +63,8 @@ def test_figures_of_a_run(scene: Scene) -> None:
         locks.enter_context(exclusive_lock(files.supervisor_lock))
         worker = files.worker("cpu-1")
         locks.enter_context(exclusive_lock(worker.alive_lock))
-        WorkerState("cpu-1", "cpu", 1, 0.0, "computing", scene=scene.key, chunk=1).write(worker.state_path)
+        state = WorkerState("cpu-1", "cpu", 1, 0.0, "computing", scene=scene.key, chunk=1, seconds_per_window=2.0)
+        state.write(worker.state_path)
         result = CliRunner().invoke(main, ["status", str(scene.root), "--json"])
     seen = json.loads(result.output)
     # Windows 0 to 5 settle the frames up to where window 6 begins to count.
@@ -71,11 +73,51 @@ def test_figures_of_a_run(scene: Scene) -> None:
     assert [chunk["state"] for chunk in seen["chunks"]] == ["done", "running", "waiting"]
     assert seen["chunks"][0]["error"] == "it ended by signal 11"
     assert seen["chunks"][1]["device"] == "cpu"
-    # A window every two seconds, of 22 frames each.
-    assert seen["fps"] == pytest.approx(11)
-    assert seen["eta_seconds"] == pytest.approx((300 - 135) / 11)
+    # Eight windows are left, of two seconds each.
+    assert seen["eta_seconds"] == pytest.approx(8 * 2)
+    assert seen["fps"] == pytest.approx((300 - 135) / 16)
     assert seen["devices"] == [
         {"device": "cpu", "phase": "computing", "scene": scene.key, "chunk": 1, "fps": pytest.approx(11)}
+    ]
+
+
+def test_before_a_window_is_finished_nothing_is_promised() -> None:
+    assert estimate(14, 300, []) is None
+    assert estimate(14, 300, [(None, 5), (None, 5)]) is None
+    assert estimate(0, 0, [(2.0, 0)]) is None
+
+
+def test_the_estimate_is_of_all_devices_at_work() -> None:
+    # A window in 1 s and one in 3 s: 4 windows in 3 s, so 16 windows take 12.
+    both = estimate(16, 352, [(1.0, 4), (3.0, 2)])
+    assert both is not None
+    assert both.seconds_left == pytest.approx(12)
+    assert both.fps == pytest.approx(352 / 12)
+    # Who has finished none is taken for as slow as the slowest that has: 2 windows in 3 s.
+    assert estimate(16, 352, [(3.0, 4), (None, 4)]) == Estimate(pytest.approx(352 / 24), pytest.approx(24))  # type: ignore[arg-type]
+
+
+def test_the_last_chunk_on_a_slow_device_is_what_is_waited_for() -> None:
+    last = estimate(10, 220, [(1.0, 0), (20.0, 10)])
+    assert last is not None and last.seconds_left == pytest.approx(200)
+
+
+@pytest.mark.parametrize(
+    "plan", [plan_independent(6553, 5, 32), plan_linked(6553, 5)], ids=lambda plan: plan.chunking
+)
+def test_frames_are_the_films_though_chunks_share_some(tmp_path: Path, plan: Plan) -> None:
+    scene = Scene(tmp_path)
+    scene.video_path.write_text("{}")
+    scene.write_plan(plan, {"input_path": "film.mp4"})
+    assert scene_status(scene)["frames_total"] == 6553
+    assert Job.of(scene).frames_total == 6553
+    scene.windows_dir.mkdir()
+    for chunk in plan.chunks:
+        for key, _ in chunk_windows(chunk):
+            scene.window_path(key).touch()
+    assert scene_status(scene)["frames_done"] == 6553
+    assert [chunk["frames_total"] for chunk in scene_status(scene)["chunks"]] == [
+        chunk.keep_stop - chunk.keep_start for chunk in plan.chunks
     ]
 
 

@@ -10,7 +10,9 @@ from typing import Protocol
 class Reporter(Protocol):
     """Told how the work goes: ``begin`` a stage of ``total`` steps (None: unknown), be ``at`` one, ``say`` it.
 
-    Where steps are large, it ``count``s what they are made of: so many more of a ``unit``, such as frames.
+    Where steps are large, it ``count``s what they are made of: so many more of a ``unit``, such as frames. Where
+    whoever works knows better how fast it goes than steps and a clock tell, it ``expect``s: steps a second and the
+    seconds that are left, each None where that is not known yet.
     """
 
     def begin(self, stage: str, total: int | None, done: int = 0) -> None: ...
@@ -18,6 +20,8 @@ class Reporter(Protocol):
     def at(self, done: int) -> None: ...
 
     def count(self, more: int, unit: str) -> None: ...
+
+    def expect(self, per_second: float | None, seconds_left: float | None) -> None: ...
 
     def say(self, sentence: str) -> None: ...
 
@@ -30,6 +34,8 @@ class Silence:
     def at(self, done: int) -> None: ...
 
     def count(self, more: int, unit: str) -> None: ...
+
+    def expect(self, per_second: float | None, seconds_left: float | None) -> None: ...
 
     def say(self, sentence: str) -> None: ...
 
@@ -52,6 +58,9 @@ class Noted:
 
     def count(self, more: int, unit: str) -> None:
         self._reporter.count(more, unit)
+
+    def expect(self, per_second: float | None, seconds_left: float | None) -> None:
+        self._reporter.expect(per_second, seconds_left)
 
     def say(self, sentence: str) -> None:
         self.said.append(sentence)

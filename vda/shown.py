@@ -35,6 +35,15 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def duration(seconds: float) -> str:
+    """Time left, as exact as it is worth: "90 s", "20 min", "13 h 5 min"."""
+    whole = round(seconds)
+    if whole < 120:
+        return f"{whole} s"
+    minutes = whole // 60
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def quoted(path: str | Path) -> str:
     r"""Return ``path`` as a shell reads it: as it is where it can be, else in quotes, or as ``$'...'`` of bash.
 

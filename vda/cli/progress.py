@@ -6,13 +6,15 @@ import time
 from tqdm import tqdm
 
 from vda.cli.output import say
-from vda.shown import printable
+from vda.shown import duration, printable
 
 _LINE_SECONDS = 5.0
+# tqdm's own, without the rate and the time left that it works out by itself.
+_EXPECTING = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
 
 
 class Progress:
-    """A ``Reporter``. Rates and time left count only what was done since the stage began."""
+    """A ``Reporter``. Rates and time left count what was done since the stage began, or are what it is told."""
 
     def __init__(self, quiet: bool = False, unit: str = "frame") -> None:
         self._quiet = quiet
@@ -23,11 +25,12 @@ class Progress:
         self._total: int | None = None
         self._counted: dict[str, int] = {}
         self._began = self._printed = 0.0
+        self._expected: str | None = None
 
     def begin(self, stage: str, total: int | None, done: int = 0) -> None:
         self.close()
         self._stage, self._total, self._start = printable(stage, one_line=True), total, done
-        self._counted = {}
+        self._counted, self._expected = {}, None
         self._began = self._printed = time.monotonic()
         if not self._quiet and self._terminal:
             self._bar = tqdm(desc=self._stage, total=total, initial=done, unit=self._unit, leave=True)
@@ -45,11 +48,22 @@ class Progress:
         if self._bar is not None:
             self._bar.set_postfix_str(self._rates(time.monotonic() - self._began), refresh=False)
 
+    def expect(self, per_second: float | None, seconds_left: float | None) -> None:
+        rate = "" if per_second is None else f"{per_second:.1f} {self._unit}s/s"
+        left = "" if seconds_left is None else f"{duration(seconds_left)} left"
+        self._expected = ", ".join(filter(None, (rate, left)))
+        if self._bar is not None:
+            self._bar.bar_format = _EXPECTING
+            self._bar.set_postfix_str(self._expected, refresh=False)
+
     def say(self, sentence: str) -> None:
         if self._quiet:
             return
-        self.close()
+        if self._bar is not None:
+            self._bar.clear()
         say(sentence, err=True)
+        if self._bar is not None:
+            self._bar.refresh()
 
     def close(self) -> None:
         if self._bar is not None:
@@ -57,12 +71,15 @@ class Progress:
             self._bar = None
 
     def _line(self, done: int, seconds: float) -> str:
+        so_far = f"{done} {self._unit}s" if self._total is None else f"{done} of {self._total} {self._unit}s"
+        if self._expected is not None:
+            return ", ".join(filter(None, (f"{self._stage}: {so_far}", self._expected)))
         rate = (done - self._start) / seconds
         rates = ", ".join(filter(None, (f"{rate:.1f} {self._unit}s/s", self._rates(seconds))))
-        if self._total is None:
-            return f"{self._stage}: {done} {self._unit}s, {rates}"
-        left = f", {(self._total - done) / rate:.0f} s left" if rate > 0 else ""
-        return f"{self._stage}: {done} of {self._total} {self._unit}s, {rates}{left}"
+        left = ""
+        if self._total is not None and rate > 0:
+            left = f", {duration((self._total - done) / rate)} left"
+        return f"{self._stage}: {so_far}, {rates}{left}"
 
     def _rates(self, seconds: float) -> str:
         return ", ".join(f"{count / seconds:.0f} {unit}s/s" for unit, count in self._counted.items())

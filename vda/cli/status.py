@@ -7,6 +7,7 @@ import click
 
 from vda.cli.options import Command, json_option, scene_argument
 from vda.cli.output import say
+from vda.shown import duration
 
 
 @click.command(cls=Command)
@@ -28,8 +29,7 @@ def status(scene: Path, as_json: bool) -> None:
     if state["shots"] > 1:
         say(f"{state['shots']} shots, each a sequence of its own")
     if state["model"]:
-        say(f"Model: {state['model']}.")
-        say(f"Precision: {state['precision_reason']}")
+        say(f"Model: {state['model']}, in {state['precision_reason']}")
     if state["recomputed_windows"]:
         say(f"{state['recomputed_windows']} windows were computed again in float32")
     if state["paused"]:
@@ -38,7 +38,7 @@ def status(scene: Path, as_json: bool) -> None:
         pace = f", {device['fps']:.2f} frames/s" if device["fps"] else ""
         say(f"  {device['device']}: {device['phase']}{pace}")
     if state["fps"]:
-        say(f"{state['fps']:.2f} frames/s, {state['eta_seconds']:.0f} s left")
+        say(f"{state['fps']:.2f} frames/s, {duration(state['eta_seconds'])} left")
     for chunk in state["chunks"]:
         device = f" on {chunk['device']}" if chunk["device"] else ""
         error = f": {chunk['error']}" if chunk["error"] else ""

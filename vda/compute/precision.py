@@ -36,7 +36,7 @@ DTYPES: Final[Mapping[Precision, torch.dtype]] = {
 }
 WORDS: Final[Mapping[Precision, str]] = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32"}
 
-_BY_DEFAULT_ON_A_CPU: Final = "A CPU computes in float32 unless --precision says otherwise"
+_BY_DEFAULT_ON_A_CPU: Final = "A CPU computes in float32 unless --precision asks for another"
 
 # Of float32's range. Sound rounding of the built-in model is 0.04 and 0.17 % in bfloat16, a tenth of that in
 # float16 (a CPU, the sample's first window): what exceeds these is broken.
@@ -206,7 +206,7 @@ def agree(proofs: Sequence[Proof], asked: Precision | None = None) -> Agreement:
     if not proofs:
         return Agreement("fp32", "float32, because no device could be tried before the start.")
     if all(proof.failed.get("fp16") == _BY_DEFAULT_ON_A_CPU for proof in proofs):
-        return Agreement("fp32", f"float32. {_BY_DEFAULT_ON_A_CPU}.")
+        return Agreement("fp32", "float32, as is usual on a CPU.")
     passed = next(name for name in BEST_FIRST if not any(name in proof.failed for proof in proofs))
     better = BEST_FIRST[: BEST_FIRST.index(passed)]
     return Agreement(

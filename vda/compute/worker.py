@@ -11,10 +11,12 @@ import resource
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 import psutil
@@ -24,7 +26,7 @@ from vda.compute.computer import Computer, load_computer
 from vda.errors import FileSizeError, InputError, NoRoomError, SceneError, StorageError, UsageError, VdaError
 from vda.files import exclusive_lock, never_made_anew
 from vda.machine.shortage import is_out_of_memory, memory_error
-from vda.scene.events import ChunkEnded, EventLog
+from vda.scene.events import ChunkEnded, Event, EventLog, WindowComputed
 from vda.scene.runstate import (
     EXIT_FILE_SIZE,
     EXIT_NO_ROOM,
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
 _HEARTBEAT_SECONDS = 1.0
 # Of files that are wrong, which only a person mends.
 _FOR_GOOD = (InputError, SceneError, UsageError)
+# Their median is a device's pace: a single window that waited for a busy disk does not move it.
+_PACE_WINDOWS = 5
 # Between two chunks, of minutes each, this does not show.
 _POLL_SECONDS = 0.05
 # The first order is there before the process is: long enough for a slow file system to show it.
@@ -133,6 +137,8 @@ class _Orders:
     heart: Heartbeat
     is_supervised: Callable[[], bool]
     _computer: Computer | None = None
+    _last_s: deque[float] = field(default_factory=lambda: deque(maxlen=_PACE_WINDOWS))
+    """What the last windows took, in seconds."""
 
     def follow(self) -> int:
         came = time.monotonic()
@@ -184,7 +190,13 @@ class _Orders:
         def should_stop() -> bool:
             return run.stop_path.exists() or home.stop_path.exists() or not self.is_supervised()
 
-        return Surroundings(should_stop, pause_reason, log.note, phase)
+        def note(event: Event) -> None:
+            log.note(event)
+            if isinstance(event, WindowComputed):
+                self._last_s.append(event.seconds)
+                self.heart.set(seconds_per_window=median(self._last_s))
+
+        return Surroundings(should_stop, pause_reason, note, phase)
 
     def _load(self, scene: Scene) -> Computer:
         """The model of ``scene`` on the device; the one at hand if it is the same."""
@@ -192,6 +204,7 @@ class _Orders:
         assert record is not None, "a run is written before its first chunk is ordered"
         if self._computer is None or self._computer.record.network != record.network:
             self._computer = None
+            self._last_s.clear()
             settings = self.settings
             self._computer = load_computer(
                 record, RunFiles(scene.run_dir), settings.device, settings.threads, settings.batch_size

@@ -56,8 +56,11 @@ def _turns(scene: Scene, plan: Plan) -> tuple[list[_Turn], int]:
         if isinstance(entry.event, ChunkBegun | WindowComputed):
             new = _Turn(entry.chunk, entry.device, entry.unix_s, entry.unix_s)
             turns.setdefault((entry.chunk, entry.worker), new).end_s = entry.unix_s
-        if isinstance(entry.event, WindowComputed):
-            frames += plan.place(entry.event.end_frame) - plan.place(entry.event.start_frame)
+        if isinstance(entry.event, WindowComputed) and 0 <= entry.chunk < len(plan.chunks):
+            chunk, stop = plan.chunks[entry.chunk], plan.place(entry.event.end_frame)
+            # Neighbours of independent chunks compute some frames both, which are frames of the film once.
+            first = max(plan.place(entry.event.start_frame), chunk.keep_start)
+            frames += len(range(first, min(stop, chunk.keep_stop)))
     return sorted(turns.values(), key=lambda turn: (turn.chunk, turn.begin_s)), frames
 
 
@@ -83,7 +86,7 @@ def facts(scene: Scene, plan: Plan, record: DepthRecord) -> str:
             ("model", f"{run.model} (asked for: {run.asked_model}), licence {run.licence}"),
             ("weights", f"{run.weights_sha256}, {run.weights_source}"),
             ("input size", f"{run.input_size}: the network sees {run.net_width} x {run.net_height}"),
-            ("precision", f"{run.precision}: {run.precision_reason}"),
+            ("precision", run.precision_reason),
             ("version", run.version),
         ]
     else:

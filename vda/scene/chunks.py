@@ -65,6 +65,11 @@ class Chunk:
         for k in range(self.window_start, self.window_stop):
             yield Window(self.sequence.start, self.sequence.stop, k)
 
+    def settled(self, window: Window) -> int:
+        """How many frames of the merged video are final with ``window``: what a neighbour keeps does not count."""
+        kept = window.kept
+        return len(range(max(kept.start, self.keep_start), min(kept.stop, self.keep_stop)))
+
 
 @dataclass(frozen=True)
 class Overlap:

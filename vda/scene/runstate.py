@@ -111,6 +111,7 @@ class Order(_Record):
 class WorkerState(_Record):
     """A worker's heartbeat. ``order`` is the last one taken up, ``outcome`` its end (empty while it lasts).
 
+    ``seconds_per_window`` is the median of the last windows computed, None before the first.
     ``process_started`` (seconds since the epoch) tells the process from a later one with the same ``pid``. It is
     ``for_good`` that a chunk failed where trying again would find the same: its video, scene or weights are wrong.
     """
@@ -131,6 +132,7 @@ class WorkerState(_Record):
     remedy: str = ""
     for_good: bool = False
     peak_memory_bytes: int = 0
+    seconds_per_window: float | None = None
     time: float = 0.0
 
     @property

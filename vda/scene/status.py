@@ -3,22 +3,40 @@
 It needs nothing of a supervisor but the files it and its workers leave, so it works while they run, and after.
 """
 
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
-from statistics import median
 from typing import Any
 
 from vda.scene.chunks import Chunk, Plan
 from vda.scene.runstate import ChunkAttempts, Pause, RunFiles, WorkerState
 from vda.scene.scene import Scene, WindowId, chunk_windows
+from vda.scene.windows import WINDOW_STEP
 
-# Recent enough to follow what happens to a run, enough not to jump with each window.
-_RATE_WINDOWS = 20
-# Five pauses: their median holds against two that were something else.
-_PACE_WINDOWS = 6
+
+@dataclass(frozen=True)
+class Estimate:
+    """Frames of the merged video a second, and the seconds until all of them are computed."""
+
+    fps: float
+    seconds_left: float
+
+
+def estimate(windows_left: int, frames_left: int, working: Sequence[tuple[float | None, int]]) -> Estimate | None:
+    """Say how fast it goes and how long it takes: the one figure that progress, status and monitor show.
+
+    ``working`` are the devices that compute now: the seconds that each takes for a window, None before its first,
+    and how many windows its chunk lacks. None before any of them has finished a window, for all else is a guess.
+    """
+    known = [seconds for seconds, _ in working if seconds]
+    if not known or not windows_left:
+        return None
+    # A device that has not finished one is no faster than the slowest that has, as far as anybody knows.
+    paces = [(seconds or max(known), left) for seconds, left in working]
+    windows_a_second = sum(1 / seconds for seconds, _ in paces)
+    longest = max(seconds * left for seconds, left in paces)
+    fps = windows_a_second * frames_left / windows_left
+    return Estimate(fps, max(windows_left / windows_a_second, longest))
 
 
 @dataclass(frozen=True)
@@ -37,11 +55,15 @@ class _Counted:
     def frames_total(self) -> int:
         return sum(self.frames.values())
 
+    @property
+    def windows_left(self) -> int:
+        return len(self.frames) - len(self.finished)
+
 
 def scene_status(scene: Scene) -> dict[str, Any]:
     """Return the state as JSON values: the names of ``vda status --json``.
 
-    ``fps`` is over the last windows finished and None unless somebody computes; ``eta_seconds`` likewise.
+    ``fps`` and ``eta_seconds`` are ``estimate``'s, None unless somebody computes the scene now.
     """
     finished = scene.finished_windows()
     plan = scene.plan()
@@ -56,7 +78,7 @@ def scene_status(scene: Scene) -> dict[str, Any]:
     total = sum(item.frames_total for item in counted)
     done = sum(item.frames_done for item in counted)
     state = _state(scene, files, total, done, any(entry.set_aside for entry in attempts.values()))
-    fps = _recent_rate(scene, counted) if state == "running" else None
+    expected = _expected(counted, list(working.values())) if state == "running" else None
     record = scene.run_record()
     return {
         "scene": str(scene.root),
@@ -72,10 +94,17 @@ def scene_status(scene: Scene) -> dict[str, Any]:
         "recomputed_windows": len({entry.window for entry in files.recomputed()}),
         "chunks": [_chunk_status(item, attempts, working) for item in counted],
         "paused": _pause(files),
-        "devices": [_device_status(worker, scene, counted) for worker in workers],
-        "fps": fps,
-        "eta_seconds": (total - done) / fps if fps else None,
+        "devices": [_device_status(worker, scene) for worker in workers],
+        "fps": expected and expected.fps,
+        "eta_seconds": expected and expected.seconds_left,
     }
+
+
+def _expected(counted: list[_Counted], working: list[WorkerState]) -> Estimate | None:
+    frames_left = sum(item.frames_total - item.frames_done for item in counted)
+    computing = [state for state in working if state.phase == "computing" and state.chunk < len(counted)]
+    paces = [(state.seconds_per_window, counted[state.chunk].windows_left) for state in computing]
+    return estimate(sum(item.windows_left for item in counted), frames_left, paces)
 
 
 def _pause(files: RunFiles) -> str | None:
@@ -84,33 +113,21 @@ def _pause(files: RunFiles) -> str | None:
     return pause.reason if pause else None
 
 
-def _device_status(worker: WorkerState, scene: Scene, counted: list[_Counted]) -> dict[str, Any]:
-    here = worker.scene == scene.key and 0 <= worker.chunk < len(counted)
+def _device_status(worker: WorkerState, scene: Scene) -> dict[str, Any]:
+    paced = worker.scene == scene.key and worker.seconds_per_window
     return {
         "device": worker.device,
         "phase": worker.phase,
         "scene": worker.scene,
         "chunk": worker.chunk,
-        "fps": _device_rate(scene, counted[worker.chunk]) if here else None,
+        "fps": WINDOW_STEP / paced if paced else None,
     }
-
-
-def _device_rate(scene: Scene, item: _Counted) -> float | None:
-    """Frames a second of whoever computes a chunk: it is one device's at a time, so its files tell.
-
-    The median of the pauses between its last windows, so that a change of hands in between does not count.
-    """
-    times = sorted(seconds for _, seconds in _times(scene, item))[-_PACE_WINDOWS:]
-    pauses = [after - before for before, after in pairwise(times)]
-    if not pauses or median(pauses) <= 0:
-        return None
-    return median(item.frames[key] for key in sorted(item.finished)[-len(pauses) :]) / median(pauses)
 
 
 @lru_cache(maxsize=1)
 def _window_frames(plan: Plan) -> list[dict[WindowId, int]]:
     """How many frames each window of each chunk settles; kept, for a monitor asks again and plans never change."""
-    return [{key: len(window.kept) for key, window in chunk_windows(chunk)} for chunk in plan.chunks]
+    return [{key: chunk.settled(window) for key, window in chunk_windows(chunk)} for chunk in plan.chunks]
 
 
 def _live_workers(files: RunFiles) -> list[WorkerState]:
@@ -152,19 +169,3 @@ def _chunk_status(
         "frames_total": item.frames_total,
         "error": history.error or None,
     }
-
-
-def _recent_rate(scene: Scene, counted: list[_Counted]) -> float | None:
-    """Frames a second over the last windows: the times at which their files appeared are the record."""
-    times = sorted((seconds, item.frames[key]) for item in counted for key, seconds in _times(scene, item))
-    recent = times[-_RATE_WINDOWS:]
-    if len(recent) < 2 or recent[-1][0] == recent[0][0]:
-        return None
-    return sum(frames for _, frames in recent[1:]) / (recent[-1][0] - recent[0][0])
-
-
-def _times(scene: Scene, item: _Counted) -> Iterator[tuple[WindowId, float]]:
-    # Windows appear in a chunk's order, so its newest are at the end; they may be cleaned while we look.
-    for key in sorted(item.finished)[-_RATE_WINDOWS:]:
-        with suppress(FileNotFoundError):
-            yield key, scene.window_path(key).stat().st_mtime

@@ -7,9 +7,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
-from itertools import pairwise
-from statistics import median
+from dataclasses import dataclass
 
 import psutil
 
@@ -20,8 +18,6 @@ from vda.scene.runstate import Order, RunFiles, WorkerFiles, WorkerSettings, Wor
 from vda.scene.scene import Scene
 from vda.supervisor.seen import ChunkId, WorkerView
 
-# Their median is a device's pace: a single pause for memory or a busy disk does not move it.
-_PACE_WINDOWS = 5
 # A worker that waits or is paused moves no counter; but its heartbeat tells that it is not stopped itself.
 _FRESH_SECONDS = 60.0
 # The kernel counts from the start of the machine; as a time of day that moves a little when the clock is set.
@@ -42,7 +38,8 @@ class Member:
     killed: float | None = None
     progress: tuple[int, int, int] = (0, 0, 0)
     peak_memory_bytes: int = 0
-    window_times: list[float] = field(default_factory=list)
+    seconds_per_window: float | None = None
+    is_computing: bool = False
 
     def is_alive(self) -> bool:
         return self.exit_code() is None if self.launched else self.files.is_alive()
@@ -71,17 +68,12 @@ class Member:
 
     def _notice(self, state: WorkerState, now: float) -> None:
         self.peak_memory_bytes = max(self.peak_memory_bytes, state.peak_memory_bytes)
+        self.seconds_per_window, self.is_computing = state.seconds_per_window, state.phase == "computing"
         if state.phase in ("waiting", "paused"):
             self.progressed = max(self.progressed, min(now, state.time + _FRESH_SECONDS))
         if state.progress == self.progress:
             return
-        if state.windows_done > self.progress[2]:
-            self.window_times = [*self.window_times[-_PACE_WINDOWS:], now]
         self.progress, self.progressed = state.progress, now
-
-    def seconds_per_window(self) -> float | None:
-        times = self.window_times
-        return median(b - a for a, b in pairwise(times)) if len(times) > 1 else None
 
     def give(self, order: Order, now: float) -> None:
         order.write(self.files.order_path)

@@ -1,10 +1,11 @@
 """The scenes of a run: their chunks' windows, what of them is on disk, and what became of each chunk."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from vda.scene.runstate import ChunkAttempts, RunFiles
 from vda.scene.scene import Scene, WindowId, chunk_windows
+from vda.scene.status import Estimate, estimate
 from vda.supervisor.seen import ChunkId, ChunkView
 
 
@@ -23,7 +24,9 @@ class Job:
     @classmethod
     def of(cls, scene: Scene, only: Collection[int] | None = None) -> "Job":
         """Read the scene's plan and state; ``only``: chunks to compute, all others are left as they are."""
-        chunks = [{key: len(w.kept) for key, w in chunk_windows(chunk)} for chunk in scene.plan().chunks]
+        chunks = [
+            {key: chunk.settled(window) for key, window in chunk_windows(chunk)} for chunk in scene.plan().chunks
+        ]
         job = cls(scene, chunks, RunFiles(scene.run_dir).read_attempts(), only)
         job.frames_total = sum(sum(chunk.values()) for chunk in chunks)
         finished = scene.finished_windows()
@@ -32,6 +35,14 @@ class Job:
             chunk[key] for chunk, missing in zip(chunks, job.missing, strict=True) for key in missing
         )
         return job
+
+    @property
+    def windows_left(self) -> int:
+        """How many windows are missing of the chunks to compute."""
+        return sum(len(self.missing[index]) for index in self._wanted())
+
+    def _wanted(self) -> list[int]:
+        return [index for index in range(len(self.chunks)) if self.only is None or index in self.only]
 
     def look(self, chunks: Iterable[int]) -> None:
         """Look again which windows of some chunks are there; a long video has too many to list them all."""
@@ -46,7 +57,7 @@ class Job:
         return ChunkView((self.scene.key, index), total, done, self.attempts.get(index, ChunkAttempts()))
 
     def views(self) -> list[ChunkView]:
-        return [self.view(index) for index in range(len(self.chunks)) if self.only is None or index in self.only]
+        return [self.view(index) for index in self._wanted()]
 
     def forgive(self) -> None:
         """Forget what was set aside: a person starts the work anew, to have it tried again."""
@@ -57,3 +68,10 @@ class Job:
         noted = {**self.attempts, chunk[1]: attempts}
         RunFiles(self.scene.run_dir).write_attempts(noted)
         self.attempts = noted
+
+
+def expected(jobs: Mapping[str, Job], working: Iterable[tuple[ChunkId, float | None]]) -> Estimate | None:
+    """What ``estimate`` says of ``jobs``; ``working``: the chunks in hand, and the seconds of a window there."""
+    paces = [(pace, len(jobs[scene].missing[chunk])) for (scene, chunk), pace in working if scene in jobs]
+    frames_left = sum(job.frames_total - job.frames_done for job in jobs.values())
+    return estimate(sum(job.windows_left for job in jobs.values()), frames_left, paces)

@@ -17,10 +17,11 @@ from vda.machine.host import MACHINE, MemoryKiller, disk_free_bytes, host_memory
 from vda.reporter import Reporter, Silence
 from vda.scene.runstate import DeviceNotes, Order, Pause, RunFiles
 from vda.scene.scene import Scene
+from vda.scene.status import Estimate
 from vda.supervisor.crew import Crew, Member
 from vda.supervisor.decide import decide
 from vda.supervisor.holding import Held
-from vda.supervisor.jobs import Job
+from vda.supervisor.jobs import Job, expected
 from vda.supervisor.seen import (
     Action,
     Bury,
@@ -142,7 +143,7 @@ class Supervisor:
             seen = self._observe()
             # On a network file system others tell by the time of this file that we live.
             self.held.renew(self.clock())
-            telling.tell(self._frames_done(), self._paused)
+            telling.tell(self._frames_done(), self._paused, self._expected())
             actions = decide(seen)
             if any(isinstance(action, Finish) for action in actions):
                 return
@@ -167,6 +168,11 @@ class Supervisor:
 
     def _frames_done(self) -> int:
         return sum(job.frames_done for job in self._jobs.values())
+
+    def _expected(self) -> Estimate | None:
+        working = (worker for worker in self._workers.values() if worker.is_computing)
+        paces = [(worker.chunk, worker.seconds_per_window) for worker in working if worker.chunk is not None]
+        return expected(self._jobs, paces)
 
     def _observe(self) -> Snapshot:
         self.held.require_there()
@@ -199,7 +205,7 @@ class Supervisor:
     def _note_pace(self, worker: Member) -> None:
         view = self._views[worker.device]
         peak = max(view.peak_memory_bytes, worker.peak_memory_bytes)
-        if (pace := worker.seconds_per_window()) is not None:
+        if (pace := worker.seconds_per_window) is not None:
             view = replace(view, seconds_per_window=pace, failed=())
         self._views[worker.device] = replace(view, peak_memory_bytes=peak)
 

@@ -14,7 +14,7 @@ from vda.machine.devices import Device, DeviceReading, Inventory, cpu_device
 from vda.machine.host import HostMemory, disk_free_bytes, host_memory
 from vda.scene.scene import Scene
 from vda.scene.status import scene_status
-from vda.shown import printable
+from vda.shown import duration, printable
 
 _GIB = 1 << 30
 
@@ -139,12 +139,12 @@ def _power(reading: DeviceReading) -> str:
 
 def _scene_lines(status: Mapping[str, Any]) -> list[str]:
     done, total = status["frames_done"], status["frames_total"]
-    pace = f", {status['fps']:.2f} frames/s, {_spell(status['eta_seconds'])} left" if status["fps"] else ""
+    pace = f", {status['fps']:.2f} frames/s, {duration(status['eta_seconds'])} left" if status["fps"] else ""
     lines = [f"{status['scene']}: {status['state']}, {done} of {total} frames ({done / total:.0%}){pace}"]
     if status.get("paused"):
         lines.append(f"paused: {status['paused']}")
     if status["model"]:
-        lines.append(f"model {status['model']}; {status['precision_reason']}")
+        lines.append(f"model {status['model']}, in {status['precision_reason']}")
     return lines
 
 
@@ -165,12 +165,3 @@ def _chunk_line(chunk: Mapping[str, Any]) -> str:
     error = f": {chunk['error']}" if chunk["error"] and chunk["state"] != "done" else ""
     frames = f"{chunk['frames_done']:6d} of {chunk['frames_total']:6d} frames"
     return f"chunk {chunk['index']:3d}  {frames}  {chunk['state']}{device}{tries}{error}"
-
-
-def _spell(seconds: float) -> str:
-    """Time left, as exact as it is worth: "90 s", "20 min", "13 h 5 min"."""
-    whole = round(seconds)
-    if whole < 120:
-        return f"{whole} s"
-    minutes = whole // 60
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

@@ -10,6 +10,7 @@ from vda.errors import WorkError
 from vda.reporter import Reporter
 from vda.scene.runstate import device_slug, last_lines
 from vda.scene.scene import Scene
+from vda.scene.status import Estimate
 from vda.supervisor.seen import ChunkView, DeviceView
 
 _MORE_MEMORY = (
@@ -28,7 +29,7 @@ class Telling:
     _began: bool = field(default=False, init=False)
     _paused: str = field(default="", init=False)
 
-    def tell(self, done: int, paused: str) -> None:
+    def tell(self, done: int, paused: str, expected: Estimate | None) -> None:
         """Tell that ``done`` frames are there; ``paused`` says why nothing goes on: empty where it does."""
         if paused != self._paused:
             self._paused = paused
@@ -40,6 +41,8 @@ class Telling:
             if self.before:
                 self.reporter.say(f"{self.before} of {self.total} frames were already computed.")
             self.reporter.begin("computing depth", self.total, done)
+        fps, seconds_left = (expected.fps, expected.seconds_left) if expected else (None, None)
+        self.reporter.expect(fps, seconds_left)
         self.reporter.at(done)
 
 
