@@ -211,6 +211,86 @@ def test_the_left_view_is_the_frame_itself_where_the_right_one_alone_is_made(cli
     assert bar_at(pictures[2][50, WIDTH:]) == pytest.approx(71.5 - 16.2, abs=0.6)
 
 
+RATE = 48_000
+
+
+def with_sound(path: Path, seconds: float, flash_s: float, codec: str, start_s: float = 0.0) -> Path:
+    """A film of 25 frames a second that flashes once, with a click then; its clock begins at ``start_s``."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        audio: Any = container.add_stream(codec, rate=RATE)
+        audio.layout = "mono"
+        for number in range(round(25 * seconds)):
+            lit = abs(number / 25 - flash_s) < 0.01
+            frame = av.VideoFrame.from_ndarray(np.full((64, 96, 3), 255 if lit else 30, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = number + round(25 * start_s), Fraction(1, 25)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        heard = np.zeros(round(RATE * seconds), np.float32)
+        heard[round(RATE * flash_s) :][: RATE // 25] = np.sin(np.arange(RATE // 25) * 0.5)
+        for start in range(0, len(heard), 1024):
+            part = heard[None, start : start + 1024]
+            samples = av.AudioFrame.from_ndarray(part, format="fltp", layout="mono")
+            samples.sample_rate, samples.time_base = RATE, Fraction(1, RATE)
+            samples.pts = round(RATE * start_s) + start
+            container.mux(audio.encode(samples))
+        container.mux(audio.encode(None))
+    return path
+
+
+def flash_and_click(path: Path) -> tuple[float, float]:
+    """When the picture is brightest, and when something is first heard, in seconds."""
+    with av.open(str(path)) as container:
+        frames = [
+            (float(frame.time or 0), frame.to_ndarray(format="gray").mean()) for frame in container.decode(video=0)
+        ]
+    with av.open(str(path)) as container:
+        sound = [(float(part.time or 0), part.to_ndarray()) for part in container.decode(audio=0)]
+    loud = [
+        time + int(np.argmax(np.abs(heard[0]) > 0.3)) / RATE for time, heard in sound if np.abs(heard).max() > 0.3
+    ]
+    return max(frames, key=lambda frame: frame[1])[0], loud[0]
+
+
+def flat_scene(root: Path, film: Path, **plan: Any) -> Scene:
+    scene = Scene(root)
+    [chunk] = split(film, scene, PlanSettings(chunks=1, chunking="independent", **plan)).chunks
+    scene.depths_dir.mkdir()
+    ramp = np.tile(np.linspace(1, 2, 96, dtype=np.float32), (chunk.stop - chunk.start, 64, 1))
+    np.savez(scene.depths_dir / "chunk_00_depths.npz", depths=ramp)
+    return scene
+
+
+@pytest.mark.parametrize(("frames", "suffix"), [(None, "mkv"), ((20, 60), "mp4"), ((100, 140), "ts")])
+def test_the_click_is_heard_when_the_flash_is_seen(
+    tmp_path: Path, frames: tuple[int, int] | None, suffix: str
+) -> None:
+    first, end = frames or (0, 160)
+    film = with_sound(tmp_path / f"film.{suffix}", 6.4, first / 25 + 0.8, "aac", start_s=0.4)
+    seen, heard = flash_and_click(film)
+    assert heard == pytest.approx(seen, abs=0.03)
+    scene = flat_scene(tmp_path / "scene", film, frames=frames)
+    merge(scene, MergeSettings(formats=("sbs", "anaglyph")))
+    for form in ("sbs", "anaglyph"):
+        seen, heard = flash_and_click(scene.merged_dir / FILES[form])
+        assert seen == pytest.approx(0.8, abs=0.01)
+        assert heard == pytest.approx(seen, abs=0.03)
+        with av.open(str(scene.merged_dir / FILES[form])) as container:
+            sound: Any = container.streams.audio[0]
+            lasts = sound.duration * sound.time_base
+            assert lasts == pytest.approx((end - first) / 25, abs=0.05)
+
+
+def test_a_sound_that_mp4_does_not_hold_is_left_out_and_named(tmp_path: Path) -> None:
+    film = with_sound(tmp_path / "film.mkv", 0.4, 0.2, "pcm_s16le")
+    scene = flat_scene(tmp_path / "scene", film)
+    result = merge(scene, MergeSettings(formats=("sbs",)))
+    assert any("pcm_s16le" in sentence for sentence in result.remarks)
+    with av.open(str(scene.merged_dir / FILES["sbs"])) as container:
+        assert [stream.type for stream in container.streams] == ["video"]
+
+
 def test_what_makes_no_sense_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="of no use"):
         MergeSettings(parallax=3.0)

@@ -7,6 +7,7 @@
     parts     what the parts of that record have to be
     files     depth in PNG and NumPy files, frame by frame
     exr       depth in OpenEXR files, as compositing programs have them
+    grey      grey video of depth, read at its full number of bits
     source    depth read back from whatever holds it
     colours   depth as a picture
     doubtful  pixels on depth edges and in the sky

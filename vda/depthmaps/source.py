@@ -16,11 +16,11 @@ import numpy as np
 from vda.depthmaps.codes import MAX_CODE, DepthRecord, Float32Array
 from vda.depthmaps.exr import read_exr
 from vda.depthmaps.files import open_stack, read_image, read_png16
+from vda.depthmaps.grey import GreyFrames
 from vda.depthmaps.levels import levels_of
 from vda.errors import InputError, UsageError
 from vda.files import DEPTH_RECORD_NAME
 from vda.stills.numbering import number_names
-from vda.video.grey import GreyFrames
 
 _STACK_SUFFIXES: Final = (".npz", ".npy")
 _VIDEOS: Final = {"depth.mkv": "mkv", "depth_hevc.mp4": "hevc", "depth_h264.mp4": "h264"}

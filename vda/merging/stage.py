@@ -31,7 +31,7 @@ from vda.scene.planfile import read_plan, read_plan_video
 from vda.scene.runstate import RunFiles
 from vda.scene.scene import RunRecord, Scene
 from vda.shown import quoted
-from vda.video import FrameIndex, VideoInfo, read_frame_list
+from vda.video import FrameIndex, Sound, VideoInfo, read_frame_list
 from vda.video.rates import plain_rate, true_frame_rate
 
 
@@ -94,6 +94,7 @@ def _merge(scene: Scene, settings: MergeSettings, reporter: Reporter) -> MergeRe
             partial(_pictures, video, index, depth),
             video.pixel_aspect,
             index.resized(depth.frames),
+            Sound.of(video, index, depth.frames) if settings.stereo_formats else None,
         )
 
     if record is None and scene.depths_dir.is_dir():

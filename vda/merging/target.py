@@ -15,7 +15,7 @@ import numpy as np
 from vda.depthmaps.codes import Codes, Float32Array
 from vda.depthmaps.colours import Rgb
 from vda.stereo.style import StereoStyle
-from vda.video import ClipWriter
+from vda.video import ClipWriter, Sound
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Target:
 
     ``shape`` is (height, width); ``time_of`` gives a frame's time in units of ``time_base`` (None: a constant
     rate). ``pictures`` yields the video's frames, RGB, for a picture beside the depth. ``pixel_aspect`` is the
-    width of a pixel by its height, ``resized`` the runs of frames that were stored at another size.
+    width of a pixel by its height, ``resized`` the runs of frames that were stored at another size, ``sound`` what
+    is heard with them.
     """
 
     folder: Path
@@ -48,6 +49,7 @@ class Target:
     pictures: Callable[[], Iterator[Rgb]] | None = None
     pixel_aspect: Fraction = Fraction(1)
     resized: Sequence[list[int]] = ()
+    sound: Sound | None = None
 
 
 @dataclass(frozen=True)

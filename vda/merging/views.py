@@ -43,8 +43,10 @@ def open_stereo(
     width = target.shape[1]
     for name in formats:
         require_encodable(name, width)
+    sound = None if target.sound is None or target.sound.problem else target.sound
     clips = {
-        name: open_clip(target, STEREO_FILES[name], stack, side_by_side=name in _SAID_TO_BE_3D) for name in formats
+        name: open_clip(target, STEREO_FILES[name], stack, side_by_side=name in _SAID_TO_BE_3D, sound=sound)
+        for name in formats
     }
     disparities = Disparities.of(quantizer, look.shown, look.style, width, look.radius)
     writer = stack.enter_context(StereoWriter(clips, target.pictures(), disparities, look.style))

@@ -93,7 +93,7 @@ def _quantizer(kind: Kind, low: float, high: float, settings: MergeSettings) -> 
 def _told(record: DepthRecord, tally: Tally, outputs: Outputs, settings: MergeSettings) -> DepthRecord:
     """``record`` with what writing has shown: how many codes are in use, if these are few, and what is rounded."""
     codes = tally.codes.middle_codes() if outputs.has_codes else record.middle_codes
-    more = (*_few_codes(tally, outputs, settings), *_rounding(settings), *_without_parallax(tally, outputs))
+    more = (*_few_codes(tally, outputs, settings), *_rounding(settings), *_of_views(tally, outputs))
     return replace(record, middle_codes=codes, remarks=[*record.remarks, *more])
 
 
@@ -271,10 +271,13 @@ def _rounding(settings: MergeSettings) -> Iterator[str]:
         yield sentence
 
 
-def _without_parallax(tally: Tally, outputs: Outputs) -> Iterator[str]:
-    """What two views make of pixels without depth; metres out of range have none, either."""
+def _of_views(tally: Tally, outputs: Outputs) -> Iterator[str]:
+    """What two views make of pixels without depth (metres out of range have none, either), and of a sound."""
     pixels = tally.invalid + (tally.clipped if outputs.quantizer.kind == "depth" else 0)
     if outputs.stereo is not None and pixels:
         yield f"{pixels} pixels without depth are taken for the farthest in the views of two eyes."
     if outputs.stereo is not None and tally.missing:
         yield f"{len(tally.missing)} frames without depth are flat in the views of two eyes."
+    sound = outputs.target.sound
+    if outputs.stereo is not None and sound is not None:
+        yield from sound.said if sound.problem is None else [sound.problem]

@@ -12,8 +12,8 @@ A video is a container or a sequence of images; ``info.probe`` decides, and behi
     seeking    decoded frames by index, as in reading from the start
     reading    frames by index, upright, in RGB
     notes      what is unusual about a video, in sentences
+    sound      the sound of a film, copied beside pictures made of it
     writing    clips written, whole or absent
-    grey       grey video of depth, read at its full number of bits
 
 Nothing here knows what the frames are for.
 """
@@ -22,6 +22,7 @@ from vda.video.index import FrameIndex, index_frames, index_in_cache, list_frame
 from vda.video.info import VideoInfo, identity, is_same, probe, require_same, stated_rate
 from vda.video.notes import notes_of
 from vda.video.reading import Frame, NotAsListed, read_frame_list, read_frames, read_listed
+from vda.video.sound import Sound
 from vda.video.writing import ClipWriter, write_clip
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Frame",
     "FrameIndex",
     "NotAsListed",
+    "Sound",
     "VideoInfo",
     "identity",
     "index_frames",

@@ -22,6 +22,7 @@ from vda.errors import UsageError, VideoError
 from vda.files import publish, storage_errors, temporary_beside
 from vda.picture.planes import jpeg_planes
 from vda.video.rates import plain_rate
+from vda.video.sound import Sound, SoundCopy
 
 # FFmpeg's guide to H.264 calls 18 nearly lossless to the eye; a slower preset would make smaller files, not better
 # ones.
@@ -47,7 +48,7 @@ class ClipWriter:
     of threads.
     ``threads`` 0 is one per core; ``pixel_aspect`` is a pixel's width by its height; ``jpeg_colour``, for RGB in
     yuv420p, keeps colours as exactly as 8 bits can; ``side_by_side`` says in the H.264 that the halves of a
-    picture are the views of the left and the right eye.
+    picture are the views of the left and the right eye; ``sound`` is copied beside the pictures.
     Raises ``UsageError`` for pictures that do not fit, ``VideoError`` for what FFmpeg cannot encode,
     ``StorageError`` for a disk that is full.
     """
@@ -65,6 +66,7 @@ class ClipWriter:
         jpeg_colour: bool = False,
         pixel_aspect: Fraction = Fraction(1),
         side_by_side: bool = False,
+        sound: Sound | None = None,
     ) -> None:
         self.path = path
         self._temporary = temporary_beside(path)
@@ -80,6 +82,8 @@ class ClipWriter:
         self._threads = threads
         self._jpeg_colour = jpeg_colour
         self._pixel_aspect = pixel_aspect
+        self._sound = sound
+        self._copy: SoundCopy | None = None
         self._shape: tuple[int, ...] | None = None
         self._last_pts: int | None = None
         self._first_pts: int | None = None
@@ -90,6 +94,8 @@ class ClipWriter:
             self._container = av.open(f"file:{self._temporary}", "w", options=self._muxer_options())
             on_error.callback(self._discard)
             self._stream = self._add_stream()
+            if self._sound is not None:
+                self._copy = SoundCopy(self._sound, self._container)
             on_error.pop_all()
         return self
 
@@ -119,6 +125,7 @@ class ClipWriter:
             frame = self._frame(picture)
             frame.time_base = self._time_base
             frame.pts = self._next_pts(pts)
+            self._mux_sound(frame.pts * self._time_base)
             self._container.mux(self._stream.encode(frame))
 
     def _muxer_options(self) -> dict[str, str]:
@@ -192,13 +199,27 @@ class ClipWriter:
             raise UsageError(f"No picture was written to {self.path}.", "Write at least one.")
         with self._translated_errors():
             self._container.mux(self._stream.encode(None))
+            self._mux_sound(None)
             self._container.close()
         publish(self._temporary, self.path)
+
+    def _mux_sound(self, seconds: Fraction | None) -> None:
+        """Write what is heard before ``seconds`` (None: all), so that it lies beside the pictures in the file."""
+        if self._copy is None:
+            return
+        for packet in self._copy.until(seconds):
+            try:
+                self._container.mux(packet)
+            except (av.error.InvalidDataError, av.error.ArgumentError):
+                # The packet's own fault, and no reason to have no pictures.
+                self._copy.give_up()
 
     def _discard(self) -> None:
         """Close the file and remove what was not published."""
         with suppress(av.FFmpegError, OSError):  # what failed has been told; this is the clearing up after it
             self._container.close()
+        if self._copy is not None:
+            self._copy.close()
         with suppress(OSError):
             self._temporary.unlink(missing_ok=True)
 
