@@ -136,7 +136,7 @@ def test_the_record_says_how_they_were_made_and_what_had_no_depth(everything: Pa
         assert (made["parallax"], made["convergence"], made["eyes"]) == (10.0, 0.0, "both")
         assert (made["far"], made["near"]) == pytest.approx((1.0, 3.0), abs=1e-3)
     pixels = sum(range(1, FRAMES + 1))
-    assert any(sentence.startswith(f"{pixels} pixels without depth") for sentence in record["remarks"])
+    assert any(sentence.startswith(f"{pixels} pixels without depth:") for sentence in record["remarks"])
 
 
 def contents(folder: Path) -> dict[str, bytes]:

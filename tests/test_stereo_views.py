@@ -7,8 +7,10 @@ import pytest
 
 from vda.depthmaps.codes import Quantizer
 from vda.errors import UsageError
+from vda.picture.framing import Box, Framing
 from vda.stereo.disparity import Disparities, sharpened
 from vda.stereo.packing import packed
+from vda.stereo.pair import both_views
 from vda.stereo.style import StereoStyle, require_encodable
 from vda.stereo.warping import view
 
@@ -157,6 +159,56 @@ class TestEdges:
     def test_a_surface_that_rises_is_left_as_it_is(self) -> None:
         slanted = np.tile(0.2 * np.arange(80, dtype=np.float32), (20, 1))
         np.testing.assert_array_equal(sharpened(slanted, 5), slanted)
+
+
+class TestFrames:
+    """A near body on a far ground, 200 pixels wide; 10 per cent of parallax, half of it before the screen."""
+
+    STYLE = StereoStyle(10.0, 0.5)
+    QUANTIZER = Quantizer.for_range(0.0, 1.0)
+
+    def frame(self) -> tuple[np.ndarray, np.ndarray]:
+        picture, depth = np.full((40, 200, 3), (0, 120, 0), np.uint8), np.zeros((40, 200), np.float32)
+        picture[10:30, 60:140] = (200, 0, 0)
+        depth[10:30, 60:140] = 1
+        return picture, depth
+
+    def views(self, picture: np.ndarray, depth: np.ndarray, framing: Framing) -> tuple[np.ndarray, np.ndarray]:
+        disparities = Disparities.of(self.QUANTIZER, (0.0, 1.0), self.STYLE, 200, 2)
+        return both_views(picture, self.QUANTIZER.encode(depth), framing, disparities, self.STYLE)
+
+    def test_bars_stay_where_they_are_and_nothing_comes_to_lie_over_them(self) -> None:
+        picture, depth = self.frame()
+        picture[:, :62] = picture[:, 138:] = 0
+        depth[:, :62] = depth[:, 138:] = np.nan
+        for made in self.views(picture, depth, Framing.of((200, 40), crop=Box(62, 0, 76, 40))):
+            assert not made[:, :62].any() and not made[:, 138:].any()
+            assert made[:, 62:138].any(-1).all()
+
+    def test_what_is_laid_over_is_in_the_same_place_for_both_eyes(self) -> None:
+        picture, depth = self.frame()
+        overlay = np.zeros((40, 200), bool)
+        overlay[15:20, 50:100:7] = True
+        picture[overlay] = 255
+        depth[overlay] = np.nan
+        for made in self.views(picture, depth, Framing.of((200, 40), overlay=overlay)):
+            white = (made > 200).all(-1)
+            np.testing.assert_array_equal(white, overlay)
+
+    def test_a_small_hole_in_the_depth_tears_nothing_and_a_large_one_is_far(self) -> None:
+        picture, depth = self.frame()
+        depth[18:20, 90:92] = np.nan
+        left, right = self.views(picture, depth, Framing.of((200, 40)))
+        # The body is moved by 5 pixels as a whole.
+        assert (left[12:28, 67:143, RED] == 200).all() and (right[12:28, 57:133, RED] == 200).all()
+        depth[10:30, 60:140] = np.nan
+        left, right = self.views(picture, depth, Framing.of((200, 40)))
+        assert (left[12:28, 57:133, RED] == 200).all() and (right[12:28, 67:143, RED] == 200).all()
+
+    def test_a_frame_without_depth_is_flat(self) -> None:
+        picture, depth = self.frame()
+        for made in self.views(picture, np.full_like(depth, np.nan), Framing.of((200, 40))):
+            np.testing.assert_array_equal(made, picture)
 
 
 class TestPacking:

@@ -4,7 +4,8 @@ In: depth by frame, and what is asked. Out: how its videos are to look. This fil
 written.
 """
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -13,9 +14,13 @@ import numpy as np
 from vda.depthmaps.codes import Float32Array, Quantizer, seen_width
 from vda.depthmaps.colours import shown_range
 from vda.depthmaps.doubtful import edge_radius
-from vda.merging.frames import Frames
+from vda.merging.frames import Frames, Tally
+from vda.merging.outputs import Outputs
 from vda.merging.settings import MergeSettings
 from vda.merging.target import Look, StereoLook
+from vda.picture.framing import Framing
+from vda.scene.chunks import Plan
+from vda.scene.scene import Scene
 
 # A range of depth needs no more: some 16 frames of 96 x 96 places, over all of the scene.
 _SHOWN_FRAMES: Final = 16
@@ -54,6 +59,28 @@ def stereo_json(look: StereoLook | None, settings: MergeSettings) -> dict[str, A
     far, near = look.shown or (None, None)
     made = {**asdict(look.style), "far": far, "near": near, "edge_radius": look.radius}
     return {"stereo": dict.fromkeys(settings.stereo_formats, made)}
+
+
+def framing_of(scene: Scene, plan: Plan) -> Callable[[int], Framing]:
+    """What gives the part of a frame that has depth, by the frame's index."""
+    numbers = sorted({sequence.shot for sequence in plan.sequences})
+    framings, starts = scene.framings(numbers), [start for start, _ in plan.shots]
+    return lambda frame: framings[numbers[bisect_right(starts, plan.place(frame)) - 1]]
+
+
+def remarks_on_views(tally: Tally, outputs: Outputs) -> Iterator[str]:
+    """What two views make of pixels without depth (metres out of range have none, either), and of a sound."""
+    pixels = tally.invalid + (tally.clipped if outputs.quantizer.kind == "depth" else 0)
+    if outputs.stereo is not None and pixels:
+        yield (
+            f"{pixels} pixels without depth: in the views of two eyes bars and overlays stay where they are, and "
+            "holes count as what lies behind them."
+        )
+    if outputs.stereo is not None and tally.missing:
+        yield f"{len(tally.missing)} frames without depth are flat in the views of two eyes."
+    sound = outputs.target.sound
+    if outputs.stereo is not None and sound is not None:
+        yield from sound.said if sound.problem is None else [sound.problem]
 
 
 def _some_of(depth: Frames) -> Float32Array:

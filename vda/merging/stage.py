@@ -19,6 +19,7 @@ from vda.depthmaps.colours import Rgb
 from vda.errors import SceneError, UsageError, WorkError
 from vda.files import folder_lock, read_json
 from vda.joining.scenedepth import SceneDepth, depth_of_chunks, depth_of_windows
+from vda.merging.looks import framing_of
 from vda.merging.request import requested
 from vda.merging.settings import MergeResult, MergeSettings
 from vda.merging.stored import StoredDepth
@@ -95,6 +96,7 @@ def _merge(scene: Scene, settings: MergeSettings, reporter: Reporter) -> MergeRe
             video.pixel_aspect,
             index.resized(depth.frames),
             Sound.of(video, index, depth.frames) if settings.stereo_formats else None,
+            framing_of(scene, plan) if settings.stereo_formats else None,
         )
 
     if record is None and scene.depths_dir.is_dir():

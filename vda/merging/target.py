@@ -14,6 +14,7 @@ import numpy as np
 
 from vda.depthmaps.codes import Codes, Float32Array
 from vda.depthmaps.colours import Rgb
+from vda.picture.framing import Framing
 from vda.stereo.style import StereoStyle
 from vda.video import ClipWriter, Sound
 
@@ -37,7 +38,7 @@ class Target:
     ``shape`` is (height, width); ``time_of`` gives a frame's time in units of ``time_base`` (None: a constant
     rate). ``pictures`` yields the video's frames, RGB, for a picture beside the depth. ``pixel_aspect`` is the
     width of a pixel by its height, ``resized`` the runs of frames that were stored at another size, ``sound`` what
-    is heard with them.
+    is heard with them. ``framing_of`` a frame says which part of it has depth.
     """
 
     folder: Path
@@ -50,6 +51,7 @@ class Target:
     pixel_aspect: Fraction = Fraction(1)
     resized: Sequence[list[int]] = ()
     sound: Sound | None = None
+    framing_of: Callable[[int], Framing] | None = None
 
 
 @dataclass(frozen=True)

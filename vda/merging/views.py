@@ -39,7 +39,7 @@ def open_stereo(
     target: Target, quantizer: Quantizer, look: StereoLook, formats: Sequence[str], stack: ExitStack
 ) -> Callable[[MergedFrame], None]:
     """Open the videos of ``formats``, all of one pair of views."""
-    assert target.pictures is not None
+    assert target.pictures is not None and target.framing_of is not None
     width = target.shape[1]
     for name in formats:
         require_encodable(name, width)
@@ -51,7 +51,10 @@ def open_stereo(
     disparities = Disparities.of(quantizer, look.shown, look.style, width, look.radius)
     writer = stack.enter_context(StereoWriter(clips, target.pictures(), disparities, look.style))
 
+    framing_of = target.framing_of
+
     def show(made: MergedFrame) -> None:
-        writer.write(None if made.missing else given(made.codes), target.time_of(made.index))
+        codes = None if made.missing else given(made.codes)
+        writer.write(codes, framing_of(made.index), target.time_of(made.index))
 
     return show

@@ -20,7 +20,7 @@ from vda.files import DEPTH_RECORD_NAME
 from vda.joining.align import Float32Array
 from vda.joining.scenedepth import SceneDepth
 from vda.merging.frames import JOURNAL, Frames, Tally, write_frames
-from vda.merging.looks import look_of, stereo_json, stereo_of
+from vda.merging.looks import look_of, remarks_on_views, stereo_json, stereo_of
 from vda.merging.meaning import Meaning
 from vda.merging.outputs import FORMATS, Outputs, written_files
 from vda.merging.request import Request
@@ -93,7 +93,7 @@ def _quantizer(kind: Kind, low: float, high: float, settings: MergeSettings) -> 
 def _told(record: DepthRecord, tally: Tally, outputs: Outputs, settings: MergeSettings) -> DepthRecord:
     """``record`` with what writing has shown: how many codes are in use, if these are few, and what is rounded."""
     codes = tally.codes.middle_codes() if outputs.has_codes else record.middle_codes
-    more = (*_few_codes(tally, outputs, settings), *_rounding(settings), *_of_views(tally, outputs))
+    more = (*_few_codes(tally, outputs, settings), *_rounding(settings), *remarks_on_views(tally, outputs))
     return replace(record, middle_codes=codes, remarks=[*record.remarks, *more])
 
 
@@ -269,15 +269,3 @@ def _few_codes(tally: Tally, outputs: Outputs, settings: MergeSettings) -> Itera
 def _rounding(settings: MergeSettings) -> Iterator[str]:
     if (sentence := settings.exr_style.remark()) is not None:
         yield sentence
-
-
-def _of_views(tally: Tally, outputs: Outputs) -> Iterator[str]:
-    """What two views make of pixels without depth (metres out of range have none, either), and of a sound."""
-    pixels = tally.invalid + (tally.clipped if outputs.quantizer.kind == "depth" else 0)
-    if outputs.stereo is not None and pixels:
-        yield f"{pixels} pixels without depth are taken for the farthest in the views of two eyes."
-    if outputs.stereo is not None and tally.missing:
-        yield f"{len(tally.missing)} frames without depth are flat in the views of two eyes."
-    sound = outputs.target.sound
-    if outputs.stereo is not None and sound is not None:
-        yield from sound.said if sound.problem is None else [sound.problem]

@@ -19,6 +19,8 @@ _STEEP: Final = 0.25
 # What is a quarter of the way up an edge goes with the body: its pixels have some of the body's colour. Measured
 # on rendered scenes against the true second view, with depth as soft as a network's (``docs/stereo.md``).
 _RIM: Final = 0.25
+# A hole in the depth is part of what it is in, if it is narrower than so much of the width.
+_NARROW: Final = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +56,23 @@ class Disparities:
         return cls(table.astype(np.float32), radius)
 
     def of_frame(self, codes: Codes) -> Float32Array:
-        """The disparities of a frame, float32 [height, width], with its edges made steps."""
-        return sharpened(self.table[codes], self.radius)
+        """The disparities of a frame, float32 [height, width], with its edges made steps.
+
+        Holes in the depth that are narrower than 2 per cent of the width get what is farther of that around them;
+        larger ones, such as a sky without depth, stay far. A frame without any depth is flat.
+        """
+        disparity, holes = self.table[codes], codes == INVALID_CODE
+        if holes.all():
+            return np.zeros_like(disparity)
+        if holes.any():
+            disparity[holes] = _closed(disparity)[holes]
+        return sharpened(disparity, self.radius)
+
+
+def _closed(disparity: Float32Array) -> Float32Array:
+    """``disparity`` with what is far and narrow filled in (a morphological closing)."""
+    side = 2 * round(_NARROW / 2 * disparity.shape[1]) + 1
+    return np.asarray(cv2.morphologyEx(disparity, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8)), np.float32)
 
 
 def sharpened(disparity: Float32Array, radius: int) -> Float32Array:

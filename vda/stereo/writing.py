@@ -11,10 +11,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
 from vda.depthmaps.codes import Codes
+from vda.picture.framing import Framing
 from vda.stereo.disparity import Disparities
 from vda.stereo.packing import Rgb, packed
+from vda.stereo.pair import both_views
 from vda.stereo.style import StereoStyle
-from vda.stereo.warping import view
 from vda.video import ClipWriter
 
 # Some 200 MB each at 4K: more would not make the encoder behind them faster.
@@ -55,17 +56,19 @@ class StereoWriter:
         finally:
             self._pool.shutdown(cancel_futures=True)
 
-    def write(self, codes: Codes | None, pts: int | None) -> None:
-        """Append the next picture with its depth (None: it has none, and is flat), to be shown at ``pts``."""
-        self._ahead.append((self._pool.submit(self._make, next(self._pictures), codes), pts))
+    def write(self, codes: Codes | None, framing: Framing, pts: int | None) -> None:
+        """Append the next picture with its depth (None: it has none, and is flat), to be shown at ``pts``.
+
+        ``framing`` says which part of it has depth.
+        """
+        self._ahead.append((self._pool.submit(self._make, next(self._pictures), codes, framing), pts))
         if len(self._ahead) > self._workers:
             self._put_first()
 
-    def _make(self, picture: Rgb, codes: Codes | None) -> dict[str, Rgb]:
+    def _make(self, picture: Rgb, codes: Codes | None, framing: Framing) -> dict[str, Rgb]:
         left = right = picture
         if codes is not None:
-            disparity = self._disparities.of_frame(codes)
-            left, right = (view(picture, disparity, share) for share in self._style.shares)
+            left, right = both_views(picture, codes, framing, self._disparities, self._style)
         return {form: packed(form, left, right) for form in self._clips}
 
     def _put_first(self) -> None:
