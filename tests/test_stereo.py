@@ -11,6 +11,7 @@ import pytest
 from clips import make_clip
 from test_merging import make_chunks
 
+import vda.stereo.writing
 from vda.errors import UsageError
 from vda.merging.settings import MergeSettings
 from vda.merging.stage import merge
@@ -289,6 +290,41 @@ def test_a_sound_that_mp4_does_not_hold_is_left_out_and_named(tmp_path: Path) ->
     assert any("pcm_s16le" in sentence for sentence in result.remarks)
     with av.open(str(scene.merged_dir / FILES["sbs"])) as container:
         assert [stream.type for stream in container.streams] == ["video"]
+
+
+def test_the_number_of_threads_changes_no_byte(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = []
+    for cores in (1, 5):
+        monkeypatch.setattr(vda.stereo.writing.os, "cpu_count", lambda cores=cores: cores)
+        scene = make_scene(tmp_path / str(cores), clip)
+        merge(scene, MergeSettings(formats=("sbs",)))
+        files.append((scene.merged_dir / FILES["sbs"]).read_bytes())
+    assert files[0] == files[1]
+
+
+def test_a_view_that_fails_leaves_no_video_and_the_next_merge_goes_on(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = make_scene(tmp_path / "scene", clip)
+    merge(scene, MergeSettings())
+    real, counted = vda.stereo.writing.both_views, iter(range(100))
+
+    def fail(*arguments: Any) -> Any:
+        if next(counted) == 4:
+            raise MemoryError
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(vda.stereo.writing, "both_views", fail)
+        with pytest.raises(MemoryError):
+            merge(scene, MergeSettings(formats=("sbs",)))
+    assert not list(scene.root.rglob("*.mp4"))
+    assert json.loads((scene.merged_dir / "depth.json").read_text())["formats"] == ["png16"]
+    merge(scene, MergeSettings(formats=("sbs",)))
+    assert len(decoded(scene.merged_dir / FILES["sbs"])[0]) == FRAMES
+    assert not list(scene.merged_dir.glob(".*"))
 
 
 def test_what_makes_no_sense_is_refused_before_anything_is_written(tmp_path: Path) -> None:
