@@ -13,6 +13,7 @@ from test_merging import make_chunks
 
 import vda.stereo.writing
 from vda.errors import UsageError
+from vda.merging.looks import require_views
 from vda.merging.settings import MergeSettings
 from vda.merging.stage import merge
 from vda.scene.scene import Scene
@@ -334,3 +335,12 @@ def test_what_makes_no_sense_is_refused_before_anything_is_written(tmp_path: Pat
     with pytest.raises(UsageError, match="need the video"):
         chunks.merge(formats=("sbs",))
     assert not chunks.out.exists()
+
+
+def test_views_too_wide_for_h264_are_refused_at_the_start(tmp_path: Path) -> None:
+    film = make_clip(tmp_path / "wide.mkv", range(2), draw=lambda number: np.zeros((16, 8200, 3), np.uint8))
+    scene = Scene(tmp_path / "scene")
+    split(film, scene, PlanSettings())
+    with pytest.raises(UsageError, match="wider than"):
+        require_views(scene, MergeSettings(formats=("sbs",)))
+    require_views(scene, MergeSettings(formats=("half-sbs", "anaglyph")))

@@ -20,6 +20,7 @@ from vda.launch.detached import UNITS_VARIABLE
 from vda.machine.choice import Choice, choose_devices
 from vda.machine.devices import Device, Inventory
 from vda.machine.shortage import COMPUTING_BYTES, require_memory
+from vda.merging.looks import require_views
 from vda.merging.settings import MergeResult, MergeSettings
 from vda.merging.stage import merge, require_overlaps
 from vda.merging.workplace import settle
@@ -259,6 +260,7 @@ def depth(
                 reporter=reporter,
             )
             require_overlaps(scenes[video].plan(), merging)
+            require_views(scenes[video], merging)
     for video, error in bad.items():
         reporter.say(f"{video} is left out: {error.problem}")
     bad |= _run_all(scenes, running, several, reporter)

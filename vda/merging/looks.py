@@ -21,6 +21,7 @@ from vda.merging.target import Look, StereoLook
 from vda.picture.framing import Framing
 from vda.scene.chunks import Plan
 from vda.scene.scene import Scene
+from vda.stereo.style import require_encodable
 
 # A range of depth needs no more: some 16 frames of 96 x 96 places, over all of the scene.
 _SHOWN_FRAMES: Final = 16
@@ -59,6 +60,13 @@ def stereo_json(look: StereoLook | None, settings: MergeSettings) -> dict[str, A
     far, near = look.shown or (None, None)
     made = {**asdict(look.style), "far": far, "near": near, "edge_radius": look.radius}
     return {"stereo": dict.fromkeys(settings.stereo_formats, made)}
+
+
+def require_views(scene: Scene, settings: MergeSettings) -> None:
+    """Raise ``UsageError`` where views are asked for that are too wide for one video."""
+    width, _ = scene.picture().framing().size
+    for name in settings.stereo_formats:
+        require_encodable(name, width)
 
 
 def framing_of(scene: Scene, plan: Plan) -> Callable[[int], Framing]:

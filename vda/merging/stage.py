@@ -19,7 +19,7 @@ from vda.depthmaps.colours import Rgb
 from vda.errors import SceneError, UsageError, WorkError
 from vda.files import folder_lock, read_json
 from vda.joining.scenedepth import SceneDepth, depth_of_chunks, depth_of_windows
-from vda.merging.looks import framing_of
+from vda.merging.looks import framing_of, require_views
 from vda.merging.request import requested
 from vda.merging.settings import MergeResult, MergeSettings
 from vda.merging.stored import StoredDepth
@@ -79,6 +79,7 @@ def _merge(scene: Scene, settings: MergeSettings, reporter: Reporter) -> MergeRe
     video, index = scene.film()
     if settings.shows_pictures:
         scene.require_video()
+    require_views(scene, settings)
     record, calibration = scene.run_record(), load_calibration(scene.calibration_path)
     kind: Kind = settings.kind if record is None else "depth" if record.metric else "inverse_depth"
     require_metres(kind, settings, calibration)

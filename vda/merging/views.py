@@ -13,7 +13,7 @@ from vda.depthmaps.codes import Quantizer
 from vda.depthmaps.colours import beside, colorize_codes
 from vda.merging.target import Look, MergedFrame, StereoLook, Target, given, open_clip
 from vda.stereo.disparity import Disparities
-from vda.stereo.style import STEREO_FILES, require_encodable
+from vda.stereo.style import STEREO_FILES
 from vda.stereo.writing import StereoWriter
 
 VISUALIZATION: Final = "depth_visualization.mp4"
@@ -41,8 +41,6 @@ def open_stereo(
     """Open the videos of ``formats``, all of one pair of views."""
     assert target.pictures is not None and target.framing_of is not None
     width = target.shape[1]
-    for name in formats:
-        require_encodable(name, width)
     sound = None if target.sound is None or target.sound.problem else target.sound
     clips = {
         name: open_clip(target, STEREO_FILES[name], stack, side_by_side=name in _SAID_TO_BE_3D, sound=sound)

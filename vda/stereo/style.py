@@ -12,8 +12,8 @@ from vda.errors import UsageError
 Eyes = Literal["both", "right"]
 
 STEREO_FILES: Final[dict[str, str]] = {
-    # Players tell the layout by the name: Kodi and Jellyfin look for 3D and SBS, Skybox for Full_SBS and Half_SBS,
-    # Pigasus for LRF (left and right, full) and LR.
+    # Players tell the layout by the name: Kodi looks for 3D and SBS, Skybox for Full_SBS and Half_SBS, Pigasus for
+    # LRF (left and right, full) and LR.
     "sbs": "stereo_3D_LRF_Full_SBS.mp4",
     "half-sbs": "stereo_3D_LR_Half_SBS.mp4",
     "cross-eyed": "stereo_cross_eyed.mp4",
