@@ -69,6 +69,11 @@ class Example:
         return [line for line in joined.splitlines() if words_of(line)]
 
     @property
+    def ending(self) -> list[str]:
+        """Lines that end by themselves: a page that is served, and the monitor, go on until they are stopped."""
+        return [line for line in self.lines if not serves(words_of(line))]
+
+    @property
     def plain(self) -> bool:
         """Whether each line is one command, with nothing that only a shell understands."""
         return not any(re.search(r"[|;<>&$`]|^(for|while|if|cd|export)\b", bare(line)) for line in self.lines)
@@ -81,6 +86,13 @@ def bare(line: str) -> str:
 
 def words_of(line: str) -> list[str]:
     return shlex.split(line, comments=True)
+
+
+def serves(words: list[str]) -> bool:
+    how: set[str] | None = {("vda", "view"): {"--export"}, ("vda", "monitor"): {"--once", "--json"}}.get(
+        tuple(words[:2])
+    )
+    return how is not None and not how & set(words)
 
 
 def examples() -> Iterator[Example]:

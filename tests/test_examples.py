@@ -4,6 +4,7 @@ import ast
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,11 @@ from examples import OWN, PAGES, ROOT, Example, command_of, examples, parse, wor
 from exampleworld import make_world
 
 ALL = list(examples())
+OURS = {"vda": "-m vda", "python": "", "python3": ""}
+# What a test leaves alone: it would change the machine, or another one.
+ELSEWHERE = ("make", "pip", "git", "ssh", "scp", "rsync", "docker")
+# Seconds until a command counts as one that does not end by itself.
+LONGEST = 120
 slow = pytest.mark.skipif("VDA_SLOW_TESTS" not in os.environ, reason="minutes long: run by `make slow`")
 
 
@@ -57,24 +63,31 @@ def test_the_examples_of_a_page_run_one_after_the_other(
 ) -> None:
     here = shutil.copytree(world, alone / "here", symlinks=True)
     monkeypatch.chdir(here)
+    signal.signal(signal.SIGALRM, does_not_end)
     for example in RUN[page]:
         if example.asked == "anew":
             shutil.rmtree(here / "data" / "film")
         if example.plain:
-            for line in example.lines:
+            for line in example.ending:
                 run_line(example, line, here)
         else:
-            run_shell(example.name, example.text, here)
+            run_shell(example.name, "\n".join(example.ending), here)
 
 
 def run_line(example: Example, line: str, here: Path) -> None:
     words = [word for part in words_of(line) for word in globbed(part, here)]
     if words[0] == "vda" or words[0] in OWN:
         command, rest, name = command_of(words)
+        signal.alarm(LONGEST)
         result = CliRunner().invoke(command, rest, prog_name=name)
+        signal.alarm(0)
         assert result.exit_code == 0, f"{example.name}: {line}\n{result.output}\n{result.exception!r}"
-    else:
+    elif words[0] not in ELSEWHERE:
         run_shell(example.name, line, here)
+
+
+def does_not_end(*_: object) -> None:
+    raise TimeoutError(f"It has not ended after {LONGEST} s: if it never does, mark its block as parsed.")
 
 
 def globbed(word: str, here: Path) -> list[str]:
@@ -87,9 +100,10 @@ def globbed(word: str, here: Path) -> list[str]:
 def run_shell(name: str, text: str, here: Path) -> None:
     programs = here / ".programs"
     programs.mkdir(exist_ok=True)
-    for program, code in {"vda": "-m vda", "python": "", "python3": ""}.items():
+    runs = {name: f'exec "{sys.executable}" {code} "$@"' for name, code in OURS.items()}
+    for program, does in (runs | dict.fromkeys(ELSEWHERE, ":")).items():
         path = programs / program
-        path.write_text(f'#!/bin/sh\nexec "{sys.executable}" {code} "$@"\n')
+        path.write_text(f"#!/bin/sh\n{does}\n")
         path.chmod(0o755)
     told = subprocess.run(
         ["bash", "-eu", "-c", text],
@@ -97,6 +111,7 @@ def run_shell(name: str, text: str, here: Path) -> None:
         env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,
+        timeout=LONGEST * 5,
     )
     assert told.returncode == 0, f"{name}\n{told.stdout}\n{told.stderr}"
 
@@ -109,10 +124,10 @@ def test_a_shell_runs_it(example: Example, world: Path, alone: Path) -> None:
     here = shutil.copytree(world, alone / "here", symlinks=True)
     for before in RUN[example.page]:
         if before.line < example.line and before.asked != "parsed":
-            run_shell(before.name, before.text, here)
+            run_shell(before.name, "\n".join(before.ending), here)
     if example.asked == "anew":
         shutil.rmtree(here / "data" / "film")
-    run_shell(example.name, example.text, here)
+    run_shell(example.name, "\n".join(example.ending), here)
 
 
 PYTHON = [
