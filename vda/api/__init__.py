@@ -1,6 +1,7 @@
 """What ``import vda`` gives: the stages as functions whose keywords are the options of the commands.
 
     pipeline  a video to depth in one call, several scenes at once
+    films     several films, each to its end while others are computed
     results   depth and scenes opened to be read
     stages    a video to depth: plan, run, merge, depth; the network
     space     depth into space: enrich, export, view

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from vda.api.films import DepthOutcome, Failure, InTurn, Merging
 from vda.calibration.fit import load_calibration
 from vda.depthmaps.codes import DepthRecord
 from vda.errors import DamagedWindowError, InputError, SceneError, UsageError, VdaError, WorkError
@@ -19,7 +20,7 @@ from vda.launch import Launcher
 from vda.launch.detached import UNITS_VARIABLE
 from vda.machine.choice import Choice, choose_devices
 from vda.machine.devices import Device, Inventory
-from vda.machine.shortage import COMPUTING_BYTES, require_memory
+from vda.machine.shortage import COMPUTING_BYTES, require_memory, system_error
 from vda.merging.looks import require_views
 from vda.merging.settings import MergeResult, MergeSettings
 from vda.merging.stage import merge, require_overlaps
@@ -33,11 +34,12 @@ from vda.scene.windowstore import WindowStore
 from vda.shown import counted, quoted
 from vda.splitting.settings import PlanSettings
 from vda.splitting.stage import split
-from vda.supervisor import Crew, Supervisor, hold, make_free, require_disk, window_bytes
+from vda.supervisor import Crew, Following, Supervisor, hold, make_free, require_disk, window_bytes
 from vda.supervisor.resolve import Resolver, RunSettings
 from vda.video import notes_of
 
 _ANY_PLAN = PlanSettings()
+_NOTHING_FOLLOWS = Following()
 K = TypeVar("K")
 
 
@@ -93,35 +95,6 @@ def find_devices(request: str, reporter: Reporter | None = None) -> Choice:
     return choice
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A video of several that came to nothing, and why."""
-
-    video: Path
-    error: VdaError
-
-    def to_json(self) -> dict[str, str]:
-        return {"video": str(self.video), "problem": self.error.problem, "remedy": self.error.remedy}
-
-
-@dataclass(frozen=True)
-class DepthOutcome:
-    """What became of several videos: those that were merged, and those that failed."""
-
-    results: list[MergeResult]
-    failures: list[Failure]
-
-    def require_all(self) -> None:
-        """Raise ``WorkError`` that lists the videos that failed."""
-        if self.failures:
-            count = len(self.results) + len(self.failures)
-            why = "".join(f"\n  {failure.video}: {failure.error.problem}" for failure in self.failures)
-            raise WorkError(
-                f"{len(self.failures)} of {count} videos failed:{why}",
-                "The others are finished and kept. See to these, and run the same command again.",
-            )
-
-
 def run(
     scenes: list[Scene],
     settings: RunSettings,
@@ -130,27 +103,33 @@ def run(
     again: int | None = None,
     check: bool = True,
     apart: dict[Scene, VdaError] | None = None,
+    following: Following = _NOTHING_FOLLOWS,
 ) -> None:
     """Compute the raw windows of ``scenes`` that are missing, on every device asked for.
 
     ``again``: throw this chunk away and compute it, and no other. ``check``: read all windows that are there, for
-    damaged ones count as missing. ``apart`` takes the scenes that cannot be begun, and why, where the others are
-    to be computed nevertheless. Raises ``SceneError`` where a scene was begun with other settings or somebody
+    damaged ones count as missing. ``apart`` takes the scenes that cannot be begun or of which something stays
+    missing, and why, where the others are to be computed nevertheless. ``following`` is given each scene as soon
+    as its windows are whole. Raises ``SceneError`` where a scene was begun with other settings or somebody
     computes it already, ``StorageError`` where the disk is too small, ``WorkError`` where something stays missing.
     """
     reporter = reporter or Silence()
     require_memory(*COMPUTING_BYTES)
     devices = find_devices(settings.devices, reporter).devices
     for scene in scenes:
-        scene.require_video()
-        if settings.restart:
-            make_free(scene)
+        with _set_apart(scene, apart):
+            scene.require_video()
+            if settings.restart:
+                make_free(scene)
+    scenes = [scene for scene in scenes if scene not in (apart or {})]
     threads = settings.threads or max((os.cpu_count() or 1) // len(devices), 1)
-    crew = Crew(scenes[0], _launcher(settings.on, devices), threads, settings.batch_size)
     with ExitStack() as locks:
-        held = hold(scenes, locks)
+        held = hold(scenes, locks, apart=apart)
+        if not held.scenes:
+            return
+        crew = Crew(held.scenes[0], _launcher(settings.on, devices), threads, settings.batch_size)
         resolver = Resolver(settings, devices, crew, reporter)
-        for scene in scenes:
+        for scene in held.scenes:
             if settings.restart:
                 scene.discard_computed()
             with _set_apart(scene, apart):
@@ -160,11 +139,12 @@ def run(
                 scene.discard_chunk(again)
             elif check and scene not in (apart or {}):
                 _windows(scene).put_aside_damaged(reporter)
-        scenes = [scene for scene in scenes if scene not in (apart or {})]
+        scenes = [scene for scene in held.scenes if scene not in (apart or {})]
         if not scenes:
             return
-        require_disk(scenes)
-        Supervisor(
+        # Those in hand, one a device, and what waits to be merged.
+        require_disk(scenes, len(devices) + 1 if following.discards else None)
+        supervisor = Supervisor(
             replace(held, scenes=scenes),
             list(devices),
             crew,
@@ -172,7 +152,14 @@ def run(
             None if again is None else (again,),
             max(window_bytes(scene, worst=True) for scene in scenes),
             reporter,
-        ).run()
+            following=following,
+        )
+        try:
+            supervisor.run()
+        except WorkError:
+            if apart is None:
+                raise
+            apart.update(supervisor.missing)
 
 
 def redo(scene: Scene, chunk: int, settings: RunSettings, reporter: Reporter | None = None) -> None:
@@ -206,14 +193,22 @@ def _launcher(place: str, devices: tuple[Device, ...]) -> Launcher:
 
 
 @contextmanager
-def _set_apart(key: K, apart: dict[K, VdaError] | None) -> Iterator[None]:
-    """Note what is wrong with one of several, and go on with the others; ``apart`` None: it is raised."""
+def _set_apart(
+    key: K,
+    apart: dict[K, VdaError] | None,
+    kinds: tuple[type[VdaError], ...] = (InputError, SceneError, UsageError),
+) -> Iterator[None]:
+    """Note what is wrong with one of several, and go on with the others; ``apart`` None: it is raised.
+
+    Errors of other ``kinds`` are of all of them.
+    """
     try:
         yield
-    except (InputError, SceneError, UsageError) as error:
-        if apart is None:
+    except Exception as error:
+        known = error if isinstance(error, VdaError) else system_error(error)
+        if apart is None or known is None or not isinstance(known, kinds):
             raise
-        apart[key] = error
+        apart[key] = known
 
 
 def depth(
@@ -228,10 +223,12 @@ def depth(
 ) -> DepthOutcome:
     """Split, run and merge each of ``videos`` in its scene of ``roots``; what is done is not done again.
 
-    What is wrong with one of several videos does not keep the others from being finished; with a single one it is
-    raised.
+    Each of several is merged as soon as it is computed, while others are computed. What is wrong with one does not
+    keep the others from being finished; with a single one it is raised. With ``discard_windows`` those of a few
+    videos are on the disk at any time, whatever their number.
     """
-    reporter = reporter or Silence()
+    several = len(videos) > 1
+    reporter = InTurn(reporter or Silence()) if several else reporter or Silence()
     _require_scenes_apart(videos, roots)
     require_memory(*COMPUTING_BYTES)
     if planning.lists_shots and len(videos) > 1:
@@ -243,13 +240,12 @@ def depth(
         metric = _require_weights(running, devices)
         for root in roots:
             _require_metres(Scene(root), merging, metric)
-    for root in roots if running.restart else ():
-        make_free(Scene(root))
-    several = len(videos) > 1
     bad: dict[Path, VdaError] = {}
     scenes: dict[Path, Scene] = {}
     for video, root in zip(videos, roots, strict=True):
         with _set_apart(video, bad if several else None):
+            if running.restart:
+                make_free(Scene(root))
             scenes[video] = plan_scene(
                 video,
                 root,
@@ -263,12 +259,21 @@ def depth(
             require_views(scenes[video], merging)
     for video, error in bad.items():
         reporter.say(f"{video} is left out: {error.problem}")
-    bad |= _run_all(scenes, running, several, reporter)
-    results = []
-    for video, scene in scenes.items():
-        if video not in bad:
-            with _set_apart(video, bad if several else None):
-                results.append(_merge_kept(scene, running, merging, discard_windows, reporter))
+    finishing = _Finishing(running, merging, discard_windows)
+    if not several:
+        for scene in scenes.values():
+            _run_all([scene], running, reporter)
+        return DepthOutcome([finishing.merged(scene, reporter) for scene in scenes.values()], [])
+    with Merging(finishing.merge, reporter) as beside:
+        following = Following(beside.take, beside.has_room, discard_windows)
+        apart = _run_all(list(scenes.values()), running, reporter, {}, following)
+    for scene in scenes.values():
+        if not any(scene in done for done in (apart, beside.failed, beside.results)):
+            with _set_apart(scene, beside.failed, (VdaError,)):
+                beside.results[scene] = finishing.merged(scene, reporter, again=scene in beside.damaged)
+    failed = {**apart, **beside.failed}
+    bad |= {video: failed[scene] for video, scene in scenes.items() if scene in failed}
+    results = [beside.results[scene] for scene in scenes.values() if scene in beside.results]
     return DepthOutcome(results, [Failure(video, bad[video]) for video in videos if video in bad])
 
 
@@ -284,42 +289,50 @@ def _require_scenes_apart(videos: list[Path], roots: list[Path]) -> None:
 
 
 def _run_all(
-    scenes: dict[Path, Scene], running: RunSettings, several: bool, reporter: Reporter
-) -> dict[Path, VdaError]:
-    """Compute what is missing; return what is wrong with videos of which something stays missing."""
-    # Where the windows were discarded once merged, nothing is computed again for a result that is there.
-    todo = [scene for scene in scenes.values() if scene.finished_windows() or not _is_merged(scene, running)]
-    apart: dict[Scene, VdaError] = {}
-    if not todo:
-        return {}
-    try:
-        run(todo, replace(running, restart=False), reporter, check=False, apart=apart if several else None)
-    except WorkError as error:
-        if not several:
-            raise
-        missing = [scene for scene in todo if scene not in apart and _is_incomplete(scene)]
-        apart |= dict.fromkeys(missing, error)
-    return {video: apart[scene] for video, scene in scenes.items() if scene in apart}
+    scenes: list[Scene],
+    running: RunSettings,
+    reporter: Reporter,
+    apart: dict[Scene, VdaError] | None = None,
+    following: Following = _NOTHING_FOLLOWS,
+) -> dict[Scene, VdaError]:
+    """Compute what is missing; return the scenes of which something stays missing, and why."""
+    todo = []
+    for scene in scenes:
+        with _set_apart(scene, apart):
+            if not _needs_no_windows(scene, running):
+                todo.append(scene)
+    if todo:
+        run(todo, replace(running, restart=False), reporter, check=False, apart=apart, following=following)
+    return apart or {}
 
 
-def _is_incomplete(scene: Scene) -> bool:
-    return bool(scene.unfinished_chunks(scene.plan()))
+def _needs_no_windows(scene: Scene, running: RunSettings) -> bool:
+    """Whether the windows went when their depth was there, or were just going: none is computed again for it."""
+    return _is_merged(scene, running) and not scene.redone_chunks() and bool(scene.unfinished_chunks(scene.plan()))
 
 
-def _merge_kept(
-    scene: Scene, running: RunSettings, merging: MergeSettings, discard_windows: bool, reporter: Reporter
-) -> MergeResult:
-    kept = replace(merging, keep_finished=True)
+@dataclass(frozen=True)
+class _Finishing:
+    """The last step of a video: what is there is merged, and what is merged is kept."""
 
-    def merged() -> MergeResult:
-        return merge_scene(scene, kept, discard_windows=discard_windows, with_report=True, reporter=reporter)
+    running: RunSettings
+    merging: MergeSettings
+    discard_windows: bool
 
-    try:
-        return merged()
-    except DamagedWindowError as error:
-        reporter.say(f"{error.problem} It is computed again.")
-        run([scene], replace(running, restart=False), reporter)
-        return merged()
+    def merge(self, scene: Scene, reporter: Reporter) -> MergeResult:
+        kept = replace(self.merging, keep_finished=True)
+        return merge_scene(scene, kept, discard_windows=self.discard_windows, with_report=True, reporter=reporter)
+
+    def merged(self, scene: Scene, reporter: Reporter, *, again: bool = False) -> MergeResult:
+        """As ``merge``; windows that are damaged, or were found so before (``again``), are computed again."""
+        if again:
+            run([scene], replace(self.running, restart=False), reporter)
+        try:
+            return self.merge(scene, reporter)
+        except DamagedWindowError as error:
+            reporter.say(f"{error.problem} It is computed again.")
+            run([scene], replace(self.running, restart=False), reporter)
+            return self.merge(scene, reporter)
 
 
 def _windows(scene: Scene) -> WindowStore:

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-import os
+import shutil
 import sys
 import traceback
 from collections.abc import Callable
@@ -14,10 +14,9 @@ import click
 
 from vda.cli.output import say
 from vda.cli.types import FRAME_RANGE, PATH, SCALE_AND_SHIFT, DepthScale, OneOf
-from vda.errors import InputError, UsageError, VdaError, WorkError
-from vda.files import NO_ROOM, storage_error
-from vda.machine.shortage import is_out_of_memory, memory_error, require_memory
-from vda.shown import printable
+from vda.errors import UsageError, VdaError, WorkError
+from vda.machine.shortage import require_memory, system_error
+from vda.shown import printable, quoted
 
 EXIT_INTERRUPTED = 130
 
@@ -56,12 +55,12 @@ class Command(click.Command):
         except Exception as error:
             # Readers and writers translate their own; what a library does by itself, and a question whether a
             # file is there, end here. So does a library that finds no room to be loaded, in its own words.
-            if (answer := _answered(error)) is None:
+            if (answer := system_error(error)) is None:
                 raise
             _show(answer)
             ctx.exit(answer.exit_code)
         except KeyboardInterrupt:
-            say("Interrupted; what was finished is kept.", err=True)
+            say(f"Interrupted; what was finished is kept. This goes on: {same_again(ctx)}", err=True)
             ctx.exit(EXIT_INTERRUPTED)
 
 
@@ -72,19 +71,18 @@ class Group(click.Group):
     group_class = type
 
 
-def _answered(error: Exception) -> VdaError | None:
-    """What the system said of memory or of a file; None where it names none."""
-    if is_out_of_memory(error):
-        return memory_error(error)
-    if not isinstance(error, OSError):
-        return None
-    if error.errno in NO_ROOM:
-        return storage_error(Path(error.filename or "A file"), error)
-    if error.filename is None:
-        return None
-    return InputError(
-        f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}.", "Check the path and its permissions."
-    )
+def same_again(ctx: click.Context) -> str:
+    """The command of ``ctx`` as a shell takes it, to go on with what it began: without what would begin anew."""
+    program = Path(sys.argv[0])
+    # Not on the way that the shell looks along, as in an environment that is not activated.
+    found = shutil.which(program.name)
+    names = ctx.command_path.split()
+    if program.name == "__main__.py":
+        names[:1] = [f"{quoted(sys.executable)} -m vda"]
+    elif program.is_file() and (found is None or not program.samefile(found)):
+        names[:1] = [quoted(program)]
+    arguments = [argument for argument in ctx.meta.get("vda.arguments", []) if argument != "--restart"]
+    return " ".join([*names, *map(quoted, arguments)])
 
 
 def _show(error: VdaError) -> None:

@@ -39,10 +39,15 @@ def run(
         for root in scenes:
             Scene(root).require()
         return go_on_without_terminal(ctx, scenes, if_idle=if_idle)
+    from vda.api.films import require_none
     from vda.api.pipeline import run as compute
     from vda.cli.progress import Progress
+    from vda.errors import VdaError
     from vda.scene.scene import Scene
 
     progress = Progress(quiet)
-    compute([Scene(root) for root in scenes], run, progress)
+    apart: dict[Scene, VdaError] | None = {} if len(scenes) > 1 else None
+    compute([Scene(root) for root in scenes], run, progress, apart=apart)
     progress.close()
+    failed = {scene.root: error for scene, error in (apart or {}).items()}
+    require_none(failed, len(scenes) - len(failed), "scenes")

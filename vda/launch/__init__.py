@@ -4,6 +4,7 @@
     units     the same as a transient unit of systemd
     inline    a thread of this process
     detached  a command that goes on without its terminal
+    interrupts  Ctrl-C once asks for an end, twice is one
     keeper    starts a detached command again when it is killed
 
 Nothing here knows what a worker does, nor why it is started.

@@ -1,12 +1,15 @@
-"""Whether an error says that memory ran out, a machine's or a GPU's.
+"""Whether an error says that memory ran out, a machine's or a GPU's; and what the system says of files.
 
-In: an exception of any library. Out: yes or no. Every library says it in its own way, and this is the one place
-that knows how. It does not know what needed the memory, nor what to do with less.
+In: an exception of any library. Out: yes or no, or the two sentences. Every library says it in its own way, and
+this is the one place that knows how. It does not know what needed the memory, nor what to do with less.
 """
 
+import os
 import resource
+from pathlib import Path
 
-from vda.errors import DeviceError
+from vda.errors import DeviceError, InputError, VdaError
+from vda.files import NO_ROOM, storage_error
 
 # Measured with the built-in model and PyTorch for CPUs, on two cores: below, loading fails in the middle.
 COMPUTING_BYTES = (1_200_000_000, 400_000_000)
@@ -77,4 +80,19 @@ def _says_so(error: BaseException) -> bool:
     kinds = {kind.__name__ for kind in type(error).__mro__}
     return bool(kinds & {"MemoryError", "OutOfMemoryError"}) or any(
         saying in str(error).lower() for saying in _SAYINGS
+    )
+
+
+def system_error(error: Exception) -> VdaError | None:
+    """What the system said of memory or of a file, in words; None where ``error`` names none."""
+    if is_out_of_memory(error):
+        return memory_error(error)
+    if not isinstance(error, OSError):
+        return None
+    if error.errno in NO_ROOM:
+        return storage_error(Path(error.filename or "A file"), error)
+    if error.filename is None:
+        return None
+    return InputError(
+        f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}.", "Check the path and its permissions."
     )

@@ -18,12 +18,14 @@ Nothing here computes depth.
 
 from vda.supervisor.crew import Crew
 from vda.supervisor.holding import hold, make_free
+from vda.supervisor.jobs import Following
 from vda.supervisor.loop import Supervisor
 from vda.supervisor.room import require_disk, window_bytes
 from vda.supervisor.trials import prove_devices
 
 __all__ = [
     "Crew",
+    "Following",
     "Supervisor",
     "hold",
     "make_free",

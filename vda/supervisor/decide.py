@@ -122,16 +122,23 @@ def _busy_chunks(seen: Snapshot) -> set[ChunkId]:
 
 
 def _assign(seen: Snapshot, open_chunks: list[ChunkView]) -> list[Action]:
-    """Give every idle worker the chunk with most left that it may take; one with nothing ahead of it quits."""
+    """Give every idle worker the chunk with most left of the first scene that has one for it.
+
+    One with nothing ahead of it quits.
+    """
     actions: list[Action] = []
     taken = _busy_chunks(seen)
     for worker in sorted((w for w in seen.workers if w.idle), key=lambda w: _pace(w.device, seen)):
         free = [chunk for chunk in open_chunks if chunk.id not in taken]
         ready = [
-            chunk for chunk in free if chunk.attempts.not_before <= seen.now and _may_take(worker, chunk, seen)
+            chunk
+            for chunk in free
+            if not chunk.waits and chunk.attempts.not_before <= seen.now and _may_take(worker, chunk, seen)
         ]
         if ready:
-            chunk = max(ready, key=lambda chunk: chunk.left)
+            # Scene by scene, so that the first is whole while the last has not been begun.
+            of_first = [chunk for chunk in ready if chunk.id[0] == ready[0].id[0]]
+            chunk = max(of_first, key=lambda chunk: chunk.left)
             if len(free) == 1 and _faster_is_coming(worker, chunk, seen):
                 continue
             taken.add(chunk.id)

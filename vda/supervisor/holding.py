@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from vda.errors import SceneError
+from vda.errors import SceneError, VdaError
 from vda.files import TEMPORARY_PREFIX, exclusive_lock, never_made_anew
 from vda.scene.runstate import Holder, RunFiles
 from vda.scene.scene import Scene
@@ -79,18 +79,32 @@ class Held:
                 )
 
 
-def hold(scenes: list[Scene], locks: ExitStack, on_network: Callable[[Path], bool] | None = None) -> Held:
-    """Take every scene's lock into ``locks``; raise ``SceneError`` naming the holder where one is taken."""
+def hold(
+    scenes: list[Scene],
+    locks: ExitStack,
+    on_network: Callable[[Path], bool] | None = None,
+    apart: dict[Scene, VdaError] | None = None,
+) -> Held:
+    """Take every scene's lock into ``locks``; raise ``SceneError`` naming the holder where one is taken.
+
+    With ``apart`` such scenes are noted there, and the others are held.
+    """
+    before: dict[Scene, Holder | None] = {}
+    for scene in scenes:
+        try:
+            before[scene] = _take(scene, locks, on_network or is_on_network)
+        except SceneError as error:
+            if apart is None:
+                raise
+            apart[scene] = error
+    scenes = list(before)
+    if not scenes:
+        return Held([], Holder.this_process(Path()), True)
     holder = Holder.this_process(RunFiles(scenes[0].run_dir).folder)
     is_new = True
-    for scene in scenes:
+    for scene, earlier in before.items():
         files = RunFiles(scene.run_dir)
-        # Locks of open files end at the machine, so on a network file system the holder's lease counts as well.
-        had = locks.enter_context(exclusive_lock(files.supervisor_lock))
-        before = files.holder()
-        if not had or (before and (on_network or is_on_network)(files.folder) and _is_leased(files, before)):
-            raise _taken(scene, before)
-        ended = before is None or before.ended > 0
+        ended = earlier is None or earlier.ended > 0
         is_new = is_new and ended
         # A supervisor that died before it could stop leaves the request to the one that replaces it.
         if ended:
@@ -100,6 +114,17 @@ def hold(scenes: list[Scene], locks: ExitStack, on_network: Callable[[Path], boo
     held = Held(scenes, holder, is_new)
     locks.callback(held.end)
     return held
+
+
+def _take(scene: Scene, locks: ExitStack, on_network: Callable[[Path], bool]) -> Holder | None:
+    """Take the lock of one scene; return who had it before."""
+    files = RunFiles(scene.run_dir)
+    # Locks of open files end at the machine, so on a network file system the holder's lease counts as well.
+    had = locks.enter_context(exclusive_lock(files.supervisor_lock))
+    before = files.holder()
+    if not had or (before and on_network(files.folder) and _is_leased(files, before)):
+        raise _taken(scene, before)
+    return before
 
 
 def make_free(scene: Scene) -> None:

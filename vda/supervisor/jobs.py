@@ -1,12 +1,27 @@
-"""The scenes of a run: their chunks' windows, what of them is on disk, and what became of each chunk."""
+"""The scenes of a run: their chunks' windows, what of them is on disk, and what follows when all are."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from vda.scene.runstate import ChunkAttempts, RunFiles
 from vda.scene.scene import Scene, WindowId, chunk_windows
 from vda.scene.status import Estimate, estimate
 from vda.supervisor.seen import ChunkId, ChunkView
+
+
+@dataclass(frozen=True)
+class Following:
+    """What follows when a scene is computed, while others are: ``take`` is given each whose windows are whole.
+
+    Where it ``discards`` them afterwards, no scene is begun while there is no ``has_room`` for what it leaves.
+    """
+
+    take: Callable[[Scene], None] = lambda scene: None
+    has_room: Callable[[], bool] = lambda: True
+    discards: bool = False
+
+    def may_begin(self) -> bool:
+        return not self.discards or self.has_room()
 
 
 @dataclass
@@ -55,6 +70,11 @@ class Job:
         total = len(self.chunks[index])
         done = total - len(self.missing[index])
         return ChunkView((self.scene.key, index), total, done, self.attempts.get(index, ChunkAttempts()))
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether windows of it are on the disk."""
+        return any(len(missing) < len(chunk) for chunk, missing in zip(self.chunks, self.missing, strict=True))
 
     def views(self) -> list[ChunkView]:
         return [self.view(index) for index in self._wanted()]

@@ -6,12 +6,14 @@ over workers that still live. It does not know how a window is computed.
 """
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from signal import SIGKILL
 
-from vda.errors import FileSizeError, StorageError
+from vda.errors import FileSizeError, StorageError, WorkError
 from vda.files import temporary_beside, write_bytes
+from vda.launch.interrupts import first_is_asked
 from vda.machine.devices import Device
 from vda.machine.host import MACHINE, MemoryKiller, disk_free_bytes, host_memory
 from vda.reporter import Reporter, Silence
@@ -21,7 +23,7 @@ from vda.scene.status import Estimate
 from vda.supervisor.crew import Crew, Member
 from vda.supervisor.decide import decide
 from vda.supervisor.holding import Held
-from vda.supervisor.jobs import Job, expected
+from vda.supervisor.jobs import Following, Job, expected
 from vda.supervisor.seen import (
     Action,
     Bury,
@@ -79,6 +81,9 @@ class Supervisor:
     look: Callable[[Scene], HostView] = look_at_host
     killer: MemoryKiller = field(default_factory=MemoryKiller)
     patience: Patience = field(default_factory=Patience)
+    following: Following = field(default_factory=Following)
+    missing: dict[Scene, WorkError] = field(default_factory=dict, init=False)
+    """The scenes of which something is missing at the end, and why."""
     _jobs: dict[str, Job] = field(default_factory=dict, init=False)
     """What is to do, by the scene's key."""
     _views: dict[str, DeviceView] = field(default_factory=dict, init=False)
@@ -95,6 +100,10 @@ class Supervisor:
     """Whether something could not be written since a worker was last taken to hang."""
     _stopping: bool = field(default=False, init=False)
     """Whether somebody asks the run to end."""
+    _interrupted: bool = field(default=False, init=False)
+    """Whether that was by Ctrl-C."""
+    _taken: set[str] = field(default_factory=set, init=False)
+    """The scenes whose windows are whole, by key; what follows has them."""
 
     @property
     def scenes(self) -> list[Scene]:
@@ -104,9 +113,19 @@ class Supervisor:
         """Compute all that is missing.
 
         Raises ``WorkError`` naming what is missing at the end, with the log of the last worker that failed at it.
+        Interrupted by Ctrl-C, it ends with the windows in hand, and pressed again at once; both raise
+        ``KeyboardInterrupt``.
         """
         self._begin()
-        self._loop()
+        with first_is_asked() as interrupted:
+            try:
+                self._loop(interrupted)
+            except KeyboardInterrupt:
+                for worker in self._workers.values():
+                    worker.kill(self.clock())
+                raise
+        if interrupted():
+            raise KeyboardInterrupt
         # At the beginning an adopted worker may have been writing, and then nothing was swept.
         self.held.sweep()
         self._check_complete()
@@ -136,11 +155,14 @@ class Supervisor:
         self._workers[member.files.name] = member
         self._log(f"worker {member.files.name} still lives and is taken over")
 
-    def _loop(self) -> None:
+    def _loop(self, interrupted: Callable[[], bool]) -> None:
         total = sum(job.frames_total for job in self._jobs.values())
         telling = Telling(self.reporter, total, self._frames_done())
         while True:
+            if interrupted() and not self._interrupted:
+                self._end_soon()
             seen = self._observe()
+            self._hand_on()
             # On a network file system others tell by the time of this file that we live.
             self.held.renew(self.clock())
             telling.tell(self._frames_done(), self._paused, self._expected())
@@ -160,6 +182,29 @@ class Supervisor:
                 self._stop_clocks()
             if not actions:
                 self.wait(_POLL_SECONDS)
+
+    def _end_soon(self) -> None:
+        self._interrupted = True
+        self.reporter.say("Ending with the windows in hand. Ctrl-C again ends at once, without them.")
+        # On a full disk workers wait for room; the second Ctrl-C ends them.
+        with suppress(OSError):
+            self.crew.home.stop_path.touch()
+
+    def _hand_on(self) -> None:
+        for key, job in self._jobs.items():
+            if key not in self._taken and self.only is None and not job.windows_left:
+                self._taken.add(key)
+                self.following.take(job.scene)
+
+    def _chunk_views(self) -> Iterator[ChunkView]:
+        in_hand = {worker.chunk[0] for worker in self._workers.values() if worker.chunk is not None}
+        may_begin = self.following.may_begin()
+        for key, job in self._jobs.items():
+            begun = job.is_begun or key in in_hand
+            for view in job.views():
+                yield replace(view, waits=not (begun or may_begin))
+            # One at a time: with the next look there may be less room.
+            may_begin = may_begin and (begun or not self.following.discards)
 
     def _stop_clocks(self) -> None:
         """Let no worker count as hung for the time in which nothing could be written, not even its heartbeat."""
@@ -188,10 +233,12 @@ class Supervisor:
         if any(worker.exit_code == -SIGKILL for worker in workers):
             self._looked = 0.0
         self._look_at_host(now)
-        self._stopping = any(RunFiles(scene.run_dir).stop_path.exists() for scene in self.scenes)
+        self._stopping = self._interrupted or any(
+            RunFiles(scene.run_dir).stop_path.exists() for scene in self.scenes
+        )
         return Snapshot(
             now,
-            tuple(view for job in self._jobs.values() for view in job.views()),
+            tuple(self._chunk_views()),
             workers,
             tuple(self._views.values()),
             self.retries,
@@ -297,10 +344,15 @@ class Supervisor:
     def _check_complete(self) -> None:
         for job in self._jobs.values():
             job.look(range(len(job.chunks)))
-        missing = [view for job in self._jobs.values() for view in job.views() if view.left]
-        self._log(f"supervisor ends, {len(missing)} chunks are not complete")
-        if missing:
-            raise incomplete(missing, list(self._views.values()), self.scenes[0], stopped=self._stopping)
+        missing = {job.scene: [view for view in job.views() if view.left] for job in self._jobs.values()}
+        every = [view for views in missing.values() for view in views]
+        self._log(f"supervisor ends, {len(every)} chunks are not complete")
+        self.missing = {scene: self._incomplete(views) for scene, views in missing.items() if views}
+        if every:
+            raise self._incomplete(every)
+
+    def _incomplete(self, missing: list[ChunkView]) -> WorkError:
+        return incomplete(missing, list(self._views.values()), self.scenes[0], stopped=self._stopping)
 
 
 def _device_view(device: str, notes: DeviceNotes | None) -> DeviceView:

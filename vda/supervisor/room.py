@@ -22,9 +22,13 @@ def window_bytes(scene: Scene, *, worst: bool = False) -> int:
     return round(WINDOW_SLOTS * record.net_width * record.net_height * bytes_per_pixel)
 
 
-def require_disk(scenes: Sequence[Scene]) -> None:
-    """Raise ``StorageError``, with the figures, where the windows and images to come do not fit."""
-    needed = sum(_bytes_to_come(scene) for scene in scenes)
+def require_disk(scenes: Sequence[Scene], at_once: int | None = None) -> None:
+    """Raise ``StorageError``, with the figures, where the windows and images to come do not fit.
+
+    ``at_once``: windows of no more scenes than that are there at any time, for they go once they are merged.
+    """
+    windows = sorted((_window_bytes_to_come(scene) for scene in scenes), reverse=True)
+    needed = sum(windows[:at_once]) + sum(_image_bytes_to_come(scene) for scene in scenes)
     free = disk_free_bytes(scenes[0].root)
     if needed > free:
         raise StorageError(
@@ -34,9 +38,12 @@ def require_disk(scenes: Sequence[Scene]) -> None:
         )
 
 
-def _bytes_to_come(scene: Scene) -> int:
-    plan, finished, shown = scene.plan(), scene.finished_windows(), scene.picture().framing().size
-    windows = sum(1 for _ in plan.windows()) - len(finished)
-    images = 0 if scene.depth_record_path.is_file() else len(plan.frames)
-    pixels = shown[0] * shown[1]
-    return windows * window_bytes(scene) + round(images * pixels * _IMAGE_BYTES_PER_PIXEL)
+def _window_bytes_to_come(scene: Scene) -> int:
+    windows = sum(1 for _ in scene.plan().windows()) - len(scene.finished_windows())
+    return windows * window_bytes(scene)
+
+
+def _image_bytes_to_come(scene: Scene) -> int:
+    images = 0 if scene.depth_record_path.is_file() else len(scene.plan().frames)
+    width, height = scene.picture().framing().size
+    return round(images * width * height * _IMAGE_BYTES_PER_PIXEL)

@@ -20,6 +20,8 @@ class ChunkView:
     windows: int
     windows_done: int
     attempts: ChunkAttempts = field(default_factory=ChunkAttempts)
+    waits: bool = False
+    """Whether its scene is not to be begun before others are out of the way."""
 
     @property
     def left(self) -> int:

@@ -1,0 +1,202 @@
+"""Several films, each to its end: merged while others are computed, on a disk that holds the windows of a few."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from depth_runs import check, depth_digest, make_video, make_weights, run_options, vda
+from reporters import Steps
+
+from vda.api import pipeline
+from vda.api.pipeline import depth
+from vda.errors import WorkError
+from vda.merging.settings import MergeSettings
+from vda.reporter import Reporter
+from vda.scene.scene import Scene
+from vda.supervisor.resolve import RunSettings
+
+PATIENCE_S = 60
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    return make_weights(tmp_path / "w.safetensors")
+
+
+@pytest.fixture(autouse=True)
+def no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take longer than such films."""
+    monkeypatch.setattr(pipeline, "write_report", lambda scene, reporter: scene.report_path)
+
+
+def settings(weights: Path) -> RunSettings:
+    return RunSettings("mini", weights, 32, devices="cpu", on="inline", threads=1)
+
+
+def films(folder: Path, count: int) -> tuple[list[Path], list[Path]]:
+    names = "abcdefgh"[:count]
+    videos = [make_video(folder / f"{name}.mp4", 3 + place) for place, name in enumerate(names)]
+    return videos, [folder / "data" / name for name in names]
+
+
+def with_windows(roots: list[Path]) -> list[str]:
+    return [root.name for root in roots if Scene(root).finished_windows()]
+
+
+def run(
+    videos: list[Path], roots: list[Path], weights: Path, seen: Callable[[int], None], **options: Any
+) -> pipeline.DepthOutcome:
+    merging = MergeSettings(create_video=False)
+    return depth(videos, roots, settings(weights), merging, reporter=Steps(seen), **options)
+
+
+def test_the_first_film_is_finished_before_the_last_is_computed(tmp_path: Path, weights: Path) -> None:
+    videos, roots = films(tmp_path, 3)
+    first, last = Scene(roots[0]), Scene(roots[2])
+    merged = threading.Event()
+    computed_then: list[int] = []
+
+    def wait_for_the_first(done: int) -> None:
+        # Who is told holds the supervisor up: nothing more is given out until the first film is merged.
+        if first.finished_windows() and not merged.is_set():
+            for _ in range(PATIENCE_S * 20):
+                if first.depth_record_path.is_file():
+                    merged.set()
+                    break
+                threading.Event().wait(0.05)
+            computed_then.append(len(last.finished_windows()))
+
+    outcome = run(videos, roots, weights, wait_for_the_first)
+    assert merged.is_set()
+    assert computed_then == [0]
+    assert [result.frames for result in outcome.results] == [3, 4, 5]
+    alone = tmp_path / "alone"
+    for video, root in zip(videos, roots, strict=True):
+        run([video], [alone / root.name], weights, lambda done: None)
+        assert depth_digest(root) == depth_digest(alone / root.name)
+
+
+def test_windows_of_a_few_films_are_on_the_disk_however_slow_the_merging(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    videos, roots = films(tmp_path, 5)
+    looks, most, go_on = [0], [0], threading.Event()
+
+    def look(done: int) -> None:
+        most[0] = max(most[0], len(with_windows(roots)))
+        # Nothing changes any more once the films that may wait do: then the first is let through.
+        looks[0] = looks[0] + 1 if most[0] >= 2 else 0
+        if looks[0] > 8:
+            go_on.set()
+
+    plain = pipeline.merge_scene
+
+    def slow(scene: Scene, *arguments: Any, **options: Any) -> Any:
+        assert go_on.wait(PATIENCE_S)
+        return plain(scene, *arguments, **options)
+
+    monkeypatch.setattr(pipeline, "merge_scene", slow)
+    outcome = run(videos, roots, weights, look, discard_windows=True)
+    # One device: the film in hand, and two that wait to be merged or are.
+    assert 2 <= most[0] <= 3
+    assert len(outcome.results) == 5
+    assert with_windows(roots) == []
+
+
+def test_a_film_that_cannot_be_merged_keeps_no_other_from_it(tmp_path: Path, weights: Path) -> None:
+    videos, roots = films(tmp_path, 3)
+    roots[1].mkdir(parents=True)
+    (roots[1] / "vda_merged_depth").write_text("a file where a folder is to be")
+    outcome = run(videos, roots, weights, lambda done: None)
+    assert [result.folder.parent.name for result in outcome.results] == ["a", "c"]
+    assert [failure.video for failure in outcome.failures] == [videos[1]]
+    with pytest.raises(WorkError, match=r"(?s)1 of 3 videos failed:.*b\.mp4: .*The others are finished"):
+        outcome.require_all()
+
+
+def test_a_film_that_somebody_else_computes_keeps_no_other_from_it(tmp_path: Path, weights: Path) -> None:
+    from vda.files import exclusive_lock
+    from vda.scene.runstate import RunFiles
+
+    videos, roots = films(tmp_path, 2)
+    (roots[0] / "vda_run").mkdir(parents=True)
+    with exclusive_lock(RunFiles(Scene(roots[0]).run_dir).supervisor_lock):
+        outcome = run(videos, roots, weights, lambda done: None)
+    assert [result.folder.parent.name for result in outcome.results] == ["b"]
+    assert "already being computed" in outcome.failures[0].error.problem
+
+
+def test_a_window_found_damaged_by_a_merge_beside_is_computed_again(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    videos, roots = films(tmp_path, 2)
+    plain = pipeline.merge_scene
+    harmed: list[str] = []
+
+    def harm_once(scene: Scene, *arguments: Any, **options: Any) -> Any:
+        if not harmed:
+            harmed.append(scene.root.name)
+            path = scene.window_path((0, 0))
+            path.write_bytes(path.read_bytes()[:-20])
+        return plain(scene, *arguments, **options)
+
+    monkeypatch.setattr(pipeline, "merge_scene", harm_once)
+    outcome = run(videos, roots, weights, lambda done: None)
+    assert harmed == ["a"]
+    assert [result.frames for result in outcome.results] == [3, 4]
+
+
+def test_windows_that_were_just_going_are_not_computed_again(tmp_path: Path, weights: Path) -> None:
+    video = make_video(tmp_path / "a.mp4", 40)
+    root = tmp_path / "data" / "a"
+    run([video], [root], weights, lambda done: None)
+    scene = Scene(root)
+    before = scene.depth_record_path.stat().st_mtime_ns
+    # Killed after the first of two was removed.
+    scene.window_path((0, 0)).unlink()
+    outcome = run([video], [root], weights, lambda done: None, discard_windows=True)
+    assert outcome.results[0].frames == 40
+    assert scene.finished_windows() == set()
+    assert scene.depth_record_path.stat().st_mtime_ns == before
+
+
+def test_ctrl_c_waits_for_no_merge_beside(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    videos, roots = films(tmp_path, 2)
+    at_work = threading.Event()
+
+    def endless(scene: Scene, settings: MergeSettings, *, reporter: Reporter, **options: Any) -> None:
+        reporter.begin("writing depth", 1_000_000)
+        at_work.set()
+        while True:
+            reporter.at(1)
+
+    def press(done: int) -> None:
+        if at_work.is_set():
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "merge_scene", endless)
+    with pytest.raises(KeyboardInterrupt):
+        run(videos, roots, weights, press)
+    assert "merging" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_killed_the_same_command_goes_on(tmp_path: Path, weights: Path) -> None:
+    films(tmp_path, 2)
+    arguments = ["depth", "a.mp4", "b.mp4", "--no-video", "--discard-windows", "--devices", "cpu"]
+    arguments = [*arguments, *map(str, run_options(weights))]
+    program = [sys.executable, "-c", "from vda.cli import main; main()", *arguments]
+    process = subprocess.Popen(program, cwd=tmp_path)
+    first = Scene(tmp_path / "data" / "a")
+    while not first.depth_record_path.is_file() and process.poll() is None:
+        threading.Event().wait(0.02)
+    process.kill()
+    process.wait(PATIENCE_S)
+    made = first.depth_record_path.stat().st_mtime_ns
+    check(vda(*arguments, cwd=tmp_path))
+    assert first.depth_record_path.stat().st_mtime_ns == made
+    assert [len(depth_digest(tmp_path / "data" / name)) for name in "ab"] == [3, 4]
+    assert with_windows([tmp_path / "data" / name for name in "ab"]) == []
