@@ -18,6 +18,7 @@ from vda.merging.settings import MergeSettings
 from vda.models.weights import choose_model
 from vda.models.weights import load_model as load
 from vda.picture.signal import Deinterlace
+from vda.refining.guided import Refine
 from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Chunking
 from vda.scene.scene import Scene
@@ -129,6 +130,7 @@ def merge(
     convergence: float = 0.5,
     eyes: Eyes = "both",
     align: Joining = "sequential",
+    refine: Refine = "none",
     coding: Coding | None = None,
     depth_scale: float | None = None,
     metres: tuple[float, float] | None = None,
@@ -141,7 +143,8 @@ def merge(
 ) -> VideoDepth:
     """Join a scene's raw windows, or its chunks' depth, into one depth per frame: ``vda merge``.
 
-    Returns the depth, opened. ``coding`` is how codes lie over the range (None: linear). ``depth_scale`` are codes
+    Returns the depth, opened. ``refine`` is ``guided`` where the depth's edges are to follow the frames' own.
+    ``coding`` is how codes lie over the range (None: linear). ``depth_scale`` are codes
     per metre; relative depth then needs ``metres``, the scale and shift of 1/metres = scale * inverse depth +
     shift. Raises ``WorkError`` where windows are missing,
     ``UsageError`` where depth is there and ``overwrite`` is not given.
@@ -160,6 +163,7 @@ def merge(
         convergence=convergence,
         eyes=eyes,
         align=align,
+        refine=refine,
         coding=coding,
         depth_scale=depth_scale,
         metres=metres,
@@ -214,6 +218,7 @@ def depth(
     convergence: float = 0.5,
     eyes: Eyes = "both",
     align: Joining = "sequential",
+    refine: Refine = "none",
     coding: Coding | None = None,
     depth_scale: float | None = None,
     metres: tuple[float, float] | None = None,
@@ -246,6 +251,7 @@ def depth(
             convergence=convergence,
             eyes=eyes,
             align=align,
+            refine=refine,
             coding=coding,
             depth_scale=depth_scale,
             metres=metres,

@@ -252,6 +252,13 @@ merge_options = together(
         help="Windows fitted one after the other, or all together; jointly, metric ones get a scale each. smooth "
         "also mends what independent chunks differ by beyond scale and shift.",
     ),
+    click.option(
+        "--refine",
+        type=click.Choice(["none", "guided"]),
+        default="none",
+        show_default=True,
+        help="guided: edges of the depth follow those of the frames (guided filter); soft depth has none.",
+    ),
     coding_option,
     click.option(
         "--depth-scale", type=DepthScale(), help="16-bit codes per metre [default: mm, for metric depth]."

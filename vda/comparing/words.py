@@ -117,7 +117,13 @@ def _seam(one: Steadiness) -> str:
 
 
 # What the settings of ``depth.json`` call it.
-_MADE_WITH = {"model": "model", "input size": "input_size", "precision": "precision", "aligned": "align"}
+_MADE_WITH = {
+    "model": "model",
+    "input size": "input_size",
+    "precision": "precision",
+    "aligned": "align",
+    "refined": "refine",
+}
 
 
 def _made_with(result: Result) -> dict[str, Any]:

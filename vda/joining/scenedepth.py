@@ -29,6 +29,7 @@ from vda.scene.windowstore import WindowStore
 # How windows and chunks are joined; ``smooth`` is of chunks, whose windows are then fitted in order.
 Joining = Literal["sequential", "joint", "smooth"]
 Conversion = Callable[[Float32Array], Float32Array]
+Refinement = Callable[[Float32Array, int], Float32Array]
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class SceneDepth:
     ``parts`` follow each other without gaps and count the plan's places; all else are the video's frame indices.
 
     ``kind`` is that of the values of ``frame``: what the parts give, or ``depth`` after ``to_metres``, which turns
-    the parts' values into metres (and what is infinitely far into +inf).
+    the parts' values into metres (and what is infinitely far into +inf). ``refine`` takes the parts' values and
+    the index of their frame, and leaves what has no value without; its values lie in the range of those it takes.
     """
 
     plan: Plan
@@ -46,6 +48,7 @@ class SceneDepth:
     parts: tuple[FrameDepth, ...]
     kind: Kind
     to_metres: Conversion | None = None
+    refine: Refinement | None = None
 
     @property
     def frames(self) -> Sequence[int]:
@@ -65,6 +68,8 @@ class SceneDepth:
         if part.is_missing(place):
             return np.full(self.shape, np.nan, np.float32)
         values = part.frame(place)
+        if self.refine:
+            values = self.refine(values, index)
         return self.to_metres(values) if self.to_metres else values
 
     def is_missing(self, index: int) -> bool:

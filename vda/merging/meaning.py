@@ -42,6 +42,7 @@ class Meaning:
     exr: ExrStyle | None = None
     look: Colouring | None = None
     replaces: bool = False
+    refine: str = "none"
     stereo: dict[str, StereoStyle] = field(default_factory=dict)
 
     @classmethod
@@ -51,7 +52,7 @@ class Meaning:
         exr = settings.exr_style if "exr" in settings.formats else None
         look = Colouring(settings.colormap, settings.side_by_side) if settings.create_video else None
         stereo = dict.fromkeys(settings.stereo_formats, settings.stereo_style)
-        return cls(asdict(quantizer), frames, shots, exr, look, stereo=stereo)
+        return cls(asdict(quantizer), frames, shots, exr, look, refine=settings.refine, stereo=stereo)
 
     @classmethod
     def read(cls, folder: Path) -> "Meaning | None":
@@ -73,5 +74,5 @@ class Meaning:
 
     def is_same_depth(self, other: "Meaning | None") -> bool:
         """Whether equal codes mean equal depth of equal frames, in all of it."""
-        mine = (self.quantizer, self.frames, self.shots)
-        return other is not None and mine == (other.quantizer, other.frames, other.shots)
+        mine = (self.quantizer, self.frames, self.shots, self.refine)
+        return other is not None and mine == (other.quantizer, other.frames, other.shots, other.refine)

@@ -183,6 +183,12 @@ def _adopted(folder: Path, existing: DepthRecord, settings: MergeSettings) -> tu
             raise _other(folder, f"--align {align}")
         remarks.append(f"The depth there was made with --align {align}, and stays so.")
         settings = replace(settings, align=align)
+    refine = existing.settings.get("refine", "none")
+    if refine != settings.refine:
+        if settings.refine != "none":
+            raise _other(folder, f"--refine {refine}")
+        remarks.append(f"The depth there was made with --refine {refine}, and stays so.")
+        settings = replace(settings, refine=refine)
     meaning = Meaning.read(folder)
     asked = settings.exr_style
     if "exr" in existing.formats and asked != ExrStyle() and (meaning is None or asked != meaning.exr):

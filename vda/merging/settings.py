@@ -15,6 +15,7 @@ from vda.errors import UsageError
 from vda.joining.overlaps import Kind
 from vda.joining.scenedepth import Joining
 from vda.merging.outputs import FORMATS
+from vda.refining.guided import Refine
 from vda.stereo.style import STEREO_FILES, Eyes, StereoStyle
 from vda.stills.exr import require_exr
 
@@ -38,6 +39,7 @@ class MergeSettings:
     keep_finished: bool = False
     side_by_side: bool = False
     align: Joining = "sequential"
+    refine: Refine = "none"
     depth_scale: float | None = None
     metres: tuple[float, float] | None = None
     kind: Kind = "inverse_depth"

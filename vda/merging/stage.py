@@ -6,9 +6,9 @@ not know how depth is joined, nor how it is written.
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,8 @@ from vda.merging.stored import StoredDepth
 from vda.merging.target import Target
 from vda.merging.writing import Origin, require_metres, write, write_more
 from vda.picture.framing import Framing
+from vda.refining.guided import GuidedFilter
+from vda.refining.guides import Guides
 from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Plan
 from vda.scene.planfile import read_plan, read_plan_video
@@ -93,7 +95,7 @@ def _merge(scene: Scene, settings: MergeSettings, reporter: Reporter) -> MergeRe
             _frame_rate(video, index, plan),
             index.time_base,
             index.pts_of,
-            partial(_pictures, video, index, depth),
+            partial(_pictures, video, index, depth.shape, depth.frames),
             video.pixel_aspect,
             index.resized(depth.frames),
             Sound.of(video, index, depth.frames) if settings.stereo_formats else None,
@@ -107,6 +109,9 @@ def _merge(scene: Scene, settings: MergeSettings, reporter: Reporter) -> MergeRe
         return write_more(target(stored), stored, request, reporter)
     else:
         depth, origin = _own_depth(scene, plan, record, settings)
+    if settings.refine == "guided":
+        scene.require_video()
+        depth = _guided(depth, video, index, record.input_size if record else None)
     result = write(target(depth), depth, origin, request, calibration, reporter)
     scene.redone_path.unlink(missing_ok=True)
     return result
@@ -130,6 +135,8 @@ def merge_chunks(
         raise UsageError("EXR with colours needs the video, which only a scene knows.", "Merge a scene.")
     if settings.stereo_formats:
         raise UsageError("Two views need the video, which only a scene knows.", "Merge a scene.")
+    if settings.refine == "guided":
+        raise UsageError("Refining needs the video, which only a scene knows.", "Merge a scene.")
     with _alone(output_dir):
         return _merge_chunks(metadata, depth_dir, output_dir, settings, reporter)
 
@@ -155,7 +162,7 @@ def _own_depth(
 ) -> tuple[SceneDepth, Origin]:
     _require_windows(scene, plan)
     assert record is not None
-    facts = {**asdict(record), "chunking": plan.chunking, "align": settings.align}
+    facts = {**asdict(record), "chunking": plan.chunking, "align": settings.align, "refine": settings.refine}
     origin = Origin(record.model, facts, scene.picture().to_json())
     return depth_of_windows(scene, plan, record, settings.align), origin
 
@@ -173,8 +180,8 @@ def _other_depth(
         by_order=settings.by_order,
         align=settings.align,
     )
-    facts = {"chunking": plan.chunking, "align": settings.align, "depth_dir": str(folder)}
-    return depth, Origin("another program's", facts)
+    made = {"chunking": plan.chunking, "align": settings.align, "refine": settings.refine}
+    return depth, Origin("another program's", {**made, "depth_dir": str(folder)})
 
 
 def require_overlaps(plan: Plan, settings: MergeSettings) -> None:
@@ -211,10 +218,17 @@ def _frame_rate(video: VideoInfo, index: FrameIndex, plan: Plan) -> Fraction:
     return true_frame_rate(index.rising_pts[index.places_of(plan.frames)], index.time_base, rate * share)
 
 
-def _pictures(video: VideoInfo, index: FrameIndex, depth: SceneDepth | StoredDepth) -> Iterator[Rgb]:
-    """The video's frames at the size of the depth."""
-    whole = Framing.of((depth.shape[1], depth.shape[0]))
-    for frame in read_frame_list(video, index, depth.frames):
+def _guided(depth: SceneDepth, video: VideoInfo, index: FrameIndex, input_size: int | None) -> SceneDepth:
+    """``depth`` whose edges follow those of the video's frames."""
+    guides = Guides(depth.frames, partial(_pictures, video, index, depth.shape))
+    filtered = GuidedFilter.for_network(input_size)
+    return replace(depth, refine=lambda values, frame: filtered(values, guides(frame)))
+
+
+def _pictures(video: VideoInfo, index: FrameIndex, shape: tuple[int, int], frames: Sequence[int]) -> Iterator[Rgb]:
+    """The video's ``frames`` at the size of the depth."""
+    whole = Framing.of((shape[1], shape[0]))
+    for frame in read_frame_list(video, index, frames):
         yield whole.resized(frame.rgb)
 
 
