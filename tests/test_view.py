@@ -1,17 +1,22 @@
 """``vda view`` asked without a browser: who is let in, what is answered and refused, what a kept file holds."""
 
 import base64
+import gc
 import http.client
 import json
 import re
 import shutil
+import signal
 import socket
+import subprocess
 import sys
+import urllib.request
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -25,7 +30,9 @@ from vda.api.space import view_settings
 from vda.cli.view import view as view_command
 from vda.errors import VdaError, WorkError
 from vda.scene.scene import Scene
+from vda.video import Frame
 from vda.viewing.door import Door, _Guard, bound, opened
+from vda.viewing.film import Film
 from vda.viewing.settings import exposure
 from vda.viewing.stage import open_view
 
@@ -218,8 +225,33 @@ class TestWhatIsGiven:
         assert 1000 < json.loads(given(door, "points/4"))["points"] <= 160 * 120
 
 
+def test_memory_is_that_of_a_few_frames(tmp_path: Path) -> None:
+    film = Film.of(view_scene(tmp_path / "film", 60).root)
+    for place in range(60):
+        film.jpeg(place)
+        film.codes(place)
+    gc.collect()
+    # Nobody else has frames of this film.
+    assert sum(type(one) is Frame and one.rgb.shape == (120, 160, 3) for one in gc.get_objects()) < 16
+
+
+def test_a_look_prints_the_address_and_ends_with_ctrl_c(scene: Scene) -> None:
+    command = [sys.executable, "-m", "vda", "view", str(scene.root), "--no-browser", *LENS]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        with urllib.request.urlopen(url, timeout=60) as page:
+            assert "<h1>film</h1>" in page.read().decode()
+        process.send_signal(signal.SIGINT)
+        rest, told = process.communicate(timeout=60)
+    assert (process.returncode, rest) == (0, "")
+    assert told.splitlines() == ["The page is there until Ctrl-C."]
+
+
 def refused(*arguments: object) -> Result:
-    result = CliRunner().invoke(view_command, [*map(str, arguments), "--no-browser"])
+    served = patch.object(sys.modules["vda.cli.view"], "_until_interrupted", side_effect=AssertionError("served"))
+    with served:
+        result = CliRunner().invoke(view_command, [*map(str, arguments), "--no-browser"])
     assert result.exit_code == 2, result.output
     first, second = result.output.removeprefix("Error: ").strip().splitlines()
     assert first.endswith(".") and second.endswith((".", "first."))

@@ -23,7 +23,7 @@ view_options = together(
     click.option("--colormap", default="inferno", show_default=True, help="A colour map of Matplotlib's."),
     click.option("--export", type=PATH, metavar="FILE.html", help="Keep the page in one file, to be sent."),
     click.option(
-        "--export-frames", type=click.IntRange(2, 400), help="How many frames are kept, evenly [default: 48]."
+        "--export-frames", type=click.IntRange(2, 200), help="How many frames are kept, evenly [default: 48]."
     ),
     overwrite_option,
     click.option("--host", default="127.0.0.1", show_default=True, help="Where the page is served."),

@@ -82,9 +82,8 @@ def opened(answer: Asked, listening: socket.socket) -> Iterator[Door]:
     """
     viser = require_viser()
     host, port, *_ = listening.getsockname()
-    with ThreadPoolExecutor(1) as worker:
+    with _quiet(), ThreadPoolExecutor(1) as worker:
         guard = _Guard(answer, secrets.token_urlsafe(_TOKEN_BYTES), worker)
-        _quieten()
         with guard.before_all(listening):
             server = viser.ViserServer(host, port, label="cloud", verbose=False)
         # Whoever has the token shall not open a way from the network to it.
@@ -109,12 +108,20 @@ def bound(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _quieten() -> None:
-    """viser prints where it serves, which is not where a person is to go, and browsers that turn round again."""
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """viser prints where it serves, which is not where a person is to go, and websockets who turned away."""
     import rich
 
-    rich.get_console().quiet = True
-    logging.getLogger("websockets").setLevel(logging.CRITICAL)
+    console, logger = rich.get_console(), logging.getLogger("websockets")
+    before = console.quiet, logger.level
+    console.quiet = True
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        console.quiet = before[0]
+        logger.setLevel(before[1])
 
 
 def _prove(door: Door) -> None:

@@ -18,7 +18,7 @@ from vda.depthmaps.codes import MAX_CODE, Codes, DepthRecord, Float32Array
 from vda.depthmaps.colours import Rgb, colorize_codes, shown_range
 from vda.depthmaps.files import read_png16
 from vda.depthmaps.source import DepthSource, open_depth
-from vda.errors import InputError
+from vda.errors import InputError, VideoError
 from vda.evaluation.quality import require_merged
 from vda.evaluation.seams import spread
 from vda.scene.scene import Scene
@@ -79,14 +79,21 @@ class Film:
         if self._near is None or place < self._next or ahead > _NEAR:
             self._begin(place)
         while True:
-            assert self._near is not None
-            picture = next(self._near, None)
-            if picture is None:
-                self._begin(self._next)
-                continue
+            picture = self._following()
             self._next += 1
             if self._next > place:
                 return picture
+
+    def _following(self) -> Frame:
+        """The next of the frames that are listed, or of the next list."""
+        picture = None if self._near is None else next(self._near, None)
+        if picture is None:
+            self._begin(self._next)
+            assert self._near is not None
+            picture = next(self._near, None)
+        if picture is None:
+            raise VideoError(f"{self.info.path} ends before its last frame.", "Copy the video again.")
+        return picture
 
     def _begin(self, place: int) -> None:
         self._near = read_frame_list(self.info, self.index, list(self.frames[place : place + _RUN]))

@@ -10,7 +10,7 @@ let facts, colours, values, source;
 // ---- where frames come from -----------------------------------------------------------------------------------
 
 async function asked(name) {
-  const answer = await fetch(name);
+  const answer = await fetch(name).catch(() => { throw new Error("vda view has ended: start it again."); });
   if (!answer.ok) throw new Error((await answer.text()) || `${name} is not to be had`);
   return answer;
 }
@@ -68,8 +68,11 @@ async function played(place) {
   const bar = clock.closest(".mantine-Paper-root");
   if (bar) bar.style.display = "none";
   const set = Object.getOwnPropertyDescriptor(clock.ownerDocument.defaultView.HTMLInputElement.prototype, "value").set;
-  set.call(clock, `${place + 0.5}`);
-  clock.dispatchEvent(new Event("input", { bubbles: true }));
+  // Twice, for a time that the clock shows already is no news to it, and it would play on.
+  for (const share of [0.25, 0.5]) {
+    set.call(clock, `${place + share}`);
+    clock.dispatchEvent(new Event("input", { bubbles: true }));
+  }
 }
 
 function until(find) {
@@ -188,7 +191,8 @@ function drawThing(pen, thing, wide, high) {
   }
   if (at) { pen.beginPath(); pen.arc(at[0], at[1], 3 * unit, 0, 7); pen.fill(); }
   if (thing.box) at = [x(thing.box[0]), y(thing.box[1])];
-  const words = thing.name + (thing.place ? ` ${thing.place[2].toFixed(1)} m` : "");
+  // Places that were found up to scale are no metres.
+  const words = thing.name + (thing.place && facts.unit === "m" ? ` ${thing.place[2].toFixed(1)} m` : "");
   if (!at || !words) return;
   pen.font = `${Math.round(10 * unit)}px system-ui, sans-serif`;
   const room = pen.measureText(words).width + 6 * unit;
@@ -217,7 +221,8 @@ function drawPointer(pen, wide, high) {
 
 function lengthOf(value) {
   const frame = facts.frames[state.place];
-  const fit = facts.fits.find((one) => one.start <= frame && frame < one.stop) || facts.fits[0];
+  const fit = facts.fits.find((one) => one.start <= frame && frame < one.stop);
+  if (!fit) return null;
   const inverse = fit.scale * (facts.kind === "depth" ? 1 / value : value) + fit.shift;
   return inverse > 0 ? 1 / inverse : Infinity;
 }
@@ -238,7 +243,8 @@ function read() {
     if (facts.unit) {
       const length = facts.kind === "depth" && facts.unit === "m" && facts.plain ? value : lengthOf(value);
       told.dataset.length = length;
-      words.push(Number.isFinite(length) ? `${digits(length)} ${facts.unit}` : "farther than the calibration reaches");
+      if (length === null) words.push("no length: nothing ties this shot to the reconstruction");
+      else words.push(Number.isFinite(length) ? `${digits(length)} ${facts.unit}` : "farther than the calibration reaches");
     }
     if (facts.kind === "inverse_depth") words.push(`inverse depth ${digits(value)}${facts.unit ? "" : " (relative, no unit: larger is nearer)"}`);
     else if (facts.unit !== "m") words.push(`depth ${digits(value)} m`);

@@ -20,6 +20,8 @@ from vda.viewing.film import Film
 # Where ``make enrich`` and the manual put the tracks of a scene.
 OWN_TRACKS: Final = "tracks_3d.json"
 _WRONG_FILM: Final = "Check that the tracks belong to this film, and with --frame-base how they count frames."
+# A longer one covers the picture.
+_LONGEST_NAME: Final = 64
 Floats = NDArray[np.float64]
 
 
@@ -102,7 +104,8 @@ def tracks_of(film: Film, path: Path | None) -> Path | None:
 def _name(tracks: Tracks, row: int) -> str:
     track, category = tracks.track[row], tracks.category[row]
     words = [str(tracks.category_names[category])] if category >= 0 else []
-    return " ".join([*words, *([str(tracks.track_names[track])] if track >= 0 else [])])
+    name = " ".join([*words, *([str(tracks.track_names[track])] if track >= 0 else [])])
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
 
 
 def _plain(numbers: Floats) -> list[float] | None:
