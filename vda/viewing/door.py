@@ -56,8 +56,13 @@ class Door:
     token: str
 
     @property
+    def near(self) -> str:
+        """The host by which this machine itself gets there; one that stands for all addresses is none to go to."""
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+
+    @property
     def url(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = f"[{self.near}]" if ":" in self.near else self.near
         return f"http://{host}:{self.port}/{self.token}/"
 
 
@@ -126,9 +131,7 @@ def _quiet() -> Iterator[None]:
 
 def _prove(door: Door) -> None:
     """Ask without the token, and end where anything is told: viser may open its server in another way one day."""
-    # An address that stands for all of them is asked at loopback.
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(door.host, door.host)
-    connection = http.client.HTTPConnection(host, door.port, timeout=30)
+    connection = http.client.HTTPConnection(door.near, door.port, timeout=30)
     try:
         connection.request("GET", "/")
         status = connection.getresponse().status
