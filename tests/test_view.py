@@ -34,9 +34,10 @@ from vda.video import Frame
 from vda.viewing.door import Door, _Guard, bound, opened
 from vda.viewing.film import Film
 from vda.viewing.settings import exposure
-from vda.viewing.stage import open_view
+from vda.viewing.stage import keep_view, open_view
 
 pytest.importorskip("viser")
+LENS_OF: Any = {"fx": 120.0, "fy": 121.0, "cx": 81.0, "cy": 58.0}
 
 
 @pytest.fixture(scope="module")
@@ -265,6 +266,13 @@ class TestWhatIsRefused:
         assert "vda merge" in refused(copy.root).output
         assert "is not a scene" in refused(tmp_path).output
 
+    def test_a_film_that_is_gone(self, scene: Scene, tmp_path: Path) -> None:
+        copy = Scene(Path(shutil.copytree(scene.root, tmp_path / "film")))
+        video = json.loads(copy.video_path.read_text())
+        away = {**video, "path": str(tmp_path / "gone.mp4"), "path_from_scene": "gone.mp4"}
+        copy.video_path.write_text(json.dumps(away))
+        assert "gone.mp4" in refused(copy.root).output
+
     def test_a_port_that_is_taken(self, scene: Scene) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
@@ -331,16 +339,36 @@ def page(scene: Scene) -> Path:
     return path
 
 
+def summed(text: str, width: int, height: int) -> np.ndarray:
+    """Codes as a kept page has them: differences along each row, all high bytes first, then all low ones."""
+    parts = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8).reshape(2, height, width)
+    return np.cumsum(parts[0].astype(np.uint16) * 256 + parts[1], axis=1, dtype=np.uint16)
+
+
 class TestKept:
     def test_depth_comes_back_code_by_code(self, scene: Scene, page: Path) -> None:
         with kept_in(page) as kept:
             assert kept["facts"]["frames"] == [0, 4, 7, 11]
             for frame, found in zip(kept["facts"]["frames"], kept["frames"], strict=True):
-                high, low = np.frombuffer(zlib.decompress(base64.b64decode(found["depth"])), np.uint8).reshape(
-                    2, 120, 160
-                )
-                codes = np.cumsum(high.astype(np.uint16) * 256 + low, axis=1, dtype=np.uint16)
+                codes = summed(found["depth"], 160, 120)
                 np.testing.assert_array_equal(codes, read_codes(scene.depth_path(frame)))
+
+    def test_of_a_wide_film_there_is_every_nth_pixel(
+        self, scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("vda.viewing.keeping._WIDEST", 60)
+        tracks = write_tracks(tmp_path / "tracks.json")
+        settings = view_settings(scene.root, export=tmp_path / "a.html", export_frames=2, tracks=tracks, **LENS_OF)
+        keep_view(settings)
+        with kept_in(tmp_path / "a.html") as kept:
+            facts, [found, _] = kept["facts"], kept["frames"]
+            assert (facts["width"], facts["height"], facts["step"]) == (54, 40, 3)
+            assert any("1 of 3 pixels" in note and "(54 x 40)" in note for note in facts["notes"])
+            np.testing.assert_array_equal(
+                summed(found["depth"], 54, 40), read_codes(scene.depth_path(0))[::3, ::3]
+            )
+            # What is at pixel 19.5 of all is at 6.5 of these.
+            assert found["things"][0]["box"] == [6.5, 9.5 / 3, 59.5 / 3, 39.5 / 3]
 
     def test_it_says_what_it_holds(self, page: Path) -> None:
         with kept_in(page) as kept:
@@ -356,7 +384,8 @@ class TestKept:
         assert "default-src &#x27;none&#x27;" in policy and not re.search(r"https?:|wss?:|\*", policy)
 
     def test_viser_s_licence_goes_with_its_page(self, page: Path) -> None:
-        assert "Permission is hereby granted, free of charge" in page.read_text()
+        text = page.read_text()
+        assert "Apache License" in text and "Permission is hereby granted, free of charge" in text
 
     def test_names_are_no_html(self, scene: Scene, page: Path, tmp_path: Path) -> None:
         assert LABEL not in page.read_text()

@@ -41,14 +41,11 @@ def keep(
     assert settings.export is not None
     places = spread(range(len(film.frames)), settings.export_frames or KEPT_FRAMES)
     step = -(-film.record.width // _WIDEST)
-    height, width = film.codes(places[0])[::step, ::step].shape
     reporter.begin("keeping frames", len(places))
     frames, cloud = _frames(film, space, things, places, step, reporter)
-    note = _what_is_kept(film, places, step, (width, height))
+    note = _what_is_kept(film, places, step)
     kept = {
-        "facts": facts_of(
-            film, space, things, settings.colormap, places=places, size=(width, height), notes=[note]
-        ),
+        "facts": facts_of(film, space, things, settings.colormap, places=places, step=step, notes=[note]),
         "values": _packed(film.table_of_values().astype("<f4").tobytes()),
         "colours": _packed(film.table_of_colours(settings.colormap).tobytes()),
         "frames": frames,
@@ -60,13 +57,14 @@ def keep(
     return settings.export, len(places)
 
 
-def _what_is_kept(film: Film, places: Sequence[int], step: int, size: tuple[int, int]) -> str:
+def _what_is_kept(film: Film, places: Sequence[int], step: int) -> str:
     """What is in the file and what is not, for the person who gets it."""
     frames = counted(len(film.frames), "frame")
     which = f"all {frames}" if len(places) == len(film.frames) else f"{len(places)} of {frames}, evenly"
+    width, height = -(-film.record.width // step), -(-film.record.height // step)
     every = "every pixel" if step == 1 else f"1 of {step} pixels in each direction"
     return (
-        f"This file holds {which}; of the depth {every} with its own value ({size[0]} x {size[1]}), of the cloud "
+        f"This file holds {which}; of the depth {every} with its own value ({width} x {height}), of the cloud "
         f"at most {_POINTS:,} points a frame. Made with vda-toolkit {__version__}."
     )
 
@@ -118,6 +116,6 @@ def _packed(data: bytes) -> str:
 
 
 def _licence() -> str:
-    """viser's licence, which has to go where its page goes."""
+    """viser's licence, and those of what is in it, which have to go where its page goes."""
     found = [file for file in distribution("viser").files or [] if file.name == "LICENSE"]
-    return "\n".join(file.read_text(encoding="utf-8") for file in found)
+    return "\n\n".join(file.read_text(encoding="utf-8") for file in found)

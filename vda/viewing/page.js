@@ -249,7 +249,7 @@ function read() {
     if (facts.kind === "inverse_depth") words.push(`inverse depth ${digits(value)}${facts.unit ? "" : " (relative, no unit: larger is nearer)"}`);
     else if (facts.unit !== "m") words.push(`depth ${digits(value)} m`);
   }
-  told.textContent = `x ${x}, y ${y}: ${words.join(" · ")}`;
+  told.textContent = `x ${x * facts.step}, y ${y * facts.step}: ${words.join(" · ")}`;
 }
 
 function point(event) {

@@ -41,12 +41,11 @@ def facts_of(
     colormap: str,
     *,
     places: Sequence[int] | None = None,
-    size: tuple[int, int] | None = None,
+    step: int = 1,
     notes: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """What the page has to know: of all frames, or of those at ``places``, with depth of ``size``."""
+    """What the page has to know: of all frames, or of those at ``places``, with every ``step``-th pixel."""
     record = film.record
-    width, height = size or (record.width, record.height)
     chosen = range(len(film.frames)) if places is None else places
     times = film.times_s()
     shape = float(Fraction(record.pixel_aspect)) * record.width / record.height
@@ -61,8 +60,9 @@ def facts_of(
         "about": f"{counted(len(film.frames), 'frame')}, depth {record.width} x {record.height} ({record.model})",
         "frames": [int(film.frames[place]) for place in chosen],
         "times": [times[place] if np.isfinite(times[place]) else 0.0 for place in chosen],
-        "width": width,
-        "height": height,
+        "width": -(-record.width // step),
+        "height": -(-record.height // step),
+        "step": step,
         "shape": shape,
         "kind": record.quantizer.kind,
         "unit": space.unit,
@@ -97,7 +97,7 @@ def kept_page(name: str, kept: dict[str, Any], licence: str) -> str:
         "policy": f'<meta http-equiv="Content-Security-Policy" content="{html.escape(_POLICY_OF_FILE)}">',
         "style": f"<style>{asset('page.css')}</style>",
         "kept": f'<script type="application/json" id="kept">{_in_script(kept)}</script>'
-        f"<footer class='faint'><details><summary>Licence of the cloud's viewer (viser)</summary>"
+        f"<footer class='faint'><details><summary>Licences of the cloud's viewer (viser)</summary>"
         f"<pre>{html.escape(licence)}</pre></details></footer>",
         "script": f"<script>{asset('page.js')}</script>",
     }
