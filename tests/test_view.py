@@ -94,6 +94,13 @@ class TestTheDoor:
         # As long as a password that nobody guesses: 24 bytes are 32 letters.
         assert len(door.token) == 32
 
+    def test_a_ticket_opens_once(self, door: Door) -> None:
+        path = "/" + door.ticket().split("/", 3)[3]
+        assert door.token not in path
+        status, headers, _ = ask(door, path)
+        assert (status, headers["Location"]) == (302, f"/{door.token}/")
+        assert ask(door, path)[0] == 403
+
     def test_nor_is_there_a_websocket(self, door: Door) -> None:
         client = pytest.importorskip("websockets.sync.client")
         invalid = pytest.importorskip("websockets.exceptions").InvalidStatus
@@ -247,6 +254,34 @@ def test_a_look_prints_the_address_and_ends_with_ctrl_c(scene: Scene) -> None:
         rest, told = process.communicate(timeout=60)
     assert (process.returncode, rest) == (0, "")
     assert told.splitlines() == ["The page is there until Ctrl-C."]
+
+
+@pytest.mark.parametrize(
+    ("display", "options", "opened_there"), [(":0", [], True), (":0", ["--no-browser"], False), ("", [], False)]
+)
+def test_a_browser_is_opened_where_there_is_a_display(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, display: str, options: list[str], opened_there: bool
+) -> None:
+    monkeypatch.setenv("DISPLAY", display)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    asked: list[str] = []
+    monkeypatch.setattr("webbrowser.open", asked.append)
+    with patch.object(sys.modules["vda.cli.view"], "_until_interrupted"):
+        result = CliRunner().invoke(view_command, [str(scene.root), *options])
+    assert result.exit_code == 0
+    token = result.stdout.split("/")[3]
+    assert len(asked) == opened_there and not any(token in url for url in asked)
+
+
+def test_a_frame_whose_depth_is_damaged_costs_no_other(tmp_path: Path) -> None:
+    scene = view_scene(tmp_path / "film", 6, calibrated=False)
+    with open_view(view_settings(scene.root)) as found:
+        scene.depth_path(3).write_bytes(scene.depth_path(3).read_bytes()[:200])
+        status, _, body = ask(found, f"/{found.token}/depth/3")
+        assert status == 404 and b"depth_000003.png" in body
+        assert ask(found, f"/{found.token}/points/3")[0] == 404
+        np.testing.assert_array_equal(codes_of(found, 4), read_codes(scene.depth_path(4)))
+        assert json.loads(given(found, "points/4"))["points"]
 
 
 def refused(*arguments: object) -> Result:

@@ -64,7 +64,7 @@ def view(quiet: bool, no_browser: bool, **options: Any) -> None:
             say(f"Warning: {warning}", err=True)
         say(door.url)
         if not no_browser and _has_display():
-            webbrowser.open(door.url)
+            webbrowser.open(door.ticket())
         _until_interrupted()
 
 

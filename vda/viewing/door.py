@@ -54,6 +54,7 @@ class Door:
     host: str
     port: int
     token: str
+    _tickets: set[str]
 
     @property
     def near(self) -> str:
@@ -62,8 +63,16 @@ class Door:
 
     @property
     def url(self) -> str:
+        return self._below(self.token)
+
+    def ticket(self) -> str:
+        """An address that leads to ``url`` once: with what a browser is started, all users of a machine see."""
+        self._tickets.add(ticket := secrets.token_urlsafe(_TOKEN_BYTES))
+        return self._below(ticket)
+
+    def _below(self, word: str) -> str:
         host = f"[{self.near}]" if ":" in self.near else self.near
-        return f"http://{host}:{self.port}/{self.token}/"
+        return f"http://{host}:{self.port}/{word}/"
 
 
 Asked = Callable[[str], Answer | None]
@@ -93,7 +102,7 @@ def opened(answer: Asked, listening: socket.socket) -> Iterator[Door]:
             server = viser.ViserServer(host, port, label="cloud", verbose=False)
         # Whoever has the token shall not open a way from the network to it.
         server.request_share_url = lambda verbose=True: None
-        door = Door(server, host, port, guard.token)
+        door = Door(server, host, port, guard.token, guard.tickets)
         try:
             _prove(door)
             yield door
@@ -151,6 +160,7 @@ class _Guard:
 
     def __init__(self, answer: Asked, token: str, worker: ThreadPoolExecutor) -> None:
         self.token, self._answer, self._worker = token, answer, worker
+        self.tickets: set[str] = set()
 
     @contextmanager
     def before_all(self, listening: socket.socket) -> Iterator[None]:
@@ -172,6 +182,9 @@ class _Guard:
     def _asking(self, of_viser: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         async def ask(connection: Any, request: Any) -> Any:
             token, _, name = request.path.partition("?")[0].removeprefix("/").partition("/")
+            if token in self.tickets and not name:
+                self.tickets.discard(token)
+                return _to(f"/{self.token}/")
             if not hmac.compare_digest(token.encode(), self.token.encode()):
                 return _response(403, Answer(b"Nothing is here without the token.\n", "text/plain"))
             if name.partition("/")[0] == CLOUD:
@@ -191,6 +204,13 @@ class _Guard:
 
 def _said(error: VdaError) -> Answer:
     return Answer(str(error).encode(errors="replace"), "text/plain; charset=utf-8")
+
+
+def _to(place: str) -> Any:
+    """Send a browser on to ``place``."""
+    response = _response(302, Answer(b"", "text/plain"))
+    response.headers["Location"] = place
+    return response
 
 
 def _response(status: int, answer: Answer) -> Any:
