@@ -14,7 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # With these helpers a test runs the program, a network or a data set as a whole: no figures have to be kept up to
 # date to know that it takes long.
-_WHOLE = re.compile(r"\b(?:from|import) (?:chaos|data_sets|depth_runs|fvc_kills|seeded)\b")
+_WHOLE = re.compile(r"\b(?:from|import) (?:chaos|data_sets|depth_runs|exampleworld|fvc_kills|seeded)\b")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

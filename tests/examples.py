@@ -89,9 +89,7 @@ def words_of(line: str) -> list[str]:
 
 
 def serves(words: list[str]) -> bool:
-    how: set[str] | None = {("vda", "view"): {"--export"}, ("vda", "monitor"): {"--once", "--json"}}.get(
-        tuple(words[:2])
-    )
+    how = {"vda view": {"--export"}, "vda monitor": {"--once", "--json"}}.get(" ".join(words[:2]))
     return how is not None and not how & set(words)
 
 
