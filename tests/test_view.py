@@ -27,8 +27,11 @@ from pictures import read_codes
 from viewscenes import LABEL, LENS, by_formula, view_scene, write_poses, write_tracks
 
 from vda.api.space import view_settings
+from vda.calibration.fit import Calibration, save_calibration
+from vda.calibration.identity import Fingerprint
 from vda.cli.view import view as view_command
 from vda.errors import VdaError, WorkError
+from vda.reporter import Noted
 from vda.scene.scene import Scene
 from vda.video import Frame
 from vda.viewing.door import Door, _Guard, bound, opened
@@ -228,6 +231,24 @@ class TestWhatIsGiven:
         assert facts["unit"] == ""
         assert any("relative" in note for note in facts["notes"])
         assert any("60 degrees" in note for note in facts["notes"])
+
+    def test_metres_of_other_depth_are_not_shown(self, tmp_path: Path) -> None:
+        scene = view_scene(tmp_path / "film", 3)
+        other = Fingerprint.of([0, 1, 2], lambda frame: np.full((120, 160), 1.0 + frame))
+        save_calibration(Calibration(0.2, 0.03, made_for=other), scene.calibration_path)
+        told = Noted(None)
+        with open_view(view_settings(scene.root), reporter=told) as found:
+            assert json.loads(given(found, "facts.json"))["unit"] == ""
+        assert any("Lengths are not shown" in said and "made for other depth" in said for said in told.said)
+
+    def test_shots_with_scales_of_their_own_are_said(self, tmp_path: Path) -> None:
+        scene = view_scene(tmp_path / "film", 4, calibrated=False)
+        record = json.loads(scene.depth_record_path.read_text())
+        shots = [{"start_frame": a, "end_frame": a + 2, "scale": [1.0], "shift": [0.0]} for a in (0, 2)]
+        scene.depth_record_path.write_text(json.dumps({**record, "shots": shots}))
+        with open_view(view_settings(scene.root)) as found:
+            notes = json.loads(given(found, "facts.json"))["notes"]
+        assert "Each of its 2 shots has a scale of its own." in notes
 
     def test_points_are_counted(self, door: Door) -> None:
         assert 1000 < json.loads(given(door, "points/4"))["points"] <= 160 * 120

@@ -125,6 +125,9 @@ def _metric(
         reporter.say(f"Lengths are not shown. {error.problem}")
         plain = replace(Calibration(1.0, 0.0), kind=kind)
         metric = Metric(((0, 1 << 62),), (plain,), "metre" if kind == "depth" else "relative")
+    remarks = []
     if metric.unit == "relative":
-        return metric, ["This depth is relative: values have no unit, and the cloud is right up to scale at best."]
-    return metric, []
+        remarks.append("This depth is relative: values have no unit, and the cloud is right up to scale at best.")
+        if len(film.record.shots) > 1:
+            remarks.append(f"Each of its {len(film.record.shots)} shots has a scale of its own.")
+    return metric, remarks
