@@ -37,9 +37,11 @@ def settings(weights: Path) -> RunSettings:
     return RunSettings("mini", weights, 32, devices="cpu", on="inline", threads=1)
 
 
-def films(folder: Path, count: int) -> tuple[list[Path], list[Path]]:
+def films(folder: Path, count: int, last: int | None = None) -> tuple[list[Path], list[Path]]:
     names = "abcdefgh"[:count]
-    videos = [make_video(folder / f"{name}.mp4", 3 + place) for place, name in enumerate(names)]
+    lengths = [3 + place for place in range(count)]
+    lengths[-1] = last or lengths[-1]
+    videos = [make_video(folder / f"{name}.mp4", frames) for name, frames in zip(names, lengths, strict=True)]
     return videos, [folder / "data" / name for name in names]
 
 
@@ -55,7 +57,8 @@ def run(
 
 
 def test_the_first_film_is_finished_before_the_last_is_computed(tmp_path: Path, weights: Path) -> None:
-    videos, roots = films(tmp_path, 3)
+    # The last has most to compute, which is what is taken first within a film.
+    videos, roots = films(tmp_path, 3, last=80)
     first, last = Scene(roots[0]), Scene(roots[2])
     merged = threading.Event()
     computed_then: list[int] = []
@@ -73,7 +76,7 @@ def test_the_first_film_is_finished_before_the_last_is_computed(tmp_path: Path, 
     outcome = run(videos, roots, weights, wait_for_the_first)
     assert merged.is_set()
     assert computed_then == [0]
-    assert [result.frames for result in outcome.results] == [3, 4, 5]
+    assert [result.frames for result in outcome.results] == [3, 4, 80]
     alone = tmp_path / "alone"
     for video, root in zip(videos, roots, strict=True):
         run([video], [alone / root.name], weights, lambda done: None)
