@@ -9,6 +9,11 @@ DEVICES ?= auto
 TIME ?= 10
 TORCH = torch==2.13.0
 SAMPLE = data/sample.mp4
+# As they were typed: make would expand a dollar in a name, and the shell what make puts between its quotes.
+unexport VIDEO SCENE TRACKS
+export ASKED_VIDEO := $(value VIDEO)
+export ASKED_SCENE := $(value SCENE)
+export ASKED_TRACKS := $(value TRACKS)
 
 .PHONY: help setup depth enrich test test-fast check format lint types docs package bench bench-joining tables slow chaos cuts fuzz mini monitor clean
 .DEFAULT_GOAL := help
@@ -41,15 +46,15 @@ $(VENV)/.ready-dev: $(VENV)/.ready-test
 	touch $@
 
 depth: setup
-	@test -n "$(VIDEO)" || { echo "Say which video: make depth VIDEO=path/to/video.mp4 (there is a sample: VIDEO=$(SAMPLE))"; exit 2; }
-	$(BIN)/vda depth "$(VIDEO)" $(if $(SCENE),--scene "$(SCENE)") --model $(MODEL) --devices $(DEVICES) $(ARGS)
+	@test -n "$$ASKED_VIDEO" || { echo "Say which video: make depth VIDEO=path/to/video.mp4 (there is a sample: VIDEO=$(SAMPLE))"; exit 2; }
+	$(BIN)/vda depth $(if $(value SCENE),--scene="$$ASKED_SCENE") --model $(MODEL) --devices $(DEVICES) $(ARGS) -- "$$ASKED_VIDEO"
 
 enrich: setup
-	@test -n "$(SCENE)" -a -n "$(TRACKS)" || { echo "Say which: make enrich SCENE=data/film TRACKS=tracks.json"; exit 2; }
-	$(BIN)/vda enrich "$(SCENE)" --tracks "$(TRACKS)" --output "$(SCENE)/tracks_3d.json" $(ARGS)
+	@test -n "$$ASKED_SCENE" -a -n "$$ASKED_TRACKS" || { echo "Say which: make enrich SCENE=data/film TRACKS=tracks.json"; exit 2; }
+	$(BIN)/vda enrich --tracks="$$ASKED_TRACKS" --output="$$ASKED_SCENE/tracks_3d.json" $(ARGS) -- "$$ASKED_SCENE"
 
 monitor: setup
-	$(BIN)/vda monitor $(SCENE) $(ARGS)
+	$(BIN)/vda monitor $(ARGS) $(if $(value SCENE),-- "$$ASKED_SCENE")
 
 test: $(VENV)/.ready-test
 	$(BIN)/pytest -n auto --dist loadfile $(ARGS)

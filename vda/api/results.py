@@ -26,7 +26,6 @@ from vda.errors import InputError, UsageError
 from vda.scene.chunks import Plan
 from vda.scene.scene import Scene
 from vda.scene.status import scene_status
-from vda.shown import quoted
 
 StrPath = str | os.PathLike[str]
 Convert = Callable[[Float32Array], Float32Array]
@@ -171,9 +170,7 @@ def open_depth(path: StrPath, *, scale: float | None = None) -> VideoDepth:
     place = Path(path)
     scene = _scene_around(place)
     if scene is not None and place.resolve() == scene.root.resolve():
-        place = scene.merged_dir
-        if not scene.depth_record_path.is_file():
-            raise InputError(f"{scene.root} has no merged depth.", f"Run 'vda merge {quoted(scene.root)}' first.")
+        place = scene.require_merged()
     source = open_source(place, scale=scale)
     record = source.record
     return VideoDepth(

@@ -24,7 +24,7 @@ from vda.cli.options import (
 )
 from vda.cli.output import say
 from vda.cli.types import PATH
-from vda.shown import counted
+from vda.shown import counted, quoted
 
 if TYPE_CHECKING:
     from vda.merging.settings import MergeSettings
@@ -96,4 +96,6 @@ def depth(
     else:
         for result in outcome.results:
             say(f"{counted(result.frames, 'frame')} of depth in {result.folder}")
+        if len(outcome.results) == 1:
+            progress.say(f"Look at it: vda view {quoted(outcome.results[0].folder.parent)}")
     outcome.require_all()

@@ -18,7 +18,7 @@ from vda.cli.options import (
     video_option,
 )
 from vda.cli.output import say
-from vda.shown import counted
+from vda.shown import counted, quoted
 
 if TYPE_CHECKING:
     from vda.merging.settings import MergeSettings
@@ -62,3 +62,4 @@ def merge(scene: Path, merge: "MergeSettings", discard_windows: bool, quiet: boo
         if as_json
         else f"{counted(result.frames, 'frame')} of depth in {result.folder}"
     )
+    progress.say(f"Next: vda view {quoted(scene)}")

@@ -8,6 +8,7 @@ import click
 from vda.cli.detaching import detach_options, go_on_without_terminal
 from vda.cli.options import Command, gathered_run, quiet_option, restart_option, run_options
 from vda.cli.types import PATH
+from vda.shown import quoted
 
 if TYPE_CHECKING:
     from vda.supervisor.resolve import RunSettings
@@ -51,3 +52,5 @@ def run(
     progress.close()
     failed = {scene.root: error for scene, error in (apart or {}).items()}
     require_none(failed, len(scenes) - len(failed), "scenes")
+    more = f", and so for each of the {len(scenes)} scenes" if len(scenes) > 1 else ""
+    progress.say(f"Next: vda merge {quoted(scenes[0])}{more}")

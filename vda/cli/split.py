@@ -17,7 +17,7 @@ from vda.cli.options import (
 )
 from vda.cli.output import say
 from vda.cli.types import PATH
-from vda.shown import counted
+from vda.shown import counted, quoted
 
 if TYPE_CHECKING:
     from vda.splitting.settings import PlanSettings
@@ -64,3 +64,4 @@ def split(
         say(json.dumps(facts))
     else:
         say(f"{made.count_words()} in {counted(len(made.chunks), 'chunk')}: {scene.plan_path}")
+    progress.say(f"Next: vda run {quoted(scene.root)}")

@@ -30,7 +30,6 @@ from vda.errors import InputError, UsageError
 from vda.files import refuse_to_overwrite
 from vda.reporter import Noted, Reporter, Silence
 from vda.scene.scene import Scene
-from vda.shown import quoted
 from vda.tracks import (
     SHEET_MOST_ROWS,
     Enriched,
@@ -226,9 +225,7 @@ def _open_depth(choice: DepthChoice) -> _Depth:
     if folder is None:
         if scene is None:
             raise UsageError("Nothing says where the depth is.", "Name the scene, or give --depth-dir DIR.")
-        folder = scene.merged_dir
-        if not folder.is_dir():
-            raise InputError(f"{scene.root} has no merged depth.", f"Run 'vda merge {quoted(scene.root)}' first.")
+        folder = scene.require_merged()
     depth = open_depth(folder, scale=choice.scale, by_order=choice.by_order)
     if depth.record is None and choice.scale is None:
         raise UsageError(

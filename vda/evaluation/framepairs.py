@@ -59,10 +59,14 @@ class FramePairs:
     ) -> "FramePairs":
         """Open both; the scales are their numbers to the metre. Raises ``InputError`` where they do not agree."""
         predicted = _open_prediction(depth, depth_scale, by_order)
-        true = open_depth(truth, scale=truth_scale, by_order=by_order, timed=True)
+        merged = Scene(truth).merged_dir
+        # Depth of a metric model may be what another is held against.
+        truth_place = merged if merged.is_dir() else truth
+        true = open_depth(truth_place, scale=truth_scale, by_order=by_order, timed=True)
         if true.record is not None and true.record.quantizer.kind != "depth":
             raise InputError(
-                f"{truth} is inverse depth, not truth in metres.", "Give depth in metres as the truth."
+                f"{truth} is inverse depth, not truth in metres.",
+                "Give depth in metres as the truth; --pairs holds two results of a film against each other.",
             )
         kind: Kind = "depth" if depth_scale else "inverse_depth"
         if predicted.record is not None:

@@ -14,7 +14,7 @@ from vda.depthmaps.codes import MAX_CODE, DepthRecord
 from vda.depthmaps.colours import Rgb
 from vda.depthmaps.source import DepthSource, open_depth
 from vda.depthmaps.usage import CodeUse
-from vda.errors import SceneError, VdaError
+from vda.errors import VdaError
 from vda.evaluation.drift import wandering
 from vda.evaluation.seams import seam_count, seam_scores, spread
 from vda.evaluation.steadiness import NotMeasured, Seam, flicker
@@ -22,7 +22,6 @@ from vda.picture.framing import Framing
 from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Plan
 from vda.scene.scene import Scene
-from vda.shown import quoted
 from vda.video import read_frame_list
 
 FIGURES: Final = {
@@ -97,7 +96,7 @@ def measure_quality(scene: Scene, *, most_seams: int | None = None, reporter: Re
     ``reporter`` is told which figure is measured. Raises ``SceneError`` where the scene is not merged.
     """
     reporter = reporter or Silence()
-    require_merged(scene)
+    scene.require_merged()
     plan, record = scene.plan(), DepthRecord.read(scene.depth_record_path)
     depth = open_depth(scene.merged_dir)
     found, seams, flickers = _Found(), list[Seam](), list[float]()
@@ -122,11 +121,6 @@ def measure_quality(scene: Scene, *, most_seams: int | None = None, reporter: Re
     found.measure(("invalid",), lambda: [invalid_share(scene, plan, record)])
     found.measure(("codes", "codes_share"), lambda: _code_figures(depth))
     return Quality(found.values, found.why, tuple(seams), total, tuple(flickers))
-
-
-def require_merged(scene: Scene) -> None:
-    if not scene.depth_record_path.is_file():
-        raise SceneError(f"{scene.root} is not merged yet.", f"Run 'vda merge {quoted(scene.root)}' first.")
 
 
 def _seam_figures(seams: Sequence[Seam], total: int) -> tuple[float, float]:

@@ -20,7 +20,7 @@ from vda.errors import VdaError
 from vda.evaluation.figures import Line, draw_lines
 from vda.evaluation.making import facts, timeline
 from vda.evaluation.page import jpeg, section, svg_image, whole_page
-from vda.evaluation.quality import FIGURES, Quality, film_pictures, in_digits, measure_quality, require_merged
+from vda.evaluation.quality import FIGURES, Quality, film_pictures, in_digits, measure_quality
 from vda.evaluation.seams import MOST_SEAMS, seam_scores, spread
 from vda.files import write_bytes
 from vda.joining.scenedepth import SceneDepth, depth_of_windows
@@ -72,7 +72,7 @@ def write_report(scene: Scene, reporter: Reporter | None = None, quality: Qualit
     ``quality`` is the scene's, if it was measured already; else it is, with some of the seams. A part that cannot
     be made is left out: the page says why, and ``reporter`` is told.
     """
-    require_merged(scene)
+    scene.require_merged()
     record = DepthRecord.read(scene.depth_record_path)
     quality = quality or measure_quality(scene, most_seams=MOST_SEAMS)
     plan = scene.plan()

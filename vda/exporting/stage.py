@@ -94,7 +94,7 @@ def export(settings: ExportSettings, *, reporter: Reporter | None = None) -> Exp
         written.refuse_poses(settings.poses, MODEL_FILES)
     scene = Scene(settings.scene)
     info, index = scene.film()
-    depth = open_depth(scene.merged_dir)
+    depth = open_depth(scene.require_merged())
     views = views_of(settings, index, depth, noted)
     if info.pixel_aspect != 1:
         noted.say(_shape_remark(info))

@@ -5,6 +5,7 @@
     chunks      shots, windows, chunks: the plan
     planfile    the plan as a file
     picturechoice  which part of the pictures is computed
+    meant       which scene somebody means who gives a film or a folder
     scene       every path and every record
     runstate    the files of a run: orders, heartbeats, attempts
     events      what happened, a line each: written by workers, read by reports

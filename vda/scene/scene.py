@@ -28,9 +28,11 @@ from vda.errors import InputError, SceneError
 from vda.files import DEPTH_RECORD_NAME, depth_image_name, read_json, write_json
 from vda.records import FilePath, Side, is_nameable, read_record
 from vda.scene.chunks import Chunk, Plan
+from vda.scene.meant import remedy
 from vda.scene.picturechoice import PictureChoice
 from vda.scene.planfile import plan_metadata, read_plan
 from vda.scene.windows import Window
+from vda.shown import quoted
 
 if TYPE_CHECKING:
     from vda.picture.framing import Framing
@@ -269,12 +271,24 @@ class Scene:
 
     def require(self) -> "Scene":
         """Return self, or raise ``SceneError`` where there is no planned scene."""
-        if not (self.video_path.is_file() and self.plan_path.is_file()):
-            raise SceneError(
-                f"{self.root} is not a scene: it has no plan.",
-                "Run 'vda split VIDEO --scene DIR' first, or check the path.",
-            )
+        if not self.is_planned():
+            what = f"{self.root} is not a scene: it has no plan."
+            if self.video_path.is_file():
+                raise SceneError(
+                    what, "Its planning did not come to an end: give the command again that began it."
+                )
+            raise SceneError(what, remedy(self.root, lambda root: Scene(root).is_planned()))
         return self
+
+    def is_planned(self) -> bool:
+        return self.video_path.is_file() and self.plan_path.is_file()
+
+    def require_merged(self) -> Path:
+        """Return the folder of merged depth; raise ``InputError`` where there is none, ``SceneError`` as above."""
+        if not self.depth_record_path.is_file():
+            self.require()
+            raise InputError(f"{self.root} has no merged depth.", f"Run 'vda merge {quoted(self.root)}' first.")
+        return self.merged_dir
 
     def write_video(self, video: "VideoInfo") -> None:
         """Write down what ``video`` is and where: its path, and the way to it from here, should both move."""

@@ -14,6 +14,7 @@ from vda.picture.overlay import overlay_png
 from vda.picture.signal import SignalChoice
 from vda.reporter import Reporter, Silence
 from vda.scene.chunks import FrameRange, Plan
+from vda.scene.meant import default_root
 from vda.scene.picturechoice import PictureChoice
 from vda.scene.scene import Scene
 from vda.scene.selection import FrameSelection
@@ -23,7 +24,6 @@ from vda.splitting.pictures import PictureRequest, look_for_bars
 from vda.splitting.settings import PlanSettings
 from vda.splitting.shotlist import DETECTOR, is_found, read_shot_list, write_shot_list
 from vda.splitting.shotpage import write_shot_page
-from vda.stills.naming import name_of
 from vda.video import FrameIndex, VideoInfo, index_frames, probe
 from vda.video.rates import stated_fps
 
@@ -145,13 +145,8 @@ def _write_shots(
 
 
 def scene_root(video: Path, root: Path | None) -> Path:
-    """The scene directory of ``video``: ``root``, or ``data/<stem>``, or ``data/<name>`` where that is no folder.
-
-    The stem of ``...mp4`` is ``..``, which is the folder above. Of images it is their folder's name, or what
-    stands before the number in a pattern.
-    """
-    name = name_of(video)
-    return root or Path("data") / (video.name if set(name) <= {"."} else name)
+    """The scene directory of ``video``: ``root``, or the one that its name gives."""
+    return root or default_root(video)
 
 
 def default_chunks(frames: int, devices: Sequence[str], scenes: int = 1) -> int:

@@ -19,7 +19,6 @@ from vda.depthmaps.colours import Rgb, colorize_codes, shown_range
 from vda.depthmaps.files import read_png16
 from vda.depthmaps.source import DepthSource, open_depth
 from vda.errors import InputError, VideoError
-from vda.evaluation.quality import require_merged
 from vda.evaluation.seams import spread
 from vda.scene.scene import Scene
 from vda.video import Frame, FrameIndex, VideoInfo, read_frame_list
@@ -53,7 +52,7 @@ class Film:
     def of(cls, root: Path) -> "Film":
         """Open the scene ``root``. ``SceneError`` where it is not merged, ``VideoError`` without its video."""
         scene = Scene(root).require()
-        require_merged(scene)
+        scene.require_merged()
         record = DepthRecord.read(scene.depth_record_path)
         return cls(scene, scene.require_video(), scene.frame_index(), open_depth(scene.merged_dir), record)
 
