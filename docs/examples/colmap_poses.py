@@ -72,6 +72,7 @@ def reconstruct(out: Path, overlap: int, fov: float | None) -> pycolmap.Reconstr
     reader, mapping = pycolmap.ImageReaderOptions(), pycolmap.IncrementalPipelineOptions()
     if fov is not None:
         first = pycolmap.Bitmap.read(next(images.iterdir()), as_rgb=True)
+        assert first is not None  # it was written a moment ago
         width, height = first.width, first.height
         focal = width / 2 / math.tan(math.radians(fov) / 2)
         reader.camera_params = f"{focal}, {width / 2}, {height / 2}, 0"  # of SIMPLE_RADIAL, COLMAP's default
