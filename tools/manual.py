@@ -131,7 +131,7 @@ def described(name: str, command: click.Command) -> list[str]:
     usage = " ".join([name, *command.collect_usage_pieces(context)])
     lines = [f"## {name}", "", "```text", usage, "```", "", *paragraphs(command.help or "", name)]
     records = [record for option in command.get_params(context) if (record := option.get_help_record(context))]
-    lines += ["| option | |", "|---|---|"]
+    lines += ["| option | what it does |", "|---|---|"]
     # An argument without words of its own stands in the usage, and every command has --help.
     lines += [f"| {coded(name)} | {escaped(text)} |" for name, text in records if text and "--help" not in name]
     return [*lines, ""]
@@ -156,7 +156,8 @@ def coded(text: str) -> str:
 
 def escaped(text: str) -> str:
     """Words of a command's help in Markdown, which knows other signs than a terminal."""
-    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))
+    plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|#])", r"\\\1", plain)
 
 
 if __name__ == "__main__":
