@@ -150,8 +150,9 @@ def paragraphs(text: str, name: str) -> list[str]:
 
 
 def coded(text: str) -> str:
-    """As code in a cell of a table."""
-    return "`" + " ".join(text.split()).replace("|", "\\|") + "`"
+    """An option in a cell of a table: its names as code; words to choose from may go over several lines."""
+    names, mark, choices = " ".join(text.split()).partition(" [")
+    return f"`{names}`" + (" " + escaped(choices.rstrip("]")).replace("\\|", ", ") if mark else "")
 
 
 def escaped(text: str) -> str:
