@@ -4,7 +4,7 @@
 #   runners/monitor_vda.sh [--once] [--interval SECONDS] [SCENE]
 #
 # Per GPU: utilisation, memory, temperature, power. Per chunk of SCENE: windows done of all, last line of its log.
-# In all: windows and the time left. Every 2 seconds until interrupted, or once with --once. It only reads files.
+# In all: windows and the time left. Every 2 seconds until q or Ctrl-C, or once with --once. It only reads files.
 set -u
 
 usage() {
@@ -167,8 +167,11 @@ fi
 
 # On a terminal: its second screen, without a cursor, given back however this ends. Elsewhere blocks of lines.
 pause=
+keyboard=
+[ ! -t 0 ] || [ ! -t 1 ] || keyboard=$(stty -g)
 leave() {
     [ -z "$pause" ] || kill "$pause" 2>/dev/null
+    [ -z "$keyboard" ] || stty "$keyboard"
     [ ! -t 1 ] || printf '\033[?25h\033[?1049l'
     trap - EXIT
     exit "$1"
@@ -177,6 +180,11 @@ trap 'leave 130' INT
 trap 'leave 143' TERM HUP
 trap 'leave 0' EXIT
 [ ! -t 1 ] || printf '\033[?1049h\033[?25l'
+# A key is waited for in tenths of a second, 25 seconds at most.
+if [ -n "$keyboard" ]; then
+    tenths=$(awk "BEGIN { t = int(10 * $interval); print (t < 1 ? 1 : t > 250 ? 250 : t) }")
+    stty -icanon -echo min 0 time "$tenths"
+fi
 while :; do
     if [ -t 1 ]; then
         picture=$(show | cut -c "1-$(columns)")
@@ -185,7 +193,12 @@ while :; do
         show
         echo
     fi
-    sleep "$interval" &
-    pause=$!
-    wait "$pause"
+    if [ -n "$keyboard" ]; then
+        key=$(dd bs=1 count=1 2>/dev/null)
+        case $key in q | Q) leave 0 ;; esac
+    else
+        sleep "$interval" &
+        pause=$!
+        wait "$pause"
+    fi
 done

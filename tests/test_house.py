@@ -19,7 +19,7 @@ ROOMS = [
     "machine", "picture", "stills", "video", "network", "camera", "scene", "models", "tracks", "depthmaps",
     "refining", "stereo", "linking", "joining", "calibration", "metrics", "compute",
     "merging", "enriching", "evaluation", "comparing", "exporting", "viewing", "synth", "training",
-    "launch", "supervisor",
+    "launch", "supervisor", "outlook",
     "splitting", "api", "fvc", "cli", "__main__",
 ]  # fmt: skip
 # More would be no house that a reader can keep in mind.

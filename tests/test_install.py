@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "tools" / "install_torch.sh"
 PYTHON = """#!/bin/sh
 echo "$@" >> {log}
-case "$*" in *cuda.is_available*) exit {cuda} ;; *"import torch"*) exit {present} ;; esac
+case "$*" in *vda/outlook/kernels.py) exit {cuda} ;; *"import torch"*) exit {present} ;; esac
 """
 
 
@@ -63,7 +63,7 @@ def test_with_a_gpu_the_newest_build_is_taken_from_the_index_given(tmp_path: Pat
 
 
 @pytest.mark.parametrize("present", [True, False])
-def test_a_gpu_that_pytorch_cannot_use_is_an_error_with_a_way_out(tmp_path: Path, present: bool) -> None:
+def test_a_gpu_that_pytorch_cannot_use_is_an_error(tmp_path: Path, present: bool) -> None:
+    """What it says is the program's own, which ``test_doctor`` tries."""
     result, _ = install(tmp_path, gpu=True, cuda=False, present=present)
     assert result.returncode == 1
-    assert "TORCH_INDEX" in result.stderr

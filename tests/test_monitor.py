@@ -283,3 +283,25 @@ class TestCommand:
         assert seen.startswith(b"\033[?1049h\033[?25l")
         assert seen.endswith(b"\033[?25h\033[?1049l")
         assert b"Traceback" not in seen
+
+    @pytest.mark.parametrize("key", [b"q", b"Q"])
+    def test_q_ends_it(self, scene: Scene, key: bytes) -> None:
+        ours, theirs = pty.openpty()
+        with subprocess.Popen(
+            # Longer than the test may take: it is the key that ends the wait.
+            command("--interval", "600", scene.root),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        ) as process:
+            os.close(theirs)
+            seen = b""
+            while b"host memory" not in seen:
+                seen += os.read(ours, 4096)
+            os.write(ours, b"x" + key)
+            try:
+                assert process.wait(timeout=60) == 0
+            finally:
+                process.kill()
+        os.close(ours)

@@ -5,6 +5,7 @@ import pty
 import shutil
 import signal
 import subprocess
+import termios
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from vda.scene.chunks import Plan, plan_linked
 from vda.scene.scene import Scene
 
 SCRIPT = Path(__file__).parents[1] / "runners" / "monitor_vda.sh"
-TOOLS = ("awk", "cut", "date", "find", "sed", "sh", "sleep", "stat", "tail", "timeout", "tput", "tr")
+TOOLS = ("awk", "cut", "date", "dd", "find", "sed", "sh", "sleep", "stat", "stty", "tail", "timeout", "tput", "tr")
 FIVE_CARDS = "".join(
     f"{n}, NVIDIA GeForce GTX 1660 Ti, {90 + n}, {5000 + n}, 6144, {70 + n}, 11{n}.53\n" for n in range(5)
 )
@@ -194,6 +195,32 @@ def test_a_terminal_is_left_as_it_was_found(path: Path, tmp_path: Path, ending: 
     os.close(ours)
     assert seen.startswith(b"\033[?1049h\033[?25l")
     assert seen.endswith(b"\033[?25h\033[?1049l")
+
+
+def test_q_ends_it_and_the_keyboard_is_left_as_it_was_found(path: Path, tmp_path: Path) -> None:
+    scene = make_scene(tmp_path, plan_linked(300, 3), [])
+    ours, theirs = pty.openpty()
+    before = termios.tcgetattr(theirs)
+    with subprocess.Popen(
+        # Longer than the test may take: it is the key that ends the wait.
+        ["sh", str(SCRIPT), "--interval", "25", str(scene.root)],
+        env={"PATH": str(path), "LC_ALL": "C"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    ) as process:
+        seen = b""
+        while b"in all" not in seen:
+            seen += os.read(ours, 4096)
+        os.write(ours, b"q")
+        try:
+            assert process.wait(timeout=20) == 0
+        finally:
+            process.kill()
+    assert termios.tcgetattr(theirs) == before
+    os.close(theirs)
+    os.close(ours)
 
 
 def test_into_a_file_it_repeats_without_escapes(path: Path, tmp_path: Path) -> None:

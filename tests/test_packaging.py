@@ -79,7 +79,7 @@ def test_the_container_does_not_run_as_root_and_its_commands_exist(settings: Con
     assert health is not None
     program, command = yaml.safe_load(health[1])
     assert f"{program} = " in settings["options.entry_points"]["console_scripts"]
-    assert command in {*main.commands, "--version"}
+    assert command in main.commands
     extras = re.search(r"'\.\[(.+)\]'", DOCKERFILE)
     assert extras is not None
     assert set(extras[1].split(",")) <= set(settings["options.extras_require"])

@@ -31,16 +31,19 @@
     shards        ``vda fvc shards``
     embed         ``vda fvc embed``
     weights       ``vda weights``
+    doctor        ``vda doctor``
+    completion    ``vda completion``
 
 Commands import what they need when they run, so that ``--help`` answers at once.
 """
 
 import click
 
-from vda import __version__
 from vda.cli.augment import augment
 from vda.cli.clean import clean
+from vda.cli.completion import completion
 from vda.cli.depth import depth
+from vda.cli.doctor import doctor
 from vda.cli.embed import embed
 from vda.cli.enrich import enrich
 from vda.cli.evaluate import evaluate
@@ -50,6 +53,7 @@ from vda.cli.fvc import fvc
 from vda.cli.merge import merge
 from vda.cli.monitor import monitor
 from vda.cli.options import Group
+from vda.cli.output import say
 from vda.cli.redo import redo
 from vda.cli.relink import relink
 from vda.cli.report import report
@@ -64,8 +68,18 @@ from vda.cli.view import view
 from vda.cli.weights import weights
 
 
+def _show_version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from vda.outlook.versions import lines
+
+        say(*lines())
+        ctx.exit()
+
+
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__)
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_show_version, help="Show all versions."
+)
 def main() -> None:
     """Turn long videos into consistent depth on every GPU you own, and the depth into 3D.
 
@@ -75,7 +89,7 @@ def main() -> None:
 
 COMMANDS = (
     depth, split, run, merge, status, monitor, stop, redo, clean, relink, enrich, export, view, evaluate, report,
-    synth, fvc, weights,
+    synth, fvc, weights, doctor, completion,
 )  # fmt: skip
 for command in COMMANDS:
     main.add_command(command)

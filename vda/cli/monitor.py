@@ -2,10 +2,13 @@
 
 import json
 import os
+import select
 import shutil
 import signal
 import sys
+import termios
 import time
+import tty
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,7 +34,7 @@ _ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 @json_option
 @click.pass_context
 def monitor(ctx: click.Context, scene: Path | None, once: bool, interval: float, as_json: bool) -> None:
-    """Watch the devices of this machine, and the work on SCENE, until interrupted. It only looks.
+    """Watch the devices of this machine, and the work on SCENE, until q or Ctrl-C. It only looks.
 
     Example: vda monitor data/film
     """
@@ -46,11 +49,12 @@ def monitor(ctx: click.Context, scene: Path | None, once: bool, interval: float,
     elif once:
         click.echo("\n".join(render(observe(inventory, watched), *_size())))
     else:
-        with _screen() as is_terminal:
+        with _screen() as is_terminal, _keys() as has_keys:
             try:
                 while True:
                     _show(render(observe(inventory, watched), *_size()), is_terminal)
-                    time.sleep(interval)
+                    if _ends_within(interval, has_keys):
+                        return
             except KeyboardInterrupt:
                 ctx.exit(EXIT_INTERRUPTED)
 
@@ -87,6 +91,34 @@ def _screen() -> Iterator[bool]:
             click.echo(_LEAVE, nl=False)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _keys() -> Iterator[bool]:
+    """The keyboard key by key and without an echo, given back however this ends; yield whether there is one."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        yield False
+        return
+    before = termios.tcgetattr(sys.stdin)
+    tty.setcbreak(sys.stdin)
+    try:
+        yield True
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+
+def _ends_within(seconds: float, has_keys: bool) -> bool:
+    """Wait so long; return at once, and whether to end, when a key says so."""
+    until = time.monotonic() + seconds
+    while has_keys and (left := until - time.monotonic()) > 0:
+        if select.select([sys.stdin], [], [], left)[0]:
+            key = os.read(sys.stdin.fileno(), 1)
+            # Nothing to read is a terminal that went away.
+            if key in (b"q", b"Q", b""):
+                return True
+    if not has_keys:
+        time.sleep(seconds)
+    return False
 
 
 def _end(number: int, frame: FrameType | None) -> None:

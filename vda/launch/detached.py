@@ -57,7 +57,7 @@ def detach(command: Sequence[str], name: str, log: Path, keeper_lock: Path) -> D
         log.parent.mkdir(parents=True, exist_ok=True)
     answer = _start_service(command, name, log)
     if answer is None:
-        return Detached(name, (f"It runs as the service {name} of your systemd.", *_linger_sentences()))
+        return Detached(name, (f"It runs as the service {name} of your systemd.", outlives_logout()[1]))
     if "already" in answer:
         raise already_running(name)
     _start_session(command, log, keeper_lock)
@@ -124,8 +124,11 @@ def _inherited() -> dict[str, str]:
     }
 
 
-def _linger_sentences() -> tuple[str, ...]:
-    """Units of a user end at the last logout unless lingering is on."""
+def outlives_logout() -> tuple[bool, str, str | None]:
+    """Whether units of this user outlive the last logout, a sentence that says so, and what mends it.
+
+    They do where lingering is on.
+    """
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
@@ -138,7 +141,9 @@ def _linger_sentences() -> tuple[str, ...]:
             timeout=_TIMEOUT_SECONDS,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return ("Whether it outlives your last logout could not be found out (loginctl does not answer).",)
+        sentence = "Whether it outlives your last logout could not be found out (loginctl does not answer)."
+        return False, sentence, None
     if asked.stdout.strip() == "yes":
-        return ("It outlives your logout: lingering is on.",)
-    return (f"It would end at your last logout: turn lingering on with 'loginctl enable-linger {user}'.",)
+        return True, "It outlives your logout: lingering is on.", None
+    remedy = f"turn lingering on with 'loginctl enable-linger {user}'"
+    return False, f"It would end at your last logout: {remedy}.", f"Run: loginctl enable-linger {user}"
