@@ -53,6 +53,7 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 RUN = {page: [each for each in ALL if each.page == page and each.asked in ("", "anew")] for page in PAGES}
+WHOLE = {page: [each for each in ALL if each.page == page and each.asked != "parsed"] for page in PAGES}
 
 
 @pytest.mark.parametrize(
@@ -118,16 +119,14 @@ def run_shell(name: str, text: str, here: Path) -> None:
 
 @slow
 @pytest.mark.parametrize(
-    "example", [each for each in ALL if each.asked != "parsed"], ids=lambda example: example.name
+    "page", [page for page in PAGES if WHOLE[page]], ids=lambda page: str(page.relative_to(ROOT))
 )
-def test_a_shell_runs_it(example: Example, world: Path, alone: Path) -> None:
+def test_a_shell_runs_what_takes_minutes_too(page: Path, world: Path, alone: Path) -> None:
     here = shutil.copytree(world, alone / "here", symlinks=True)
-    for before in RUN[example.page]:
-        if before.line < example.line and before.asked != "parsed":
-            run_shell(before.name, "\n".join(before.ending), here)
-    if example.asked == "anew":
-        shutil.rmtree(here / "data" / "film")
-    run_shell(example.name, "\n".join(example.ending), here)
+    for example in WHOLE[page]:
+        if example.asked == "anew":
+            shutil.rmtree(here / "data" / "film")
+        run_shell(example.name, "\n".join(example.ending), here)
 
 
 PYTHON = [
