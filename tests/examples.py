@@ -57,6 +57,7 @@ class Example:
     asked: str
     reason: str
     text: str
+    python: bool = False
 
     @property
     def name(self) -> str:
@@ -64,7 +65,9 @@ class Example:
 
     @cached_property
     def lines(self) -> list[str]:
-        """One command each: lines that go on are joined, comments and empty lines left out."""
+        """One command each, without comments and empty lines; lines that go on are joined. Python is one."""
+        if self.python:
+            return [f"python -c {shlex.quote(self.text)}"]
         joined = self.text.replace("\\\n", " ")
         return [line for line in joined.splitlines() if words_of(line)]
 
@@ -98,10 +101,11 @@ def examples() -> Iterator[Example]:
         text = page.read_text()
         for match in _BLOCK.finditer(text):
             asked, reason, language, code = match.groups()
-            first = (words_of(code.split("\n")[0]) or [""])[0]
-            if language in ("sh", "bash") or (not language and first.startswith(PROGRAMS)):
+            first = code.split()[0] if code.split() else ""
+            shell = language in ("sh", "bash") or (not language and first.startswith(PROGRAMS))
+            if shell or language == "python":
                 line = text[: match.start(3)].count("\n") + 1
-                yield Example(page, line, asked or "", reason or "", code)
+                yield Example(page, line, asked or "", reason or "", code, not shell)
 
 
 def command_of(words: list[str]) -> tuple[click.Command, list[str], str]:

@@ -129,20 +129,14 @@ def test_a_shell_runs_what_takes_minutes_too(page: Path, world: Path, alone: Pat
         run_shell(example.name, "\n".join(example.ending), here)
 
 
-PYTHON = [
-    (f"{page.relative_to(ROOT)}:{number}", code)
-    for page in PAGES
-    for number, code in enumerate(
-        re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
-    )
-]
+PYTHON = [each for each in ALL if each.python]
 
 
-@pytest.mark.parametrize(("name", "code"), PYTHON, ids=[name for name, _ in PYTHON])
-def test_python_in_pages_is_python_and_what_it_imports_is_there(name: str, code: str) -> None:
-    tree = ast.parse(code)
+@pytest.mark.parametrize("example", PYTHON, ids=lambda example: example.name)
+def test_what_python_in_pages_imports_is_there(example: Example) -> None:
+    tree = ast.parse(example.text)
     tree.body = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-    exec(compile(tree, name, "exec"), {})
+    exec(compile(tree, example.name, "exec"), {})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
