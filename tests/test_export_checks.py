@@ -39,7 +39,7 @@ def poses(tmp_path: Path) -> Path:
     ("target", "options", "words"),
     [
         ("ply", {"near": 5.0, "far": 3.0}, "No depth lies between"),
-        ("ply", {"near": float("nan")}, "No depth lies between"),
+        ("ply", {"near": float("nan")}, "--near nan is not possible"),
         ("ply", {"tracks": Path("tracks.json")}, "no place for tracks"),
         ("ply", {"image_folder": "left"}, "there are no poses"),
         ("ply", {"image_base": 1}, "there are no poses"),

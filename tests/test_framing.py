@@ -147,7 +147,7 @@ class TestMaxRes:
             library.plan(film, small, max_res=64, devices="cpu")
 
     def test_what_is_no_size_is_refused(self) -> None:
-        with pytest.raises(UsageError, match="at most 8 pixels"):
+        with pytest.raises(UsageError, match="--max-res 8 is not possible"):
             PlanSettings(max_res=8)
         with pytest.raises(UsageError, match="Clips are cut out with whole pictures"):
             PlanSettings(max_res=640, extract=True)

@@ -1,4 +1,4 @@
-"""What comes from a file, held against what it should be: the one place that looks at shape and range.
+"""What comes from a file or a program, held against what it should be: the one place for shape and range.
 
 In: a value of JSON, and the type it should have, a dataclass as a rule. Out: that type, filled. A field that is
 absent takes its default; a key that the type does not know is left out, so that a later version may add some. A
@@ -6,7 +6,8 @@ number is finite, and a whole one has 64 bits, unless ``Within`` says more narro
 
     width: Annotated[int, Within(1, 1 << 20)]
 
-This file does not know what the records mean.
+What a command or a program asks for is held against the types of its settings in the same way
+(``require_sound``). This file does not know what the records mean.
 """
 
 import dataclasses
@@ -17,11 +18,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
+from numbers import Integral, Real
 from pathlib import Path, PurePosixPath
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from vda.errors import InputError, VdaError
+from vda.errors import InputError, UsageError, VdaError
 from vda.files import read_json
 
 T = TypeVar("T")
@@ -134,6 +136,49 @@ def filled(kind: Any, value: Any, where: str = "it") -> Any:
     if (origin or kind) in _READERS:
         return _READERS[origin or kind](value, get_args(kind), where)
     raise TypeError(f"{kind} is not for files")
+
+
+def require_sound(settings: Any, **options: str) -> None:
+    """Hold a dataclass of settings against the types of its fields: ``Literal``, ``Within`` and plain ones.
+
+    Raises ``UsageError`` that names the option: the field's name, or what ``options`` has for it. Only a field
+    that may be infinite has no ``Within``; NaN is never a number that was meant.
+    """
+    kind: Any = type(settings)
+    for name, wanted in _hints(kind).items():
+        require_option(options.get(name, name), wanted, getattr(settings, name))
+
+
+def require_option(name: str, kind: Any, value: Any) -> None:
+    """As ``require_sound`` for one option, which a function takes as it is."""
+    if wanted := _unsound(kind, value):
+        raise UsageError(f"--{name.replace('_', '-')} {shown(value)} is not possible.", f"Give {wanted}.")
+
+
+def _unsound(kind: Any, value: Any) -> str:
+    """What ``value`` should be, in words; empty where it is that."""
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        wanted = _unsound(args[0], value)
+        limits = [limit for limit in args[1:] if isinstance(limit, Within) and not limit.length]
+        bad = bool(wanted) or any(not limit.least <= value <= limit.most for limit in limits)
+        return f"{wanted or _WANTED[args[0]]}{''.join(map(_limit_words, limits))}" if bad else ""
+    if origin in (Union, UnionType):
+        problems = [_unsound(arg, value) for arg in args if arg is not NoneType]
+        return "" if (value is None and NoneType in args) or "" in problems else problems[0]
+    if origin is Literal:
+        sound = any(value == arg and type(value) is type(arg) for arg in args)
+        return "" if sound else f"one of: {', '.join(map(str, args))}"
+    if origin is tuple and args[1:] == (Ellipsis,) and isinstance(value, tuple):
+        return next(filter(None, (_unsound(args[0], item) for item in value)), "")
+    return _WANTED[kind] if kind in _SOUND and not _SOUND[kind](value) else ""
+
+
+def _limit_words(limit: Within) -> str:
+    least, most = float(limit.least), float(limit.most)
+    if most >= _LARGEST:
+        return " above 0" if 0 < least < 1e-9 else f" of {least:g} or more"
+    return f" from {least:g} to {most:g}"
 
 
 def is_nameable(path: str | Path) -> bool:
@@ -299,3 +344,11 @@ _READERS: dict[Any, Callable[[Any, tuple[Any, ...], str], Any]] = {
     Any: lambda value, _, where: value,
 }
 _NAMES: dict[Any, str] = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+# What programs hand in: NumPy's numbers are numbers too.
+_SOUND: dict[Any, Callable[[Any], bool]] = {
+    int: lambda value: isinstance(value, Integral) and not isinstance(value, bool),
+    float: lambda value: isinstance(value, Real) and not isinstance(value, bool) and value == value,
+    bool: lambda value: isinstance(value, bool),
+    str: lambda value: isinstance(value, str),
+}
+_WANTED: dict[Any, str] = {int: "a whole number", float: "a number", str: "text", bool: "True or False"}

@@ -7,7 +7,7 @@ keywords once, and the stages are called.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from vda.api.results import StrPath
 from vda.calibration.choice import CalibrationChoice
@@ -251,6 +251,8 @@ def _camera(
 ) -> CameraChoice:
     if fx is None and (fy, cx, cy) != (None, None, None):
         raise UsageError("--fy, --cx and --cy are of no use without --fx.", "Give --fx as well.")
+    if turn not in (None, *get_args(Turn)):
+        raise UsageError(f"--camera-turn {turn} is not possible.", "Give one of: 0, 90, 180, 270.")
     numbers = None if fx is None else (fx, fy, cx, cy)
     setting = CameraSetting(None if turn is None else turn // 90, crop)
     return CameraChoice(numbers, size, _path(file), camera_id, fov_deg, assume_fov, setting)

@@ -7,6 +7,7 @@ was fitted and how well. This file does not know what metres are wanted for.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from vda.camera.intrinsics import Intrinsics
 from vda.depthmaps.codes import Kind
 from vda.depthmaps.source import DepthSource, open_depth
 from vda.errors import InputError, UsageError
+from vda.records import Positive, Within, require_sound
 from vda.reporter import Reporter
 from vda.scene.scene import Scene
 from vda.tracks import Tracks
@@ -41,10 +43,13 @@ class CalibrationChoice:
     numbers: tuple[float, float] | None = None
     distances: tuple[KnownDistance, ...] = ()
     height: tuple[float, str | None] | None = None
-    pitch_deg: float | None = None
+    pitch_deg: Annotated[float, Within(-75, 75)] | None = None
     reference: Path | None = None
-    reference_scale: float | None = None
+    reference_scale: Positive | None = None
     by_order: bool = False
+
+    def __post_init__(self) -> None:
+        require_sound(self, pitch_deg="pitch")
 
 
 def choose_calibration(

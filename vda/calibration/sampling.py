@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from vda.camera.conventions import centre_to_corner, corner_to_centre, resized
 from vda.errors import InputError, UsageError
+from vda.records import Within, require_sound
 from vda.reporter import Reporter, Silence
 from vda.tracks import Skip, Tracks
 from vda.tracks.records import number_of
@@ -64,9 +65,10 @@ class Region:
     box_point: Literal["center", "bottom"] = "center"
     statistic: Literal["median", "nearest", "percentile"] = "median"
     percentile: float = 20.0
-    min_share: float = 0.1
+    min_share: Annotated[float, Within(0, 1)] = 0.1
 
     def __post_init__(self) -> None:
+        require_sound(self, kind="at", window_px="window")
         if self.window_px < 1 or not 0 < self.inner <= 1 or not 0 <= self.percentile <= 100:
             raise UsageError(
                 f"A window of {self.window_px} pixels, an inner part of {self.inner} and a percentile of "

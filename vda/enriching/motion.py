@@ -12,13 +12,14 @@ what its neighbours in time lead to expect. The larger counts. This file does no
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter, uniform_filter1d
 
 from vda.errors import UsageError
+from vda.records import Positive, Within, require_sound
 
 Values = NDArray[np.float64]
 
@@ -45,8 +46,11 @@ class MotionModel:
     measured position after which a track still goes on.
     """
 
-    acceleration: float = 2.0
-    max_gap_s: float = 1.0
+    acceleration: Positive = 2.0
+    max_gap_s: Annotated[float, Within(0)] = 1.0
+
+    def __post_init__(self) -> None:
+        require_sound(self, max_gap_s="max-gap")
 
 
 @dataclass(frozen=True)

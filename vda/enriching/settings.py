@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from vda.calibration.choice import CalibrationChoice
 from vda.calibration.fit import Calibration
@@ -11,7 +11,8 @@ from vda.camera.choice import CameraChoice
 from vda.camera.intrinsics import Intrinsics
 from vda.depthmaps.codes import Kind
 from vda.enriching.motion import MotionModel
-from vda.tracks import Asked
+from vda.records import Positive, require_sound
+from vda.tracks import Asked, require_format
 
 _ANYWHERE = Region()
 
@@ -47,13 +48,17 @@ class EnrichSettings:
     region: Region = _ANYWHERE
     allow_relative: bool = False
     motion: MotionModel | None = None
-    times_fps: float | None = None
+    times_fps: Positive | None = None
     poses: Path | None = None
-    image_base: int | None = None
+    image_base: Literal[0, 1] | None = None
     image_folder: str | None = None
-    also: tuple[str, ...] = ()
+    also: tuple[Literal["csv", "parquet", "sheet"], ...] = ()
     figure: Path | None = None
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        require_sound(self, times_fps="fps")
+        require_format(self.track_format)
 
 
 @dataclass(frozen=True)

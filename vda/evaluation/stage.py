@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from vda.files import refuse_to_overwrite
 from vda.metrics import Figures, VideoMetrics, ramp
 from vda.metrics.alignment import Align, Kind, usual_align
 from vda.metrics.masks import LEAST_DEPTH_M, Crop, Mask, inside_border, inside_crop
+from vda.records import Positive, Within, require_option
 from vda.reporter import Reporter, Silence
 from vda.scene.scene import Scene
 from vda.video import is_same, read_frame_list
@@ -103,6 +104,11 @@ def evaluate(
             f"A cap of {cap_m:g} m is not possible: truth counts from {LEAST_DEPTH_M:g} m to the cap.",
             "Give the farthest distance that counts in metres, such as 10 indoors or 80 outdoors.",
         )
+    require_option("border", Annotated[int, Within(0)], border)
+    require_option("align", Align | None, align)
+    require_option("crop", Crop | None, crop)
+    for name, scale in (("truth-scale", truth_scale), ("depth-scale", depth_scale)):
+        require_option(name, Positive | None, scale)
     refuse_to_overwrite(figure, overwrite=overwrite)
     reporter = reporter or Silence()
     pairs = FramePairs.open(depth, truth, depth_scale=depth_scale, truth_scale=truth_scale, by_order=by_order)

@@ -6,7 +6,7 @@ This file does not know the formats.
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,8 @@ from vda.depthmaps.source import DepthSource
 from vda.errors import UsageError
 from vda.exporting.depthfiles import DepthKind
 from vda.exporting.written import Written
-from vda.tracks import Asked
+from vda.records import Within, require_sound
+from vda.tracks import Asked, require_format
 
 # Cameras need no depth, and hence no unit of length; these need a unit only where places are compared.
 CAMERAS: Final = "cameras"
@@ -40,12 +41,12 @@ class ExportSettings:
     target: str
     output: Path
     poses: Path | None = None
-    image_base: int | None = None
+    image_base: Literal[0, 1] | None = None
     image_folder: str | None = None
     by_order: bool = False
     camera: CameraChoice = field(default_factory=CameraChoice)
-    every: int = 1
-    stride: int = 2
+    every: Annotated[int, Within(1)] = 1
+    stride: Annotated[int, Within(1)] = 2
     near: float = 0.0
     far: float = float("inf")
     allow_relative: bool = False
@@ -53,11 +54,14 @@ class ExportSettings:
     track_format: str | None = None
     asked: Asked = field(default_factory=Asked)
     depth_as: DepthKind | None = None
-    points: int = 100_000
+    points: Annotated[int, Within(0)] = 100_000
     edges: Literal["keep", "drop"] = "keep"
     sky: Literal["keep", "drop"] = "keep"
     undistort: bool = False
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        require_sound(self, target="to")
 
     @property
     def leaves_out(self) -> bool:
@@ -67,6 +71,7 @@ class ExportSettings:
 
 def check_settings(settings: ExportSettings) -> None:
     """Raise ``UsageError`` for wishes that the target cannot fulfil, or that contradict each other."""
+    require_format(settings.track_format)
     target = settings.target
     if target in _NEED_POSES and settings.poses is None:
         raise UsageError(

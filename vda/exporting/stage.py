@@ -24,7 +24,7 @@ from vda.camera.undistorting import pinhole_of
 from vda.depthmaps.codes import DepthRecord
 from vda.depthmaps.doubtful import edge_radius
 from vda.depthmaps.source import DepthSource, open_depth
-from vda.errors import InputError
+from vda.errors import InputError, UsageError
 from vda.exporting import clouds, colmap, nerfstudio, recording, splatting, tum
 from vda.exporting.cameras import MODEL_FILES, camera_files, heed_lenses, write_cameras
 from vda.exporting.frames import Doubtful, FrameSource
@@ -85,6 +85,8 @@ def export(settings: ExportSettings, *, reporter: Reporter | None = None) -> Exp
     is needed.
     """
     noted = Noted(reporter)
+    if settings.target not in TARGETS:
+        raise UsageError(f"There is no target {settings.target}.", f"Choose one of: {', '.join(TARGETS)}.")
     check_settings(settings)
     refuse_to_overwrite(settings.output, overwrite=settings.overwrite)
     written = Written(settings.output)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import polars as pl
 
@@ -28,7 +28,7 @@ from vda.fvc.request import Item, ScaleSettings, items_of
 from vda.fvc.row import remove_outputs
 from vda.fvc.schema import OPTIONAL, REQUIRED, read_metadata, read_table
 from vda.fvc.source import open_source, scene_of
-from vda.records import InnerPath, filled_lines
+from vda.records import InnerPath, Within, filled_lines, require_sound
 from vda.reporter import Reporter, Silence
 
 METADATA_NAME: Final = "augmented_metadata.csv"
@@ -41,12 +41,13 @@ _SHOWN: Final = 5
 class AugmentSettings:
     """What makes the same files of the same video. Number n is of kind n, and after the last comes the first."""
 
-    count: int = 10
-    seed: int = 0
+    count: Annotated[int, Within(1)] = 10
+    seed: Annotated[int, Within(0)] = 0
     kinds: tuple[str, ...] = tuple(KINDS)
-    crf: int = 10
+    crf: Annotated[int, Within(0, 51)] = 10
 
     def __post_init__(self) -> None:
+        require_sound(self)
         require_kinds(self.kinds)
         if find_spec("kornia") is None:
             raise UsageError(

@@ -29,11 +29,11 @@ from vda.files import (
     write_json,
 )
 from vda.fvc.paths import Places, tracks_name
-from vda.fvc.rate import Rate, Timing, time_frames
+from vda.fvc.rate import Fps, Rate, Timing, time_frames
 from vda.fvc.request import Item, items_of
 from vda.fvc.schema import read_metadata
 from vda.picture.upright import with_square_pixels
-from vda.records import InnerPath, filled_lines
+from vda.records import InnerPath, filled_lines, require_sound
 from vda.reporter import Reporter, Silence
 from vda.video import Frame, NotAsListed, VideoInfo, index_frames, list_frames, probe, read_frame_list, read_listed
 
@@ -62,17 +62,18 @@ class EmbedSettings:
     """``form`` of the files; ``fps`` or ``stride`` choose frames by time, as in scaling."""
 
     form: Form = "parquet"
-    fps: float | None = None
+    fps: Fps | None = None
     stride: int = 1
     most: int | None = None
 
     def __post_init__(self) -> None:
+        require_sound(self, form="format")
         if self.form == "parquet" and find_spec("pyarrow") is None:
             raise UsageError(
                 "Parquet needs the package pyarrow, which is not installed.",
                 "Install it: pip install 'vda-toolkit[train]', or give --format npy.",
             )
-        Rate(self.fps, self.stride)  # refuses a rate that is given twice
+        Rate(self.fps, self.stride, self.most)  # refuses a rate that is given twice
 
     @property
     def rate(self) -> Rate:

@@ -8,6 +8,7 @@ asked. This file does not know how groups are dealt out, nor how leaks are found
 import gzip
 import io
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import polars as pl
@@ -22,7 +23,7 @@ from vda.fvc.likeness import Alike, find_alike
 from vda.fvc.parts import FOLD, SPLIT, Kept, Partition, keep
 from vda.fvc.paths import Places
 from vda.fvc.schema import read_metadata, read_table
-from vda.records import is_count
+from vda.records import Within, is_count, require_option
 from vda.reporter import Noted, Reporter, Silence
 
 _SHOWN = 5
@@ -51,6 +52,8 @@ def write_folds(
     ``alone``: only ``row``, ``video_path`` and the column. Raises ``UsageError`` where ``output``, or the column,
     is there and ``overwrite`` is not given; ``strict``: ``WorkError`` for all that ``Folds.objections`` names.
     """
+    require_option("folds", Annotated[int, Within(2)], folds)
+    require_option("seed", Annotated[int, Within(0)], seed)
     noted = Noted(None)
     parts = Partition.folds(folds) if shares is None else Partition.splits(shares)
     refuse_to_overwrite(output, overwrite=overwrite)

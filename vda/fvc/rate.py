@@ -10,10 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
 from vda.errors import UsageError
+from vda.records import Within, require_sound
 from vda.video import FrameIndex, VideoInfo, stated_rate
 from vda.video.rates import nearest_frames, plain_rate
 
@@ -22,7 +24,7 @@ _VARIES = 0.02
 # The part of the time that work may take whose cost grows with all that was done before.
 _SHARE = 0.05
 # Rates are fractions with a denominator of up to 1001; a faster camera's video would fill the memory with ticks.
-_SLOWEST, _FASTEST = 0.001, 1000.0
+Fps = Annotated[float, Within(0.001, 1000)]
 
 
 @dataclass(frozen=True)
@@ -32,19 +34,15 @@ class Rate:
     ``cfr``: a rate that varies is made constant, by showing frames longer and leaving others out.
     """
 
-    fps: float | None = None
-    stride: int = 1
-    most: int | None = None
+    fps: Fps | None = None
+    stride: Annotated[int, Within(1)] = 1
+    most: Annotated[int, Within(1)] | None = None
     cfr: bool = False
 
     def __post_init__(self) -> None:
+        require_sound(self, most="max-frames")
         if self.fps is not None and self.stride != 1:
             raise UsageError("A rate is given by --fps or by --stride, not by both.", "Leave one of them out.")
-        if self.fps is not None and not _SLOWEST <= self.fps <= _FASTEST:
-            raise UsageError(
-                f"Videos of {self.fps:g} frames per second are not made.",
-                f"Give an --fps from {_SLOWEST:g} to {_FASTEST:g}.",
-            )
 
     @property
     def is_own(self) -> bool:

@@ -6,13 +6,14 @@ In: options and a checked table. Out: values. This file does not know where file
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from vda.errors import UsageError
 from vda.fvc.geometry import Geometry, Layout, Size, require_size
 from vda.fvc.paths import depth_name, scaled_name, times_name, tracks_name
 from vda.fvc.rate import Rate
 from vda.picture.signal import Deinterlace, SignalChoice
+from vda.records import Within, require_sound
 
 if TYPE_CHECKING:
     import polars as pl
@@ -35,15 +36,16 @@ class ScaleSettings:
     method: Method = "letterbox"
     modality: Modality = "rgb"
     autoencoder: str | None = None
-    chunk_size: int = 100
+    chunk_size: Annotated[int, Within(1)] = 100
     depth_format: DepthFormat = "mkv"
-    crf: int = 10
-    gop: int = 12
+    crf: Annotated[int, Within(0, 51)] = 10
+    gop: Annotated[int, Within(1)] = 12
     rate: Rate = field(default_factory=Rate)
     deinterlace: Deinterlace = "auto"
     color: str = "auto"
 
     def __post_init__(self) -> None:
+        require_sound(self)
         self.signal  # noqa: B018 - raises for words that say nothing
         require_size(self.size)
         if (self.method == "autoencoder") != (self.autoencoder is not None):

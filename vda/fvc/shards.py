@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
 import polars as pl
@@ -30,7 +30,7 @@ from vda.files import (
 from vda.fvc.clipreading import read_times
 from vda.fvc.scaledtable import ScaledTable, ScaledVideo, read_scaled
 from vda.fvc.schema import OPTIONAL, REQUIRED, read_metadata
-from vda.records import InnerPath, read_record
+from vda.records import InnerPath, Within, read_record, require_sound
 from vda.reporter import Reporter, Silence
 
 INDEX_NAME: Final = "index.parquet"
@@ -49,11 +49,12 @@ _ANEW: Final = "Remove the shards and that file, and run the same command again.
 class ShardSettings:
     """A shard holds ``most_samples`` and about ``most_bytes`` at most, in an order that ``seed`` shuffles."""
 
-    most_samples: int = 1000
-    most_bytes: int = 1 << 30
-    seed: int = 0
+    most_samples: Annotated[int, Within(1)] = 1000
+    most_bytes: Annotated[int, Within(1)] = 1 << 30
+    seed: Annotated[int, Within(0)] = 0
 
     def __post_init__(self) -> None:
+        require_sound(self, most_samples="max-samples", most_bytes="max-bytes")
         if find_spec("webdataset") is None:
             raise UsageError(
                 "Shards need the package webdataset, which is not installed.",

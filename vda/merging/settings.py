@@ -15,6 +15,7 @@ from vda.errors import UsageError
 from vda.joining.overlaps import Kind
 from vda.joining.scenedepth import Joining
 from vda.merging.outputs import FORMATS
+from vda.records import Positive, require_sound
 from vda.refining.guided import Refine
 from vda.stereo.style import STEREO_FILES, Eyes, StereoStyle
 from vda.stills.exr import require_exr
@@ -40,10 +41,10 @@ class MergeSettings:
     side_by_side: bool = False
     align: Joining = "sequential"
     refine: Refine = "none"
-    depth_scale: float | None = None
+    depth_scale: Positive | None = None
     metres: tuple[float, float] | None = None
     kind: Kind = "inverse_depth"
-    input_scale: float | None = None
+    input_scale: Positive | None = None
     allow_gaps: bool = False
     by_order: bool = False
     exr: Base = "none"
@@ -57,6 +58,7 @@ class MergeSettings:
 
     def __post_init__(self) -> None:
         # Before anything that is there is removed to make room for it.
+        require_sound(self, formats="format")
         for name in self.formats:
             if name not in FORMATS:
                 raise UsageError(f"There is no format called {name}.", f"Choose one of: {', '.join(FORMATS)}.")

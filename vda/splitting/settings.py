@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import get_args
+from typing import Annotated
 
 import numpy as np
 
 from vda.errors import UsageError
 from vda.picture.signal import Deinterlace, SignalChoice
+from vda.records import Within, require_sound
 from vda.scene.chunks import Chunking, FrameRange, Plan, frames_within, plan_independent, plan_linked
 from vda.scene.picturechoice import LEAST_SIDE, read_crop
 from vda.scene.selection import FrameSelection, Thinning
@@ -41,14 +42,14 @@ class PlanSettings:
     Raises ``UsageError`` for numbers that make no sense and for options that contradict each other.
     """
 
-    chunks: int | None = None
+    chunks: Annotated[int, Within(1)] | None = None
     frames: FrameRange | None = None
     chunking: Chunking | None = None
-    overlap: int | None = None
+    overlap: Annotated[int, Within(0)] | None = None
     extract: bool = False
     trust_container: bool = False
-    max_res: int | None = None
-    stride: int | None = None
+    max_res: Annotated[int, Within(LEAST_SIDE)] | None = None
+    stride: Annotated[int, Within(1)] | None = None
     fps: float | None = None
     deinterlace: Deinterlace | None = None
     color: str | None = None
@@ -57,24 +58,14 @@ class PlanSettings:
     shots: Path | None = None
 
     def __post_init__(self) -> None:
+        require_sound(self)
         self.choice(SignalChoice())
-        if self.chunking not in (None, *get_args(Chunking)):
-            raise UsageError(f"There is no chunking {self.chunking}.", "Choose linked or independent.")
-        if self.chunks is not None and self.chunks < 1:
-            raise UsageError(f"{self.chunks} chunks are not possible.", "Give --chunks 1 or more.")
-        if self.overlap is not None and self.overlap < 0:
-            raise UsageError(f"An overlap of {self.overlap} frames is not possible.", "Give --overlap 0 or more.")
         if self.frames is not None and not 0 <= self.frames[0] < self.frames[1]:
             first, stop = self.frames
             raise UsageError(f"The frames {first}:{stop} are no range.", "Give --frames A:B with 0 <= A < B.")
         Thinning(self.stride)
         Thinning(fps=self.fps)
         self._require_shots()
-        if self.max_res is not None and self.max_res < LEAST_SIDE:
-            raise UsageError(
-                f"Depth of at most {self.max_res} pixels a side is not possible.",
-                f"Give --max-res {LEAST_SIDE} or more.",
-            )
         request = self.picture
         if self.extract and (request.max_res, request.crop or "off", request.mask) != (None, "off", None):
             raise UsageError(

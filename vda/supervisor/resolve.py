@@ -8,12 +8,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from vda import __version__
 from vda.errors import UsageError
 from vda.machine.devices import Device
 from vda.models.weights import CHECKPOINTS, MINI, ModelChoice, choose_model, load_model
+from vda.records import Within, require_sound
 from vda.reporter import Reporter
 from vda.scene.scene import DeviceProof, RunRecord, Scene
 from vda.supervisor import Crew, prove_devices
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from vda.compute.precision import Precision, Proof
 
 Place = Literal["local", "inline"]
-_PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 
 
 @dataclass(frozen=True)
@@ -31,36 +31,22 @@ class RunSettings:
 
     model: str = "auto"
     weights: Path | None = None
-    input_size: int | None = None
-    precision: str = "auto"
+    input_size: Annotated[int, Within(1)] | None = None
+    precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
     devices: str = "auto"
-    batch_size: int = 0
-    threads: int | None = None
+    batch_size: Annotated[int, Within(0)] = 0
+    threads: Annotated[int, Within(1)] | None = None
     on: Place = "local"
-    retries: int = 3
+    retries: Annotated[int, Within(0)] = 3
     restart: bool = False
 
     def __post_init__(self) -> None:
         """Refuse, with ``UsageError``, what no machine could run."""
+        require_sound(self)
         if self.model not in ("auto", *CHECKPOINTS):
             raise UsageError(
                 f"There is no model called {self.model}.", f"Choose one of: auto, {', '.join(CHECKPOINTS)}."
             )
-        if self.precision not in _PRECISIONS:
-            raise UsageError(
-                f"There is no precision {self.precision}.", f"Choose one of: {', '.join(_PRECISIONS)}."
-            )
-        if self.on not in get_args(Place):
-            raise UsageError(f"Workers cannot run on {self.on}.", f"Choose one of: {', '.join(get_args(Place))}.")
-        _require_at_least(1, "An input size", "--input-size", self.input_size)
-        _require_at_least(1, "A number of threads", "--threads", self.threads)
-        _require_at_least(0, "A batch size", "--batch-size", self.batch_size)
-        _require_at_least(0, "A number of retries", "--retries", self.retries)
-
-
-def _require_at_least(least: int, what: str, option: str, given: int | None) -> None:
-    if given is not None and given < least:
-        raise UsageError(f"{what} of {given} is not possible.", f"Give {option} {least} or more.")
 
 
 @dataclass

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from vda.depthmaps.codes import DepthRecord, Quantizer
 from vda.depthmaps.files import write_png16
 from vda.errors import UsageError
 from vda.files import depth_image_name, refuse_to_overwrite, storage_errors, write_bytes, write_json
+from vda.records import Within, require_option
 from vda.reporter import Reporter, Silence
 from vda.synth.render import RenderedFrame, render_frames
 from vda.synth.things import Array
@@ -111,6 +112,8 @@ def write_clip(
     ``crf`` is H.264's quality, 0 to 51, lower is better; ``samples`` as ``render_frames``. Raises ``UsageError``
     if there is a finished clip and ``overwrite`` is not given, ``StorageError`` if the disk refuses.
     """
+    require_option("crf", Annotated[int, Within(0, 51)], crf)
+    require_option("samples", Annotated[int, Within(1, 4)], samples)
     refuse_to_overwrite(out / "truth.json", overwrite=overwrite)
     reporter = reporter or Silence()
     reporter.begin("rendering", spec.frames)

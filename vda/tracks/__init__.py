@@ -21,7 +21,7 @@ Nothing here knows what depth is.
 from pathlib import Path
 from types import ModuleType
 
-from vda.errors import InputError
+from vda.errors import InputError, UsageError
 from vda.files import write_json
 from vda.tracks import classic, coco, flat, mot, ultralytics
 from vda.tracks.enriched import Bridge, Enriched
@@ -49,6 +49,14 @@ __all__ = [
 
 _MODULES: dict[str, ModuleType] = {module.NAME: module for module in (classic, mot, coco, ultralytics, flat)}
 FORMATS = tuple(_MODULES)
+
+
+def require_format(name: str | None) -> None:
+    """Raise ``UsageError`` where there is no format of that name; None is what the content tells."""
+    if name not in (None, *FORMATS):
+        raise UsageError(f"There is no track format {name}.", f"Choose one of: {', '.join(FORMATS)}.")
+
+
 _OF_NOTHING = {".txt": mot.NAME, ".csv": flat.NAME, ".jsonl": ultralytics.NAME}
 
 

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vda.camera.intrinsics import Intrinsics
 from vda.errors import InputError
+from vda.records import require_sound
 
 NOWHERE = float("nan")
 Position = tuple[float, float, float]
@@ -115,11 +116,14 @@ class Asked:
     ``size`` is the video's (width, height), for formats that write fractions of it.
     """
 
-    frame_base: int | None = None
+    frame_base: Literal[0, 1] | None = None
     frame_field: str | None = None
     size: tuple[int, int] | None = None
     masks: bool = False
     positions: bool = False
+
+    def __post_init__(self) -> None:
+        require_sound(self, size="track-size")
 
 
 @dataclass

@@ -6,13 +6,14 @@ This file does not know how anything is shown.
 import ipaddress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final, Literal
 
 from vda.camera.choice import CameraChoice
 from vda.depthmaps.colours import COLORMAP
 from vda.errors import UsageError
 from vda.exporting.request import ExportSettings
-from vda.tracks import Asked
+from vda.records import Within, require_sound
+from vda.tracks import Asked, require_format
 
 # A minute of looking through a film, and some 15 MB of a file to send.
 KEPT_FRAMES: Final = 48
@@ -31,16 +32,20 @@ class ViewSettings:
     track_format: str | None = None
     asked: Asked = field(default_factory=Asked)
     poses: Path | None = None
-    image_base: int | None = None
+    image_base: Literal[0, 1] | None = None
     image_folder: str | None = None
     by_order: bool = False
     camera: CameraChoice = field(default_factory=CameraChoice)
     colormap: str = COLORMAP
     export: Path | None = None
-    export_frames: int | None = None
+    export_frames: Annotated[int, Within(2, 200)] | None = None
     overwrite: bool = False
     host: str = LOOPBACK
-    port: int = 0
+    port: Annotated[int, Within(0, 65535)] = 0
+
+    def __post_init__(self) -> None:
+        require_sound(self)
+        require_format(self.track_format)
 
     @property
     def in_space(self) -> ExportSettings:
