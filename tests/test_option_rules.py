@@ -1,6 +1,7 @@
 """What a command refuses of an option by its kind, the library refuses of the keyword of that name."""
 
 import inspect
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -133,3 +134,28 @@ def test_the_sentences_name_the_option_and_what_it_may_be() -> None:
 def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
     with pytest.raises(SceneError):
         vda.export(tmp_path, to="ply", output=tmp_path / "o", every=np.int64(2), far=np.float32(3), fov=60)  # type: ignore[arg-type]
+
+
+# What asks for a package that may be absent, and is said before the film or the scene is looked at.
+ABSENT: list[tuple[str, dict[str, Any], str]] = [
+    ("merge", {"format": "exr"}, "OpenEXR"),
+    ("depth", {"format": ["png16", "exr"]}, "OpenEXR"),
+    ("plan", {"shots": "auto"}, "scenedetect"),
+    ("depth", {"shots": "auto"}, "scenedetect"),
+    ("export", {"to": "ply"}, "plyfile"),
+    ("export", {"to": "nerfstudio", "poses": "poses.json"}, "plyfile"),
+    ("export", {"to": "rerun"}, "rerun"),
+    ("enrich", {"also": ["parquet"]}, "pyarrow"),
+    ("enrich", {"smooth": True}, "filterpy"),
+]
+
+
+@pytest.mark.parametrize(("name", "keywords", "package"), ABSENT)
+def test_an_absent_package_is_said_at_the_start(
+    name: str, keywords: dict[str, Any], package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UsageError, match=r"not installed.*(?s:pip install)"):
+        getattr(vda, name)(**{**NEEDED[name], **keywords})
+    assert not list(tmp_path.iterdir())

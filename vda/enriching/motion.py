@@ -12,13 +12,12 @@ what its neighbours in time lead to expect. The larger counts. This file does no
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter, uniform_filter1d
 
-from vda.errors import UsageError
 from vda.records import Positive, Within, require_sound
 
 Values = NDArray[np.float64]
@@ -203,7 +202,9 @@ def _smoothed(seen: Values, errors: list[Values], times: Values, changes: Values
     ``errors`` are covariances [d, d] of each row; ``changes`` [n, d] variances of the second derivative in the
     step to each row. The first step predicts nothing: no time has passed.
     """
-    filters, drift_of = _filterpy()
+    from filterpy.common import Q_discrete_white_noise as drift_of
+    from filterpy.kalman import KalmanFilter as filters
+
     size = seen.shape[1]
     steps = np.diff(times, prepend=times[0]).clip(min=0)
     transitions = [np.kron(np.eye(size), np.array([[1.0, step], [0.0, 1.0]])) for step in steps]
@@ -286,12 +287,3 @@ def _held(values: Values) -> Values:
     rows = np.arange(len(values))
     known = ~np.isnan(values)
     return np.interp(rows, rows[known], values[known])
-
-
-def _filterpy() -> tuple[Any, Any]:
-    try:
-        from filterpy.common import Q_discrete_white_noise
-        from filterpy.kalman import KalmanFilter
-    except ImportError as error:
-        raise UsageError("--smooth needs FilterPy.", "Install it: pip install 'vda-toolkit[tracks]'.") from error
-    return KalmanFilter, Q_discrete_white_noise

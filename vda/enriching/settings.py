@@ -11,6 +11,7 @@ from vda.camera.choice import CameraChoice
 from vda.camera.intrinsics import Intrinsics
 from vda.depthmaps.codes import Kind
 from vda.enriching.motion import MotionModel
+from vda.machine.packages import require_package
 from vda.records import Positive, require_sound
 from vda.tracks import Asked, require_format
 
@@ -59,6 +60,10 @@ class EnrichSettings:
     def __post_init__(self) -> None:
         require_sound(self, times_fps="fps")
         require_format(self.track_format)
+        if "parquet" in self.also:
+            require_package("pyarrow", "A Parquet file", "tracks")
+        if self.motion is not None:
+            require_package("filterpy", "--smooth", "tracks")
 
 
 @dataclass(frozen=True)

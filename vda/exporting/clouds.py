@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from vda.camera.colmapmodel import WorldPoints
 from vda.camera.intrinsics import Intrinsics, unproject, unproject_image
-from vda.errors import UsageError
 from vda.exporting.frames import ExportFrame
 from vda.exporting.request import ExportContext
 from vda.files import atomic_writer
@@ -24,7 +23,6 @@ _NO_RGB = np.zeros((0, 3), np.uint8)
 
 def write(frames: Iterator[ExportFrame], context: ExportContext, reporter: Reporter) -> list[Path]:
     """Write ``cloud_000000.ply`` … into the output folder."""
-    require_plyfile()
     written = []
     for frame in frames:
         written.append(context.written.path(f"cloud_{frame.index:06d}.ply"))
@@ -90,14 +88,6 @@ def in_world(points: NDArray[np.float64], frame: ExportFrame) -> NDArray[np.floa
         return points
     pose = frame.view.camera_to_world
     return points @ pose[:3, :3].T + pose[:3, 3]
-
-
-def require_plyfile() -> None:
-    """Raise ``UsageError`` without plyfile: before the first frame, for points may be written after the last."""
-    try:
-        import plyfile  # noqa: F401
-    except ImportError as error:
-        raise UsageError("PLY needs plyfile.", "Install it: pip install 'vda-toolkit[export]'.") from error
 
 
 def write_ply(path: Path, points: WorldPoints) -> None:

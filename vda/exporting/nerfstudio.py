@@ -17,7 +17,7 @@ from vda.camera.conventions import centre_to_corner, to_opengl
 from vda.camera.intrinsics import Intrinsics
 from vda.camera.posed import PosedCamera, different
 from vda.errors import InputError
-from vda.exporting.clouds import PointSample, require_plyfile, write_ply
+from vda.exporting.clouds import PointSample, write_ply
 from vda.exporting.depthfiles import DepthFiles
 from vda.exporting.frames import ExportFrame
 from vda.exporting.request import ExportContext
@@ -34,8 +34,6 @@ _LENS_NAMES = {"opencv": ("k1", "k2", "p1", "p2", "k3"), "fisheye": ("k1", "k2",
 def write(frames: Iterator[ExportFrame], context: ExportContext, reporter: Reporter) -> list[Path]:
     """Write ``images/``, ``depth/``, the points and, last of all, ``transforms.json`` into the output folder."""
     written, sample = context.written, PointSample(context)
-    if sample.wanted:
-        require_plyfile()
     depth_files = DepthFiles(written, context.settings.depth_as or "png16", _PER_UNIT)
     cameras: list[PosedCamera] = []
     depth_names: list[dict[str, str]] = []

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from vda.camera.conventions import resized
 from vda.camera.intrinsics import normalise, project
-from vda.errors import UsageError
 from vda.exporting.clouds import in_world, points_of
 from vda.exporting.frames import ExportFrame
 from vda.exporting.request import ExportContext
@@ -91,11 +90,9 @@ class _Things:
 
 
 def write(frames: Iterator[ExportFrame], context: ExportContext, reporter: Reporter) -> list[Path]:
-    """Write the recording. Raises ``UsageError`` without rerun."""
-    try:
-        import rerun as rr
-    except ImportError as error:
-        raise UsageError("Recordings need rerun.", "Install it: pip install 'vda-toolkit[export]'.") from error
+    """Write the recording."""
+    import rerun as rr
+
     output = context.settings.output
     things = _Things(context, reporter)
     with atomic_path(output) as temporary:

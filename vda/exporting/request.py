@@ -17,6 +17,7 @@ from vda.depthmaps.source import DepthSource
 from vda.errors import UsageError
 from vda.exporting.depthfiles import DepthKind
 from vda.exporting.written import Written
+from vda.machine.packages import require_package
 from vda.records import Within, require_sound
 from vda.tracks import Asked, require_format
 
@@ -73,6 +74,10 @@ def check_settings(settings: ExportSettings) -> None:
     """Raise ``UsageError`` for wishes that the target cannot fulfil, or that contradict each other."""
     require_format(settings.track_format)
     target = settings.target
+    if target == "ply" or (target == "nerfstudio" and settings.points):
+        require_package("plyfile", f"Export to {target}", "export")
+    if target == "rerun":
+        require_package("rerun", "A recording", "export")
     if target in _NEED_POSES and settings.poses is None:
         raise UsageError(
             f"{target} lives in a reconstruction, and none is given.",

@@ -12,6 +12,7 @@ from vda.errors import UsageError
 from vda.fvc.geometry import Geometry, Layout, Size, require_size
 from vda.fvc.paths import depth_name, scaled_name, times_name, tracks_name
 from vda.fvc.rate import Rate
+from vda.machine.packages import require_package
 from vda.picture.signal import Deinterlace, SignalChoice
 from vda.records import Within, require_sound
 
@@ -48,6 +49,8 @@ class ScaleSettings:
         require_sound(self)
         self.signal  # noqa: B018 - raises for words that say nothing
         require_size(self.size)
+        if self.autoencoder is not None:
+            require_package("diffusers", "The autoencoder", "autoencoder")
         if (self.method == "autoencoder") != (self.autoencoder is not None):
             raise UsageError(
                 "The method autoencoder and the option --autoencoder go together.",

@@ -3,6 +3,7 @@
     devices   what GPUs there are and how they are; the CPU as a device
     choice    which of them ``--devices`` means
     host      memory and disk, as far as this process may use them
+    packages  whether what a setting needs is installed
     shortage  what counts as "out of memory", whichever library says it
 
 Nothing here knows what is computed.

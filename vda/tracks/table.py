@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vda.errors import UsageError
 from vda.files import atomic_path, atomic_writer
 from vda.tracks.enriched import PREFIX, Enriched
 from vda.tracks.records import Skip, Tracks
@@ -118,11 +117,9 @@ def _cell(value: Any) -> Any:
 
 
 def _write_parquet(tracks: Tracks, enriched: Enriched, output: Path) -> None:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise UsageError("Parquet needs pyarrow.", "Install it: pip install 'vda-toolkit[tracks]'.") from error
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     texts = {"track", "category", "vda_reason"}
     with atomic_path(output) as temporary:
         writer = None
