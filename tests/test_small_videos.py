@@ -9,7 +9,7 @@ from clips import make_clip
 
 from vda.api.pipeline import merge_scene
 from vda.evaluation import report
-from vda.evaluation.report import write_report
+from vda.reporting.report import write_report
 from vda.evaluation.steadiness import flicker
 from vda.merging.settings import MergeSettings
 from vda.merging.stage import merge

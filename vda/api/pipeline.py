@@ -15,7 +15,7 @@ from vda.api.films import DepthOutcome, Failure, InTurn, Merging
 from vda.calibration.fit import load_calibration
 from vda.depthmaps.codes import DepthRecord
 from vda.errors import DamagedWindowError, InputError, SceneError, UsageError, VdaError, WorkError
-from vda.evaluation.report import write_report
+from vda.reporting.report import write_report
 from vda.launch import Launcher
 from vda.launch.detached import UNITS_VARIABLE
 from vda.machine.choice import Choice, choose_devices

@@ -59,7 +59,7 @@ def _report(root: Path, conditions: "list[Condition]", reporter: "Reporter", *, 
     """What came of a scene. One that cannot be reported on fails, and costs no other its report."""
     from vda.evaluation.gate import met
     from vda.evaluation.quality import measure_quality
-    from vda.evaluation.report import write_report
+    from vda.reporting.report import write_report
     from vda.scene.scene import Scene
 
     try:

@@ -18,7 +18,7 @@ from vda.depthmaps.colours import Rgb, colorize, shown_range
 from vda.depthmaps.source import DepthSource, open_depth
 from vda.errors import VdaError
 from vda.evaluation.figures import Line, draw_lines
-from vda.evaluation.making import facts, timeline
+from vda.reporting.making import facts, timeline
 from vda.evaluation.page import jpeg, section, svg_image, whole_page
 from vda.evaluation.quality import FIGURES, Quality, film_pictures, in_digits, measure_quality
 from vda.evaluation.seams import MOST_SEAMS, seam_scores, spread
