@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vda.camera.conventions import resized
+from vda.camera.conventions import centre_to_corner, resized
 from vda.camera.intrinsics import same_shape
 from vda.errors import InputError
 from vda.tracks import Asked, Tracks, read_tracks
@@ -87,7 +87,8 @@ class Things:
             )
         corners = np.concatenate([self._tracks.box.reshape(-1, 2), self._tracks.point])
         known_corners = corners[np.isfinite(corners).all(axis=1)]
-        inside = (known_corners >= -0.5).all(axis=1) & (known_corners <= np.array(self._size) - 0.5).all(axis=1)
+        from_corner = centre_to_corner(known_corners)
+        inside = ((from_corner >= 0) & (from_corner <= np.array(self._size))).all(axis=1)
         if len(known_corners) and not inside.any():
             raise InputError(
                 f"Nothing in {path} lies within a picture of {self._size[0]}x{self._size[1]} pixels.",
