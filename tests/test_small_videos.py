@@ -8,11 +8,11 @@ import pytest
 from clips import make_clip
 
 from vda.api.pipeline import merge_scene
-from vda.evaluation import report
 from vda.evaluation.steadiness import flicker
 from vda.merging.settings import MergeSettings
 from vda.merging.stage import merge
 from vda.reporter import Noted
+from vda.reporting import report
 from vda.reporting.report import write_report
 from vda.scene.scene import Scene
 from vda.splitting.settings import PlanSettings
