@@ -81,6 +81,16 @@ def test_figures_of_a_run(scene: Scene) -> None:
     ]
 
 
+def test_a_merged_scene_whose_windows_went_is_not_told_as_undone(scene: Scene) -> None:
+    scene.merged_dir.mkdir()
+    scene.depth_record_path.write_text("{}")
+    state = scene_status(scene)
+    assert (state["state"], state["frames_done"], state["windows_done"]) == ("merged", 300, 0)
+    assert {chunk["state"] for chunk in state["chunks"]} == {"done"}
+    shown = CliRunner().invoke(main, ["status", str(scene.root)]).output
+    assert "merged, 300 of 300 frames" in shown and "The raw windows were removed" in shown
+
+
 def test_before_a_window_is_finished_nothing_is_promised() -> None:
     assert estimate(14, 300, []) is None
     assert estimate(14, 300, [(None, 5), (None, 5)]) is None

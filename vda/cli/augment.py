@@ -10,6 +10,7 @@ from vda.cli.options import Command, encoding_option, gathered, json_option, qui
 from vda.cli.output import say
 from vda.cli.types import PATH, OneOf
 from vda.errors import WorkError
+from vda.shown import counted
 
 if TYPE_CHECKING:
     from vda.fvc.augment import AugmentSettings
@@ -75,7 +76,8 @@ def augment(
     result = augment_all(metadata, output_dir, settings, root=root, encoding=encoding, reporter=progress)
     progress.close()
     summary = (
-        f"{result.rows} rows in {result.metadata}: {result.made} augmentations made now, {result.kept} were there."
+        f"{counted(result.rows, 'row')} in {result.metadata}: {counted(result.made, 'augmentation')} made now, "
+        f"{result.kept} were there."
     )
     say(json.dumps(result.to_json()) if as_json else summary)
     if result.failed:

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from vda.shown import counted
+
 if TYPE_CHECKING:
     from vda.evaluation.stage import Evaluation
     from vda.metrics import Figures
@@ -69,7 +71,8 @@ def _basis(result: "Evaluation") -> list[str]:
     """What the figures were taken over, how the depth was aligned, and what to beware of."""
     measured = result.depth
     lines = [
-        f"{measured.frames} frames of {result.width} x {result.height}, matched by {result.matched_by}; "
+        f"{counted(measured.frames, 'frame')} of {result.width} x {result.height}, "
+        f"matched by {result.matched_by}; "
         f"{measured.pixels:,} pixels, {measured.coverage:.1%} of those with truth; {_aligned(result, measured)}; "
         f"truth from {result.least_m:g} m to {result.cap_m:g} m, border {result.border}, "
         f"crop {result.crop or 'none'}.",

@@ -9,6 +9,7 @@ import click
 from vda.cli.options import Command, encoding_option, json_option, quiet_option, together
 from vda.cli.output import say
 from vda.cli.types import PATH, SHARES
+from vda.shown import counted
 
 if TYPE_CHECKING:
     from vda.fvc.balance import Folds
@@ -91,7 +92,7 @@ def _show(made: "Folds") -> None:
     found = zip(made.parts.names, made.rows, made.groups, made.shares, strict=True)
     for name, rows, groups, shares in found:
         labels = ", ".join(f"{100 * share:.1f} % {label}" for label, share in shares.items())
-        say(f"{made.parts.column} {name}: {rows} rows in {groups} groups, {labels}")
+        say(f"{made.parts.column} {name}: {counted(rows, 'row')} in {counted(groups, 'group')}, {labels}")
     say(f"Labels' shares differ by {made.points:.1f} points at most; nothing lies in two {made.parts.column}s.")
     for remark in made.remarks():
         say(remark)

@@ -9,6 +9,7 @@ import click
 from vda.cli.options import Group, encoding_option, json_option, quiet_option
 from vda.cli.output import say
 from vda.errors import WorkError
+from vda.shown import counted
 
 
 @click.group("fvc", cls=Group)
@@ -58,7 +59,10 @@ def verify_command(show: int, quiet: bool, as_json: bool, **options: Any) -> Non
 
 def _show(result: Any, show: int) -> None:
     """The table of counts, then the findings, kind by kind."""
-    say(f"{result.rows} rows of {result.originals} originals; they name {result.files} files")
+    say(
+        f"{counted(result.rows, 'row')} of {counted(result.originals, 'original')}, naming "
+        f"{counted(result.files, 'file')}"
+    )
     if result.unsigned:
         say(f"{result.unsigned} rows have no checksums to hold their files against")
     if result.unseen:

@@ -26,6 +26,8 @@ def status(scene: Path, as_json: bool) -> None:
         say(json.dumps(state))
         return
     say(f"{state['scene']}: {state['state']}, {state['frames_done']} of {state['frames_total']} frames")
+    if state["state"] == "merged" and not state["windows_done"]:
+        say("The raw windows were removed once they were merged; the depth stays.")
     if state["shots"] > 1:
         say(f"{state['shots']} shots, each a sequence of its own")
     if state["model"]:

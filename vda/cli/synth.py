@@ -8,6 +8,7 @@ import click
 from vda.cli.options import Command, json_option, overwrite_option, quiet_option
 from vda.cli.output import say
 from vda.cli.types import PATH, SIZE
+from vda.shown import counted
 
 
 @click.command(cls=Command)
@@ -71,6 +72,7 @@ def synth(
     truth = write_clip(out, spec, device=device, samples=samples, crf=crf, overwrite=overwrite, reporter=progress)
     progress.close()
     summary = (
-        f"{frames} frames in {out}: {truth['style']}, camera {truth['motion']}, {len(truth['objects'])} tracks"
+        f"{counted(frames, 'frame')} in {out}: {truth['style']}, camera {truth['motion']}, "
+        f"{counted(len(truth['objects']), 'track')}"
     )
     say(json.dumps(truth) if as_json else summary)

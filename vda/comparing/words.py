@@ -12,6 +12,7 @@ from vda.comparing.differences import LIMITS
 from vda.comparing.results import Result
 from vda.comparing.stage import Comparison
 from vda.comparing.steady import Steadiness
+from vda.shown import counted
 
 
 def percent(share: float | None) -> str:
@@ -31,7 +32,7 @@ def basis(comparison: Comparison) -> Iterator[str]:
     together, film = comparison.together, comparison.film
     (a_width, a_height), (b_width, b_height) = together.sizes
     width, height = together.size
-    yield f"{len(comparison.frames)} frames of {width} x {height}, matched by {together.matched_by}."
+    yield f"{counted(len(comparison.frames), 'frame')} of {width} x {height}, matched by {together.matched_by}."
     if together.sizes[0] != together.sizes[1]:
         yield (
             f"A is {a_width} x {a_height} and B {b_width} x {b_height}: the larger was brought to the size of the "

@@ -25,6 +25,7 @@ from vda.fvc.paths import Places
 from vda.fvc.schema import read_metadata, read_table
 from vda.records import Within, is_count, require_option
 from vda.reporter import Noted, Reporter, Silence
+from vda.shown import counted
 
 _SHOWN = 5
 
@@ -129,7 +130,8 @@ def make_parts(checked: pl.DataFrame, groups: Rows, parts: Partition, seed: int,
     remedy = "Ask for fewer --folds or other --shares, or check the column dup_group."
     if count < wanted:
         raise InputError(
-            f"There are {count} groups of rows that belong together: too few for {wanted} {parts.column}s.", remedy
+            f"{counted(count, 'group')} of rows that belong together: too few for {wanted} {parts.column}s.",
+            remedy,
         )
     part = deal(checked, groups, np.array(parts.shares), seed, None if kept is None else kept.groups)
     if empty := [name for place, name in enumerate(parts.names) if place not in part]:

@@ -33,7 +33,7 @@ from vda.scene.chunks import Plan
 from vda.scene.planfile import read_plan, read_plan_video
 from vda.scene.runstate import RunFiles
 from vda.scene.scene import RunRecord, Scene
-from vda.shown import quoted
+from vda.shown import counted, quoted
 from vda.video import FrameIndex, Sound, VideoInfo, read_frame_list
 from vda.video.rates import plain_rate, true_frame_rate
 
@@ -201,7 +201,7 @@ def require_overlaps(plan: Plan, settings: MergeSettings) -> None:
 
 def _require_windows(scene: Scene, plan: Plan) -> None:
     if missing := scene.unfinished_chunks(plan):
-        names = ", ".join(f"chunk {index} ({count} windows)" for index, count in missing.items())
+        names = ", ".join(f"chunk {index} ({counted(count, 'window')})" for index, count in missing.items())
         raise WorkError(
             f"The depth of {scene.root} is not computed yet; missing: {names}.",
             f"Run 'vda run {quoted(scene.root)}' first.",

@@ -67,8 +67,11 @@ def scene_status(scene: Scene) -> dict[str, Any]:
     """
     finished = scene.finished_windows()
     plan = scene.plan()
+    redone = bool(scene.redone_chunks())
+    # Windows that went when their depth was there were computed all the same.
+    spent = scene.depth_record_path.is_file() and not finished and not redone
     counted = [
-        _Counted(chunk, frames, frames.keys() & finished)
+        _Counted(chunk, frames, set(frames) if spent else frames.keys() & finished)
         for chunk, frames in zip(plan.chunks, _window_frames(plan), strict=True)
     ]
     files = RunFiles(scene.run_dir)
@@ -87,7 +90,7 @@ def scene_status(scene: Scene) -> dict[str, Any]:
         "frames_done": done,
         "shots": len(plan.shots),
         "windows_total": sum(len(item.frames) for item in counted),
-        "windows_done": sum(len(item.finished) for item in counted),
+        "windows_done": 0 if spent else sum(len(item.finished) for item in counted),
         "model": record and record.model,
         "precision": record and record.precision,
         "precision_reason": record and record.precision_reason,

@@ -11,6 +11,7 @@ from vda.reporter import Reporter
 from vda.scene.runstate import device_slug, last_lines
 from vda.scene.scene import Scene
 from vda.scene.status import Estimate
+from vda.shown import counted
 from vda.supervisor.seen import ChunkView, DeviceView
 
 _MORE_MEMORY = (
@@ -48,7 +49,7 @@ class Telling:
 
 def incomplete(missing: list[ChunkView], devices: list[DeviceView], home: Scene, *, stopped: bool) -> WorkError:
     """The error that lists what is missing, with the end of the log of the device that failed last."""
-    names = ", ".join(f"chunk {view.id[1]} ({view.left} of {view.windows} windows)" for view in missing)
+    names = ", ".join(f"chunk {view.id[1]} ({view.left} of {counted(view.windows, 'window')})" for view in missing)
     if stopped:
         return WorkError(f"Stopped as asked; missing: {names}.", "Run the same command again to go on.")
     failed = [(view.attempts.error, view.attempts.device) for view in missing if view.attempts.error]
