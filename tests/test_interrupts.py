@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from depth_runs import make_video, make_weights, run_options
 
 from vda.cli import main
+from vda.scene.events import WindowBegun, read_events
 from vda.scene.scene import Scene
 
 PATIENCE_S = 60
@@ -35,12 +36,11 @@ def started(tmp_path: Path) -> tuple[subprocess.Popen[str], Scene, list[str]]:
 
 
 def worker_at_work(scene: Scene) -> int:
-    while True:
-        for path in scene.run_dir.glob("workers/*/state.json"):
-            state = json.loads(path.read_text())
-            if state["phase"] == "computing":
-                return int(state["pid"])
+    """The worker that has begun a window; one that has only taken up its chunk may still leave it at once."""
+    while not any(isinstance(entry.event, WindowBegun) for entry in read_events(scene)):
         threading.Event().wait(0.01)
+    (state,) = scene.run_dir.glob("workers/*/state.json")
+    return int(json.loads(state.read_text())["pid"])
 
 
 def said(process: subprocess.Popen[str], words: str) -> None:
