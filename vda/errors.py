@@ -81,9 +81,15 @@ class DamagedWindowError(StorageError):
 
 
 class WorkError(VdaError):
-    """``log`` is the worker's log file (None where there is none), ``tail`` its last lines."""
+    """``log`` is the worker's log file (None where there is none), ``tail`` its last lines.
 
-    def __init__(self, problem: str, remedy: str, log: Path | None = None, tail: str = "") -> None:
+    ``parts`` are what failed, a sentence or two each, where several things were asked for at once.
+    """
+
+    def __init__(
+        self, problem: str, remedy: str, log: Path | None = None, tail: str = "", parts: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(problem, remedy)
+        self.parts = parts
         self.log = log
         self.tail = tail

@@ -16,6 +16,7 @@ from vda.errors import DamagedWindowError, StorageError, VdaError, WorkError
 from vda.merging.settings import MergeResult
 from vda.reporter import Reporter
 from vda.scene.scene import Scene
+from vda.shown import counted
 
 # One is merged and one waits. With more, devices run ahead of the disk; with fewer they may wait for it.
 _MOST_WAITING = 2
@@ -47,11 +48,12 @@ class DepthOutcome:
 def require_none(failed: dict[Path, VdaError], finished: int, things: str) -> None:
     """Raise ``WorkError`` that lists what ``failed`` of some ``things``, and why; nothing where none did."""
     if failed:
-        why = "".join(f"\n  {path}: {error.problem} {error.remedy}" for path, error in failed.items())
+        parts = tuple(f"{path}: {error.problem} {error.remedy}" for path, error in failed.items())
         others = "The others are finished and kept. " if finished else ""
         raise WorkError(
-            f"{len(failed)} of {len(failed) + finished} {things} failed:{why}",
+            f"{len(failed)} of {len(failed) + finished} {things} failed.",
             f"{others}See to these, and run the same command again.",
+            parts=parts,
         )
 
 
@@ -169,7 +171,9 @@ class Merging:
     def _work(self) -> None:
         while (scene := self._next()) is not None:
             try:
-                self.results[scene] = self._merge(scene, _Aside(self._reporter, scene.root.name, self))
+                made = self._merge(scene, _Aside(self._reporter, scene.root.name, self))
+                self.results[scene] = made
+                self._reporter.say(f"{counted(made.frames, 'frame')} of depth in {made.folder}")
             except _AbandonedError:
                 return
             except DamagedWindowError as error:

@@ -88,7 +88,8 @@ def same_again(ctx: click.Context) -> str:
 def _show(error: VdaError) -> None:
     if "--debug" in sys.argv:
         traceback.print_exc()
-    say(f"Error: {error.problem}", error.remedy, err=True)
+    parts = error.parts if isinstance(error, WorkError) else ()
+    say(f"Error: {error.problem}", *(f"  {part}" for part in parts), error.remedy, err=True)
     if isinstance(error, WorkError) and error.log is not None:
         say(f"The end of {error.log}:", *error.tail.splitlines(), err=True)
 
