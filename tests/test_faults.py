@@ -25,8 +25,8 @@ from depth_runs import INPUT_SIZE, depth_digest, make_video, make_weights
 from vda.api.pipeline import RunSettings, plan_scene, run
 from vda.compute import chunk
 from vda.errors import VdaError
+from vda.evaluation.report import write_report
 from vda.merging.stage import MergeSettings, merge
-from vda.reporting.report import write_report
 from vda.scene.runstate import RunFiles, WorkerState
 from vda.scene.scene import Scene
 from vda.splitting.stage import PlanSettings

@@ -15,9 +15,9 @@ from pictures import read_picture
 from two_chunks import HEIGHT, WIDTH, make_scene
 
 from vda.depthmaps.source import open_depth
+from vda.evaluation.report import write_report
 from vda.evaluation.seams import seam_scores
 from vda.evaluation.steadiness import flicker, usual_change
-from vda.reporting.report import write_report
 from vda.scene.scene import Scene
 
 

@@ -8,12 +8,12 @@ import pytest
 from clips import make_clip
 
 from vda.api.pipeline import merge_scene
+from vda.evaluation import report
+from vda.evaluation.report import write_report
 from vda.evaluation.steadiness import flicker
 from vda.merging.settings import MergeSettings
 from vda.merging.stage import merge
 from vda.reporter import Noted
-from vda.reporting import report
-from vda.reporting.report import write_report
 from vda.scene.scene import Scene
 from vda.splitting.settings import PlanSettings
 from vda.splitting.stage import split

@@ -15,6 +15,7 @@ from vda.api.films import DepthOutcome, Failure, InTurn, Merging
 from vda.calibration.fit import load_calibration
 from vda.depthmaps.codes import DepthRecord
 from vda.errors import DamagedWindowError, InputError, SceneError, UsageError, VdaError, WorkError
+from vda.evaluation.report import write_report
 from vda.launch import Launcher
 from vda.launch.detached import UNITS_VARIABLE
 from vda.machine.choice import Choice, choose_devices
@@ -27,7 +28,6 @@ from vda.merging.workplace import settle
 from vda.merging.writing import require_metres
 from vda.models.weights import choose_model, load_model
 from vda.reporter import Reporter, Silence
-from vda.reporting.report import write_report
 from vda.scene.chunks import Plan
 from vda.scene.scene import Scene
 from vda.scene.windowstore import WindowStore

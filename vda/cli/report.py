@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,19 +27,13 @@ if TYPE_CHECKING:
     help="Exit with 1 if it holds of a scene, such as 'seam>1.5' or 'invalid>2%'; may be given several times. "
     "Figures: seam, seam_median, flicker, drift, untied, invalid, codes, codes_share.",
 )
-@click.option("--index", type=PATH, help="Write a page as well that leads to all the reports, the worst first.")
 @quiet_option
 @json_option
 @click.pass_context
 def report(
-    ctx: click.Context,
-    scenes: tuple[Path, ...],
-    conditions: tuple[str, ...],
-    index: Path | None,
-    quiet: bool,
-    as_json: bool,
+    ctx: click.Context, scenes: tuple[Path, ...], conditions: tuple[str, ...], quiet: bool, as_json: bool
 ) -> None:
-    """Write report.html of each merged SCENE: what is to be said of it, frames and depth, and how it was made.
+    """Write report.html of each merged SCENE: frames and depth, seams, flicker, and how it was made.
 
     Its figures are printed too: with --json as one object, of several scenes as {"scenes": [...]}.
 
@@ -53,8 +46,6 @@ def report(
     progress = Progress(quiet)
     told = [_report(scene, parsed, progress, alone=len(scenes) == 1) for scene in scenes]
     progress.close()
-    if index is not None:
-        _write_index(index, told)
     if as_json:
         say(json.dumps(told[0] if len(told) == 1 else {"scenes": told}))
     else:
@@ -66,11 +57,9 @@ def report(
 
 def _report(root: Path, conditions: "list[Condition]", reporter: "Reporter", *, alone: bool) -> dict[str, Any]:
     """What came of a scene. One that cannot be reported on fails, and costs no other its report."""
-    from vda.depthmaps.codes import DepthRecord
     from vda.evaluation.gate import met
     from vda.evaluation.quality import measure_quality
-    from vda.reporting.report import write_report
-    from vda.reporting.verdict import in_a_word, verdict
+    from vda.evaluation.report import write_report
     from vda.scene.scene import Scene
 
     try:
@@ -82,34 +71,13 @@ def _report(root: Path, conditions: "list[Condition]", reporter: "Reporter", *, 
             raise
         return {"scene": str(root), "report": None, "failed": [str(error)]}
     failed = list(met(conditions, quality))
-    said = verdict(quality, DepthRecord.read(scene.depth_record_path))
-    words = {"verdict": in_a_word(said), "says": [asdict(sentence) for sentence in said]}
-    return {"scene": str(root), "report": str(path), **words, **quality.to_json(), "failed": failed}
-
-
-def _write_index(index: Path, told: list[dict[str, Any]]) -> None:
-    from vda.evaluation.quality import FIGURES
-    from vda.reporting.index import IndexRow, write_index
-
-    entries = [
-        IndexRow(
-            Path(one["scene"]).resolve().name,
-            one.get("verdict") or one["failed"][0],
-            Path(one["report"]) if one["report"] else None,
-            {name: one[name] for name in FIGURES if name in one},
-        )
-        for one in told
-    ]
-    write_index(index, entries)
+    return {"scene": str(root), "report": str(path), **quality.to_json(), "failed": failed}
 
 
 def _lines(told: dict[str, Any]) -> Iterator[str]:
     from vda.evaluation.quality import FIGURES, in_digits
 
     yield told["report"] or told["scene"]
-    for sentence in told.get("says", ()):
-        where = "" if sentence["frame"] is None else f" (frame {sentence['frame']})"
-        yield f"  {sentence['says']}{where}"
     for name in FIGURES:
         if name in told:
             yield f"  {name:<14}{in_digits(told[name])}"

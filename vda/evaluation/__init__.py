@@ -8,6 +8,8 @@
     drift       how far the scale wanders, by the frame that is seen again
     quality     a scene's depth in a handful of figures, without truth
     gate        conditions on these figures
+    making      who computed it when, and what was asked and used
+    report      one page to judge a scene's depth by
     framepairs  depth and truth frame by frame, from files
     stage       the evaluation against truth itself
 

@@ -23,18 +23,7 @@ body { margin: 0 auto; max-width: 60rem; padding: 1rem; background: var(--paper)
   font: 1rem/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.4rem; overflow-wrap: anywhere; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 p.note { color: var(--faint); }
-img, video { max-width: 100%; height: auto; display: block; }
-a { color: inherit; }
-.said { padding: 0; list-style: none; } .said li { border-left: .3rem solid var(--line); margin: .5rem 0;
-  padding: .1rem .75rem; } .said .bad { border-color: #d4572a; } .said .note { border-color: #c99a1a; }
-.said .good { border-color: #3a9a5f; } .said small { display: block; color: var(--faint); }
-.enlarge { cursor: zoom-in; display: block; } .enlarge input { position: absolute; opacity: 0; }
-.enlarge input:focus-visible + img { outline: 2px solid; }
-.enlarge input:checked + img { position: fixed; inset: 0; width: 100vw; height: 100vh; object-fit: contain;
-  background: #000; z-index: 1; cursor: zoom-out; }
-.wide { overflow-x: auto; } .wide td { overflow-wrap: normal; } .wide td:first-child { width: auto; }
-:target { outline: 2px solid #c99a1a; outline-offset: .25rem; }
-@media print { .enlarge input:checked + img { position: static; width: 100%; height: auto; } }
+img { max-width: 100%; height: auto; display: block; }
 .strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: .5rem; }
 .strip img { width: 100%; } figure { margin: 0; } figcaption { color: var(--faint); font-size: .85rem; }
 table { border-collapse: collapse; width: 100%; } td { border-top: 1px solid var(--line); padding: .25rem .5rem;
@@ -50,9 +39,6 @@ def whole_page(title: str, parts: Iterable[str]) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        # Names of strangers are on it: nothing on it runs, and it asks no other place for anything.
-        "<meta http-equiv='Content-Security-Policy' content=\"default-src 'none'; style-src 'unsafe-inline'; "
-        "img-src data: 'self'; media-src 'self' file:\">"
         f"<title>{name}</title><style>{_STYLE}</style></head><body><h1>{name}</h1>"
         f"{''.join(parts)}</body></html>\n"
     )
@@ -63,15 +49,10 @@ def section(title: str, body: str, note: str) -> str:
     return f"<section><h2>{title}</h2><p class='note'>{html.escape(printable(note))}</p>{body}</section>"
 
 
-def jpeg(picture: Rgb, alt: str = "") -> str:
-    """A picture, uint8 [height, width, 3], as an element of the page; ``alt`` is one of the page's own words."""
+def jpeg(picture: Rgb) -> str:
+    """A picture, uint8 [height, width, 3], as an element of the page."""
     _, data = cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 80])
-    return f'<img alt="{alt}" src="data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}">'
-
-
-def enlarging(picture: Rgb, alt: str) -> str:
-    """A picture that fills the window when it is clicked, or ticked by the keyboard; without a script."""
-    return f'<label class="enlarge"><input type="checkbox" aria-label="enlarge">{jpeg(picture, alt)}</label>'
+    return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}">'
 
 
 def svg_image(svg: str, alt: str) -> str:

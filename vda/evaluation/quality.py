@@ -55,14 +55,14 @@ class Quality:
     """``values`` by the names of ``FIGURES``; ``why`` has a sentence for each that is None.
 
     ``seams`` are those that were looked at, of ``seam_count`` in the film, and ``flickers`` the changes of the
-    pairs of frames that were, by the second of each.
+    pairs of frames that were.
     """
 
     values: dict[str, float | None]
     why: dict[str, str]
     seams: tuple[Seam, ...] = ()
     seam_count: int = 0
-    flickers: dict[int, float] = field(default_factory=dict)
+    flickers: tuple[float, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         counts = {"seams": len(self.seams), "seam_count": self.seam_count, "flicker_pairs": len(self.flickers)}
@@ -99,7 +99,7 @@ def measure_quality(scene: Scene, *, most_seams: int | None = None, reporter: Re
     scene.require_merged()
     plan, record = scene.plan(), DepthRecord.read(scene.depth_record_path)
     depth = open_depth(scene.merged_dir)
-    found, seams, flickers = _Found(), list[Seam](), dict[int, float]()
+    found, seams, flickers = _Found(), list[Seam](), list[float]()
     total = seam_count(plan)
 
     def of_seams() -> tuple[float, float]:
@@ -111,8 +111,8 @@ def measure_quality(scene: Scene, *, most_seams: int | None = None, reporter: Re
 
     def of_flicker() -> tuple[float]:
         reporter.begin("flicker", None)
-        flickers.update(measure_flicker(scene, plan, depth))
-        return (float(np.median(list(flickers.values()))),)
+        flickers.extend(measure_flicker(scene, plan, depth))
+        return (float(np.median(flickers)),)
 
     found.measure(("seam", "seam_median"), of_seams)
     found.measure(("flicker",), of_flicker)
@@ -120,7 +120,7 @@ def measure_quality(scene: Scene, *, most_seams: int | None = None, reporter: Re
     found.measure(("untied",), lambda: [_untied(record)])
     found.measure(("invalid",), lambda: [invalid_share(scene, plan, record)])
     found.measure(("codes", "codes_share"), lambda: _code_figures(depth))
-    return Quality(found.values, found.why, tuple(seams), total, flickers)
+    return Quality(found.values, found.why, tuple(seams), total, tuple(flickers))
 
 
 def _seam_figures(seams: Sequence[Seam], total: int) -> tuple[float, float]:
@@ -139,8 +139,8 @@ def _untied(record: DepthRecord) -> int:
     return sum(overlap["verdict"] != "fitted" for overlap in overlaps)
 
 
-def measure_flicker(scene: Scene, plan: Plan, depth: DepthSource) -> dict[int, float]:
-    """The flicker of some pairs of neighbouring frames, spread over the film, by the second of each.
+def measure_flicker(scene: Scene, plan: Plan, depth: DepthSource) -> list[float]:
+    """The flicker of some pairs of neighbouring frames, spread over the film.
 
     Raises ``VdaError`` where the video cannot be read, and ``NotMeasured`` where no pair could be followed.
     """
@@ -150,11 +150,8 @@ def measure_flicker(scene: Scene, plan: Plan, depth: DepthSource) -> dict[int, f
     pictures = film_pictures(scene, sorted({frame for pair in chosen for frame in pair}), (width, height))
     seen = [pair for pair in chosen if pair[0] in pictures and pair[1] in pictures]
     read = depth.read
-    found = {
-        following: change
-        for frame, following in seen
-        for change in flicker([(pictures[frame], pictures[following], read(frame), read(following))])
-    }
+    pairs = ((pictures[frame], pictures[following], read(frame), read(following)) for frame, following in seen)
+    found = list(flicker(pairs))
     if not found:
         raise NotMeasured("in no two neighbouring frames could a range of depth be followed along the motion")
     return found

@@ -5,33 +5,65 @@ disk (raw windows, the video) is left out, and the page says so. This file does 
 """
 
 import html
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vda.depthmaps.codes import DepthRecord
-from vda.depthmaps.source import open_depth
+from vda.depthmaps.colours import Rgb, colorize, shown_range
+from vda.depthmaps.source import DepthSource, open_depth
 from vda.errors import VdaError
 from vda.evaluation.figures import Line, draw_lines
-from vda.evaluation.page import section, svg_image, whole_page
-from vda.evaluation.quality import FIGURES, Quality, in_digits, measure_quality
-from vda.evaluation.seams import MOST_SEAMS, seam_scores
+from vda.evaluation.making import facts, timeline
+from vda.evaluation.page import jpeg, section, svg_image, whole_page
+from vda.evaluation.quality import FIGURES, Quality, film_pictures, in_digits, measure_quality
+from vda.evaluation.seams import MOST_SEAMS, seam_scores, spread
 from vda.files import write_bytes
 from vda.joining.scenedepth import SceneDepth, depth_of_windows
+from vda.picture.upright import with_square_pixels
 from vda.reporter import Reporter, Silence
-from vda.reporting.looking import film, filmstrip, worst
-from vda.reporting.making import facts, timeline
-from vda.reporting.verdict import Sentence
-from vda.reporting.work import Work
 from vda.scene.chunks import Plan
 from vda.scene.scene import Scene
 from vda.scene.windows import Window
 from vda.shown import printable
 
+# One row of the page, which is 60rem wide and has columns of 9rem; twice a column's pixels, for dense screens.
+_STRIP_FRAMES = 6
+_STRIP_WIDTH = 320
 # A dot for each of thousands of seams would be a band of ink.
 _MOST_POINTS = 240
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a report is made of: the scene, its plan, its depth, and its video where that can be read."""
+
+    scene: Scene
+    plan: Plan
+    record: DepthRecord
+    depth: DepthSource
+    quality: Quality
+    in_order: SceneDepth | None = None
+    """The same windows aligned one after the other, where the merge solved them jointly and they are there."""
+
+    def pictures(self, frames: Sequence[int]) -> dict[int, Rgb]:
+        """The video's frames at the size of the depth, by index; none where ``no_pictures`` says why."""
+        try:
+            return film_pictures(self.scene, sorted(set(frames)), (self.record.width, self.record.height))
+        except (VdaError, OSError):
+            return {}
+
+    def no_pictures(self) -> str:
+        """Why there are no pictures of the video, in a sentence; empty where there are."""
+        try:
+            self.scene.require_video()
+        except VdaError as error:
+            return error.problem
+        return ""
 
 
 def write_report(scene: Scene, reporter: Reporter | None = None, quality: Quality | None = None) -> Path:
@@ -44,26 +76,14 @@ def write_report(scene: Scene, reporter: Reporter | None = None, quality: Qualit
     record = DepthRecord.read(scene.depth_record_path)
     quality = quality or measure_quality(scene, most_seams=MOST_SEAMS)
     plan = scene.plan()
-    work = Work(scene, plan, record, open_depth(scene.merged_dir), quality, _in_order(scene, plan, record))
+    work = _Work(scene, plan, record, open_depth(scene.merged_dir), quality, _in_order(scene, plan, record))
     parts = [_part(title, make, work, reporter or Silence()) for title, make in _PARTS.items()]
     name = printable(scene.root.resolve().name)
-    page = _without_folders(whole_page(f"Depth of {name}", parts), scene)
-    write_bytes(scene.report_path, page.encode())
+    write_bytes(scene.report_path, whole_page(f"Depth of {name}", parts).encode())
     return scene.report_path
 
 
-def _without_folders(page: str, scene: Scene) -> str:
-    """Names alone, in whichever sentence a path may be: a page is handed on, and folders are nobody's business."""
-    root, video = scene.root.resolve(), Path(scene.read_video().get("path", ""))
-    folders = {
-        folder for folder in (root, root.parent, scene.root.absolute(), video.parent) if folder.is_absolute()
-    }
-    for folder in sorted(folders - {Path("/")}, key=lambda folder: -len(str(folder))):
-        page = page.replace(html.escape(printable(f"{folder}/")), "")
-    return page
-
-
-def _part(title: str, make: Callable[[Work], str], work: Work, reporter: Reporter) -> str:
+def _part(title: str, make: Callable[[_Work], str], work: _Work, reporter: Reporter) -> str:
     """Return a section of the page, or one that says why it is left out: the others are worth having."""
     try:
         return make(work)
@@ -88,20 +108,24 @@ def _in_order(scene: Scene, plan: Plan, record: DepthRecord) -> SceneDepth | Non
     return depth_of_windows(scene, plan, run, "sequential")
 
 
-def _verdict(work: Work) -> str:
-    """What it all comes to; frames that are named lead to their pictures."""
-    said = work.verdict
-    items = "".join(f'<li class="{one.weight}">{_shown(one)}</li>' for one in said)
-    return section("In a few words", f'<ul class="said">{items}</ul>', "")
+def _filmstrip(work: _Work) -> str:
+    frames = spread(work.depth.frames, _STRIP_FRAMES)
+    depths = [_reduced(work.depth.read(frame)) for frame in frames]
+    kind = work.record.quantizer.kind
+    shown = shown_range(np.concatenate([depth.ravel() for depth in depths]), kind) or (0.0, 1.0)
+    pictures, aspect = work.pictures(frames), Fraction(work.record.pixel_aspect)
+    cells = []
+    for frame, depth in zip(frames, depths, strict=True):
+        with np.errstate(divide="ignore"):
+            colours = colorize(1 / depth if kind == "depth" else depth, *shown)
+        both = [_reduced(pictures[frame])] if frame in pictures else []
+        images = "".join(jpeg(with_square_pixels(picture, aspect)) for picture in (*both, colours))
+        cells.append(f"<figure>{images}<figcaption>frame {frame}</figcaption></figure>")
+    note = f"Bright is near; one range of colours for the whole scene. {work.no_pictures()}"
+    return section("Frames and depth", f'<div class="strip">{"".join(cells)}</div>', note)
 
 
-def _shown(sentence: Sentence) -> str:
-    where = "" if sentence.frame is None else f' <a href="#frame-{sentence.frame}">At frame {sentence.frame}.</a>'
-    do = f"<small>{html.escape(printable(sentence.do))}</small>" if sentence.do else ""
-    return f"{html.escape(printable(sentence.says))}{where}{do}"
-
-
-def _in_figures(work: Work) -> str:
+def _in_figures(work: _Work) -> str:
     """The figures that ``vda report --fail-if`` takes."""
     quality = work.quality
     cells = "".join(
@@ -115,7 +139,7 @@ def _in_figures(work: Work) -> str:
     return section("In figures", f"<table>{cells}</table>", note)
 
 
-def _alignment(work: Work) -> str:
+def _alignment(work: _Work) -> str:
     """Scale and shift over time: of windows, or of chunks; both ways of aligning where both are known."""
     rows = [("joint" if work.in_order else "", work.record.shots)]
     if work.in_order:
@@ -146,7 +170,7 @@ def _fits(shots: list[dict[str, Any]], plan: Plan) -> Iterator[tuple[float, floa
             yield plan.frame(window.kept.start), scale, shift
 
 
-def _remarks(work: Work) -> str:
+def _remarks(work: _Work) -> str:
     """What could not be joined as it should be, and what is left out; nothing where all is well."""
     if not work.record.remarks:
         return ""
@@ -154,7 +178,7 @@ def _remarks(work: Work) -> str:
     return section("What the merge remarked", f"<ul>{items}</ul>", "")
 
 
-def _seams(work: Work) -> str:
+def _seams(work: _Work) -> str:
     seams = work.quality.seams
     if not work.quality.seam_count:
         return section("Seams", "", "The depth was made in one piece: there are no seams.")
@@ -185,8 +209,8 @@ def _worst_of(name: str, scores: dict[int, float]) -> Line:
     return Line(name, frames, [scores[frame] for frame in frames])
 
 
-def _flicker(work: Work) -> str:
-    values = list(work.quality.flickers.values())
+def _flicker(work: _Work) -> str:
+    values = work.quality.flickers
     if not values:
         return section("Flicker", "", f"Flicker was not measured: {work.quality.why['flicker']}.")
     note = (
@@ -196,11 +220,8 @@ def _flicker(work: Work) -> str:
     return section("Flicker", "", note)
 
 
-_PARTS: dict[str, Callable[[Work], str]] = {
-    "In a few words": _verdict,
-    "Frames and depth": filmstrip,
-    "Where it is worst": worst,
-    "The film": film,
+_PARTS: dict[str, Callable[[_Work], str]] = {
+    "Frames and depth": _filmstrip,
     "Scale and shift": _alignment,
     "What the merge remarked": _remarks,
     "In figures": _in_figures,
@@ -209,3 +230,8 @@ _PARTS: dict[str, Callable[[Work], str]] = {
     "Timeline": lambda work: timeline(work.scene, work.plan),
     "What was asked and used": lambda work: facts(work.scene, work.plan, work.record),
 }
+
+
+def _reduced(image: np.ndarray) -> np.ndarray:
+    step = -(-image.shape[1] // _STRIP_WIDTH)
+    return image[::step, ::step]
