@@ -28,7 +28,7 @@ import re
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from vda.errors import InputError
 from vda.files import append_line, lock_is_held, read_json_lines, write_json
@@ -36,6 +36,8 @@ from vda.records import FilePath, Index, filled_lines, is_count, read_record
 
 Phase = Literal["starting", "idle", "waiting", "computing", "paused", "ended"]
 """``waiting`` is for the chunk's lock, ``paused`` for room in memory or on the disk."""
+AT_WORK: Final[tuple[Phase, ...]] = ("starting", "waiting", "computing")
+"""Between two chunks a device is at work as well: what it will take is estimated as before."""
 Outcome = Literal["", "done", "failed", "stopped"]
 
 _DAMAGED = "Remove that file and run the same command again; no depth is lost with it."

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from vda.scene.chunks import Chunk, Plan
-from vda.scene.runstate import ChunkAttempts, Pause, RunFiles, WorkerState
+from vda.scene.runstate import AT_WORK, ChunkAttempts, Pause, RunFiles, WorkerState
 from vda.scene.scene import Scene, WindowId, chunk_windows
 from vda.scene.windows import WINDOW_STEP
 
@@ -105,8 +105,8 @@ def scene_status(scene: Scene) -> dict[str, Any]:
 
 def _expected(counted: list[_Counted], working: list[WorkerState]) -> Estimate | None:
     frames_left = sum(item.frames_total - item.frames_done for item in counted)
-    computing = [state for state in working if state.phase == "computing" and state.chunk < len(counted)]
-    paces = [(state.seconds_per_window, counted[state.chunk].windows_left) for state in computing]
+    at_work = [state for state in working if state.phase in AT_WORK and 0 <= state.chunk < len(counted)]
+    paces = [(state.seconds_per_window, counted[state.chunk].windows_left) for state in at_work]
     return estimate(sum(item.windows_left for item in counted), frames_left, paces)
 
 

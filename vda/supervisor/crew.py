@@ -14,7 +14,7 @@ import psutil
 from vda.files import exclusive_lock
 from vda.launch import Launched, Launcher
 from vda.machine.devices import Device
-from vda.scene.runstate import Order, RunFiles, WorkerFiles, WorkerSettings, WorkerState, device_slug
+from vda.scene.runstate import AT_WORK, Order, RunFiles, WorkerFiles, WorkerSettings, WorkerState, device_slug
 from vda.scene.scene import Scene
 from vda.supervisor.seen import ChunkId, WorkerView
 
@@ -39,7 +39,7 @@ class Member:
     progress: tuple[int, int, int] = (0, 0, 0)
     peak_memory_bytes: int = 0
     seconds_per_window: float | None = None
-    is_computing: bool = False
+    is_at_work: bool = False
 
     def is_alive(self) -> bool:
         return self.exit_code() is None if self.launched else self.files.is_alive()
@@ -68,7 +68,7 @@ class Member:
 
     def _notice(self, state: WorkerState, now: float) -> None:
         self.peak_memory_bytes = max(self.peak_memory_bytes, state.peak_memory_bytes)
-        self.seconds_per_window, self.is_computing = state.seconds_per_window, state.phase == "computing"
+        self.seconds_per_window, self.is_at_work = state.seconds_per_window, state.phase in AT_WORK
         if state.phase in ("waiting", "paused"):
             self.progressed = max(self.progressed, min(now, state.time + _FRESH_SECONDS))
         if state.progress == self.progress:

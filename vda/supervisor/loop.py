@@ -215,7 +215,7 @@ class Supervisor:
         return sum(job.frames_done for job in self._jobs.values())
 
     def _expected(self) -> Estimate | None:
-        working = (worker for worker in self._workers.values() if worker.is_computing)
+        working = (worker for worker in self._workers.values() if worker.is_at_work)
         paces = [(worker.chunk, worker.seconds_per_window) for worker in working if worker.chunk is not None]
         return expected(self._jobs, paces)
 
