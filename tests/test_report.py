@@ -2,16 +2,14 @@
 
 import base64
 import re
-import shutil
-import subprocess
 from itertools import pairwise
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from browser import CHROMIUM, Browser
 from depth_runs import check, make_video, make_weights, run_options, vda
-from pictures import read_picture
 from two_chunks import HEIGHT, WIDTH, make_scene
 
 from vda.depthmaps.source import open_depth
@@ -120,20 +118,14 @@ def test_the_page_is_the_same_when_made_again(scene: Scene) -> None:
     assert scene.report_path.read_bytes() == before
 
 
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 @pytest.mark.parametrize(("width", "dark"), [(390, False), (1200, True)])
 def test_a_browser_shows_it(scene: Scene, tmp_path: Path, width: int, dark: bool) -> None:
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if browser is None:
-        pytest.skip("there is no Chromium on this machine")
-    picture = tmp_path / "report.png"
-    subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-         f"--user-data-dir={tmp_path}/u",
-         *(["--blink-settings=preferredColorScheme=0"] if dark else []),
-         f"--window-size={width},1600", f"--screenshot={picture}", scene.report_path.resolve().as_uri()],
-        check=True, capture_output=True, timeout=120,
-    )  # fmt: skip
-    shown = read_picture(picture)
+    with Browser(tmp_path / "profile") as browser:
+        browser.resize(width, 1600, dark=dark)
+        browser.open(scene.report_path.resolve().as_uri())
+        shown = browser.seen()
+        assert browser.errors == []
     assert shown.shape[:2] == (1600, width)
     paper = shown[5, 5].mean()
     assert paper < 60 if dark else paper > 240
