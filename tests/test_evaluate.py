@@ -18,13 +18,13 @@ from pictures import read_codes, read_picture
 
 from vda.camera.poses import read_cameras
 from vda.cli.evaluate import evaluate as command
+from vda.comparing.pairing import Pairing, pair_frames
+from vda.comparing.truth import evaluate
 from vda.depthmaps.codes import DepthRecord, Quantizer
 from vda.depthmaps.colours import INVALID_RGB, colorize, colorize_codes
 from vda.depthmaps.files import write_png16
 from vda.depthmaps.source import DepthSource
 from vda.errors import InputError, UsageError
-from vda.evaluation.pairing import Pairing, pair_frames
-from vda.evaluation.stage import evaluate
 from vda.files import write_json
 from vda.scene.scene import Scene
 from vda.splitting.stage import split

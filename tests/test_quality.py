@@ -13,13 +13,13 @@ from clips import make_clip
 from numpy.typing import NDArray
 from two_chunks import CHANGE, HEIGHT, WIDTH, make_scene
 
+from vda.cli.gate import Condition, met
 from vda.cli.report import report as command
 from vda.depthmaps.codes import MAX_CODE, DepthRecord, Quantizer
 from vda.depthmaps.files import write_png16
 from vda.depthmaps.source import open_depth
 from vda.errors import UsageError
 from vda.evaluation.drift import Wandering
-from vda.evaluation.gate import Condition, met
 from vda.evaluation.quality import FIGURES, Quality, invalid_share, measure_quality
 from vda.merging.settings import MergeSettings
 from vda.merging.stage import merge

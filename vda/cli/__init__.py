@@ -23,6 +23,7 @@
     evaltable     the table of ``vda eval``
     comparing     ``vda eval --pairs``
     report        ``vda report``
+    gate          conditions of ``vda report --fail-if``
     synth         ``vda synth``
     fvc           ``vda fvc``
     scale         ``vda fvc scale``

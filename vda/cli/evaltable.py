@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from vda.shown import counted
 
 if TYPE_CHECKING:
-    from vda.evaluation.stage import Evaluation
+    from vda.comparing.truth import Evaluation
     from vda.metrics import Figures
 
 _NAME_WIDTH, _WIDTH = 18, 11

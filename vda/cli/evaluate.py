@@ -107,7 +107,7 @@ def evaluate(
     from vda.camera.choice import CameraChoice
     from vda.cli.evaltable import table
     from vda.cli.progress import Progress
-    from vda.evaluation.stage import evaluate as run
+    from vda.comparing.truth import evaluate as run
 
     progress = Progress(quiet)
     result = run(

@@ -1,19 +1,21 @@
 """``vda report``: a page to judge each result by, and figures that hundreds can be sifted by."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from vda.cli.options import Command, json_option, quiet_option
+from vda.cli.options import Command, json_option, overwrite_option, quiet_option
 from vda.cli.output import say
 from vda.cli.types import PATH
 from vda.errors import VdaError
 
 if TYPE_CHECKING:
-    from vda.evaluation.gate import Condition
+    from vda.cli.gate import Condition
+    from vda.evaluation.index import SceneRow
     from vda.reporter import Reporter
 
 
@@ -25,39 +27,76 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="CONDITION",
     help="Exit with 1 if it holds of a scene, such as 'seam>1.5' or 'invalid>2%'; may be given several times. "
-    "Figures: seam, seam_median, flicker, drift, untied, invalid, codes, codes_share.",
+    "Figures: seam, seam_median, flicker, flicker_worst, drift, untied, invalid, codes, codes_share.",
 )
+@click.option(
+    "--index", type=PATH, help="Write a page that lists all scenes, worst first, with links to their reports."
+)
+@click.option("--paths", is_flag=True, help="Name the folders of this machine in the pages.")
+@overwrite_option
 @quiet_option
 @json_option
 @click.pass_context
 def report(
-    ctx: click.Context, scenes: tuple[Path, ...], conditions: tuple[str, ...], quiet: bool, as_json: bool
+    ctx: click.Context,
+    scenes: tuple[Path, ...],
+    conditions: tuple[str, ...],
+    index: Path | None,
+    paths: bool,
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
-    """Write report.html of each merged SCENE: frames and depth, seams, flicker, and how it was made.
+    """Write report.html of each merged SCENE: a verdict, frames and depth, seams, flicker, and how it was made.
 
-    Its figures are printed too: with --json as one object, of several scenes as {"scenes": [...]}.
+    A folder of scenes stands for those in it. Figures are printed too: with --json as one object, of several
+    scenes as {"scenes": [...]}. --overwrite is for the page of --index; reports are made anew.
 
     Example: vda report data/film --fail-if 'seam>1.5' --fail-if 'drift>10%'
     """
+    from vda.cli.gate import Condition
     from vda.cli.progress import Progress
-    from vda.evaluation.gate import Condition
+    from vda.files import refuse_to_overwrite
 
     parsed = [Condition.parse(text) for text in conditions]
+    refuse_to_overwrite(index, overwrite=overwrite)
+    roots = [root for given in scenes for root in _scenes_in(given)]
     progress = Progress(quiet)
-    told = [_report(scene, parsed, progress, alone=len(scenes) == 1) for scene in scenes]
+    alone = len(roots) == 1 and index is None
+    told = [_report(root, parsed, progress, alone=alone, with_paths=paths) for root in roots]
     progress.close()
-    if as_json:
-        say(json.dumps(told[0] if len(told) == 1 else {"scenes": told}))
-    else:
-        for one in told:
-            say(*_lines(one))
-    if any(one["failed"] for one in told):
+    if index is not None:
+        from vda.evaluation.index import write_index
+
+        write_index(index, [one.entry for one in told])
+    _say([one.figures for one in told], index, as_json)
+    if any(one.figures["failed"] for one in told):
         ctx.exit(1)
 
 
-def _report(root: Path, conditions: "list[Condition]", reporter: "Reporter", *, alone: bool) -> dict[str, Any]:
-    """What came of a scene. One that cannot be reported on fails, and costs no other its report."""
-    from vda.evaluation.gate import met
+def _scenes_in(given: Path) -> Sequence[Path]:
+    """The scenes of a folder that is none itself and has some; else what was given."""
+    from vda.scene.scene import Scene
+
+    if Scene(given).is_planned() or not given.is_dir():
+        return [given]
+    return sorted(path for path in given.iterdir() if path.is_dir() and Scene(path).is_planned()) or [given]
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What came of a scene: as it is printed, and as the index has it."""
+
+    figures: dict[str, Any]
+    entry: "SceneRow"
+
+
+def _report(
+    root: Path, conditions: "list[Condition]", reporter: "Reporter", *, alone: bool, with_paths: bool
+) -> _Told:
+    """Report on a scene. One that cannot be reported on fails, and costs no other its report."""
+    from vda.cli.gate import met
+    from vda.evaluation.index import entry_of, entry_without
     from vda.evaluation.quality import measure_quality
     from vda.evaluation.report import write_report
     from vda.scene.scene import Scene
@@ -65,19 +104,35 @@ def _report(root: Path, conditions: "list[Condition]", reporter: "Reporter", *, 
     try:
         scene = Scene(root).require()
         quality = measure_quality(scene, reporter=reporter)
-        path = write_report(scene, reporter, quality)
+        path = write_report(scene, reporter, quality, with_paths=with_paths)
+        failed = list(met(conditions, quality))
+        entry = entry_of(scene, quality, path, failed)
     except VdaError as error:
         if alone:
             raise
-        return {"scene": str(root), "report": None, "failed": [str(error)]}
-    failed = list(met(conditions, quality))
-    return {"scene": str(root), "report": str(path), **quality.to_json(), "failed": failed}
+        told = {"scene": str(root), "report": None, "verdict": None, "failed": [str(error)]}
+        return _Told(told, entry_without(root))
+    figures = {"scene": str(root), "report": str(path), "verdict": entry.state, **quality.to_json()}
+    return _Told({**figures, "failed": failed}, entry)
+
+
+def _say(told: Sequence[dict[str, Any]], index: Path | None, as_json: bool) -> None:
+    if as_json:
+        several = {"scenes": told} | ({"index": str(index)} if index else {})
+        say(json.dumps(told[0] if len(told) == 1 and not index else several))
+        return
+    for one in told:
+        say(*_lines(one))
+    if index is not None:
+        say(f"Index: {index}")
 
 
 def _lines(told: dict[str, Any]) -> Iterator[str]:
     from vda.evaluation.quality import FIGURES, in_digits
 
     yield told["report"] or told["scene"]
+    if told["verdict"]:
+        yield f"  {told['verdict']}."
     for name in FIGURES:
         if name in told:
             yield f"  {name:<14}{in_digits(told[name])}"

@@ -11,23 +11,22 @@ from typing import Any, Final
 import numpy as np
 
 from vda.depthmaps.codes import MAX_CODE, DepthRecord
-from vda.depthmaps.colours import Rgb
 from vda.depthmaps.source import DepthSource, open_depth
 from vda.depthmaps.usage import CodeUse
 from vda.errors import VdaError
 from vda.evaluation.drift import wandering
+from vda.evaluation.flickers import Flicker, Scan, measure_flicker, scan, worst_flickers
 from vda.evaluation.seams import seam_count, seam_scores, spread
-from vda.evaluation.steadiness import NotMeasured, Seam, flicker
-from vda.picture.framing import Framing
+from vda.evaluation.steadiness import NotMeasured, Seam
 from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Plan
 from vda.scene.scene import Scene
-from vda.video import read_frame_list
 
 FIGURES: Final = {
     "seam": "the largest seam score: the jump where a window or chunk takes over, over the usual one (1: none)",
     "seam_median": "the median seam score",
     "flicker": "the median change of depth along the motion of the picture, over its range",
+    "flicker_worst": "the largest such change that was found, in the pairs of frames where depth changes most",
     "drift": "the standard deviation of a frame's log scale, estimated by frames that several windows see",
     "untied": "overlaps of chunks that say nothing of their scale",
     "invalid": "the share of the pixels seen by the network that have no depth",
@@ -37,8 +36,6 @@ FIGURES: Final = {
 """What a quality has, and what each is."""
 
 
-# Each pair costs two decoded frames and their flow both ways; the median of these settles to a few percent.
-_FLOW_PAIRS = 16
 # Codes settle with far fewer values than a film has.
 _CODE_FRAMES = 48
 
@@ -55,7 +52,7 @@ class Quality:
     """``values`` by the names of ``FIGURES``; ``why`` has a sentence for each that is None.
 
     ``seams`` are those that were looked at, of ``seam_count`` in the film, and ``flickers`` the changes of the
-    pairs of frames that were.
+    pairs of frames that were; ``worst`` are the pairs that flicker most, worst first, of what ``scanned`` tells.
     """
 
     values: dict[str, float | None]
@@ -63,6 +60,8 @@ class Quality:
     seams: tuple[Seam, ...] = ()
     seam_count: int = 0
     flickers: tuple[float, ...] = ()
+    worst: tuple[Flicker, ...] = ()
+    scanned: Scan | None = None
 
     def to_json(self) -> dict[str, Any]:
         counts = {"seams": len(self.seams), "seam_count": self.seam_count, "flicker_pairs": len(self.flickers)}
@@ -99,7 +98,7 @@ def measure_quality(scene: Scene, *, most_seams: int | None = None, reporter: Re
     scene.require_merged()
     plan, record = scene.plan(), DepthRecord.read(scene.depth_record_path)
     depth = open_depth(scene.merged_dir)
-    found, seams, flickers = _Found(), list[Seam](), list[float]()
+    found, seams, flickers, worst = _Found(), list[Seam](), list[float](), list[Flicker]()
     total = seam_count(plan)
 
     def of_seams() -> tuple[float, float]:
@@ -114,13 +113,20 @@ def measure_quality(scene: Scene, *, most_seams: int | None = None, reporter: Re
         flickers.extend(measure_flicker(scene, plan, depth))
         return (float(np.median(flickers)),)
 
+    scanned = scan(plan, depth)
+
+    def of_worst() -> tuple[float]:
+        worst.extend(worst_flickers(scene, depth, scanned))
+        return (max([worst[0].change, *flickers]),)
+
     found.measure(("seam", "seam_median"), of_seams)
     found.measure(("flicker",), of_flicker)
+    found.measure(("flicker_worst",), of_worst)
     found.measure(("drift",), lambda: [wandering(scene, plan, record).drift])
     found.measure(("untied",), lambda: [_untied(record)])
     found.measure(("invalid",), lambda: [invalid_share(scene, plan, record)])
     found.measure(("codes", "codes_share"), lambda: _code_figures(depth))
-    return Quality(found.values, found.why, tuple(seams), total, tuple(flickers))
+    return Quality(found.values, found.why, tuple(seams), total, tuple(flickers), tuple(worst), scanned)
 
 
 def _seam_figures(seams: Sequence[Seam], total: int) -> tuple[float, float]:
@@ -137,30 +143,6 @@ def _untied(record: DepthRecord) -> int:
     """How many overlaps the merge found nothing in to fit chunks by; linked windows have none."""
     overlaps = [overlap for shot in record.shots for overlap in shot.get("overlaps") or ()]
     return sum(overlap["verdict"] != "fitted" for overlap in overlaps)
-
-
-def measure_flicker(scene: Scene, plan: Plan, depth: DepthSource) -> list[float]:
-    """The flicker of some pairs of neighbouring frames, spread over the film.
-
-    Raises ``VdaError`` where the video cannot be read, and ``NotMeasured`` where no pair could be followed.
-    """
-    there = [pair for pair in plan.neighbours() if pair[0] in depth and pair[1] in depth]
-    chosen = spread(there, _FLOW_PAIRS)
-    height, width = depth.read(depth.frames[0]).shape
-    pictures = film_pictures(scene, sorted({frame for pair in chosen for frame in pair}), (width, height))
-    seen = [pair for pair in chosen if pair[0] in pictures and pair[1] in pictures]
-    read = depth.read
-    pairs = ((pictures[frame], pictures[following], read(frame), read(following)) for frame, following in seen)
-    found = list(flicker(pairs))
-    if not found:
-        raise NotMeasured("in no two neighbouring frames could a range of depth be followed along the motion")
-    return found
-
-
-def film_pictures(scene: Scene, frames: Sequence[int], size: tuple[int, int]) -> dict[int, Rgb]:
-    """The video's ``frames`` at ``size`` (width, height), by index; ``VdaError`` where they cannot be read."""
-    whole = Framing.of(size)
-    return {frame.index: whole.resized(frame.rgb) for frame in read_frame_list(*scene.film(), frames)}
 
 
 def invalid_share(scene: Scene, plan: Plan, record: DepthRecord) -> float:

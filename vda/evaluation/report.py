@@ -5,85 +5,60 @@ disk (raw windows, the video) is left out, and the page says so. This file does 
 """
 
 import html
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vda.depthmaps.codes import DepthRecord
-from vda.depthmaps.colours import Rgb, colorize, shown_range
-from vda.depthmaps.source import DepthSource, open_depth
+from vda.depthmaps.source import open_depth
 from vda.errors import VdaError
 from vda.evaluation.figures import Line, draw_lines
+from vda.evaluation.frames import Work, anchor, filmstrip, named_frames, video
 from vda.evaluation.making import facts, timeline
-from vda.evaluation.page import jpeg, section, svg_image, whole_page
-from vda.evaluation.quality import FIGURES, Quality, film_pictures, in_digits, measure_quality
-from vda.evaluation.seams import MOST_SEAMS, seam_scores, spread
+from vda.evaluation.page import advice, fit, section, svg_image, whole_page
+from vda.evaluation.quality import FIGURES, Quality, in_digits, measure_quality
+from vda.evaluation.seams import MOST_SEAMS, seam_scores
+from vda.evaluation.verdict import Judgement, built_in, judge
 from vda.files import write_bytes
 from vda.joining.scenedepth import SceneDepth, depth_of_windows
-from vda.picture.upright import with_square_pixels
 from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Plan
 from vda.scene.scene import Scene
 from vda.scene.windows import Window
 from vda.shown import printable
 
-# One row of the page, which is 60rem wide and has columns of 9rem; twice a column's pixels, for dense screens.
-_STRIP_FRAMES = 6
-_STRIP_WIDTH = 320
 # A dot for each of thousands of seams would be a band of ink.
 _MOST_POINTS = 240
 
 
-@dataclass(frozen=True)
-class _Work:
-    """What a report is made of: the scene, its plan, its depth, and its video where that can be read."""
-
-    scene: Scene
-    plan: Plan
-    record: DepthRecord
-    depth: DepthSource
-    quality: Quality
-    in_order: SceneDepth | None = None
-    """The same windows aligned one after the other, where the merge solved them jointly and they are there."""
-
-    def pictures(self, frames: Sequence[int]) -> dict[int, Rgb]:
-        """The video's frames at the size of the depth, by index; none where ``no_pictures`` says why."""
-        try:
-            return film_pictures(self.scene, sorted(set(frames)), (self.record.width, self.record.height))
-        except (VdaError, OSError):
-            return {}
-
-    def no_pictures(self) -> str:
-        """Why there are no pictures of the video, in a sentence; empty where there are."""
-        try:
-            self.scene.require_video()
-        except VdaError as error:
-            return error.problem
-        return ""
-
-
-def write_report(scene: Scene, reporter: Reporter | None = None, quality: Quality | None = None) -> Path:
+def write_report(
+    scene: Scene,
+    reporter: Reporter | None = None,
+    quality: Quality | None = None,
+    *,
+    with_paths: bool = False,
+) -> Path:
     """Write ``report.html`` of a merged scene and return its path; ``SceneError`` where it is not merged.
 
     ``quality`` is the scene's, if it was measured already; else it is, with some of the seams. A part that cannot
-    be made is left out: the page says why, and ``reporter`` is told.
+    be made is left out: the page says why, and ``reporter`` is told. Folders of this machine are named only
+    ``with_paths``.
     """
     scene.require_merged()
     record = DepthRecord.read(scene.depth_record_path)
     quality = quality or measure_quality(scene, most_seams=MOST_SEAMS)
     plan = scene.plan()
-    work = _Work(scene, plan, record, open_depth(scene.merged_dir), quality, _in_order(scene, plan, record))
+    in_order, depth = _in_order(scene, plan, record), open_depth(scene.merged_dir)
+    work = Work(scene, plan, record, depth, quality, judge(quality, record), in_order, with_paths)
     parts = [_part(title, make, work, reporter or Silence()) for title, make in _PARTS.items()]
     name = printable(scene.root.resolve().name)
     write_bytes(scene.report_path, whole_page(f"Depth of {name}", parts).encode())
     return scene.report_path
 
 
-def _part(title: str, make: Callable[[_Work], str], work: _Work, reporter: Reporter) -> str:
+def _part(title: str, make: Callable[[Work], str], work: Work, reporter: Reporter) -> str:
     """Return a section of the page, or one that says why it is left out: the others are worth having."""
     try:
         return make(work)
@@ -92,7 +67,7 @@ def _part(title: str, make: Callable[[_Work], str], work: _Work, reporter: Repor
         reason = error.problem if isinstance(error, VdaError) else _first_line(error)
         sentence = f"{title}: left out of the report, for it could not be made ({reason.rstrip('.')})."
         reporter.say(sentence)
-        return section(title, "", sentence)
+        return section(title, "", work.plain(sentence))
 
 
 def _first_line(error: Exception) -> str:
@@ -108,24 +83,28 @@ def _in_order(scene: Scene, plan: Plan, record: DepthRecord) -> SceneDepth | Non
     return depth_of_windows(scene, plan, run, "sequential")
 
 
-def _filmstrip(work: _Work) -> str:
-    frames = spread(work.depth.frames, _STRIP_FRAMES)
-    depths = [_reduced(work.depth.read(frame)) for frame in frames]
-    kind = work.record.quantizer.kind
-    shown = shown_range(np.concatenate([depth.ravel() for depth in depths]), kind) or (0.0, 1.0)
-    pictures, aspect = work.pictures(frames), Fraction(work.record.pixel_aspect)
-    cells = []
-    for frame, depth in zip(frames, depths, strict=True):
-        with np.errstate(divide="ignore"):
-            colours = colorize(1 / depth if kind == "depth" else depth, *shown)
-        both = [_reduced(pictures[frame])] if frame in pictures else []
-        images = "".join(jpeg(with_square_pixels(picture, aspect)) for picture in (*both, colours))
-        cells.append(f"<figure>{images}<figcaption>frame {frame}</figcaption></figure>")
-    note = f"Bright is near; one range of colours for the whole scene. {work.no_pictures()}"
-    return section("Frames and depth", f'<div class="strip">{"".join(cells)}</div>', note)
+def _verdict(work: Work) -> str:
+    """The whole in words, where it is worst and what to do; at the top, for it is what people come for."""
+    verdict = work.verdict
+    items = "".join(_finding(work, finding) for finding in verdict.findings)
+    model = built_in(work.record.model)
+    said = f"<p><strong>The built-in model.</strong> {advice(model)}</p>" if model else ""
+    word = f'<p class="word {verdict.level.name.lower()}">{fit(verdict.words)}.</p>'
+    note = (
+        "This says how steady the depth is, not whether it is right: that takes truth (vda eval). SCENE and FILM "
+        "stand for this scene and its video."
+    )
+    return section("Verdict", f'<div class="verdict">{word}<ul>{items}</ul>{said}</div>', note)
 
 
-def _in_figures(work: _Work) -> str:
+def _finding(work: Work, finding: Judgement) -> str:
+    links = ", ".join(f'<a href="#{anchor(frame)}">frame {frame}</a>' for frame in finding.frames)
+    worst = f" Worst at {links}." if links else ""
+    remedy = f"<small>{advice(finding.remedy)}</small>" if finding.remedy else ""
+    return f'<li class="{finding.level.name.lower()}">{fit(work.plain(finding.text))}{worst}{remedy}</li>'
+
+
+def _in_figures(work: Work) -> str:
     """The figures that ``vda report --fail-if`` takes."""
     quality = work.quality
     cells = "".join(
@@ -136,10 +115,10 @@ def _in_figures(work: _Work) -> str:
     if len(quality.seams) < quality.seam_count:
         note += f" {len(quality.seams)} of {quality.seam_count} seams were looked at."
     note += "".join(f" {name} was not measured: {why}." for name, why in quality.why.items())
-    return section("In figures", f"<table>{cells}</table>", note)
+    return section("In figures", f"<table>{cells}</table>", work.plain(note))
 
 
-def _alignment(work: _Work) -> str:
+def _alignment(work: Work) -> str:
     """Scale and shift over time: of windows, or of chunks; both ways of aligning where both are known."""
     rows = [("joint" if work.in_order else "", work.record.shots)]
     if work.in_order:
@@ -170,20 +149,20 @@ def _fits(shots: list[dict[str, Any]], plan: Plan) -> Iterator[tuple[float, floa
             yield plan.frame(window.kept.start), scale, shift
 
 
-def _remarks(work: _Work) -> str:
+def _remarks(work: Work) -> str:
     """What could not be joined as it should be, and what is left out; nothing where all is well."""
     if not work.record.remarks:
         return ""
-    items = "".join(f"<li>{html.escape(printable(remark))}</li>" for remark in work.record.remarks)
+    items = "".join(f"<li>{fit(work.plain(remark))}</li>" for remark in work.record.remarks)
     return section("What the merge remarked", f"<ul>{items}</ul>", "")
 
 
-def _seams(work: _Work) -> str:
+def _seams(work: Work) -> str:
     seams = work.quality.seams
     if not work.quality.seam_count:
         return section("Seams", "", "The depth was made in one piece: there are no seams.")
     if not seams:
-        return section("Seams", "", f"Seams were not measured: {work.quality.why['seam']}.")
+        return section("Seams", "", work.plain(f"Seams were not measured: {work.quality.why['seam']}."))
     scores = {"merged": {seam.frame: seam.after for seam in seams}}
     if work.in_order:
         other = seam_scores(work.scene, work.plan, work.depth, work.in_order.frame)
@@ -209,10 +188,10 @@ def _worst_of(name: str, scores: dict[int, float]) -> Line:
     return Line(name, frames, [scores[frame] for frame in frames])
 
 
-def _flicker(work: _Work) -> str:
+def _flicker(work: Work) -> str:
     values = work.quality.flickers
     if not values:
-        return section("Flicker", "", f"Flicker was not measured: {work.quality.why['flicker']}.")
+        return section("Flicker", "", work.plain(f"Flicker was not measured: {work.quality.why['flicker']}."))
     note = (
         f"{100 * float(np.median(values)):.2f} % of the range of depth is the median change along the motion of "
         f"the picture (optical flow), over {len(values)} pairs of frames; the largest {100 * max(values):.2f} %."
@@ -220,8 +199,11 @@ def _flicker(work: _Work) -> str:
     return section("Flicker", "", note)
 
 
-_PARTS: dict[str, Callable[[_Work], str]] = {
-    "Frames and depth": _filmstrip,
+_PARTS: dict[str, Callable[[Work], str]] = {
+    "Verdict": _verdict,
+    "Where it is worst": named_frames,
+    "Frames and depth": filmstrip,
+    "The film of the depth": video,
     "Scale and shift": _alignment,
     "What the merge remarked": _remarks,
     "In figures": _in_figures,
@@ -230,8 +212,3 @@ _PARTS: dict[str, Callable[[_Work], str]] = {
     "Timeline": lambda work: timeline(work.scene, work.plan),
     "What was asked and used": lambda work: facts(work.scene, work.plan, work.record),
 }
-
-
-def _reduced(image: np.ndarray) -> np.ndarray:
-    step = -(-image.shape[1] // _STRIP_WIDTH)
-    return image[::step, ::step]

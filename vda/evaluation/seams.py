@@ -76,13 +76,15 @@ def seam_scores(
             continue
         jump = change(read(before), read(frame))
         raw = boundary.raw()
-        expected = usual
+        expected, in_place = usual, False
         if raw is not None and boundary.scales is not None:
             expected = float(np.dot(np.abs(boundary.scales), (raw.inside_old, raw.inside_new))) / 2
+            in_place = True
         if not np.isfinite(expected):
             expected = 0.0
         if np.isfinite(jump) and max(expected, least) > 0:
-            yield Seam(frame, max(jump, least) / max(expected, least), raw.score if raw else None)
+            score = max(jump, least) / max(expected, least)
+            yield Seam(frame, score, raw.score if raw else None, max(jump - expected, 0.0), in_place)
 
 
 def _least_change(record: DepthRecord | None) -> float:

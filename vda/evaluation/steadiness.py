@@ -26,6 +26,8 @@ _LEAST_FLOW_SIDE = 32
 _MOST_FLOW_SIDE = 8192
 # Flow forth and back has to return to the same pixel: elsewhere something was hidden, or the flow is wrong.
 _CONSISTENT_PX = 1.0
+# At a cut next to nothing can be followed, and what little seems to be is chance.
+_LEAST_FOLLOWED = 0.25
 
 
 class NotMeasured(Exception):
@@ -43,6 +45,10 @@ class Seam:
     frame: int
     after: float
     before: float | None = None
+    step: float = 0.0
+    """What the frame jumps by beyond the usual change, in the unit of the depth."""
+    in_place: bool = True
+    """Whether the usual change is that of the same two frames."""
 
 
 def change(before: Float32Array, after: Float32Array) -> float:
@@ -98,7 +104,8 @@ def flicker(pairs: Iterable[tuple[np.ndarray, np.ndarray, Float32Array, Float32A
     """Yield, for each (frame, next frame, depth, next depth), the change of depth along the motion over its range.
 
     Frames are RGB uint8. Motion is optical flow (DIS, Kroeger et al. 2016, as in OpenCV); pixels whose flow there
-    and back misses by more than a pixel are hidden in one of the frames, and do not count.
+    and back misses by more than a pixel are hidden in one of the frames, and do not count. Two frames of which
+    less than a quarter can be followed, as at a cut, yield nothing.
     """
     for first, second, depth, following in pairs:
         greys = [cv2.cvtColor(_small(rgb), cv2.COLOR_RGB2GRAY) for rgb in (first, second)]
@@ -110,7 +117,8 @@ def flicker(pairs: Iterable[tuple[np.ndarray, np.ndarray, Float32Array, Float32A
         old, new = _small(depth), _small(following)
         difference = np.abs(_moved(old, places, (float("nan"),)) - new)[seen_twice]
         spread = np.nanpercentile(new, 98) - np.nanpercentile(new, 2) if np.isfinite(new).any() else 0.0
-        if np.isfinite(difference).any() and spread > 0:
+        followed = seen_twice.mean() >= _LEAST_FOLLOWED
+        if followed and np.isfinite(difference).any() and spread > 0:
             yield float(np.nanmean(difference) / spread)
 
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from vda.camera.choice import CameraChoice, choose_camera
 from vda.camera.intrinsics import Intrinsics, same_shape
 from vda.camera.poses import Cameras, read_cameras
+from vda.comparing.pairing import Pairing, pair_frames
 from vda.depthmaps.source import DepthSource, open_depth
 from vda.errors import InputError, UsageError
-from vda.evaluation.pairing import Pairing, pair_frames
 from vda.metrics.alignment import Kind
 from vda.metrics.temporal import Pose
 from vda.reporter import Reporter

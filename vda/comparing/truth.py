@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vda.camera.choice import CameraChoice
+from vda.comparing.framepairs import Float32Image, FramePairs, PairedFrame
+from vda.comparing.pairing import MatchedBy
 from vda.errors import InputError, UsageError
 from vda.evaluation.figures import ComparedFrame, draw_evaluation
-from vda.evaluation.framepairs import Float32Image, FramePairs, PairedFrame
-from vda.evaluation.pairing import MatchedBy
 from vda.files import refuse_to_overwrite
 from vda.metrics import Figures, VideoMetrics, ramp
 from vda.metrics.alignment import Align, Kind, usual_align
