@@ -102,13 +102,13 @@ def looks_like(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 def is_still(look: Callable[[], np.ndarray]) -> np.ndarray:
-    """What is seen as soon as two looks agree: the cloud fades in."""
-    before = look()
+    """What is seen as soon as several looks agree: the cloud fades in, and a busy machine draws frames twice."""
+    before, agreed = look(), 0
 
     def same(now: np.ndarray) -> bool:
-        nonlocal before
-        moved, before = float(np.abs(before - now).mean()), now
-        return moved < 0.05
+        nonlocal before, agreed
+        agreed, before = agreed + 1 if float(np.abs(before - now).mean()) < 0.05 else 0, now
+        return agreed >= STILL_LOOKS
 
     return until(look, same)
 
