@@ -237,3 +237,13 @@ def test_a_classic_file_with_a_gap_is_refused() -> None:
     gap = [{"global_start_frame": 0, "global_end_frame": 4}, {"global_start_frame": 6, "global_end_frame": 10}]
     with pytest.raises(SceneError):
         read_plan({"video_info": {"total_frames": 10}, "chunks": gap})
+
+
+@pytest.mark.parametrize(
+    ("frame_range", "words"),
+    [(None, "6553 frames"), ((0, 6553), "6553 frames"), ((1000, 1100), "100 of 6553 frames (1000 to 1099)")],
+)
+def test_frames_that_are_used_are_counted_and_not_the_films(
+    frame_range: tuple[int, int] | None, words: str
+) -> None:
+    assert plan_linked(6553, 2, frame_range=frame_range).count_words() == words

@@ -128,6 +128,8 @@ class Plan:
     def count_words(self) -> str:
         """How many frames are used, and of how many: ``30 of 90 frames (one frame in 3)``."""
         first, stop = self.frame_range
+        if self.selection is None and stop - first < self.total_frames:
+            return f"{stop - first} of {self.total_frames} frames ({first} to {stop - 1})"
         if self.selection is None:
             return counted(self.total_frames, "frame")
         if not self.selection.thinning.leaves_out:
