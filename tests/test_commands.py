@@ -2,6 +2,8 @@
 
 import configparser
 import re
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -80,3 +82,19 @@ def test_links_between_pages_lead_somewhere(page: str) -> None:
 def test_usage_errors_exit_with_2() -> None:
     for arguments in (["depth"], ["split", "a.mp4", "--chunks", "0"], ["run", "x", "--on", "moon"], ["nonsense"]):
         assert CliRunner().invoke(main, arguments).exit_code == 2, arguments
+
+
+WITHOUT_THE_EXTRAS = """
+import sys
+for name in ("polars", "pandera", "sklearn", "diffusers", "OpenEXR", "scenedetect", "viser", "plyfile"):
+    sys.modules[name] = None
+from click.testing import CliRunner
+from vda.cli import main
+for names in sys.argv[1:]:
+    result = CliRunner().invoke(main, [*names.split()[1:], "--help"])
+    assert result.exit_code == 0, (names, result.output, result.exception)
+"""
+
+
+def test_help_needs_no_package_that_is_an_extra() -> None:
+    subprocess.run([sys.executable, "-c", WITHOUT_THE_EXTRAS, *ALL], check=True)

@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 import click
 from click.shell_completion import CompletionItem
 
+from vda.errors import VdaError
+
 PATH = click.Path(path_type=Path)
 
 
@@ -74,10 +76,16 @@ class OneOf(click.ParamType):
         return self._choice.convert(value, param, ctx)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
-        return self._choice.get_metavar(param, ctx)
+        try:
+            return self._choice.get_metavar(param, ctx)
+        except VdaError:  # the package that the registry is of is not installed: help needs none
+            return None
 
     def get_missing_message(self, param: click.Parameter, ctx: click.Context | None) -> str | None:
         return self._choice.get_missing_message(param, ctx)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        return self._choice.shell_complete(ctx, param, incomplete)
+        try:
+            return self._choice.shell_complete(ctx, param, incomplete)
+        except VdaError:
+            return []
