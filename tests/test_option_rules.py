@@ -69,7 +69,7 @@ def test_a_wrong_value_is_refused_before_anything_is_looked_at(
 
 def settings_of_other_stages() -> list[Any]:
     """What commands that ``import vda`` has no function for take: a maker, a keyword, a wrong value."""
-    from vda.evaluation.stage import evaluate
+    from vda.comparing.truth import evaluate
     from vda.fvc.augment import AugmentSettings
     from vda.fvc.embed import EmbedSettings
     from vda.fvc.folds import write_folds

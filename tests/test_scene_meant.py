@@ -56,7 +56,10 @@ def test_the_commands_are_all_that_take_a_scene() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_names_the_scene_that_was_meant(planned: Path, command: str) -> None:
-    for given in ("films/film one.mp4", "data/film one/vda_chunks", "data", "films", "data/film one/scene.json"):
+    given_ones = ["films/film one.mp4", "data/film one/vda_chunks", "data", "films", "data/film one/scene.json"]
+    if command == "report":
+        given_ones.remove("data")  # a folder of scenes stands for all of them there
+    for given in given_ones:
         assert "Give the scene 'data/film one' in its place." in refused(command, given), given
 
 
