@@ -138,6 +138,15 @@ def test_a_card_that_others_use_is_left_alone(tmp_path: Path) -> None:
     assert "alice" in found.found
 
 
+def test_a_card_that_fell_off_the_bus_is_no_reason_not_to_run(tmp_path: Path) -> None:
+    """``--devices auto`` takes the others."""
+    lost = gtx_1660_ti(0, nvmlDeviceGetMemoryInfo=Error(pynvml.NVML_ERROR_GPU_IS_LOST))
+    found = findings(tmp_path, [lost, gtx_1660_ti(1)], fake_torch(CUDA_13))
+    (said,) = (one for one in found.values() if "bus" in one.found)
+    assert said.state == "note"
+    assert found["GPU 1 (NVIDIA GeForce GTX 1660 Ti)"].state == "ok"
+
+
 def test_hidden_cards_are_named(tmp_path: Path) -> None:
     found = findings(tmp_path, [gtx_1660_ti(0)], fake_torch(CUDA_13), CUDA_VISIBLE_DEVICES="")
     assert "CUDA_VISIBLE_DEVICES" in found["devices"].found

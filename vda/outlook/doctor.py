@@ -67,7 +67,8 @@ def _devices(inventory: Inventory, torch: Any) -> Iterator[Diagnosis]:
         return
     survey = inventory.survey()
     for problem in survey.problems:
-        yield Diagnosis("devices", "wrong", problem, "Leave it out of --devices, or restart the machine.")
+        # ``--devices auto`` passes over it, and computes on the others or on the CPU.
+        yield Diagnosis("devices", "note", problem, "Leave it out of --devices, or restart the machine.")
     devices = visible_devices(survey.devices, inventory.environment)
     yield from (_gpu(device, inventory, torch) for device in devices)
     if survey.devices and not devices:
@@ -84,7 +85,7 @@ def _gpu(device: Device, inventory: Inventory, torch: Any) -> Diagnosis:
     version, built_for = torch_build()
     reading = inventory.reading(device)
     if reading.problem:
-        return Diagnosis(device.label, "wrong", f"It {reading.problem}.", "Leave it out of --devices.")
+        return Diagnosis(device.label, "note", f"It {reading.problem}.", "Leave it out of --devices.")
     if built_for is None and torch is None:
         found = f"PyTorch {version} is built for CPUs and cannot use it."
         return Diagnosis(device.label, "wrong", found, f"{_SETUP}, or give --devices cpu.")
