@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 from vda.errors import VdaError
 from vda.files import exclusive_lock, lock_is_held, temporary_beside
 from vda.launch.detached import outlives_logout
-from vda.machine.choice import visible_devices
+from vda.machine.choice import choose_devices, visible_devices
 from vda.machine.devices import Device, Inventory, cpu_device
 from vda.machine.host import disk_free_bytes, host_memory
 from vda.models import hub
@@ -70,7 +70,13 @@ def _devices(inventory: Inventory, torch: Any) -> Iterator[Diagnosis]:
         # ``--devices auto`` passes over it, and computes on the others or on the CPU.
         yield Diagnosis("devices", "note", problem, "Leave it out of --devices, or restart the machine.")
     devices = visible_devices(survey.devices, inventory.environment)
-    yield from (_gpu(device, inventory, torch) for device in devices)
+    skipped = dict(choose_devices("auto", inventory).skipped)
+    yield from (
+        Diagnosis(device.label, "note", f"--devices auto leaves it alone: {skipped[device]}.")
+        if device in skipped
+        else _gpu(device, inventory, torch)
+        for device in devices
+    )
     if survey.devices and not devices:
         yield Diagnosis(
             "devices", "note", "CUDA_VISIBLE_DEVICES hides every GPU, so the CPU computes.", "Unset the variable."
@@ -84,8 +90,6 @@ def _devices(inventory: Inventory, torch: Any) -> Iterator[Diagnosis]:
 def _gpu(device: Device, inventory: Inventory, torch: Any) -> Diagnosis:
     version, built_for = torch_build()
     reading = inventory.reading(device)
-    if reading.problem:
-        return Diagnosis(device.label, "note", f"It {reading.problem}.", "Leave it out of --devices.")
     if built_for is None and torch is None:
         found = f"PyTorch {version} is built for CPUs and cannot use it."
         return Diagnosis(device.label, "wrong", found, f"{_SETUP}, or give --devices cpu.")
@@ -102,12 +106,7 @@ def _gpu(device: Device, inventory: Inventory, torch: Any) -> Diagnosis:
     used, total = reading.memory_used_bytes, reading.memory_total_bytes
     memory = "" if used is None or total is None else f"{(total - used) / 1e9:.1f} of {total / 1e9:.1f} GB free; "
     found = f"{memory}float32, and half precision where the trial before the first window bears it out."
-    others = {process.user or "an unknown user" for process in reading.processes if not process.is_ours}
-    if others:
-        found += f" Processes of {', '.join(sorted(others))} run on it, so --devices auto leaves it alone."
-    return Diagnosis(
-        device.label, "note" if others else "ok", found, "Name it with --devices." if others else None
-    )
+    return Diagnosis(device.label, "ok", found)
 
 
 def _memory() -> Iterator[Diagnosis]:
