@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import clips
 import psutil
@@ -130,30 +131,31 @@ def children() -> set[int]:
     return {child.pid for child in mine if any("spawn_main" in part for part in child.cmdline())}
 
 
-def kill_whoever_begins(folder: Path, times: int, done: threading.Event) -> None:
-    """Kill a worker as soon as there is a half-written video, so many times."""
-    killed: set[int] = set()
-    while len(killed) < times and not done.is_set():
-        if any(folder.glob(".tmp-*")):
-            for pid in children() - killed:
-                os.kill(pid, signal.SIGKILL)
-                killed.add(pid)
-            for leftover in folder.glob(".tmp-*"):
-                leftover.unlink(missing_ok=True)
-        done.wait(0.002)
+class Deadly(Workplace):
+    """A place that kills whoever works there, so many times, with half a video written."""
+
+    @classmethod
+    def of(cls, folder: Path, kills: int) -> "Deadly":
+        folder.mkdir()
+        (folder / "kills.txt").write_text(str(kills))
+        return cls(folder, Places(folder.parent / "videos.csv"), SMALL, threads=1)
+
+    def work(self, *arguments: Any) -> Outcome:
+        left = int((self.folder / "kills.txt").read_text())
+        if left:
+            (self.folder / "kills.txt").write_text(str(left - 1))
+            (self.folder / ".tmp-long_scaled_original.mp4").write_bytes(b"half")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().work(*arguments)
 
 
 @pytest.mark.parametrize(("kills", "state", "reason"), [(1, "done", ""), (2, "failed", KILLED)])
-def test_a_killed_workers_row_is_tried_once_more(
-    tmp_path: Path, workers: Workers, kills: int, state: str, reason: str
-) -> None:
-    task, done = Task(item(tmp_path, 150), None), threading.Event()
-    killer = threading.Thread(target=kill_whoever_begins, args=(tmp_path / "out", kills, done))
-    killer.start()
+def test_a_killed_workers_row_is_tried_once_more(tmp_path: Path, kills: int, state: str, reason: str) -> None:
+    task = Task(item(tmp_path, 8), None)
+    workers = Workers(1, Deadly.of(tmp_path / "out", kills), "cpu")
     workers.give(task)
     found, outcome = workers.take()
-    done.set()
-    killer.join()
+    workers.end()
     assert found == task.item
     assert (outcome.state, outcome.reason) == (state, reason)
     assert (tmp_path / "out" / "long_scaled_original.mp4").is_file() == (state == "done")
