@@ -10,10 +10,12 @@ import os
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
+from torch import Tensor
 
 from vda.network import PRESETS
 from vda.training import cache
-from vda.training.average import export
+from vda.training.average import export, unfolded
 from vda.training.curves import draw_curves
 from vda.training.judge import as_markdown, held_out, in_words, loaded, predictors, rgbd_folder, table
 from vda.training.loop import LOG_NAME, Run, load_checkpoint
@@ -51,7 +53,7 @@ def train(options: argparse.Namespace) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     run = Run(recipe, options.run, folder, device, first_clips=options.before)
     if options.start:
-        run.start_from(load_checkpoint(options.start)["average"])
+        run.start_from(_weights_to_start_from(options.start, run))
     run.advance((options.until or recipe.steps) - run.step)
     export(load_checkpoint(options.run)["average"], options.run / SHIPPED.name)
     draw(options)
@@ -86,8 +88,15 @@ def _clips(options: argparse.Namespace) -> list[cache.Clip]:
     height, width = options.size
     return [
         cache.Clip(seed, options.long if seed % 12 == 11 else options.short, height, width)
-        for seed in range(options.clips)
+        for seed in range(options.first_seed, options.first_seed + options.clips)
     ]
+
+
+def _weights_to_start_from(start: Path, run: Run) -> dict[str, Tensor]:
+    """Another run's averaged weights, or exported ones, whose normalisation some of this run's stills bring back."""
+    if start.is_dir():
+        return load_checkpoint(start)["average"]
+    return unfolded(load_file(start), run.some_stills())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -98,8 +107,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=Recipe.steps, help="length of the whole run")
     parser.add_argument("--until", type=int, default=0, help="stop after this step, to be resumed later")
-    parser.add_argument("--start", type=Path, help="begin with the weights of the run in this folder")
+    parser.add_argument("--start", type=Path, help="begin with the weights of the run in this folder, or of a file of weights")
     parser.add_argument("--clips", type=int, default=4000, help="training clips in all")
+    parser.add_argument("--first-seed", type=int, default=0, help="seed of the first clip")
     parser.add_argument("--before", type=int, default=300, help="clips rendered before training begins")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="rendering processes")
     parser.add_argument("--size", type=int, nargs=2, default=(160, 288), metavar=("H", "W"), help="of the clips")

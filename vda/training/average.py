@@ -5,6 +5,7 @@ loads into ``build_model("mini")`` with ``strict=True``. This file does not know
 """
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from vda.files import atomic_path
 from vda.network import VideoDepthModel, build_model
-from vda.network.convnet import ConvEncoder, fold
+from vda.network.convnet import ConvEncoder, ConvUnit, fold
 
 METADATA = {
     "licence": "Apache-2.0",
@@ -46,6 +47,34 @@ def folded_mini(state: Mapping[str, Tensor]) -> VideoDepthModel:
     trained.load_state_dict(dict(state))
     trained.pretrained = fold(trained.pretrained.eval())
     return trained.eval()
+
+
+@torch.no_grad()
+def unfolded(weights: Mapping[str, Tensor], images: Tensor) -> dict[str, Tensor]:
+    """A training state that computes what exported ``weights`` do: batch normalisation comes back into the encoder.
+
+    ``images`` ``[B, 3, h, w]`` (network input) give each normalisation its statistics, and its scale and offset are
+    those that undo them. So a batch like this one passes as it did, by running statistics and by its own.
+    """
+    model = build_model("mini")
+    model.load_state_dict({name: value.float() for name, value in weights.items()})
+    plain = model.pretrained
+    model.pretrained = ConvEncoder(normalised=True).eval()
+    # All there is but the offsets, which the normalisation gets below.
+    model.pretrained.load_state_dict(plain.state_dict(), strict=False)
+    for name, unit in model.pretrained.named_modules():
+        if isinstance(unit, ConvUnit) and isinstance(unit.norm, nn.BatchNorm2d):
+            unit.norm.register_forward_pre_hook(partial(_measure, offset=plain.get_submodule(name).conv.bias))
+    model.pretrained(images)
+    return model.state_dict()
+
+
+def _measure(norm: nn.BatchNorm2d, inputs: tuple[Tensor], offset: Tensor) -> None:
+    """Let ``norm`` add ``offset`` and nothing else to a batch like ``inputs``."""
+    variance, mean = torch.var_mean(inputs[0], (0, 2, 3), unbiased=False)
+    norm.running_mean, norm.running_var = mean, variance
+    norm.weight.copy_((variance + norm.eps).sqrt())
+    norm.bias.copy_(mean + offset)
 
 
 def export(state: Mapping[str, Tensor], path: Path) -> None:

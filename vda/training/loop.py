@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,12 @@ class Run:
         if self.step == 0:
             self.model.load_state_dict(state)
             self.average = Average(self.model, self.recipe.average)
+
+    def some_stills(self) -> Tensor:
+        """Network input ``[B, 3, h, w]`` of the stills that the first step sees, and some more."""
+        phase = replace(self.recipe.phases[0], clips=64)
+        images, _ = batch_at(self.clips_folder, self.clips, phase, self.recipe.seed, step=0)
+        return images[:, 0].to(self.device)
 
     def advance(self, steps: int, checkpoint_every: int = 100) -> list[float]:
         """Take up to ``steps`` steps and return their losses; log each, and write checkpoints on the way."""
