@@ -51,7 +51,7 @@ def train(options: argparse.Namespace) -> None:
     # Numbers too small for the usual format cost a hundred times as much and carry nothing.
     torch.set_flush_denormal(True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    run = Run(recipe, options.run, folder, device, first_clips=options.before)
+    run = Run(recipe, options.run, folder, device, first_clips=options.first_seed + options.before)
     if options.start:
         run.start_from(_weights_to_start_from(options.start, run))
     run.advance((options.until or recipe.steps) - run.step)
