@@ -14,7 +14,8 @@ from vda.camera.intrinsics import Intrinsics
 from vda.errors import InputError
 from vda.network.slots import WINDOW_SLOTS
 from vda.scene.windows import Window
-from vda.training.average import Average, export, folded_mini
+from vda.training.__main__ import SHIPPED
+from vda.training.average import Average, export, folded_mini, unfolded
 from vda.training.batches import batch_at, slots
 from vda.training.cache import HELD_OUT_SEED, Clip, frame_type, listed, read, render
 from vda.training.curves import draw_curves
@@ -132,6 +133,18 @@ def test_a_run_may_start_from_anothers_weights(clips: Path, tmp_path: Path) -> N
     heir.start_from(donor.average.state)
     for ours, theirs in zip(heir.model.state_dict().values(), donor.model.state_dict().values(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_a_run_that_starts_from_exported_weights_computes_what_they_do(clips: Path, tmp_path: Path) -> None:
+    shipped = loaded(SHIPPED)
+    run = Run(TINY, tmp_path, clips)
+    run.start_from(unfolded(shipped.state_dict(), run.some_stills()))
+    frames = run.some_stills()
+    with torch.inference_mode():
+        wanted = shipped.encode(frames)
+        for eval_or_batch in (folded_mini(run.average.state).encode(frames), run.model.train().encode(frames)):
+            for ours, theirs in zip(eval_or_batch, wanted, strict=True):
+                torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
 
 
 def test_the_same_seed_gives_the_same_losses_and_so_does_a_resumed_run(clips: Path, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def _clips(options: argparse.Namespace) -> list[cache.Clip]:
 
 
 def _weights_to_start_from(start: Path, run: Run) -> dict[str, Tensor]:
-    """Another run's averaged weights, or exported ones, whose normalisation some of this run's stills bring back."""
+    """Another run's averaged weights; or exported ones, whose normalisation comes back from some stills."""
     if start.is_dir():
         return load_checkpoint(start)["average"]
     return unfolded(load_file(start), run.some_stills())
@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=Recipe.steps, help="length of the whole run")
     parser.add_argument("--until", type=int, default=0, help="stop after this step, to be resumed later")
-    parser.add_argument("--start", type=Path, help="begin with the weights of the run in this folder, or of a file of weights")
+    parser.add_argument("--start", type=Path, help="begin with the weights of this run or file")
     parser.add_argument("--clips", type=int, default=4000, help="training clips in all")
     parser.add_argument("--first-seed", type=int, default=0, help="seed of the first clip")
     parser.add_argument("--before", type=int, default=300, help="clips rendered before training begins")

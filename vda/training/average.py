@@ -51,10 +51,10 @@ def folded_mini(state: Mapping[str, Tensor]) -> VideoDepthModel:
 
 @torch.no_grad()
 def unfolded(weights: Mapping[str, Tensor], images: Tensor) -> dict[str, Tensor]:
-    """A training state that computes what exported ``weights`` do: batch normalisation comes back into the encoder.
+    """A training state that computes what exported ``weights`` do, with batch normalisation in the encoder again.
 
-    ``images`` ``[B, 3, h, w]`` (network input) give each normalisation its statistics, and its scale and offset are
-    those that undo them. So a batch like this one passes as it did, by running statistics and by its own.
+    ``images`` ``[B, 3, h, w]`` (network input) give each normalisation its statistics; its scale and offset undo
+    them. So a batch like this one passes as it did, by running statistics and by its own.
     """
     model = build_model("mini")
     model.load_state_dict({name: value.float() for name, value in weights.items()})
