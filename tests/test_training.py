@@ -30,7 +30,7 @@ from vda.training.judge import (
     synthetic,
     table,
 )
-from vda.training.loop import LOG_NAME, Run, load_checkpoint, trainable_mini
+from vda.training.loop import LOG_NAME, Run, branch_off, load_checkpoint, trainable_mini
 from vda.training.losses import LossWeights, temporal_matching, total_loss
 from vda.training.recipe import Phase, Recipe
 
@@ -38,7 +38,7 @@ TINY_PHASES = (
     Phase("stills", 0.5, 2, 1, ((64, 96), (96, 64)), LossWeights()),
     Phase("windows", 0.5, 1, 4, ((64, 64),), LossWeights(temporal=1.0), frozen_encoder=True),
 )
-TINY = Recipe(seed=3, steps=2, warmup=1, phases=TINY_PHASES)
+TINY = Recipe(seed=3, steps=2, cooling=2, warmup=1, last_phases=TINY_PHASES)
 
 
 slow = pytest.mark.skipif("VDA_SLOW_TESTS" not in os.environ, reason="half a minute: run by `make slow`")
@@ -99,13 +99,43 @@ def test_temporal_loss_sees_flicker_where_nothing_moves_and_not_between_anchors(
     assert temporal_matching(anchors, truth, importance) == 0
 
 
-def test_phases_follow_each_other_and_the_rate_rises_holds_and_falls() -> None:
-    recipe = Recipe(steps=100, warmup=10, decay=0.4, rate=1.0, phases=TINY_PHASES)
-    assert [recipe.phase_at(step).name for step in (0, 49, 50, 99)] == ["stills", "stills", "windows", "windows"]
-    rates = [recipe.rate_at(step) for step in range(100)]
-    assert rates[:10] == sorted(rates[:10])
-    assert rates[30] == 1.0
-    assert 0 < rates[99] < 0.05
+def test_phases_are_drawn_by_their_shares_and_follow_each_other_in_the_cool_down() -> None:
+    phases = (replace(TINY_PHASES[0], name="small", share=0.9), replace(TINY_PHASES[0], name="large", share=0.1))
+    recipe = Recipe(steps=2100, cooling=100, phases=phases, last_phases=TINY_PHASES)
+    drawn = [recipe.phase_at(step).name for step in range(2000)]
+    # Three standard deviations of a draw of 2,000.
+    assert abs(drawn.count("large") - 200) < 3 * (2000 * 0.9 * 0.1) ** 0.5
+    assert set(drawn) == {"small", "large"}
+    cooling = [recipe.phase_at(step).name for step in range(2000, 2100)]
+    assert cooling == ["stills"] * 50 + ["windows"] * 50
+
+
+def test_the_rate_rises_holds_and_falls_as_one_less_the_root() -> None:
+    recipe = Recipe(steps=200, cooling=100, warmup=10, rate=2.0)
+    rates = [recipe.rate_at(step) for step in range(200)]
+    assert rates[:10] == pytest.approx([0.2 * (step + 1) for step in range(10)])
+    assert set(rates[10:101]) == {2.0}
+    assert rates[125] == pytest.approx(1.0)
+    assert rates[181] == pytest.approx(0.2)
+    longer = replace(recipe, steps=400)
+    assert [longer.rate_at(step) for step in range(101)] == rates[:101]
+
+
+def test_a_cool_down_branches_off_and_the_run_goes_on_as_if_there_were_none(clips: Path, tmp_path: Path) -> None:
+    endless = replace(TINY, steps=1000, cooling=0, phases=TINY_PHASES[:1])
+    trunk, alone = tmp_path / "trunk", tmp_path / "alone"
+    for folder in (trunk, alone):
+        folder.mkdir()
+    undisturbed = Run(endless, alone, clips).advance(4)
+    losses = Run(endless, trunk, clips).advance(2)
+    assert branch_off(trunk, trunk / "cooled") == 2
+    cooled = replace(TINY, steps=4, cooling=2)
+    Run(cooled, trunk / "cooled", clips).advance(1)
+    losses += Run(endless, trunk, clips).advance(2)
+    assert losses == undisturbed
+    # It goes on from its own checkpoint, and knows where it began though the trunk is further.
+    assert branch_off(trunk, trunk / "cooled") == 2
+    assert Run(cooled, trunk / "cooled", clips).step == 3
 
 
 def test_a_window_for_training_is_laid_out_as_one_of_a_long_video() -> None:
@@ -159,7 +189,7 @@ def test_the_same_seed_gives_the_same_losses_and_so_does_a_resumed_run(clips: Pa
 
 @slow
 def test_the_first_hundred_losses_do_not_depend_on_what_is_rendered_meanwhile(clips: Path, tmp_path: Path) -> None:
-    recipe, late = replace(TINY, steps=100), tmp_path / "clips"
+    recipe, late = replace(TINY, steps=100, cooling=100), tmp_path / "clips"
     late.mkdir()
     for clip in listed(clips)[:3]:
         (late / clip.name).hardlink_to(clips / clip.name)
@@ -187,7 +217,7 @@ def test_training_refuses_held_out_clips_and_another_runs_checkpoint(clips: Path
 
 def test_a_few_steps_lower_the_loss_of_one_batch(clips: Path, tmp_path: Path) -> None:
     phase = replace(TINY_PHASES[0], share=1.0, sizes=((64, 64),))
-    run = Run(Recipe(seed=1, steps=40, warmup=1, phases=(phase,)), tmp_path, clips)
+    run = Run(Recipe(seed=1, steps=40, cooling=0, warmup=1, phases=(phase,)), tmp_path, clips)
     losses = run.advance(10)
     assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
 

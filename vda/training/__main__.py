@@ -18,7 +18,7 @@ from vda.training import cache
 from vda.training.average import export, unfolded
 from vda.training.curves import draw_curves
 from vda.training.judge import as_markdown, held_out, in_words, loaded, predictors, rgbd_folder, table
-from vda.training.loop import LOG_NAME, Run, load_checkpoint
+from vda.training.loop import LOG_NAME, Run, branch_off, load_checkpoint
 from vda.training.recipe import Recipe
 
 LOG = logging.getLogger("vda.training")
@@ -40,23 +40,39 @@ def render(options: argparse.Namespace) -> None:
 
 def train(options: argparse.Namespace) -> None:
     """Train, or go on training, while the clips that are still missing are rendered beside it."""
-    clips = _clips(options)
-    folder = options.cache / "clips"
+    recipe = Recipe(seed=options.seed, steps=options.steps, cooling=options.cooling)
+    run = _run(options, recipe, options.run)
+    if options.start:
+        run.start_from(_weights_to_start_from(options.start, run))
+    _to_the_end(run, options.until or recipe.steps)
+
+
+def cool(options: argparse.Namespace) -> None:
+    """Cool down what the run has learned so far, in a folder of its own: the run may go on."""
+    branch = options.branch or options.run / "cooled"
+    steps = branch_off(options.run, branch) + options.cooling
+    recipe = Recipe(seed=options.seed, steps=steps, cooling=options.cooling)
+    _to_the_end(_run(options, recipe, branch), recipe.steps)
+
+
+def _run(options: argparse.Namespace, recipe: Recipe, home: Path) -> Run:
+    """The run in ``home``, with its clips being rendered."""
+    clips, folder = _clips(options), options.cache / "clips"
     folder.mkdir(parents=True, exist_ok=True)
-    options.run.mkdir(parents=True, exist_ok=True)
+    home.mkdir(parents=True, exist_ok=True)
     for clip in clips[: options.before]:
         cache.render(folder, clip)
     cache.start_renderers(folder, clips[options.before :], options.workers)
-    recipe = Recipe(seed=options.seed, steps=options.steps)
     # Numbers too small for the usual format cost a hundred times as much and carry nothing.
     torch.set_flush_denormal(True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    run = Run(recipe, options.run, folder, device, first_clips=options.first_seed + options.before)
-    if options.start:
-        run.start_from(_weights_to_start_from(options.start, run))
-    run.advance((options.until or recipe.steps) - run.step)
-    export(load_checkpoint(options.run)["average"], options.run / SHIPPED.name)
-    draw(options)
+    return Run(recipe, home, folder, device, first_clips=options.first_seed + options.before)
+
+
+def _to_the_end(run: Run, last: int) -> None:
+    run.advance(last - run.step)
+    export(load_checkpoint(run.folder)["average"], run.folder / SHIPPED.name)
+    draw_curves(run.folder / LOG_NAME, run.folder / "curve.png")
 
 
 def ship(options: argparse.Namespace) -> None:
@@ -80,7 +96,7 @@ def judge_weights(options: argparse.Namespace) -> None:
         LOG.info("%s", in_words(sample.name, figures))
 
 
-COMMANDS = {"render": render, "train": train, "ship": ship, "draw": draw, "judge": judge_weights}
+COMMANDS = {"render": render, "train": train, "cool": cool, "ship": ship, "draw": draw, "judge": judge_weights}
 
 
 def _clips(options: argparse.Namespace) -> list[cache.Clip]:
@@ -106,6 +122,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--run", type=Path, help="folder of checkpoint, log and curves; default: CACHE/run")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=Recipe.steps, help="length of the whole run")
+    parser.add_argument(
+        "--cooling", type=int, default=Recipe.cooling, help="steps at the end that cool down; 0: none"
+    )
+    parser.add_argument("--branch", type=Path, help="folder of a cool-down; default: RUN/cooled")
     parser.add_argument("--until", type=int, default=0, help="stop after this step, to be resumed later")
     parser.add_argument("--start", type=Path, help="begin with the weights of this run or file")
     parser.add_argument("--clips", type=int, default=4000, help="training clips in all")

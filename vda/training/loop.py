@@ -7,6 +7,7 @@ know how clips are rendered or how the result is judged.
 
 import csv
 import logging
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,8 @@ from vda.training.recipe import Phase, Recipe
 LOG = logging.getLogger(__name__)
 LIST_EVERY = 100
 CHECKPOINT = "checkpoint.pt"
+# The checkpoint that a cool-down began with.
+BRANCHED = "branched.pt"
 LOG_NAME = "log.csv"
 
 
@@ -203,8 +206,24 @@ def identity(recipe: Recipe) -> str:
     return repr((recipe.seed, recipe.rate, recipe.weight_decay, recipe.average))
 
 
-def load_checkpoint(folder: Path) -> dict[str, Any]:
-    return torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)
+def branch_off(trunk: Path, branch: Path) -> int:
+    """Let a run in ``branch`` go on from the newest checkpoint of the one in ``trunk``; return its step then.
+
+    A branch that is there keeps where it began, however far the trunk has gone since.
+    """
+    kept = branch / BRANCHED
+    if not kept.exists():
+        branch.mkdir(parents=True, exist_ok=True)
+        with atomic_path(kept) as temporary:
+            shutil.copyfile(trunk / CHECKPOINT, temporary)
+    if not (branch / CHECKPOINT).exists():
+        with atomic_path(branch / CHECKPOINT) as temporary:
+            shutil.copyfile(kept, temporary)
+    return load_checkpoint(branch, BRANCHED)["step"]
+
+
+def load_checkpoint(folder: Path, name: str = CHECKPOINT) -> dict[str, Any]:
+    return torch.load(folder / name, map_location="cpu", weights_only=True)
 
 
 def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
