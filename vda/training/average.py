@@ -58,13 +58,13 @@ def unfolded(weights: Mapping[str, Tensor], images: Tensor) -> dict[str, Tensor]
     """
     model = build_model("mini")
     model.load_state_dict({name: value.float() for name, value in weights.items()})
-    plain = model.pretrained
+    plain = model.pretrained.state_dict()
     model.pretrained = ConvEncoder(normalised=True).eval()
     # All there is but the offsets, which the normalisation gets below.
-    model.pretrained.load_state_dict(plain.state_dict(), strict=False)
+    model.pretrained.load_state_dict(plain, strict=False)
     for name, unit in model.pretrained.named_modules():
         if isinstance(unit, ConvUnit) and isinstance(unit.norm, nn.BatchNorm2d):
-            unit.norm.register_forward_pre_hook(partial(_measure, offset=plain.get_submodule(name).conv.bias))
+            unit.norm.register_forward_pre_hook(partial(_measure, offset=plain[f"{name}.conv.bias"]))
     model.pretrained(images)
     return model.state_dict()
 
