@@ -96,14 +96,18 @@ def as_markdown(rows: dict[str, list[Figures]]) -> str:
     Where the best fit of a sample is upside down it is counted, and what enters the mean is the best fit that is
     not: what calls far near is of no use as depth, however well its negative fits.
     """
-    lines = ["| | AbsRel | delta1 | TAE | upside down |", "|---|---|---|---|---|"]
+    lines = ["| | AbsRel | delta1 | DBE acc, com (px) | TAE | upside down |", "|---|---|---|---|---|---|"]
     for name, of_samples in rows.items():
         figures = [sample.right_way_up for sample in of_samples]
         absrel, delta1 = (np.mean([getattr(f, key) for f in figures]) for key in ("abs_rel", "delta1"))
+        edges = [(f.boundaries.dbe_acc, f.boundaries.dbe_com) for f in figures if f.boundaries is not None]
+        distances = "{:.2f}, {:.2f}".format(*np.mean(edges, axis=0)) if edges else "-"
         temporal = [f.tae for f in figures if f.tae is not None]
         tae = f"{np.mean(temporal):.3f}" if temporal else "-"
         flipped = sum(sample.upside_down for sample in of_samples)
-        lines.append(f"| {name} | {absrel:.4f} | {delta1:.3f} | {tae} | {flipped} of {len(figures)} |")
+        lines.append(
+            f"| {name} | {absrel:.4f} | {delta1:.3f} | {distances} | {tae} | {flipped} of {len(figures)} |"
+        )
     return "\n".join(lines)
 
 
