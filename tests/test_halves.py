@@ -71,7 +71,7 @@ def exact(files: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture
 def every_device_may_try(monkeypatch: pytest.MonkeyPatch) -> None:
     verdict = Verdict("cpu", ("fp16", "fp32"), {"bf16": "it is not tried here"})
-    monkeypatch.setattr(precision, "policy", lambda device, asked: verdict)
+    monkeypatch.setattr(precision, "policy", lambda device: verdict)
 
 
 def test_the_first_comparison_catches_it(
@@ -92,7 +92,8 @@ def test_the_window_check_catches_what_was_let_through(
     scene = compute(files, tmp_path / "scene", precision="fp16")
     record = json.loads(scene.run_path.read_text())
     assert record["precision"] == "fp16"
-    assert "because it was asked for" in record["precision_reason"]
+    assert record["precision_reason"] == "float16, because it was asked for."
+    assert record["proofs"] == []
     assert_same_depth(scene, exact)
     listed = RunFiles(scene.run_dir).recomputed()
     assert [entry.window for entry in listed] == [(0, 0), (0, 1)]
@@ -108,7 +109,7 @@ def test_a_device_that_joins_later_and_fails_is_refused(
 ) -> None:
     scene = Scene(Path(shutil.copytree(exact.root, tmp_path / "scene")))
     record = json.loads(scene.run_path.read_text())
-    scene.run_path.write_text(json.dumps({**record, "precision": "fp16", "proofs": []}))
+    scene.run_path.write_text(json.dumps({**record, "asked_precision": "auto", "precision": "fp16"}))
     with pytest.raises(DeviceError, match="begun in float16, which cpu fails") as refused:
         compute(files, tmp_path / "scene")
     assert "--restart --precision fp32" in refused.value.remedy

@@ -105,13 +105,8 @@ class TestPolicy:
         assert verdict.candidates == expected
         assert set(verdict.refused) == {"fp16", "bf16", "fp32"} - set(expected)
 
-    def test_cpu_unless_asked(self) -> None:
+    def test_a_cpu(self) -> None:
         assert policy(CPU).candidates == ("fp32",)
-        assert policy(CPU, asked="bf16").candidates == ("bf16", "fp32")
-
-    def test_asking_overrides_the_name(self) -> None:
-        assert policy(gpu("NVIDIA GeForce GTX 1660 Ti", (7, 5)), asked="fp16").candidates == ("fp16", "fp32")
-        assert policy(gpu("NVIDIA A100", (8, 0)), asked="fp32").candidates == ("fp32",)
 
 
 class TestCompare:
@@ -283,12 +278,6 @@ class TestAgree:
             return Proof("GPU", {}, {"fp16": PrecisionFigures(True, False, mean, mean, 1.0, 0.0, 1.0, 2.0)})
 
         assert "by 0.250%" in agree([proof(0.0025), proof(0.001)]).reason
-
-    def test_asking_overrides_and_the_failure_is_said(self) -> None:
-        agreement = agree([PASSES_ALL, NO_HALF], asked="fp16")
-        assert agreement.precision == "fp16"
-        assert "asked for" in agreement.reason
-        assert "float16 fails on GPU 3 (GTX 1660 Ti): it has no tensor cores." in agreement.reason
 
     def test_a_late_device_that_fails_is_refused_with_the_way_out(self) -> None:
         check_joining(NO_BF16, "fp16")

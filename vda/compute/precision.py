@@ -116,14 +116,8 @@ class Agreement:
     reason: str
 
 
-def policy(device: Device, asked: Precision | None = None) -> Verdict:
-    """Say what of half precision a device may try, by what it is.
-
-    ``asked`` overrides that: it is tried, whatever the device, and float32 beside it.
-    """
-    if asked is not None:
-        candidates: tuple[Precision, ...] = ("fp32",) if asked == "fp32" else (asked, "fp32")
-        return Verdict(device.label, candidates)
+def policy(device: Device) -> Verdict:
+    """Say what of half precision a device may try, by what it is."""
     refused = _refused_by_kind(device)
     return Verdict(device.label, tuple(name for name in BEST_FIRST if name not in refused), refused)
 
@@ -196,13 +190,13 @@ def prove(compute: Compute, verdict: Verdict) -> Proof:
     return Proof(verdict.device, failed, figures)
 
 
-def agree(proofs: Sequence[Proof], asked: Precision | None = None) -> Agreement:
-    """Choose the best precision that every device passes; ``asked`` overrides, and what fails it is said.
+def by_name(asked: Precision) -> Agreement:
+    """What was asked for needs no proof: each window is checked (``check_window``), and that is all."""
+    return Agreement(asked, f"{WORDS[asked]}, because it was asked for.")
 
-    With no proofs (the devices are elsewhere) it is float32.
-    """
-    if asked is not None:
-        return Agreement(asked, f"{WORDS[asked]}, because it was asked for.{_failing_sentence(proofs, asked)}")
+
+def agree(proofs: Sequence[Proof]) -> Agreement:
+    """Choose the best precision that every device passes; with no proofs (they are elsewhere) it is float32."""
     if not proofs:
         return Agreement("fp32", "float32, because no device could be tried before the start.")
     if all(proof.failed.get("fp16") == _BY_DEFAULT_ON_A_CPU for proof in proofs):

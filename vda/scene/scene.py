@@ -72,7 +72,8 @@ class DeviceProof:
 class RunRecord:
     """What the whole scene is computed with; fixed before its first window, whatever devices it runs on.
 
-    ``proofs`` are the devices' trials of half precision, with their figures.
+    ``proofs`` are the devices' trials of half precision, with their figures; a precision that was asked for by
+    name needs none.
     """
 
     model: str
@@ -88,6 +89,7 @@ class RunRecord:
     precision: str
     precision_reason: str
     version: str
+    asked_precision: str = "auto"
     proofs: tuple[DeviceProof, ...] = ()
 
     @property

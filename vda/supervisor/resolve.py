@@ -20,7 +20,7 @@ from vda.scene.scene import DeviceProof, RunRecord, Scene
 from vda.supervisor import Crew, prove_devices
 
 if TYPE_CHECKING:
-    from vda.compute.precision import Precision, Proof
+    from vda.compute.precision import Proof
 
 Place = Literal["local", "inline"]
 
@@ -81,7 +81,8 @@ class Resolver:
         precision = begun.precision if asked.precision == "auto" else asked.precision
         draft = replace(self._draft(scene, asked), precision=precision, asked_model=begun.asked_model)
         scene.write_run(replace(draft, proofs=begun.proofs))
-        if precision != "fp32":
+        is_named = {begun.asked_precision, self.settings.precision} != {"auto"}
+        if precision != "fp32" and not is_named:
             scene.write_run(replace(draft, proofs=(*begun.proofs, *self._joining(scene, begun))))
 
     def _draft(self, scene: Scene, settings: RunSettings) -> RunRecord:
@@ -107,6 +108,7 @@ class Resolver:
             precision="fp32",
             precision_reason="",
             version=__version__,
+            asked_precision=settings.precision,
         )
 
     def _choose(self, settings: RunSettings, *, is_new: bool) -> ModelChoice:
@@ -139,40 +141,33 @@ class Resolver:
 
     def _with_precision(self, scene: Scene, draft: RunRecord) -> RunRecord:
         """Choose the best precision that every device passes, or the one asked for, with the reason in words."""
-        from vda.compute.precision import agree
+        from vda.compute.precision import agree, by_name
 
-        asked = _asked(self.settings.precision)
-        proofs = self._prove(scene, draft, self.devices, asked)
-        agreement = agree(list(proofs.values()), asked)
-        if agreement.precision != "fp32" or asked is not None:
+        asked = self.settings.precision
+        proofs = {} if asked != "auto" else self._prove(scene, draft, self.devices)
+        agreement = agree(list(proofs.values())) if asked == "auto" else by_name(asked)
+        if agreement.precision != "fp32" or asked != "auto":
             self.reporter.say(f"Precision: {agreement.reason}")
         return replace(
             draft, precision=agreement.precision, precision_reason=agreement.reason, proofs=_records(proofs)
         )
 
     def _joining(self, scene: Scene, begun: RunRecord) -> tuple[DeviceProof, ...]:
-        """Try devices that the scene has not seen; one that fails its precision is refused, unless asked for."""
+        """Try devices that the scene has not seen; one that fails its precision is refused."""
         from vda.compute.precision import check_joining
 
         known = {proof.id for proof in begun.proofs}
         joining = [device for device in self.devices if device.id not in known]
-        asked = _asked(self.settings.precision)
-        proofs = self._prove(scene, begun, joining, asked)
-        for proof in proofs.values() if asked is None else ():
+        proofs = self._prove(scene, begun, joining)
+        for proof in proofs.values():
             check_joining(proof, begun.precision)  # type: ignore[arg-type]
         return _records(proofs)
 
-    def _prove(
-        self, scene: Scene, record: RunRecord, devices: Sequence[Device], asked: "Precision | None"
-    ) -> "dict[str, Proof]":
+    def _prove(self, scene: Scene, record: RunRecord, devices: Sequence[Device]) -> "dict[str, Proof]":
         key = (record.model, record.weights_sha256, record.input_size, tuple(device.id for device in devices))
         if key not in self._proofs:
-            self._proofs[key] = prove_devices(self.crew, scene, record, devices, asked)
+            self._proofs[key] = prove_devices(self.crew, scene, record, devices)
         return self._proofs[key]
-
-
-def _asked(precision: str) -> "Precision | None":
-    return None if precision == "auto" else precision  # type: ignore[return-value]
 
 
 def _records(proofs: "dict[str, Proof]") -> tuple[DeviceProof, ...]:

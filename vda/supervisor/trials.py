@@ -18,7 +18,7 @@ from vda.supervisor.crew import Crew
 from vda.supervisor.seen import Patience
 
 if TYPE_CHECKING:
-    from vda.compute.precision import Precision, Proof, Verdict
+    from vda.compute.precision import Proof, Verdict
 
 _POLL_SECONDS = 0.05
 
@@ -31,16 +31,14 @@ class _Running:
     began: float
 
 
-def prove_devices(
-    crew: Crew, scene: Scene, record: RunRecord, devices: Sequence[Device], asked: "Precision | None"
-) -> "dict[str, Proof]":
+def prove_devices(crew: Crew, scene: Scene, record: RunRecord, devices: Sequence[Device]) -> "dict[str, Proof]":
     """Return the proof of each device by its id; nothing is computed where there is nothing to choose.
 
-    ``asked`` is tried whatever the device. Raises ``DeviceError`` where a device is wrong even in float32.
+    Raises ``DeviceError`` where a device is wrong even in float32.
     """
     from vda.compute.precision import Proof, policy
 
-    verdicts = {device.id: policy(device, asked) for device in devices}
+    verdicts = {device.id: policy(device) for device in devices}
     running = {
         device.id: _start(crew, scene, record, device, verdicts[device.id])
         for device in devices
