@@ -18,7 +18,7 @@ import torch
 
 from vda.errors import InputError
 from vda.files import DAMAGED_ARRAYS, atomic_path, damage, storage_errors, user_cache
-from vda.training.clips import render_clip
+from vda.training.clips import render_clip, training_style
 
 # Seeds from here on are the judge's: training refuses them.
 HELD_OUT_SEED = 900_000
@@ -79,7 +79,8 @@ def render(folder: Path, clip: Clip) -> None:
     if path.exists():
         return
     records = np.empty(clip.frames, frame_type(clip.height, clip.width))
-    records["rgb"], records["inverse_depth"] = render_clip(clip.seed, clip.frames, clip.height, clip.width)
+    style = training_style(clip.seed) if clip.seed < HELD_OUT_SEED else None
+    records["rgb"], records["inverse_depth"] = render_clip(clip.seed, clip.frames, clip.height, clip.width, style)
     with atomic_path(path) as temporary, storage_errors(path), temporary.open("wb") as handle:
         np.save(handle, records)
 

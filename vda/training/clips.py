@@ -15,9 +15,31 @@ STILLS_STEP = 10
 LONGEST_STILLS = 16
 
 
-def render_clip(seed: int, frames: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+# Which styles a training sees: those that the model is worst at more often than ``STYLES`` draws them.
+SHARES = {
+    "room": 0.22,
+    "table": 0.19,
+    "corridor": 0.05,
+    "hall": 0.07,
+    "street": 0.13,
+    "field": 0.09,
+    "yard": 0.15,
+    "abstract": 0.1,
+}
+
+
+def training_style(seed: int) -> str:
+    """The style that a training gives the world of ``seed``."""
+    # Apart from the world's own draws, which begin with the bare seed.
+    generator = np.random.default_rng([seed, 1])
+    return str(generator.choice(list(SHARES), p=list(SHARES.values())))
+
+
+def render_clip(
+    seed: int, frames: int, height: int, width: int, style: str | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return RGB ``[T, H, W, 3]`` uint8 and inverse depth ``[T, H, W]`` float16 (1/metre, 0 for the sky)."""
-    world, times = clip_world(seed, frames)
+    world, times = clip_world(seed, frames, style)
     rgb = np.empty((frames, height, width, 3), np.uint8)
     inverse_depth = np.empty((frames, height, width), np.float16)
     indices = [round(time * FPS) for time in times]
@@ -26,11 +48,11 @@ def render_clip(seed: int, frames: int, height: int, width: int) -> tuple[np.nda
     return rgb, inverse_depth
 
 
-def clip_world(seed: int, frames: int) -> tuple[World, list[float]]:
+def clip_world(seed: int, frames: int, style: str | None = None) -> tuple[World, list[float]]:
     """The clip's world and the times of its frames in seconds.
 
     Up to ``LONGEST_STILLS`` frames are ``STILLS_STEP`` apart; more are consecutive.
     """
     step = STILLS_STEP if frames <= LONGEST_STILLS else 1
-    world = sample_world(seed, duration_s=frames * step / FPS)
+    world = sample_world(seed, duration_s=frames * step / FPS, style=style)
     return world, [index * step / FPS for index in range(frames)]
