@@ -26,7 +26,7 @@ from vda.merging.settings import MergeResult, MergeSettings
 from vda.merging.stage import merge, require_overlaps
 from vda.merging.workplace import settle
 from vda.merging.writing import require_metres
-from vda.models.weights import choose_model, load_model
+from vda.models.weights import choose_model, require_fitting
 from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Plan
 from vda.scene.scene import Scene
@@ -346,10 +346,13 @@ def _require_weights(settings: RunSettings, devices: tuple[Device, ...]) -> bool
 
     Asked before a long film is counted.
     """
+    from vda.network.model import PRESETS
+
     choice = choose_model(
         settings.model, settings.weights, has_gpu=any(device.kind == "cuda" for device in devices)
     )
-    metric: bool = load_model(choice.model, choice.weights).preset.metric
+    require_fitting(choice.weights)
+    metric: bool = PRESETS[choice.model].metric
     return metric
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from vda.compute.ladder import MemoryFit, first_fit
 from vda.errors import InputError, WorkError
 from vda.files import write_json
+from vda.models.weights import MINI, load_model, resolve_weights
 from vda.picture.framing import Framing
 from vda.records import read_record
 from vda.scene.chunks import Plan
@@ -57,7 +58,7 @@ class Computer:
 def load_computer(record: RunRecord, run: RunFiles, device_id: str, threads: int, batch_size: int = 0) -> Computer:
     """Build the scene's model on a device, in the precision fixed for the scene.
 
-    Memory is used as was found to fit before, else from ``batch_size`` or from what is free.
+    Memory is used as was found to fit before, else as ``begin_with`` says.
     """
     import torch
 
@@ -70,9 +71,22 @@ def load_computer(record: RunRecord, run: RunFiles, device_id: str, threads: int
     dtype = DTYPES[record.precision]  # type: ignore[index]
     engine = Engine(load_network(record).set_precision(dtype).to(device), device)
     fits = run.fits_path(device_id)
-    known = known_fit(fits)
-    engine.fit = known or first_fit(batch_size, engine.free_bytes(), record.net_width, record.net_height)
+    engine.fit = known_fit(fits) or begin_with(engine, record, run, batch_size)
     return Computer(engine, record, threads, fits)
+
+
+def begin_with(engine: "Engine", record: RunRecord, run: RunFiles, batch_size: int) -> MemoryFit:
+    """Where ``engine`` begins to use memory: at ``batch_size`` (0: not asked for), or at what suits the device.
+
+    The built-in model takes one frame at a time on a CPU: other micro-batches move its last bits, and who has no
+    other model is to have the same bytes everywhere.
+    """
+    if engine.device.type == "cpu" and record.model != MINI:
+        from vda.compute.pace import paced
+
+        pace = paced(engine.model, record, run, batch_size)
+        batch_size = batch_size or pace.micro_batch
+    return first_fit(batch_size, engine.free_bytes(), record.net_width, record.net_height)
 
 
 def torch_device(device_id: str) -> "torch.device":
@@ -84,8 +98,6 @@ def torch_device(device_id: str) -> "torch.device":
 
 def load_network(record: RunRecord) -> "VideoDepthModel":
     """The scene's model in float32 on the CPU; ``WorkError`` where its weights are not what they were."""
-    from vda.models.weights import load_model, resolve_weights
-
     weights = resolve_weights(record.model, Path(record.weights_path), fetch=False)
     if weights.sha256 != record.weights_sha256:
         raise WorkError(

@@ -116,6 +116,10 @@ class Agreement:
     reason: str
 
 
+def name_of(dtype: torch.dtype) -> Precision:
+    return next(name for name, known in DTYPES.items() if known == dtype)
+
+
 def policy(device: Device) -> Verdict:
     """Say what of half precision a device may try, by what it is."""
     refused = _refused_by_kind(device)

@@ -7,17 +7,16 @@ down. This file does not know what is concluded from the proof.
 
 import copy
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from vda.compute.chunk import answers
-from vda.compute.computer import Computer, load_network, scene_source, torch_device
-from vda.compute.ladder import first_fit
+from vda.compute.computer import Computer, begin_with, load_network, scene_source, torch_device
 from vda.errors import DeviceError, VdaError
 from vda.files import write_json
 from vda.records import FilePath, filled, read_record, refused_as
-from vda.scene.runstate import WorkerFiles, WorkerSettings
+from vda.scene.runstate import RunFiles, WorkerFiles, WorkerSettings
 from vda.scene.scene import RunRecord, Scene
 
 if TYPE_CHECKING:
@@ -92,16 +91,18 @@ class _Trial:
         self._window = first.frame_indices
         self._source = _kept(scene_source(scene, plan, 0, request.record, settings.threads), self._window)
         self._network = load_network(request.record)
+        self._run = RunFiles(scene.run_dir)
         self._record, self._settings, self._fits = request.record, settings, fits
 
     def compute(self, dtype: "torch.dtype") -> "tuple[np.ndarray, float]":
         """Return the window in ``dtype`` and the seconds of its second time, when everything is warm."""
         from vda.compute.engine import Engine
+        from vda.compute.precision import name_of
 
         device = torch_device(self._settings.device)
         engine = Engine(copy.deepcopy(self._network).set_precision(dtype).to(device), device)
-        size = (self._record.net_width, self._record.net_height)
-        engine.fit = first_fit(self._settings.batch_size, engine.free_bytes(), *size)
+        record = replace(self._record, precision=name_of(dtype))
+        engine.fit = begin_with(engine, record, self._run, self._settings.batch_size)
         computer = Computer(engine, self._record, self._settings.threads, self._fits)
         list(answers([self._window], self._source, engine, computer))
         began = time.perf_counter()

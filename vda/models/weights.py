@@ -10,6 +10,7 @@ and shapes: only an official file name tells them apart.
 
 import os
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -247,9 +248,16 @@ def _record(checkpoint: Checkpoint, path: Path, source: str) -> WeightsFile:
 
 def _hash(path: Path) -> str:
     try:
-        return sha256_file(path)
+        seen = path.stat()
+        return _hash_of(path, seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns)
     except OSError as error:
         raise WeightsError(f"{path} could not be read: {error.strerror}.", "Check its permissions.") from error
+
+
+@lru_cache(maxsize=8)
+def _hash_of(path: Path, *seen: int) -> str:
+    """A process looks for the weights several times, and gigabytes take seconds; ``seen``: which file it is."""
+    return sha256_file(path)
 
 
 def load_model(model: str, weights: WeightsFile) -> "VideoDepthModel":
@@ -257,13 +265,22 @@ def load_model(model: str, weights: WeightsFile) -> "VideoDepthModel":
 
     Raises ``WeightsError`` where names or shapes differ, naming the model that they do fit if there is one.
     """
-    from vda.network.model import build_model
+    from vda.network.model import empty_model
 
     state = checkpoints.load_state_dict(weights.path)
-    network = build_model(model)
+    network = empty_model(model)
     checkpoints.require_fit(weights.path, state, model, network.state_dict())
     network.load_state_dict(state, strict=True)
     return network
+
+
+@cache
+def require_fitting(weights: WeightsFile) -> None:
+    """Raise ``WeightsError`` unless ``weights`` could be loaded. Values are not read, nor is it done twice."""
+    from vda.network.model import empty_model
+
+    state = checkpoints.load_state_dict(weights.path)
+    checkpoints.require_fit(weights.path, state, weights.model, empty_model(weights.model).state_dict())
 
 
 def require_whole(weights: WeightsFile) -> None:

@@ -8,6 +8,8 @@
       attempts.json                 what failed where, and what is set aside (supervisor)
       devices.json                  pace, memory and failures of each device (supervisor)
       fits_<device>.json            the micro-batches that fit a device's memory (worker)
+      pace_<precision>.json         frames at once on a CPU, and seconds per frame there (first worker)
+      pace.lock                     held by the worker that measures that: never two at once
       recomputed.jsonl              windows that had to be computed again in float32, a line each (workers)
       workers/<name>/settings.json  what the worker was started with (supervisor)
       workers/<name>/order.json     the chunk to compute next (supervisor)
@@ -28,11 +30,12 @@ import re
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from vda.errors import InputError
 from vda.files import append_line, lock_is_held, read_json_lines, write_json
-from vda.records import FilePath, Index, filled_lines, is_count, read_record
+from vda.network.slots import WINDOW_SLOTS
+from vda.records import FilePath, Index, Within, filled_lines, is_count, read_record
 
 Phase = Literal["starting", "idle", "waiting", "computing", "paused", "ended"]
 """``waiting`` is for the chunk's lock, ``paused`` for room in memory or on the disk."""
@@ -183,6 +186,22 @@ class Pause(_Record):
 
 
 @dataclass(frozen=True)
+class Pace(_Record):
+    """What suits a scene's CPUs: frames in the encoder at once. ``seconds_a_frame`` is what one worker needs."""
+
+    micro_batch: Annotated[int, Within(1, WINDOW_SLOTS)]
+    seconds_a_frame: float
+
+    @classmethod
+    def found(cls, path: Path) -> "Pace | None":
+        """Read the record; None where there is none, or a damaged one: it is then measured again."""
+        try:
+            return cls.read(path)
+        except InputError:
+            return None
+
+
+@dataclass(frozen=True)
 class Holder(_Record):
     """Who supervises a scene. ``home`` is the ``vda_run`` folder in which the workers' files are.
 
@@ -291,6 +310,13 @@ class RunFiles:
     @property
     def recomputed_path(self) -> Path:
         return self.folder / "recomputed.jsonl"
+
+    @property
+    def pace_lock(self) -> Path:
+        return self.folder / "pace.lock"
+
+    def pace_path(self, precision: str) -> Path:
+        return self.folder / f"pace_{precision}.json"
 
     def fits_path(self, device: str) -> Path:
         return self.folder / f"fits_{device_slug(device)}.json"

@@ -40,7 +40,7 @@ from vda.supervisor.seen import (
     Start,
     Wait,
 )
-from vda.supervisor.telling import Telling, incomplete
+from vda.supervisor.telling import PaceTelling, Telling, incomplete
 
 # How long an idle device waits at the most; a look at the files of the chunks in hand is cheap.
 _POLL_SECONDS = 0.1
@@ -158,6 +158,7 @@ class Supervisor:
     def _loop(self, interrupted: Callable[[], bool]) -> None:
         total = sum(job.frames_total for job in self._jobs.values())
         telling = Telling(self.reporter, total, self._frames_done())
+        pace = PaceTelling(self.reporter, self.devices, self.scenes)
         while True:
             if interrupted() and not self._interrupted:
                 self._end_soon()
@@ -165,6 +166,7 @@ class Supervisor:
             self._hand_on()
             # On a network file system others tell by the time of this file that we live.
             self.held.renew(self.clock())
+            pace.tell()
             telling.tell(self._frames_done(), self._paused, self._expected())
             actions = decide(seen)
             if any(isinstance(action, Finish) for action in actions):

@@ -4,7 +4,6 @@ In: settings as somebody typed them, and devices. Out: each scene's ``run.json``
 scene that was begun goes on with what it has, or is refused. This file does not know how anything is computed.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from vda import __version__
 from vda.errors import UsageError
 from vda.machine.devices import Device
-from vda.models.weights import CHECKPOINTS, MINI, ModelChoice, choose_model, load_model
+from vda.models.weights import CHECKPOINTS, ModelChoice, choose_model, require_fitting
 from vda.records import Within, require_sound
 from vda.reporter import Reporter
 from vda.scene.scene import DeviceProof, RunRecord, Scene
@@ -68,9 +67,7 @@ class Resolver:
         """
         begun = scene.run_record()
         if begun is None:
-            draft = self._draft(scene, self.settings)
-            self._say_how_long(scene, draft)
-            scene.write_run(self._with_precision(scene, draft))
+            scene.write_run(self._with_precision(scene, self._draft(scene, self.settings)))
             return
         asked = replace(
             self.settings,
@@ -120,24 +117,9 @@ class Resolver:
                 self.reporter.say(notice)
             if is_new:
                 # Before any worker: a checkpoint that does not fit is an input error, not a failed chunk.
-                load_model(choice.model, choice.weights)
+                require_fitting(choice.weights)
             self._models[key] = choice
         return self._models[key]
-
-    def _say_how_long(self, scene: Scene, draft: RunRecord) -> None:
-        """Without a GPU the big models take hours: say how many before they begin."""
-        from vda.compute.pace import in_words, seconds_a_frame
-
-        if draft.model == MINI or any(device.kind != "cpu" for device in self.devices):
-            return
-        choice = self._choose(self.settings, is_new=False)
-        model = load_model(choice.model, choice.weights)
-        pace = seconds_a_frame(model, draft.net_width, draft.net_height, os.cpu_count() or 1)
-        frames = len(scene.plan().frames)
-        self.reporter.say(
-            f"On this CPU {draft.model} takes about {pace:.2f} seconds per frame: "
-            f"{in_words(pace * frames)} for {frames} frames."
-        )
 
     def _with_precision(self, scene: Scene, draft: RunRecord) -> RunRecord:
         """Choose the best precision that every device passes, or the one asked for, with the reason in words."""

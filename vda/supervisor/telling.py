@@ -4,14 +4,17 @@ In: frames done and the reason of a pause, again and again. Out: what the report
 file does not know how frames are counted.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from vda.errors import WorkError
+from vda.machine.devices import Device
+from vda.models.weights import MINI
 from vda.reporter import Reporter
-from vda.scene.runstate import device_slug, last_lines
-from vda.scene.scene import Scene
+from vda.scene.runstate import Pace, RunFiles, device_slug, last_lines
+from vda.scene.scene import RunRecord, Scene
 from vda.scene.status import Estimate
-from vda.shown import counted
+from vda.shown import counted, duration
 from vda.supervisor.seen import ChunkView, DeviceView
 
 _MORE_MEMORY = (
@@ -45,6 +48,45 @@ class Telling:
         fps, seconds_left = (expected.fps, expected.seconds_left) if expected else (None, None)
         self.reporter.expect(fps, seconds_left)
         self.reporter.at(done)
+
+
+@dataclass
+class PaceTelling:
+    """How long the big models take on CPUs, which is hours: said as soon as the first worker has measured it.
+
+    Nothing is said of ``scenes`` whose pace is known already, for it was said then, nor where a GPU computes.
+    """
+
+    reporter: Reporter
+    devices: Sequence[Device]
+    scenes: Iterable[Scene]
+    _waited_for: dict[Scene, RunRecord] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        if all(device.kind == "cpu" for device in self.devices):
+            records = {scene: scene.run_record() for scene in self.scenes}
+            self._waited_for = {scene: record for scene, record in records.items() if record is not None}
+        for scene, record in list(self._waited_for.items()):
+            if record.model == MINI or _pace(scene, record) is not None:
+                del self._waited_for[scene]
+
+    def tell(self) -> None:
+        for scene, record in list(self._waited_for.items()):
+            if (pace := _pace(scene, record)) is not None:
+                del self._waited_for[scene]
+                say_pace(self.reporter, scene, record.model, pace.seconds_a_frame / len(self.devices))
+
+
+def say_pace(reporter: Reporter, scene: Scene, model: str, seconds_a_frame: float) -> None:
+    frames = len(scene.plan().frames)
+    reporter.say(
+        f"On this CPU {model} takes about {seconds_a_frame:.2f} seconds per frame: "
+        f"{duration(seconds_a_frame * frames)} for {frames} frames."
+    )
+
+
+def _pace(scene: Scene, record: RunRecord) -> Pace | None:
+    return Pace.found(RunFiles(scene.run_dir).pace_path(record.precision))
 
 
 def incomplete(missing: list[ChunkView], devices: list[DeviceView], home: Scene, *, stopped: bool) -> WorkError:
