@@ -30,7 +30,7 @@ def weights(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     """They take longer than such films."""
-    monkeypatch.setattr(pipeline, "write_report", lambda scene, reporter: scene.report_path)
+    monkeypatch.setattr(pipeline, "report_scene", lambda scene, reporter: None)
 
 
 def settings(weights: Path) -> RunSettings:

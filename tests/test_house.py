@@ -140,6 +140,13 @@ def test_torch_is_loaded_only_where_tensors_are_made(path: Path) -> None:
     assert not heavy or {room(path), name_of(path)} & MAY_IMPORT_TORCH
 
 
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_what_only_some_work_needs_is_loaded_by_that_work(path: Path) -> None:
+    """A command that finds all of it done would wait for SciPy and Matplotlib longer than for all else."""
+    heavy = [name for name in at_module_level(tree_of(path)) if name.split(".")[0] in ("scipy", "matplotlib")]
+    assert not heavy or room(path) in ("synth", "training")
+
+
 def test_help_loads_nothing_heavy() -> None:
     code = "import sys, vda.cli; print(*{name.split('.')[0] for name in sys.modules})"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -182,7 +189,7 @@ FILE_NAMES = {
     "scene.json", "frame_index.npz", "vda_chunks", "chunks_metadata.json", "vda_video_chunks", "vda_windows",
     "run.json", "vda_run", "vda_logs", "supervisor.log", "supervisor.lock", "recomputed.jsonl", "vda_depth_final",
     "vda_merged_depth", "depth.json", "merge.json", "depth_visualization.mp4", "calibration.json", "report.html",
-    "detached.log", "detached.lock", "scaled_metadata.csv",
+    "report.json", "detached.log", "detached.lock", "scaled_metadata.csv",
 }  # fmt: skip
 
 

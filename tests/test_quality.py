@@ -224,7 +224,7 @@ def test_codes_are_those_of_the_middle(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_conditions_hold_or_not(text: str, holds: bool) -> None:
     quality = Quality({"seam": 2.0, "invalid": 0.02, "codes": 4096}, {})
-    assert bool(list(met([Condition.parse(text)], quality))) == holds
+    assert bool(list(met([Condition.parse(text)], quality.to_json()))) == holds
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_unknown_figures_are_refused_with_those_that_there_are() -> None:
 
 def test_what_could_not_be_measured_does_not_pass() -> None:
     quality = Quality({"drift": None}, {"drift": "the windows are gone"})
-    [sentence] = met([Condition.parse("drift>1")], quality)
+    [sentence] = met([Condition.parse("drift>1")], quality.to_json())
     assert "could not be measured (the windows are gone)" in sentence
 
 

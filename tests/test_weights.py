@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 from vda.cli.weights import weights as command
 from vda.errors import UsageError, WeightsError
 from vda.models import checkpoints, hub, weights
-from vda.network.model import PRESETS, build_model
+from vda.network import PRESETS, build_model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CONTENT = b"not really a checkpoint, but its bytes are all that fetching is about " * 1000

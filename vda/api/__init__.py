@@ -2,6 +2,7 @@
 
     pipeline  a video to depth in one call, several scenes at once
     films     several films, each to its end while others are computed
+    reports   the report of a scene, made again only where it would show something else
     results   depth and scenes opened to be read
     stages    a video to depth: plan, run, merge, depth; the network
     space     depth into space: enrich, export, view

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from vda.api.films import DepthOutcome, Failure, InTurn, Merging
+from vda.api.reports import report_scene
 from vda.calibration.fit import load_calibration
 from vda.depthmaps.codes import DepthRecord
 from vda.errors import DamagedWindowError, InputError, SceneError, UsageError, VdaError, WorkError
-from vda.evaluation.report import write_report
 from vda.launch import Launcher
 from vda.launch.detached import UNITS_VARIABLE
 from vda.machine.choice import Choice, choose_devices
@@ -27,6 +27,7 @@ from vda.merging.stage import merge, require_overlaps
 from vda.merging.workplace import settle
 from vda.merging.writing import require_metres
 from vda.models.weights import choose_model, require_fitting
+from vda.network.presets import PRESETS
 from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Plan
 from vda.scene.scene import Scene
@@ -346,14 +347,11 @@ def _require_weights(settings: RunSettings, devices: tuple[Device, ...]) -> bool
 
     Asked before a long film is counted.
     """
-    from vda.network.model import PRESETS
-
     choice = choose_model(
         settings.model, settings.weights, has_gpu=any(device.kind == "cuda" for device in devices)
     )
     require_fitting(choice.weights)
-    metric: bool = PRESETS[choice.model].metric
-    return metric
+    return PRESETS[choice.model].metric
 
 
 def _require_metres(scene: Scene, settings: MergeSettings, metric: bool) -> None:
@@ -401,8 +399,9 @@ def merge_scene(
 
 
 def _report(scene: Scene, reporter: Reporter) -> None:
-    """Write the report; the depth is finished, and what stands in the way of a page about it is said."""
+    """See to the report; the depth is finished, and what stands in the way of a page about it is said."""
     try:
-        reporter.say(f"Report: {write_report(scene, reporter)}")
+        report_scene(scene, reporter)
+        reporter.say(f"Report: {scene.report_path}")
     except VdaError as error:
         reporter.say(f"There is no report: {error.problem} 'vda report {quoted(scene.root)}' makes it.")

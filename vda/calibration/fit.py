@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 
 from vda.calibration.identity import Fingerprint
 from vda.calibration.sampling import DepthImages, Region, measure
@@ -230,6 +229,8 @@ def robust_fit(design: Values) -> Values:
 
     Soft L1 has one minimum whatever the start; from there Cauchy's loss lets go of what is far off.
     """
+    from scipy.optimize import least_squares
+
     solution = np.linalg.lstsq(design, np.ones(len(design)), rcond=None)[0]
     for loss in ("soft_l1", "cauchy"):
         solution = least_squares(lambda x: design @ x - 1, solution, loss=loss, f_scale=_RELATIVE_ERROR).x

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 
 from vda.calibration.fit import Calibration, Values, inverse_depth, robust_fit
 from vda.calibration.sampling import DepthImages, Region, measure
@@ -226,6 +225,8 @@ def _fit_plane(boxes: _Boxes) -> tuple[float, float] | None:
     With the camera C above the plane, 1 / Z = (foot . down) / C; by the height of the boxes it is something else,
     and C / H is the third unknown. Both have to agree for all boxes.
     """
+    from scipy.optimize import least_squares
+
     if len(boxes.top) < 4:
         return None
     foot = np.concatenate([boxes.foot, np.ones((len(boxes.top), 1))], axis=1)

@@ -9,7 +9,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from vda.camera.conventions import middle, to_opengl
 from vda.camera.intrinsics import Intrinsics
@@ -37,6 +36,8 @@ def lost(camera: Intrinsics) -> list[str]:
 
 
 def _line(camera: PosedCamera) -> str:
+    from scipy.spatial.transform import Rotation
+
     assert camera.camera_to_world is not None
     pose = to_opengl(camera.camera_to_world)
     # Turned about z first, then x, then y: R = Ry Rx Rz, which scipy calls YXZ.

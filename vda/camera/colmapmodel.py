@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from vda.camera.conventions import centre_to_corner
 from vda.camera.intrinsics import Intrinsics
@@ -76,6 +75,8 @@ def camera_line(camera: Intrinsics) -> str:
 
 
 def _pose(camera: PosedCamera) -> str:
+    from scipy.spatial.transform import Rotation
+
     assert camera.camera_to_world is not None
     world_to_camera = np.linalg.inv(camera.camera_to_world)
     x, y, z, w = Rotation.from_matrix(world_to_camera[:3, :3]).as_quat()

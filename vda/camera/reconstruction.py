@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation, Slerp
 
 from vda.camera.colmapbinary import damaged_file
 from vda.camera.conventions import corner_to_centre, from_opengl, pose_of
@@ -281,6 +280,8 @@ def _pose_at(time_s: float, rows: Floats, step_s: float) -> Floats | None:
     Lines are interpolated (straight, and by slerp) where they are no further apart than two frames; over a longer
     gap nobody knows how the camera moved.
     """
+    from scipy.spatial.transform import Rotation, Slerp
+
     after = int(np.searchsorted(rows[:, 0], time_s))
     if 0 < after < len(rows) and rows[after, 0] - rows[after - 1, 0] <= _MOST_STEPS * step_s:
         before, behind = rows[after - 1], rows[after]
@@ -293,6 +294,8 @@ def _pose_at(time_s: float, rows: Floats, step_s: float) -> Floats | None:
 
 
 def _trajectory_view(frame: int, at: Floats) -> View:
+    from scipy.spatial.transform import Rotation
+
     pose = np.eye(4)
     pose[:3, :3] = Rotation.from_quat(at[3:]).as_matrix()
     pose[:3, 3] = at[:3]

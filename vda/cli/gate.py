@@ -1,17 +1,17 @@
 """Conditions on a scene's figures: ``seam>1.5`` says which depth is not good enough.
 
-In: conditions as they are typed, and a ``Quality``. Out: those that are met, in words. All is parsed before
+In: conditions as they are typed, and a scene's figures. Out: those that are met, in words. All is parsed before
 anything is measured. This file measures nothing.
 """
 
 import operator
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from vda.errors import UsageError
-from vda.evaluation.quality import FIGURES, Quality, in_digits
+from vda.evaluation.quality import FIGURES, in_digits
 
 _OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
     ">=": operator.ge,
@@ -48,17 +48,20 @@ class Condition:
             raise UsageError(f"There is no figure called {name}.", f"Use one of {', '.join(FIGURES)}.")
         return cls(text, name, comparison, float(number) / (100 if percent else 1))
 
-    def judge(self, quality: Quality) -> str | None:
-        """A sentence where the condition is met, or the figure could not be measured; else None."""
-        value = quality.values.get(self.name)
+    def judge(self, figures: Mapping[str, Any]) -> str | None:
+        """A sentence where the condition is met, or the figure could not be measured; else None.
+
+        ``figures`` are those of ``Quality.to_json``.
+        """
+        value = figures.get(self.name)
         if value is None:
-            why = quality.why.get(self.name, "nobody knows why")
+            why = figures["not_measured"].get(self.name, "nobody knows why")
             return f"{self.name} could not be measured ({why}), so '{self.text}' cannot be ruled out."
         if _OPERATORS[self.comparison](value, self.limit):
             return f"{self.name} is {in_digits(value)}: '{self.text}' holds."
         return None
 
 
-def met(conditions: Sequence[Condition], quality: Quality) -> Iterator[str]:
+def met(conditions: Sequence[Condition], figures: Mapping[str, Any]) -> Iterator[str]:
     """A sentence for each of ``conditions`` that fails the scene."""
-    yield from (sentence for condition in conditions if (sentence := condition.judge(quality)) is not None)
+    yield from (sentence for condition in conditions if (sentence := condition.judge(figures)) is not None)

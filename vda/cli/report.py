@@ -14,6 +14,7 @@ from vda.cli.types import PATH
 from vda.errors import VdaError
 
 if TYPE_CHECKING:
+    from vda.api.reports import SceneReport
     from vda.cli.gate import Condition
     from vda.evaluation.index import SceneRow
     from vda.reporter import Reporter
@@ -50,7 +51,8 @@ def report(
     """Write report.html of each merged SCENE: a verdict, frames and depth, seams, flicker, and how it was made.
 
     A folder of scenes stands for those in it. Figures are printed too: with --json as one object, of several
-    scenes as {"scenes": [...]}. --overwrite is for the page of --index; reports are made anew.
+    scenes as {"scenes": [...]}. A report stays as long as nothing changes that it shows; --overwrite is for the
+    page of --index.
 
     Example: vda report data/film --fail-if 'seam>1.5' --fail-if 'drift>10%'
     """
@@ -68,7 +70,7 @@ def report(
     if index is not None:
         from vda.evaluation.index import write_index
 
-        write_index(index, [one.entry for one in told])
+        write_index(index, [one.row() for one in told])
     _say([one.figures for one in told], index, as_json)
     if any(one.figures["failed"] for one in told):
         ctx.exit(1)
@@ -85,35 +87,42 @@ def _scenes_in(given: Path) -> Sequence[Path]:
 
 @dataclass(frozen=True)
 class _Told:
-    """What came of a scene: as it is printed, and as the index has it."""
+    """What came of a scene: ``figures`` as they are printed, and its report, if it has one."""
 
+    root: Path
     figures: dict[str, Any]
-    entry: "SceneRow"
+    report: "SceneReport | None" = None
+
+    def row(self) -> "SceneRow":
+        """The scene as the index has it; reads its depth, for a picture."""
+        from vda.evaluation.index import entry_of, entry_without
+        from vda.evaluation.verdict import Level
+        from vda.scene.scene import Scene
+
+        found = self.report
+        if found is None:
+            return entry_without(self.root)
+        failed = self.figures["failed"]
+        return entry_of(Scene(self.root), found.verdict, Level[found.level], found.figures, failed)
 
 
 def _report(
     root: Path, conditions: "list[Condition]", reporter: "Reporter", *, alone: bool, with_paths: bool
 ) -> _Told:
     """Report on a scene. One that cannot be reported on fails, and costs no other its report."""
+    from vda.api.reports import report_scene
     from vda.cli.gate import met
-    from vda.evaluation.index import entry_of, entry_without
-    from vda.evaluation.quality import measure_quality
-    from vda.evaluation.report import write_report
     from vda.scene.scene import Scene
 
     try:
         scene = Scene(root).require()
-        quality = measure_quality(scene, reporter=reporter)
-        path = write_report(scene, reporter, quality, with_paths=with_paths)
-        failed = list(met(conditions, quality))
-        entry = entry_of(scene, quality, path, failed)
+        report = report_scene(scene, reporter, all_seams=True, with_paths=with_paths)
     except VdaError as error:
         if alone:
             raise
-        told = {"scene": str(root), "report": None, "verdict": None, "failed": [str(error)]}
-        return _Told(told, entry_without(root))
-    figures = {"scene": str(root), "report": str(path), "verdict": entry.state, **quality.to_json()}
-    return _Told({**figures, "failed": failed}, entry)
+        return _Told(root, {"scene": str(root), "report": None, "verdict": None, "failed": [str(error)]})
+    told = {"scene": str(root), "report": str(scene.report_path), "verdict": report.verdict, **report.figures}
+    return _Told(root, {**told, "failed": list(met(conditions, report.figures))}, report)
 
 
 def _say(told: Sequence[dict[str, Any]], index: Path | None, as_json: bool) -> None:

@@ -13,6 +13,7 @@ from vda.compute.ladder import MemoryFit, first_fit
 from vda.errors import InputError, WorkError
 from vda.files import write_json
 from vda.models.weights import MINI, load_model, resolve_weights
+from vda.network.presets import PRESETS
 from vda.picture.framing import Framing
 from vda.records import read_record
 from vda.scene.chunks import Plan
@@ -119,7 +120,6 @@ def frame_source(
 ) -> "FrameSource":
     """Return what the engine draws its pictures from: by place in the plan, framed, at their network's size."""
     from vda.compute.engine import Picture
-    from vda.network.model import PRESETS
     from vda.network.preprocess import net_size, to_network
 
     # The record's own size is that of the largest pictures; those of another shot may be cropped to less.

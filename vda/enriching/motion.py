@@ -16,7 +16,6 @@ from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter, uniform_filter1d
 
 from vda.records import Positive, Within, require_sound
 
@@ -88,6 +87,8 @@ class Stretch:
     @property
     def course_m(self) -> Values:
         """Ranges, roughly without their noise: one that errs outwards would else be taken for a noisier one."""
+        from scipy.ndimage import median_filter
+
         return median_filter(_held(self.range_m), _COURSE, mode="nearest")
 
 
@@ -261,6 +262,8 @@ def _acceleration_of(times: Values, bearing: Values, seen: NDArray[np.bool_], no
     That is what second differences have beyond the noise, around each time or in the whole stretch: a thing that
     is passed turns slowly for a long time and then fast.
     """
+    from scipy.ndimage import uniform_filter1d
+
     at, known = times[seen], bearing[seen]
     if len(at) < AXES:
         return np.zeros(len(times))

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation, Slerp
 
 from vda.camera.conventions import resized
 from vda.camera.intrinsics import Intrinsics, unproject
@@ -55,6 +54,8 @@ class MovingCamera:
         return found
 
     def _between(self, after: NDArray[np.intp], times_s: Floats) -> Floats:
+        from scipy.spatial.transform import Rotation, Slerp
+
         share = (times_s - self.times_s[after - 1]) / (self.times_s[after] - self.times_s[after - 1])
         poses = np.broadcast_to(np.eye(4), (len(after), 4, 4)).copy()
         turns = Slerp(np.arange(len(self.frames)), Rotation.from_matrix(self.poses[:, :3, :3]))

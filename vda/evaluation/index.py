@@ -5,21 +5,20 @@ file measures nothing.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 
-from vda.depthmaps.codes import DepthRecord
 from vda.depthmaps.colours import colorize, shown_range
 from vda.depthmaps.source import open_depth
 from vda.errors import VdaError
 from vda.evaluation.frames import reduced
 from vda.evaluation.page import fit, jpeg, section, whole_page
-from vda.evaluation.quality import Quality, in_digits
-from vda.evaluation.verdict import Level, judge
+from vda.evaluation.quality import in_digits
+from vda.evaluation.verdict import Level
 from vda.files import write_bytes
 from vda.scene.scene import Scene
 from vda.scene.status import scene_status
@@ -44,12 +43,13 @@ class SceneRow:
     failed: Sequence[str] = ()
 
 
-def entry_of(scene: Scene, quality: Quality, report: Path, failed: Sequence[str]) -> SceneRow:
-    """The row of a merged scene."""
-    verdict = judge(quality, DepthRecord.read(scene.depth_record_path))
-    figures = {name: quality.values.get(name) for name in _SHOWN}
+def entry_of(
+    scene: Scene, verdict: str, level: Level, figures: Mapping[str, float | None], failed: Sequence[str]
+) -> SceneRow:
+    """The row of a scene that has a report, of which ``figures`` are those that a ``Quality`` has."""
+    shown = {name: figures.get(name) for name in _SHOWN}
     name = scene.root.resolve().name
-    return SceneRow(name, verdict.words, verdict.level, report, _thumbnail(scene), figures, failed)
+    return SceneRow(name, verdict, level, scene.report_path, _thumbnail(scene), shown, failed)
 
 
 def entry_without(root: Path) -> SceneRow:

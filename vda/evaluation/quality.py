@@ -70,8 +70,12 @@ class Quality:
 
 @dataclass
 class _Found:
-    """What is measured so far; a figure that cannot be is noted with its reason, and the others go on."""
+    """What is measured so far; a figure that cannot be is noted with its reason, and the others go on.
 
+    ``reporter`` is told where nobody foresaw the reason.
+    """
+
+    reporter: Reporter
     values: dict[str, float | None] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)
 
@@ -82,23 +86,29 @@ class _Found:
             if not np.isfinite(measured).all():
                 raise NotMeasured("what was measured is no number")
             self.values.update(zip(names, measured, strict=True))
+        except (NotMeasured, VdaError) as error:
+            self._leave_out(names, error.problem if isinstance(error, VdaError) else str(error))
         # Foreign libraries measure too, on pictures of any size and files that anything may have befallen.
         except Exception as error:
-            reason = error.problem if isinstance(error, VdaError) else (str(error) or type(error).__name__)
-            self.values.update(dict.fromkeys(names))
-            self.why.update(dict.fromkeys(names, reason.strip().splitlines()[0].rstrip(".")))
+            self._leave_out(names, str(error) or type(error).__name__)
+            self.reporter.say(f"{' and '.join(names)} could not be measured: {self.why[names[0]]}.")
+
+    def _leave_out(self, names: Sequence[str], reason: str) -> None:
+        self.values.update(dict.fromkeys(names))
+        self.why.update(dict.fromkeys(names, reason.strip().splitlines()[0].rstrip(".")))
 
 
 def measure_quality(scene: Scene, *, most_seams: int | None = None, reporter: Reporter | None = None) -> Quality:
     """Measure a merged scene, with at most ``most_seams`` of its seams (None: all).
 
-    ``reporter`` is told which figure is measured. Raises ``SceneError`` where the scene is not merged.
+    ``reporter`` is told which figure is measured, and which could not be where nobody foresaw it. Raises
+    ``SceneError`` where the scene is not merged.
     """
     reporter = reporter or Silence()
     scene.require_merged()
     plan, record = scene.plan(), DepthRecord.read(scene.depth_record_path)
     depth = open_depth(scene.merged_dir)
-    found, seams, flickers, worst = _Found(), list[Seam](), list[float](), list[Flicker]()
+    found, seams, flickers, worst = _Found(reporter), list[Seam](), list[float](), list[Flicker]()
     total = seam_count(plan)
 
     def of_seams() -> tuple[float, float]:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from vda.camera.intrinsics import Intrinsics
 from vda.depthmaps.codes import MAX_CODE, Quantizer
@@ -65,5 +64,7 @@ def _camera_line(camera: Intrinsics) -> str:
 
 
 def _pose_line(time: str, pose: np.ndarray) -> str:
+    from scipy.spatial.transform import Rotation
+
     numbers = [*pose[:3, 3], *Rotation.from_matrix(pose[:3, :3]).as_quat()]
     return " ".join([time, *(f"{number:.9g}" for number in numbers)])

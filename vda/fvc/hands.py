@@ -99,28 +99,37 @@ class _Worker:
 
 
 class Workers:
-    """``count`` processes, each started when it is first needed and again when it was killed."""
+    """``count`` processes, each started when it is first needed and again when it was killed.
+
+    Rows that are whole need none as long as none is started: each would load all that scaling takes.
+    """
 
     def __init__(self, count: int, workplace: Workplace, autoencoder_device: str) -> None:
         self._count = count
         self._workplace = workplace
         self._autoencoder_device = autoencoder_device
         self._workers: list[_Worker] = []
+        self._whole: deque[Item] = deque()
         # Starting afresh costs a second each; forked, a worker would have locks that other threads held.
         self._context = get_context("spawn")
 
     @property
     def has_room(self) -> bool:
-        return len(self._busy()) < self._count
+        return not self._whole and len(self._busy()) < self._count
 
     @property
     def is_at_work(self) -> bool:
-        return bool(self._busy())
+        return bool(self._whole or self._busy())
 
     def give(self, task: Task) -> None:
-        self._idle().give(task, tries=1)
+        if not self._workers and self._workplace.is_whole(task.item, task.record):
+            self._whole.append(task.item)
+        else:
+            self._idle().give(task, tries=1)
 
     def take(self) -> tuple[Item, Outcome]:
+        if self._whole:
+            return self._whole.popleft(), Outcome(kept=True)
         while True:
             ready = wait([worker.connection for worker in self._busy()])
             worker = next(worker for worker in self._busy() if worker.connection in ready)

@@ -25,8 +25,6 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from vda.records import is_nameable
 from vda.splitting.inputs import VIDEO_SUFFIXES
@@ -123,6 +121,9 @@ def identify(checked: pl.DataFrame, folder: Path) -> Identities:
 
 def components(count: int, bonds: Iterable[Bond]) -> NDArray[np.int64]:
     """A number from 0 for each of ``count`` rows; rows that keys bind, over any number of steps, have the same."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     numbers: dict[Hashable, int] = {}
     pairs = np.array([(row, count + numbers.setdefault(key, len(numbers))) for row, key in bonds], np.int64)
     rows, keys = pairs.reshape(-1, 2).T

@@ -67,6 +67,13 @@ class Workplace:
         now = identities(item, self.places, with_scene=self.settings.wants_depth)
         return bool(changed_sources(record, item, now) or broken_files(record, self.folder))
 
+    def is_whole(self, item: Item, record: Record | None) -> bool:
+        """Whether nothing of ``item`` needs work; what keeps this from being seen is met by whoever works."""
+        try:
+            return not self.needs_work(item, record)
+        except Exception:
+            return False
+
     def work(self, item: Item, record: Record | None, scene: Path | None, through: Through | None) -> Outcome:
         """Scale ``item`` unless all of it is there; ``scene`` is where its depth is, if not where its row says.
 

@@ -95,4 +95,7 @@ def write_log(path: Path, records: Iterable[Record]) -> None:
 
 
 def _write(path: Path, table: pl.DataFrame) -> None:
-    write_bytes(path, table.write_csv().encode())
+    data = table.write_csv().encode()
+    # Whoever makes something of the table sees by its time whether there is anything new in it.
+    if not (path.is_file() and path.read_bytes() == data):
+        write_bytes(path, data)

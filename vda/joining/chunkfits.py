@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 
 from vda.joining.align import Float64Array, ScaleShift
 from vda.joining.joint import solve_joint
@@ -54,6 +52,9 @@ def fit_pieces(
 
 def _groups(samples: Sequence[OverlapSample], pieces: int) -> npt.NDArray[np.intp]:
     """The number ``[pieces]`` of the group that each piece is tied into."""
+    from scipy import sparse
+    from scipy.sparse.csgraph import connected_components
+
     ends = np.array([(sample.first, sample.second) for sample in samples], np.intp).reshape(-1, 2)
     links = sparse.csr_array((np.ones(len(ends)), ends.T), shape=(pieces, pieces))
     return np.asarray(connected_components(links, directed=False)[1])

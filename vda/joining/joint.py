@@ -10,9 +10,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
-from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import MatrixRankWarning, spsolve
 
 from vda.errors import InputError
 from vda.joining.align import Float64Array, ScaleShift
@@ -140,6 +137,9 @@ def _least_median_fit(first: Float64Array, second: Float64Array, kind: Kind) -> 
 
 def _solve_differences(ends: npt.NDArray[np.intp], pieces: int, gaps: Float64Array) -> Float64Array:
     """Return x ``[pieces]`` such that x[ends[:, 0]] - x[ends[:, 1]] is nearest to ``gaps``, x least."""
+    from scipy import sparse
+    from scipy.sparse.linalg import spsolve
+
     rows = np.repeat(np.arange(len(ends)), 2)
     entries = np.tile((1.0, -1.0), len(ends))
     incidence = sparse.csr_array((entries, (rows, ends.ravel())), shape=(len(ends), pieces))
@@ -159,6 +159,9 @@ def _gauss_newton_step(
     samples: Sequence[OverlapSample], units: Float64Array, state: Float64Array, noise: Float64Array, kind: Kind
 ) -> Float64Array:
     """Return the change of log scale and shift ``[pieces, 2]``; one overlap's pixels are expanded at a time."""
+    from scipy import sparse
+    from scipy.sparse.linalg import MatrixRankWarning, spsolve
+
     gradient = np.zeros(state.size)
     rows, columns, entries = [], [], []
     for sample, sigma in zip(samples, noise, strict=True):
@@ -205,6 +208,9 @@ def biweight(residual: Float64Array) -> Float64Array:
 
 def _set_gauge(samples: Sequence[OverlapSample], scales: Float64Array, shifts: Float64Array, kind: Kind) -> None:
     """Set each group of pieces joined by overlaps, as a whole, to the least change from raw; in place."""
+    from scipy import sparse
+    from scipy.sparse.csgraph import connected_components
+
     if not samples:
         return
     ends = np.array([(sample.first, sample.second) for sample in samples])

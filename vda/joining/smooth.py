@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
-from scipy import sparse
-from scipy.sparse.linalg import spsolve
 
 from vda.joining.align import Float32Array, Float64Array, ScaleShift
 from vda.joining.joint import biweight
@@ -143,6 +141,9 @@ def _reweighted(
     expected: float,
 ) -> Float64Array:
     """Solve for all terms once more, each pixel weighted by how well the last ones fit it."""
+    from scipy import sparse
+    from scipy.sparse.linalg import spsolve
+
     pieces, size = len(terms), terms.size
     normal = sparse.lil_array((size + TERMS, size + TERMS))
     gradient = np.zeros(size + TERMS)

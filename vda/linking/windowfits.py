@@ -7,16 +7,15 @@ contradict each other. This file knows neither frames nor files.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
-from scipy.optimize import nnls
-from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import spsolve
 
 from vda.linking.links import FIELD, Float64Array, Kind, Link, noise_of
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 # Log scales that are uncertain by more than the half of what is known say nothing.
 _MOST_VARIANCE: Final = 0.75
@@ -135,6 +134,9 @@ class _Table:
 
     def groups(self) -> npt.NDArray[np.intp]:
         """The number ``[windows]`` of the group that each window is tied into."""
+        from scipy import sparse
+        from scipy.sparse.csgraph import connected_components
+
         links = sparse.csr_array((np.ones(self.size), tuple(self.ends)), shape=(self.windows, self.windows))
         return np.asarray(connected_components(links, directed=False)[1])
 
@@ -143,6 +145,8 @@ class _Solver:
     """``log_scales`` and ``shifts`` of the windows, and what each link counts, on their way to the solution."""
 
     def __init__(self, table: _Table, kind: Kind) -> None:
+        from scipy import sparse
+
         self._table, self._kind = table, kind
         self._log_scales = np.zeros(table.windows)
         self._shifts = np.zeros(table.windows)
@@ -201,6 +205,8 @@ class _Solver:
 
     def _step(self) -> None:
         """Take a Gauss-Newton step in log scales and shifts together."""
+        from scipy import sparse
+
         scaled, unit = self._scaled_levels()
         gaps, levels = self._residuals()
         shape, rows = self._differences.shape, np.tile(np.arange(self._table.size), 2)
@@ -247,6 +253,8 @@ def _two_variances(
     by_anchor: Float64Array, by_chain: Float64Array, sizes: tuple[float, float], most: float
 ) -> tuple[float, float]:
     """Fit the factors of both ways (see ``_factors``) to values by anchor and steps by chain ``[windows]``."""
+    from scipy.optimize import nnls
+
     walked, broken = np.cumsum(np.nan_to_num(by_chain)), np.cumsum(np.isnan(by_chain))
     spans, squares = [], []
     for span in _SPANS:
@@ -269,6 +277,9 @@ def _two_variances(
     return float(of_anchor), float(max(of_chain, _LEAST_OF_NEIGHBOURS * of_anchor, 1e-9))
 
 
-def _damped(normal: sparse.sparray, right: Float64Array) -> Float64Array:
+def _damped(normal: "sparse.sparray", right: Float64Array) -> Float64Array:
+    from scipy import sparse
+    from scipy.sparse.linalg import spsolve
+
     damping = _DAMPING * float(normal.diagonal().max()) * sparse.eye_array(len(right))
     return np.asarray(spsolve((normal + damping).tocsc(), right))

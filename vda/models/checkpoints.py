@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from vda.errors import WeightsError
 from vda.machine.shortage import is_out_of_memory, memory_error
 from vda.models.declared import NOT_PLAIN, REMEDY, require_plain
+from vda.network.presets import PRESETS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,8 +40,6 @@ def load_state_dict(path: Path) -> "dict[str, Tensor]":
 
 def models_that_fit(state: "Mapping[str, Tensor]") -> tuple[str, ...]:
     """Name every model whose state dict has these names and shapes."""
-    from vda.network.model import PRESETS
-
     shapes = shapes_of(state)
     return tuple(model for model in PRESETS if expected_shapes(model) == shapes)
 

@@ -1,12 +1,13 @@
 """The network: tensors in, tensors out.
 
     slots       how many frames the network sees at once
+    presets     the models of the family: names, widths, sizes
     preprocess  from a frame to the network's input: sizes and pixels
     encoder     the DINOv2 vision transformer
     convnet     the built-in model's encoder
     temporal    what lets the frames of a window see each other
     head        the dense prediction head: four maps per frame in, depth out
-    model       the whole network and its presets
+    model       the whole network
 
 Nothing here knows files, videos or devices. torch is loaded when a name is asked for, not before: those who plan
 windows need ``slots`` alone.
@@ -18,12 +19,14 @@ __all__ = ["PRESETS", "FrameFeatures", "Preset", "VideoDepthModel", "build_model
 
 if TYPE_CHECKING:
     from vda.network.head import FrameFeatures
-    from vda.network.model import PRESETS, Preset, VideoDepthModel, build_model
+    from vda.network.model import VideoDepthModel, build_model
     from vda.network.preprocess import net_size, to_network
+    from vda.network.presets import PRESETS, Preset
 else:
     _HOMES = {
         "FrameFeatures": "head",
-        **dict.fromkeys(("PRESETS", "Preset", "VideoDepthModel", "build_model"), "model"),
+        **dict.fromkeys(("PRESETS", "Preset"), "presets"),
+        **dict.fromkeys(("VideoDepthModel", "build_model"), "model"),
         **dict.fromkeys(("net_size", "to_network"), "preprocess"),
     }
 

@@ -191,6 +191,11 @@ class Scene:
         return self.root / "report.html"
 
     @property
+    def report_record_path(self) -> Path:
+        """What the report was made of, and its figures."""
+        return self.root / "report.json"
+
+    @property
     def detached_log_path(self) -> Path:
         """What a command prints that goes on without its terminal."""
         return self.root / "detached.log"

@@ -13,6 +13,8 @@ from vda import __version__
 from vda.errors import UsageError
 from vda.machine.devices import Device
 from vda.models.weights import CHECKPOINTS, ModelChoice, choose_model, require_fitting
+from vda.network.preprocess import net_size
+from vda.network.presets import PRESETS
 from vda.records import Within, require_sound
 from vda.reporter import Reporter
 from vda.scene.scene import DeviceProof, RunRecord, Scene
@@ -84,9 +86,6 @@ class Resolver:
 
     def _draft(self, scene: Scene, settings: RunSettings) -> RunRecord:
         """All but the precision, which is float32 for now."""
-        from vda.network.model import PRESETS
-        from vda.network.preprocess import net_size
-
         choice = self._choose(settings, is_new=scene.run_record() is None)
         preset = PRESETS[choice.model]
         size = preset.input_size if settings.input_size is None else settings.input_size

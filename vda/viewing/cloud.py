@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from vda.viewing.space import Space
 
@@ -40,6 +39,8 @@ class Cloud:
 
     def show(self, place: int) -> int:
         """Show the frame at ``place``; return how many points it has: 0 where it has no camera."""
+        from scipy.spatial.transform import Rotation
+
         if not self._space.has(place):
             self._server.scene.remove_by_name("/cloud")
             return 0
