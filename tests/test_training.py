@@ -1,12 +1,15 @@
 """Training of the built-in model: what the losses forgive, what a batch holds, and that a run can be repeated."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -213,6 +216,25 @@ def test_training_refuses_held_out_clips_and_another_runs_checkpoint(clips: Path
         Run(replace(TINY, seed=4), tmp_path, clips)
     with pytest.raises(InputError, match="no rendered clips"):
         Run(TINY, tmp_path, tmp_path)
+
+
+def test_renderers_end_with_a_training_that_is_killed(tmp_path: Path) -> None:
+    code = f"""
+import sys
+from pathlib import Path
+from vda.training.cache import Clip, start_renderers
+if __name__ == "__main__":
+    (renderer,) = start_renderers(Path({str(tmp_path)!r}), [Clip(seed, 48, 36, 64) for seed in range(9999)], 1)
+    print(renderer.pid, flush=True)
+    renderer.join()
+"""
+    script = tmp_path / "train.py"
+    script.write_text(code)
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE) as training:
+        assert training.stdout is not None
+        renderer = psutil.Process(int(training.stdout.readline()))
+        training.kill()
+    renderer.wait(timeout=60)
 
 
 def test_a_few_steps_lower_the_loss_of_one_batch(clips: Path, tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ and readers may share a folder. This file does not know how batches are made or 
 
 import os
 import re
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -97,7 +98,16 @@ def start_renderers(folder: Path, clips: list[Clip], workers: int) -> list[BaseP
 
 
 def _render_all(folder: Path, clips: list[Clip]) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.nice(19)
     torch.set_num_threads(1)
     for clip in clips:
         render(folder, clip)
+
+
+def _end_with_parent() -> None:
+    """End as soon as the training does: one that is killed ends nobody, and two would render side by side."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
