@@ -28,6 +28,7 @@ MAY_BE_LARGE = {"synth", "fvc", "cli"}
 MAY_IMPORT_TORCH = {
     "network",
     "compute/engine",
+    "compute/footprint",
     "compute/pace",
     "compute/precision",
     "synth",

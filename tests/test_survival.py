@@ -208,7 +208,7 @@ class TestMemory:
         ("limit", "fit"),
         [
             ({"encode": 2}, {"encoder_batch": 2, "head_batch": 32, "features_on_host": False}),
-            ({"decode": 8}, {"encoder_batch": 1, "head_batch": 8, "features_on_host": False}),
+            ({"decode": 8}, {"encoder_batch": 2, "head_batch": 8, "features_on_host": False}),
         ],
     )
     def test_the_ladder_changes_no_more_than_rounding(

@@ -1,6 +1,7 @@
 """Frames to raw windows, on a device.
 
     ladder     the memory ladder: the same windows with less memory
+    footprint  what the network needs of a device's memory
     engine     frames to raw windows: features kept, micro-batches
     pace       how long a model will take on this CPU
     precision  which dtype a device can be trusted with, and the proof

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vda.compute.computer import Computer, scene_source
-from vda.compute.ladder import step_down
+from vda.compute.ladder import Part, step_down
 from vda.errors import DeviceError, NoRoomError, WorkError
 from vda.files import exclusive_lock
 from vda.machine.shortage import is_out_of_memory
@@ -152,11 +152,11 @@ def answers(
                 raise
             problem = str(error).splitlines()[0] if str(error) else type(error).__name__
         # Out of the handler, whose traceback would keep what was being computed in memory.
-        _step_down(computer, problem, around)
+        _step_down(computer, engine.part, problem, around)
 
 
-def _step_down(computer: Computer, problem: str, around: Surroundings) -> None:
-    lower = step_down(computer.engine.fit)
+def _step_down(computer: Computer, part: Part, problem: str, around: Surroundings) -> None:
+    lower = step_down(computer.engine.fit, part)
     if lower is None:
         raise DeviceError(
             f"The device's memory does not suffice even for one frame at a time ({problem}).",

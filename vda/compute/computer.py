@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vda.compute.ladder import MemoryFit, first_fit
+from vda.compute.ladder import MemoryFit
 from vda.errors import InputError, WorkError
 from vda.files import write_json
 from vda.models.weights import MINI, load_model, resolve_weights
@@ -87,7 +87,7 @@ def begin_with(engine: "Engine", record: RunRecord, run: RunFiles, batch_size: i
 
         pace = paced(engine.model, record, run, batch_size)
         batch_size = batch_size or pace.micro_batch
-    return first_fit(batch_size, engine.free_bytes(), record.net_width, record.net_height)
+    return engine.fit_from_the_start(batch_size, record.net_width, record.net_height)
 
 
 def torch_device(device_id: str) -> "torch.device":

@@ -18,7 +18,8 @@ from itertools import groupby
 import numpy as np
 import torch
 
-from vda.compute.ladder import MemoryFit
+from vda.compute.footprint import footprint
+from vda.compute.ladder import MemoryFit, Part, first_fit
 from vda.network.model import FrameFeatures, VideoDepthModel
 
 # Evens out what takes long at key frames; 92 MB at 924x518.
@@ -56,12 +57,16 @@ FrameSource = Callable[[Sequence[int]], Iterator[Picture]]
 
 @dataclass
 class Engine:
-    """``model`` on ``device``, using memory as ``fit`` says, which may be changed between two calls."""
+    """``model`` on ``device``, using memory as ``fit`` says, which may be changed between two calls.
+
+    ``part`` is what it is or was at last: where memory ran out, if it did.
+    """
 
     model: VideoDepthModel
     device: torch.device
     fit: MemoryFit = field(default_factory=lambda: MemoryFit(1))
     progress: Counters = field(default_factory=Counters)
+    part: Part = field(default="encoder", init=False)
 
     def compute(
         self, windows: Sequence[tuple[int, ...]], source: FrameSource
@@ -85,7 +90,9 @@ class Engine:
                     del kept[index]
 
     def _decode(self, slots: list[FrameFeatures]) -> np.ndarray:
+        self.part = "features"
         features = FrameFeatures(*(torch.cat(maps) for maps in zip(*slots, strict=True)))
+        self.part = "head"
         with torch.inference_mode():
             depth = self.model.decode(features, micro_batch=self.fit.head_batch)
         self.progress.batches_done += 1
@@ -104,9 +111,11 @@ class Engine:
         batch = np.zeros((size, *block[0].pixels.shape), np.float32)
         for picture in block:
             batch[picture.index % size] = picture.pixels
+        self.part = "encoder"
         with torch.inference_mode():
             features = self.model.encode(torch.from_numpy(batch).to(self.device))
         self.progress.batches_done += 1
+        self.part = "features"
         if self.fit.features_on_host:
             features = FrameFeatures(*(maps.cpu() for maps in features))
         places = {picture.index: picture.index % size for picture in block}
@@ -121,9 +130,12 @@ class Engine:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def free_bytes(self) -> int | None:
-        """Memory that the device has free; None on the CPU."""
-        return torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else None
+    def fit_from_the_start(self, batch_size: int, net_width: int, net_height: int) -> MemoryFit:
+        """How to use memory before anything ran out: ``ladder.first_fit`` by what the device has free."""
+        if self.device.type != "cuda":
+            return first_fit(batch_size, None, None)
+        free_bytes, _ = torch.cuda.mem_get_info(self.device)
+        return first_fit(batch_size, free_bytes, footprint(self.model, net_width, net_height))
 
 
 def _first_and_last_use(windows: Sequence[tuple[int, ...]]) -> tuple[list[int], dict[int, int]]:

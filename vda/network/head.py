@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vda.network.slots import WINDOW_SLOTS
-from vda.network.temporal import TemporalModule
+from vda.network.temporal import MOST_POSITIONS, TemporalModule
 
 # Positions that a CPU's cache holds with all that the temporal module makes of them: up to 1.7 times the speed.
 CACHED_POSITIONS = 64
@@ -164,6 +164,7 @@ class DepthHead(nn.Module):
     def _in_time(self, index: int, maps: Tensor, micro_batch: int) -> Tensor:
         # As many tokens at once as a micro-batch of frames has.
         positions = max(1, maps.shape[-2] * maps.shape[-1] * micro_batch // WINDOW_SLOTS)
+        positions = min(positions, MOST_POSITIONS)
         if maps.device.type == "cpu":
             positions = min(positions, CACHED_POSITIONS)
         return self.motion_modules[index](maps, positions)

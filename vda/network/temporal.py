@@ -17,6 +17,10 @@ from vda.network.slots import WINDOW_SLOTS
 # The published network's; no weight's shape tells it.
 HEADS = 8
 
+# Attention has a block for each head of each position, and a dimension of CUDA's grid no more than this.
+_LARGEST_GRID = 65_535
+MOST_POSITIONS = _LARGEST_GRID // HEADS
+
 
 def sinusoidal_table(slots: int, channels: int) -> Tensor:
     """Return ``[1, slots, channels]``: sine on even channels, cosine on odd, base 10000 (Vaswani et al. 2017)."""
