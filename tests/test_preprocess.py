@@ -8,6 +8,7 @@ from seeded import REFERENCE, pattern_frame
 
 from vda.errors import UsageError
 from vda.network import net_size, to_network
+from vda.network.preprocess import Preparer
 
 
 def test_sizes_are_those_of_the_public_implementation() -> None:
@@ -80,3 +81,16 @@ def test_a_frame_of_the_network_s_size_is_only_normalised() -> None:
     image = to_network(np.full((14, 28, 3), (0, 255, 51), np.uint8), 28, 14)
     expected = np.array([(0 - 0.485) / 0.229, (1 - 0.456) / 0.224, (0.2 - 0.406) / 0.225])
     np.testing.assert_allclose(image, np.broadcast_to(expected[:, None, None], (3, 14, 28)), rtol=0, atol=1e-6)
+
+
+def test_one_preparer_takes_pictures_of_any_size_and_hands_out_images_of_their_own() -> None:
+    prepare = Preparer(42, 28)
+    pictures = [pattern_frame(*size) for size in ((36, 64), (90, 160), (36, 64))]
+    images = [prepare(picture) for picture in pictures]
+    for picture, image in zip(pictures, images, strict=True):
+        assert np.array_equal(image, to_network(picture, 42, 28))
+
+
+def test_a_crop_is_prepared_as_its_copy() -> None:
+    crop = pattern_frame(90, 160)[7:77, 11:131]
+    assert np.array_equal(to_network(crop, 42, 28), to_network(crop.copy(), 42, 28))

@@ -120,17 +120,18 @@ def frame_source(
 ) -> "FrameSource":
     """Return what the engine draws its pictures from: by place in the plan, framed, at their network's size."""
     from vda.compute.engine import Picture
-    from vda.network.preprocess import net_size, to_network
+    from vda.network.preprocess import Preparer, net_size
 
     # The record's own size is that of the largest pictures; those of another shot may be cropped to less.
     size = net_size(*framing.box.size, record.input_size, PRESETS[record.model].patch)
 
     def source(order: Sequence[int]) -> "Iterator[Picture]":
+        prepared = Preparer(*size)
         for start, stop in _runs(order):
             wanted = [plan.frame(place) for place in range(start, stop)]
             pictures = read_frame_list(info, index, wanted, threads=threads)
             for place, frame in zip(range(start, stop), pictures, strict=True):
-                pixels = to_network(framing.seen(frame.rgb), *size)
+                pixels = prepared(framing.seen(frame.rgb))
                 yield Picture(place, pixels, frame.decoded)
 
     return source

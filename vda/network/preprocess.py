@@ -14,6 +14,7 @@ from vda.errors import UsageError
 # ImageNet's statistics, for RGB in [0, 1].
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
+_FACTOR, _OFFSET = 1 / (255 * STD), MEAN / STD
 
 # Frames more elongated than 16:9 get a smaller shorter side, so that the longer one stays as it would be at 16:9.
 # The two numbers differ in the published code too: with others, some sizes would not be the ones it computes at.
@@ -51,6 +52,29 @@ def to_network(rgb: np.ndarray, net_width: int, net_height: int) -> np.ndarray:
 
     Bicubic (a = -0.75, half-pixel centres, no antialiasing), then ImageNet's mean and standard deviation.
     """
-    resized = cv2.resize(rgb.astype(np.float32), (net_width, net_height), interpolation=cv2.INTER_CUBIC)
-    normalised = resized * (1 / (255 * STD)) - MEAN / STD
-    return np.ascontiguousarray(normalised.transpose(2, 0, 1))
+    return Preparer(net_width, net_height)(rgb)
+
+
+class Preparer:
+    """``to_network`` for many frames: what lies between is allocated once, so each thread needs its own.
+
+    Plane by plane, because OpenCV resizes three planes in half the time of three channels side by side.
+    """
+
+    def __init__(self, net_width: int, net_height: int) -> None:
+        self._size = net_width, net_height
+        self._planes: list[np.ndarray] = []
+        self._plane = np.empty((0, 0), np.float32)
+
+    def __call__(self, rgb: np.ndarray) -> np.ndarray:
+        if self._plane.shape != rgb.shape[:2]:
+            self._planes = [np.empty(rgb.shape[:2], np.uint8) for _ in range(3)]
+            self._plane = np.empty(rgb.shape[:2], np.float32)
+        cv2.split(rgb, self._planes)
+        image = np.empty((3, *self._size[::-1]), np.float32)
+        for channel, plane in enumerate(self._planes):
+            np.copyto(self._plane, plane)
+            cv2.resize(self._plane, self._size, dst=image[channel], interpolation=cv2.INTER_CUBIC)
+            image[channel] *= _FACTOR[channel]
+            image[channel] -= _OFFSET[channel]
+        return image
