@@ -175,7 +175,10 @@ def use_trial(path: Path) -> object:
 
 def trial(folder: Path) -> tuple[Files, ...]:
     request = TrialRequest(
-        "scene", RunRecord(**{**RUN, "proofs": ()}), Verdict("CPU", ("fp16", "fp32"), {"bf16": "it is slow"})
+        "scene",
+        RunRecord(**{**RUN, "proofs": ()}),
+        Verdict("CPU", ("fp16", "fp32"), {"bf16": "it is slow"}),
+        (0, 1),
     )
     figures = {"is_finite": True, "is_constant": False, "mean_difference": 0.1, "p99_difference": None}
     figures |= {"scale": 1.0, "shift": 0.0, "seconds": 1.0, "fp32_seconds": 2.0}

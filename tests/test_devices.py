@@ -1,5 +1,6 @@
 """What GPUs there are, how they are, and which of them a request means, replayed from recorded answers."""
 
+import sys
 from typing import Any
 
 import pynvml
@@ -79,6 +80,13 @@ class TestInventory:
         reading = inventory([]).reading(device)
         assert reading.memory_total_bytes == device.memory_total_bytes
         assert reading.memory_used_bytes is not None and 0 < reading.memory_used_bytes < device.memory_total_bytes
+
+    def test_units_for_bfloat16_are_those_that_pytorchs_own_look_at_the_cpu_finds(self) -> None:
+        torch = pytest.importorskip("torch")
+        names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        if not all(hasattr(torch.cpu, name) for name in names) or sys.platform != "linux":
+            pytest.skip("this PyTorch or this system does not tell")
+        assert cpu_device().has_bf16 == any(getattr(torch.cpu, name)() for name in names)
 
     def test_this_machine_answers(self) -> None:
         here = Inventory.of_this_machine()

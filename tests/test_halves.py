@@ -71,7 +71,7 @@ def exact(files: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture
 def every_device_may_try(monkeypatch: pytest.MonkeyPatch) -> None:
     verdict = Verdict("cpu", ("fp16", "fp32"), {"bf16": "it is not tried here"})
-    monkeypatch.setattr(precision, "policy", lambda device: verdict)
+    monkeypatch.setattr(precision, "policy", lambda device, model: verdict)
 
 
 def test_the_first_comparison_catches_it(

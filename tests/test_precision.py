@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -72,7 +73,7 @@ class TestPolicy:
         ],
     )
     def test_no_tensor_cores_by_name(self, name: str) -> None:
-        verdict = policy(gpu(name, (7, 5)))
+        verdict = policy(gpu(name, (7, 5)), "vits")
         assert verdict.candidates == ("fp32",)
         assert verdict.refused["fp16"] == "it has no tensor cores"
 
@@ -101,12 +102,14 @@ class TestPolicy:
     def test_by_capability(
         self, name: str, capability: tuple[int, int] | None, expected: tuple[Precision, ...]
     ) -> None:
-        verdict = policy(gpu(name, capability))
+        verdict = policy(gpu(name, capability), "vits")
         assert verdict.candidates == expected
         assert set(verdict.refused) == {"fp16", "bf16", "fp32"} - set(expected)
 
-    def test_a_cpu(self) -> None:
-        assert policy(CPU).candidates == ("fp32",)
+    def test_a_cpu_tries_bfloat16_where_it_has_units_and_the_model_is_large(self) -> None:
+        able = replace(CPU, has_bf16=True)
+        assert policy(CPU, "vits").candidates == policy(able, "mini").candidates == ("fp32",)
+        assert policy(able, "vits").candidates == ("bf16", "fp32")
 
 
 class TestCompare:
@@ -170,11 +173,15 @@ class TestProve:
         assert proof.figures["bf16"].mean_difference == pytest.approx(0, abs=1e-6)
         assert proof.figures["fp16"].mean_difference is None
 
+    def test_what_is_worse_than_the_first_that_passes_is_not_tried(self) -> None:
+        proof = prove(answers(fp16=(window(), 1.0), fp32=(window(), 2.0)), ALL)
+        assert proof.tells("fp16") and not proof.tells("bf16")
+
     def test_float32_alone_needs_no_computing(self) -> None:
         def fails(dtype: torch.dtype) -> tuple[Depth, float]:
             raise AssertionError("computed")
 
-        proof = prove(fails, policy(gpu("NVIDIA GeForce GTX 1660 Ti", (7, 5))))
+        proof = prove(fails, policy(gpu("NVIDIA GeForce GTX 1660 Ti", (7, 5)), "vits"))
         assert set(proof.failed) == {"fp16", "bf16"}
         assert proof.figures == {}
 
@@ -269,9 +276,23 @@ class TestAgree:
         ],
     )
     def test_a_cpu_is_told_once_and_in_plain_words(self, others: list[Proof], words: str) -> None:
-        verdict = policy(CPU)
+        verdict = policy(CPU, "mini")
         proofs = [*others, Proof(verdict.device, verdict.refused)]
         assert agree(proofs).reason == words
+
+    def test_a_cpu_with_units_tells_what_bfloat16_is_worth(self) -> None:
+        verdict = policy(replace(CPU, has_bf16=True), "vits")
+        proof = prove(answers(bf16=(window(), 2.0), fp32=(window(), 5.0)), verdict)
+        assert agree([proof]).reason == (
+            "bfloat16, the best that every device passes. It differs from float32 by 0.000% of the range on "
+            "average, and is 2.5 times as fast. float16 is not tried on a CPU."
+        )
+
+    def test_without_units_a_cpu_beside_a_gpu_says_what_it_lacks(self) -> None:
+        verdict = policy(CPU, "vits")
+        assert (
+            "bfloat16 fails on cpu: it has no units" in agree([PASSES_ALL, Proof("cpu", verdict.refused)]).reason
+        )
 
     def test_the_reason_carries_the_largest_difference(self) -> None:
         def proof(mean: float) -> Proof:

@@ -10,7 +10,7 @@ like the RTX 20xx, but no tensor cores, and give NaN in the temporal attention.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -20,6 +20,7 @@ import torch
 from vda.errors import DeviceError
 from vda.joining.align import FitSums
 from vda.machine.devices import Device
+from vda.models.weights import MINI
 from vda.records import filled
 
 Precision = Literal["fp16", "bf16", "fp32"]
@@ -37,6 +38,8 @@ DTYPES: Final[Mapping[Precision, torch.dtype]] = {
 WORDS: Final[Mapping[Precision, str]] = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32"}
 
 _BY_DEFAULT_ON_A_CPU: Final = "A CPU computes in float32 unless --precision asks for another"
+_NOT_ON_A_CPU: Final = "float16 is not tried on a CPU"
+_NO_UNITS: Final = "it has no units for it (AMX or AVX512-BF16)"
 
 # Of float32's range. Sound rounding of the built-in model is 0.04 and 0.17 % in bfloat16, a tenth of that in
 # float16 (a CPU, the sample's first window): what exceeds these is broken.
@@ -54,6 +57,10 @@ class Verdict:
     device: str
     candidates: tuple[Precision, ...]
     refused: Mapping[Precision, str] = field(default_factory=dict)
+
+    def narrowed(self, precision: str) -> "Verdict":
+        """Nothing but ``precision`` is to be tried, against float32."""
+        return replace(self, candidates=tuple(name for name in self.candidates if name in (precision, "fp32")))
 
 
 @dataclass(frozen=True)
@@ -91,11 +98,24 @@ class PrecisionFigures:
 
 @dataclass(frozen=True)
 class Proof:
-    """What a device passes. ``failed``: why, for each precision that it fails; ``figures``: what was tried."""
+    """What a device passes. ``failed``: why, for each precision that it fails; ``figures``: what was tried.
+
+    A precision in neither of them is worse than the first that passed, and was not tried.
+    """
 
     device: str
     failed: Mapping[Precision, str] = field(default_factory=dict)
     figures: Mapping[Precision, PrecisionFigures] = field(default_factory=dict)
+
+    def tells(self, precision: Precision) -> bool:
+        """Whether it is known if the device passes ``precision``."""
+        return precision == "fp32" or precision in self.failed or precision in self.figures
+
+    def after(self, earlier: "Proof | None") -> "Proof":
+        """This proof with what an ``earlier`` one of the same device says."""
+        if earlier is None:
+            return self
+        return Proof(self.device, {**earlier.failed, **self.failed}, {**earlier.figures, **self.figures})
 
     def to_record(self) -> dict[str, Any]:
         """Return the proof as a JSON value."""
@@ -120,15 +140,20 @@ def name_of(dtype: torch.dtype) -> Precision:
     return next(name for name, known in DTYPES.items() if known == dtype)
 
 
-def policy(device: Device) -> Verdict:
-    """Say what of half precision a device may try, by what it is."""
+def policy(device: Device, model: str) -> Verdict:
+    """Say what of half precision a device may try, by what it is.
+
+    The built-in model stays in float32 on any CPU: it is quick, and is to give the same depth wherever it runs.
+    """
     refused = _refused_by_kind(device)
+    if device.kind == "cpu" and model == MINI:
+        refused = dict.fromkeys(("fp16", "bf16"), _BY_DEFAULT_ON_A_CPU)
     return Verdict(device.label, tuple(name for name in BEST_FIRST if name not in refused), refused)
 
 
 def _refused_by_kind(device: Device) -> dict[Precision, str]:
     if device.kind == "cpu":
-        return dict.fromkeys(("fp16", "bf16"), _BY_DEFAULT_ON_A_CPU)
+        return {"fp16": _NOT_ON_A_CPU} if device.has_bf16 else {"fp16": _BY_DEFAULT_ON_A_CPU, "bf16": _NO_UNITS}
     if _NO_TENSOR_CORES.search(device.name):
         return dict.fromkeys(("fp16", "bf16"), "it has no tensor cores")
     if device.capability is None:
@@ -164,7 +189,7 @@ def compare(half: Depth, full: Depth, seconds: float, fp32_seconds: float) -> Pr
 
 
 def prove(compute: Compute, verdict: Verdict) -> Proof:
-    """Compute one window in every candidate precision of ``verdict`` and judge each against float32.
+    """Compute one window in float32 and in the candidates of ``verdict``, down to the first that passes.
 
     ``compute`` takes a dtype and returns the window (float32 ``[32, h, w]``) with the seconds it took once warm;
     what it raises is not caught here, unless PyTorch merely lacks that precision there. With float32 the only
@@ -189,8 +214,10 @@ def prove(compute: Compute, verdict: Verdict) -> Proof:
             failed[name] = f"PyTorch cannot compute it there ({error})"
             continue
         figures[name] = compare(half, full, seconds, fp32_seconds)
-        if reason := figures[name].problem():
-            failed[name] = reason
+        reason = figures[name].problem()
+        if reason is None:
+            break
+        failed[name] = reason
     return Proof(verdict.device, failed, figures)
 
 
@@ -247,13 +274,18 @@ def _failing_sentence(proofs: Sequence[Proof], precision: Precision) -> str:
     if not failing:
         return ""
     device, reason = failing[0]
-    if reason == _BY_DEFAULT_ON_A_CPU:
+    if reason in (_BY_DEFAULT_ON_A_CPU, _NOT_ON_A_CPU):
         return f" {reason}."
     others = f" (and {len(failing) - 1} more)" if len(failing) > 1 else ""
     return f" {WORDS[precision]} fails on {device}{others}: {reason}."
 
 
 def _figures_sentence(proofs: Sequence[Proof], precision: Precision) -> str:
-    means = [proof.figures[precision].mean_difference for proof in proofs if precision in proof.figures]
-    known = [mean for mean in means if mean is not None]
-    return f" It differs from float32 by {max(known):.3%} of the range on average." if known else ""
+    figures = [proof.figures[precision] for proof in proofs if precision in proof.figures]
+    means = [each.mean_difference for each in figures if each.mean_difference is not None]
+    if not means:
+        return ""
+    times = min(each.fp32_seconds / each.seconds for each in figures if each.seconds > 0)
+    return (
+        f" It differs from float32 by {max(means):.3%} of the range on average, and is {times:.1f} times as fast."
+    )

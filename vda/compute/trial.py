@@ -1,8 +1,8 @@
-"""A device's trial: the first window of a video computed in every precision worth trying, before the scene begins.
+"""A device's trial: a window of a video computed in the precisions worth trying, before the scene begins.
 
 In: a request (a scene, what it would be computed with, what is worth trying) in a worker's folder. Out: the proof
-beside it, or the sentences of an error. It runs in a process of its own, for what it tries may take the process
-down. This file does not know what is concluded from the proof.
+beside it and the window in each precision, or the sentences of an error. It runs in a process of its own, for what
+it tries may take the process down. This file does not know what is concluded from the proof.
 """
 
 import copy
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 from vda.compute.chunk import answers
 from vda.compute.computer import Computer, begin_with, load_network, scene_source, torch_device
 from vda.errors import DeviceError, VdaError
-from vda.files import write_json
-from vda.records import FilePath, filled, read_record, refused_as
+from vda.files import atomic_writer, write_json
+from vda.records import FilePath, Index, filled, read_record, refused_as
+from vda.scene.chunks import Plan
 from vda.scene.runstate import RunFiles, WorkerFiles, WorkerSettings
-from vda.scene.scene import RunRecord, Scene
+from vda.scene.scene import RunRecord, Scene, WindowId, chunk_windows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,11 +32,12 @@ _AGAIN: Final = "Run the same command again: the device is then tried anew."
 
 @dataclass(frozen=True)
 class TrialRequest:
-    """What to try: the first window of the scene in ``root``, computed as ``record`` says, in other precisions."""
+    """What to try: a window of the scene in ``root``, computed as ``record`` says, in other precisions."""
 
     root: str
     record: RunRecord
     verdict: "Verdict"
+    window: WindowId
 
     def write(self, path: Path) -> None:
         write_json(path, asdict(self))
@@ -47,7 +49,8 @@ class TrialRequest:
         values = read_record(path, dict[str, Any], _AGAIN)
         with refused_as(path, _AGAIN):
             record, verdict = filled(RunRecord, values.get("record")), filled(Verdict, values.get("verdict"))
-            return cls(filled(FilePath, values.get("root"), "root"), record, verdict)
+            window = filled(tuple[Index, Index], values.get("window"), "window")
+            return cls(filled(FilePath, values.get("root"), "root"), record, verdict, window)
 
 
 def read_proof(path: Path) -> "Proof":
@@ -62,13 +65,24 @@ def read_proof(path: Path) -> "Proof":
         return Proof.from_record(values.get("proof"))
 
 
+def read_window(files: WorkerFiles, precision: str) -> "tuple[np.ndarray, tuple[int, ...]] | None":
+    """The window that a trial computed in ``precision`` and its slots without a picture; None without any."""
+    import numpy as np
+
+    path = files.tried_path(precision)
+    if not path.is_file():
+        return None
+    with np.load(path) as arrays:
+        return arrays["depth"], tuple(arrays["missing"].tolist())
+
+
 def run_trial(files: WorkerFiles, settings: WorkerSettings) -> int:
     """Do what the request in the worker's folder asks for and leave the proof; return the exit code."""
     from vda.compute.precision import prove
 
     try:
         request = TrialRequest.read(files.trial_path)
-        trial = _Trial(request, settings, files.folder / "fits.json")
+        trial = _Trial(request, settings, files)
         write_json(files.proof_path, {"proof": prove(trial.compute, request.verdict).to_record()})
     except VdaError as error:
         write_json(files.proof_path, {"problem": error.problem, "remedy": error.remedy})
@@ -76,9 +90,9 @@ def run_trial(files: WorkerFiles, settings: WorkerSettings) -> int:
 
 
 class _Trial:
-    """Computes the first window in one precision after the other, each on a fresh copy of the model."""
+    """Computes a window in one precision after the other, each on a fresh copy of the model, and keeps it."""
 
-    def __init__(self, request: TrialRequest, settings: WorkerSettings, fits: Path) -> None:
+    def __init__(self, request: TrialRequest, settings: WorkerSettings, files: WorkerFiles) -> None:
         import torch
 
         from vda.compute.precision import set_float32_means_float32
@@ -87,15 +101,17 @@ class _Trial:
         set_float32_means_float32()
         scene = Scene(Path(request.root))
         plan = scene.plan()
-        first = next(plan.windows())
-        self._window = first.frame_indices
-        self._source = _kept(scene_source(scene, plan, 0, request.record, settings.threads), self._window)
+        self._window = _frames(plan, request.window)
+        pictures = scene_source(scene, plan, request.window[0], request.record, settings.threads)
+        self._source = _kept(pictures, self._window)
         self._network = load_network(request.record)
         self._run = RunFiles(scene.run_dir)
-        self._record, self._settings, self._fits = request.record, settings, fits
+        self._record, self._settings, self._files = request.record, settings, files
 
     def compute(self, dtype: "torch.dtype") -> "tuple[np.ndarray, float]":
-        """Return the window in ``dtype`` and the seconds of its second time, when everything is warm."""
+        """Return the window in ``dtype`` and the seconds it took, when everything was warm."""
+        import numpy as np
+
         from vda.compute.engine import Engine
         from vda.compute.precision import name_of
 
@@ -103,11 +119,20 @@ class _Trial:
         engine = Engine(copy.deepcopy(self._network).set_precision(dtype).to(device), device)
         record = replace(self._record, precision=name_of(dtype))
         engine.fit = begin_with(engine, record, self._run, self._settings.batch_size)
-        computer = Computer(engine, self._record, self._settings.threads, self._fits)
-        list(answers([self._window], self._source, engine, computer))
+        computer = Computer(engine, self._record, self._settings.threads, self._files.folder / "fits.json")
+        # Two slots have all the kernels made and loaded that 32 need.
+        list(answers([self._window[:2]], self._source, engine, computer))
         began = time.perf_counter()
         (answer,) = answers([self._window], self._source, engine, computer)
-        return answer.depth, time.perf_counter() - began
+        seconds = time.perf_counter() - began
+        with atomic_writer(self._files.tried_path(record.precision)) as file:
+            np.savez(file, depth=answer.depth, missing=np.array(answer.missing, np.int64))
+        return answer.depth, seconds
+
+
+def _frames(plan: Plan, key: WindowId) -> tuple[int, ...]:
+    windows = (window for chunk in plan.chunks for name, window in chunk_windows(chunk) if name == key)
+    return next(windows).frame_indices
 
 
 def _kept(source: "FrameSource", window: tuple[int, ...]) -> "FrameSource":

@@ -27,7 +27,8 @@ class Device:
 
     ``id`` is a GPU's or MIG slice's UUID, "cpu", or "cpu:1" for a second worker on the CPU. ``index`` is the
     number that ``nvidia-smi`` shows (of the card, for a MIG slice): for people only. ``card_id`` is the UUID of
-    the physical card: another than ``id`` for a MIG slice alone.
+    the physical card: another than ``id`` for a MIG slice alone. ``has_bf16`` is asked of a CPU: whether it has
+    units that compute in bfloat16, without which that is slower than float32.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Device:
     memory_total_bytes: int | None = None
     capability: tuple[int, int] | None = None
     card_id: str | None = None
+    has_bf16: bool = False
 
     @property
     def label(self) -> str:
@@ -245,16 +247,27 @@ class Inventory:
 def cpu_device(number: int = 0) -> Device:
     """The CPU as the device of its ``number``-th worker."""
     total = psutil.virtual_memory().total
-    return Device(f"cpu:{number}" if number else "cpu", "cpu", _cpu_name(), memory_total_bytes=total)
+    name = f"cpu:{number}" if number else "cpu"
+    return Device(name, "cpu", _cpu_name(), memory_total_bytes=total, has_bf16=_cpu_has_bf16())
 
 
 def _cpu_name() -> str:
+    return _cpu_line("model name") or platform.machine()
+
+
+def _cpu_has_bf16() -> bool:
+    """Whether the kernel shows AMX or AVX-512 units for bfloat16; what they are worth, a trial measures."""
+    return not {"amx_bf16", "avx512_bf16"}.isdisjoint(_cpu_line("flags").split())
+
+
+def _cpu_line(name: str) -> str:
+    """What the kernel tells of the first core under ``name``; empty where it tells nothing."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, "") or platform.machine()
+        return ""
+    found = (line.partition(":") for line in lines)
+    return next((value.strip() for key, _, value in found if key.strip() == name), "")
 
 
 def _cpu_reading() -> DeviceReading:

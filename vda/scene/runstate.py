@@ -17,6 +17,7 @@
       workers/<name>/alive.lock     held by the worker as long as it lives
       workers/<name>/given_up       not even SIGKILL ended it; nobody waits for it (supervisor)
       workers/<name>/trial.json     a precision to be tried (supervisor), proof.json: how it went (worker)
+      workers/<name>/tried_*.npz    the window that was computed for it, by precision (worker)
 
 Every start of a worker has a name of its own, so that a late comer of an earlier run finds nothing to do. A run
 over several scenes has its home in the first; the others' ``holder.json`` says where that is.
@@ -86,7 +87,7 @@ class Recomputed:
 class WorkerSettings(_Record):
     """What a worker is started with: a device's id, CPU threads, micro-batch (0: by memory).
 
-    ``trial``: compute one window in every precision worth trying on the device, write the proof, and end.
+    ``trial``: compute one window in the precisions worth trying on the device, write the proof, and end.
     """
 
     device: str
@@ -262,6 +263,9 @@ class WorkerFiles:
     @property
     def proof_path(self) -> Path:
         return self.folder / "proof.json"
+
+    def tried_path(self, precision: str) -> Path:
+        return self.folder / f"tried_{precision}.npz"
 
     def is_alive(self) -> bool:
         return lock_is_held(self.alive_lock)

@@ -21,12 +21,15 @@ from vda.supervisor.holding import hold, make_free
 from vda.supervisor.jobs import Following
 from vda.supervisor.loop import Supervisor
 from vda.supervisor.room import require_disk, window_bytes
-from vda.supervisor.trials import prove_devices
+from vda.supervisor.telling import PaceTelling
+from vda.supervisor.trials import Trials, prove_devices
 
 __all__ = [
     "Crew",
     "Following",
+    "PaceTelling",
     "Supervisor",
+    "Trials",
     "hold",
     "make_free",
     "prove_devices",

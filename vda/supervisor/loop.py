@@ -158,7 +158,7 @@ class Supervisor:
     def _loop(self, interrupted: Callable[[], bool]) -> None:
         total = sum(job.frames_total for job in self._jobs.values())
         telling = Telling(self.reporter, total, self._frames_done())
-        pace = PaceTelling(self.reporter, self.devices, self.scenes)
+        pace = PaceTelling(self.reporter, self.devices, {scene: scene.run_record() for scene in self.scenes})
         while True:
             if interrupted() and not self._interrupted:
                 self._end_soon()

@@ -18,7 +18,7 @@ from vda.network.presets import PRESETS
 from vda.records import Within, require_sound
 from vda.reporter import Reporter
 from vda.scene.scene import DeviceProof, RunRecord, Scene
-from vda.supervisor import Crew, prove_devices
+from vda.supervisor import Crew, PaceTelling, Trials, prove_devices
 
 if TYPE_CHECKING:
     from vda.compute.precision import Proof
@@ -60,6 +60,8 @@ class Resolver:
     reporter: Reporter
     _models: dict[tuple[str, Path | None], ModelChoice] = field(default_factory=dict, init=False)
     _proofs: dict[tuple[object, ...], "dict[str, Proof]"] = field(default_factory=dict, init=False)
+    _trials: list[Trials] = field(default_factory=list, init=False)
+    """Those of the scene in hand, whose windows are not kept yet."""
 
     def fix(self, scene: Scene) -> None:
         """Write down what ``scene`` is computed with; one that was begun goes on with what it has.
@@ -69,7 +71,9 @@ class Resolver:
         """
         begun = scene.run_record()
         if begun is None:
-            scene.write_run(self._with_precision(scene, self._draft(scene, self.settings)))
+            record = self._with_precision(scene, self._draft(scene, self.settings))
+            scene.write_run(record)
+            self._keep_tried(record)
             return
         asked = replace(
             self.settings,
@@ -83,6 +87,7 @@ class Resolver:
         is_named = {begun.asked_precision, self.settings.precision} != {"auto"}
         if precision != "fp32" and not is_named:
             scene.write_run(replace(draft, proofs=(*begun.proofs, *self._joining(scene, begun))))
+            self._keep_tried(begun)
 
     def _draft(self, scene: Scene, settings: RunSettings) -> RunRecord:
         """All but the precision, which is float32 for now."""
@@ -139,16 +144,25 @@ class Resolver:
 
         known = {proof.id for proof in begun.proofs}
         joining = [device for device in self.devices if device.id not in known]
-        proofs = self._prove(scene, begun, joining)
+        proofs = self._prove(scene, begun, joining, begun.precision)
         for proof in proofs.values():
             check_joining(proof, begun.precision)  # type: ignore[arg-type]
         return _records(proofs)
 
-    def _prove(self, scene: Scene, record: RunRecord, devices: Sequence[Device]) -> "dict[str, Proof]":
-        key = (record.model, record.weights_sha256, record.input_size, tuple(device.id for device in devices))
+    def _prove(
+        self, scene: Scene, record: RunRecord, devices: Sequence[Device], only: str | None = None
+    ) -> "dict[str, Proof]":
+        key = (record.model, record.weights_sha256, record.input_size, only, *(device.id for device in devices))
         if key not in self._proofs:
-            self._proofs[key] = prove_devices(self.crew, scene, record, devices)
+            telling = PaceTelling(self.reporter, devices, {scene: record})
+            self._trials.append(Trials(self.crew, scene, record, telling))
+            self._proofs[key] = prove_devices(self._trials[-1], devices, only)
         return self._proofs[key]
+
+    def _keep_tried(self, record: RunRecord) -> None:
+        """Keep what trials computed, now that it is known which of it is the scene's."""
+        while self._trials:
+            self._trials.pop().keep(record)
 
 
 def _records(proofs: "dict[str, Proof]") -> tuple[DeviceProof, ...]:

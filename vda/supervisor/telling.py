@@ -4,7 +4,7 @@ In: frames done and the reason of a pause, again and again. Out: what the report
 file does not know how frames are counted.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vda.errors import WorkError
@@ -59,16 +59,16 @@ class PaceTelling:
 
     reporter: Reporter
     devices: Sequence[Device]
-    scenes: Iterable[Scene]
+    scenes: Mapping[Scene, RunRecord | None]
     _waited_for: dict[Scene, RunRecord] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         if all(device.kind == "cpu" for device in self.devices):
-            records = {scene: scene.run_record() for scene in self.scenes}
-            self._waited_for = {scene: record for scene, record in records.items() if record is not None}
-        for scene, record in list(self._waited_for.items()):
-            if record.model == MINI or _pace(scene, record) is not None:
-                del self._waited_for[scene]
+            self._waited_for = {
+                scene: record
+                for scene, record in self.scenes.items()
+                if record is not None and record.model != MINI and _pace(scene, record) is None
+            }
 
     def tell(self) -> None:
         for scene, record in list(self._waited_for.items()):
