@@ -1,7 +1,10 @@
 """What the doctor says of machines that lack something, and what a shell gets to complete words."""
 
 import json
+import os
 import platform
+import pty
+import select
 import shutil
 import subprocess
 import sys
@@ -212,23 +215,69 @@ def completion(shell: str) -> str:
     return result.output
 
 
-def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
-    """By bash itself, with a program ``vda`` on its way."""
+@pytest.fixture
+def with_program(tmp_path: Path) -> dict[str, str]:
+    """An environment with a program ``vda`` on its way, and a home of nobody's."""
     program = tmp_path / "vda"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m vda "$@"\n')
     program.chmod(0o755)
-    script = f"{completion('bash')}\nPATH={tmp_path}:$PATH\n" + "".join(
-        f'COMP_WORDS=({words}); COMP_CWORD={count}; _vda_completion vda; echo "${{COMPREPLY[@]}}"; COMPREPLY=()\n'
-        for words, count in (("vda spl", 1), ("vda merge --ali", 2))
-    )
-    shown = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout
-    assert shown.split() == ["split", "--align"]
+    home = {name: str(tmp_path) for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")}
+    return {**os.environ, **home, "PATH": f"{tmp_path}:{os.environ['PATH']}", "TERM": "dumb"}
 
 
-@pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_other_shells_take_the_script(shell: str) -> None:
-    script = completion(shell)
-    assert f"_VDA_COMPLETE={shell}_complete" in script
+def needs(shell: str) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed here, so that it was not run")
-    subprocess.run([shell, "-n"], input=script, text=True, check=True)
+
+
+def test_bash_completes_commands_and_options(with_program: dict[str, str]) -> None:
+    """By bash itself."""
+    script = (
+        completion("bash")
+        + "\n"
+        + "".join(
+            f'COMP_WORDS=({words}); COMP_CWORD={at}; _vda_completion vda; echo "${{COMPREPLY[@]}}"; COMPREPLY=()\n'
+            for words, at in (("vda spl", 1), ("vda merge --ali", 2))
+        )
+    )
+    shown = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, env=with_program)
+    assert shown.stdout.split() == ["split", "--align"]
+
+
+def test_fish_completes_commands_and_options(with_program: dict[str, str]) -> None:
+    """By fish itself, which says what it would offer, each with its help after a tab."""
+    needs("fish")
+    script = completion("fish") + "\ncomplete -C 'vda spl'\ncomplete -C 'vda merge --ali'\n"
+    shown = subprocess.run(["fish", "-c", script], capture_output=True, text=True, check=True, env=with_program)
+    assert [line.split("\t")[0] for line in shown.stdout.splitlines()] == ["split", "--align"]
+
+
+def test_zsh_completes_commands_and_options(with_program: dict[str, str], tmp_path: Path) -> None:
+    """By zsh itself at a terminal, where tab is pressed."""
+    needs("zsh")
+    (tmp_path / "completion").write_text(completion("zsh"))
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        ["zsh", "-f", "-i"], stdin=theirs, stdout=theirs, stderr=theirs, env=with_program, start_new_session=True
+    ) as process:
+        os.close(theirs)
+        try:
+            os.write(
+                ours, f"autoload -Uz compinit; compinit -u; . {tmp_path}/completion; print rea''dy\n".encode()
+            )
+            read_until(ours, b"ready")
+            os.write(ours, b"vda spl\t")
+            read_until(ours, b"vda split")
+            os.write(ours, b"\x15vda merge --ali\t")
+            read_until(ours, b"vda merge --align")
+        finally:
+            process.kill()
+
+
+def read_until(terminal: int, wanted: bytes) -> None:
+    """Wait until ``wanted`` was shown; the terminal's end, or a minute without a word, is an error."""
+    seen = b""
+    while wanted not in seen:
+        ready, _, _ = select.select([terminal], [], [], 60)
+        assert ready, seen
+        seen += os.read(terminal, 4096)
