@@ -13,3 +13,13 @@ class Steps(Silence):
 
     def at(self, done: int) -> None:
         self._seen(done)
+
+
+class Stages(Silence):
+    """Notes which stages are begun."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+
+    def begin(self, stage: str, total: int | None, done: int = 0) -> None:
+        self.begun.append(stage)

@@ -13,7 +13,7 @@ import pytest
 from boards import WALL_M, Board, boards_for, depth_of, record_of, tracks_of, write_depth, write_scene
 from click.testing import CliRunner
 from pictures import read_picture
-from reporters import Steps
+from reporters import Stages, Steps
 
 from vda.calibration.choice import CalibrationChoice
 from vda.calibration.fit import KnownDistance
@@ -25,7 +25,7 @@ from vda.depthmaps.codes import DepthRecord, Quantizer
 from vda.enriching.motion import MotionModel
 from vda.enriching.settings import DepthChoice, EnrichSettings, Report
 from vda.enriching.stage import enrich_file
-from vda.errors import InputError, UsageError
+from vda.errors import InputError, UsageError, VdaError
 from vda.scene.scene import Scene
 from vda.tracks import Asked, Skip, read_tracks
 from vda.video import ClipWriter, FrameIndex, index_frames, probe
@@ -481,6 +481,29 @@ def test_a_figure_that_cannot_be_drawn_is_refused_before_anything_is_written(tmp
     depth = write_depth(tmp_path / "depth", [np.full((240, 320), 5.0, np.float32)])
     with pytest.raises(UsageError):
         run(tmp_path, {"tracks": [{"frame": 0, "contact_2d": [5, 5]}]}, depth, figure=tmp_path / name)
+    assert not (tmp_path / "out.json").exists()
+
+
+@pytest.mark.parametrize("wrong", ["no times", "no poses", "no metres", "no metres in the world", "no film"])
+def test_what_is_wrong_is_said_before_depth_is_measured(tmp_path: Path, wrong: str) -> None:
+    scene, stages = film_scene(tmp_path), Stages()
+    asked: dict[str, Any] = {
+        "no times": {"depth": DepthChoice(folder=walk_depth(tmp_path / "depth", 3)), "motion": MotionModel()},
+        "no poses": {"poses": tmp_path / "nowhere.json"},
+        "no metres": {"motion": MotionModel(), "allow_relative": True},
+        "no metres in the world": {"poses": tmp_path / "nowhere.json", "allow_relative": True},
+        "no film": {"figure": tmp_path / "figure.png"},
+    }[wrong]
+    if "metres" in wrong:
+        boards = boards_for(BROWN)
+        write_depth(scene.merged_dir, [depth_of(BROWN, boards, n) for n in range(3)], relative=(0.05, 0.0))
+    if wrong == "no film":
+        scene.video().path.unlink()
+    asked = {"depth": DepthChoice(scene=scene.root), "camera": CameraChoice(fov_deg=60), **asked}
+    tracks = save(tmp_path / "tracks.json", tracks_of(BROWN, boards_for(BROWN), 3))
+    with pytest.raises(VdaError):
+        enrich_file(EnrichSettings(tracks, tmp_path / "out.json", **asked), reporter=stages)
+    assert "enriching" not in stages.begun
     assert not (tmp_path / "out.json").exists()
 
 

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from clips import make_clip
 from numpy.typing import NDArray
 from pictures import read_codes, read_picture
+from reporters import Stages
 
 from vda.camera.poses import read_cameras
 from vda.cli.evaluate import evaluate as command
@@ -394,6 +395,12 @@ def test_a_figure_is_not_overwritten_by_itself(tmp_path: Path, truth_m: Array, s
     with pytest.raises(UsageError, match="is there already"):
         evaluate(scene, truth, truth_scale=1000, figure=figure)
     assert figure.read_text() == "mine"
+    for name, words in (("figure.jpg", "no .png"), (".", "no .png"), ("folder.png", "is a folder")):
+        (tmp_path / "folder.png").mkdir(exist_ok=True)
+        stages = Stages()
+        with pytest.raises(UsageError, match=words):
+            evaluate(scene, truth, truth_scale=1000, figure=tmp_path / name, overwrite=True, reporter=stages)
+        assert not stages.begun
     evaluate(scene, truth, truth_scale=1000, figure=figure, overwrite=True)
     assert read_picture(figure).size
 

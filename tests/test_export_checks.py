@@ -17,7 +17,7 @@ from vda.camera.colmapmodel import model_files
 from vda.camera.intrinsics import Intrinsics
 from vda.camera.posed import PosedCamera
 from vda.depthmaps.codes import DepthRecord, Quantizer
-from vda.errors import InputError, UsageError
+from vda.errors import InputError, UsageError, VideoError
 from vda.exporting import TARGETS
 from vda.scene.scene import Scene
 
@@ -53,6 +53,17 @@ def test_wishes_without_sense_are_refused(
 ) -> None:
     with pytest.raises(UsageError, match=words):
         run(scene, target, tmp_path / "out", **FOV, **options)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("target", [target for target in TARGETS if target != "cameras"])
+def test_a_film_that_is_gone_is_said_before_anything_is_fitted(
+    scene: Scene, poses: Path, tmp_path: Path, target: str
+) -> None:
+    scene.video().path.unlink()
+    scene.depth_path(0).write_bytes(b"no image: whoever fits depth would fall over it")
+    with pytest.raises(VideoError):
+        run(scene, target, tmp_path / "out", poses=poses)
     assert not (tmp_path / "out").exists()
 
 

@@ -280,6 +280,12 @@ def test_the_command_sifts_scenes(tmp_path: Path) -> None:
     assert "<h2>In figures</h2>" in page and all(f"<td>{name}</td>" in page for name in FIGURES)
 
 
+def test_an_index_that_is_a_folder_is_refused_at_the_start(tmp_path: Path) -> None:
+    named = [str(tmp_path / "none"), "--index", str(tmp_path), "--overwrite"]
+    result = CliRunner().invoke(command, named)
+    assert result.exit_code == 2 and "is a folder" in result.output and "not a scene" not in result.output
+
+
 @pytest.mark.parametrize("condition", ["seems>1", "seam>>1"])
 def test_conditions_are_read_before_anything_is_done(tmp_path: Path, condition: str) -> None:
     result = CliRunner().invoke(command, [str(tmp_path / "none"), "--fail-if", condition])

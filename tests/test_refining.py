@@ -231,5 +231,10 @@ def test_without_the_film_nothing_is_refined(video: Path, tmp_path: Path) -> Non
     with pytest.raises(VdaError, match=r"gone\.mp4"):
         merge(scene, MergeSettings(refine="guided"))
     assert not scene.merged_dir.exists()
+    # Said before any depth is looked at, so that nobody waits for windows to be fitted.
+    for path in scene.depths_dir.iterdir():
+        path.write_bytes(b"no depth")
+    with pytest.raises(VdaError, match=r"gone\.mp4"):
+        merge(scene, MergeSettings(refine="guided"))
     with pytest.raises(UsageError, match="needs the video"):
         merge_chunks(scene.plan_path, scene.depths_dir, tmp_path / "out", MergeSettings(refine="guided"))

@@ -163,9 +163,16 @@ def atomic_writer(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
         yield handle
 
 
-def refuse_to_overwrite(path: Path | None, *, overwrite: bool) -> None:
-    """Raise ``UsageError`` where ``path`` (None: nothing is written) is there and ``overwrite`` is not given."""
-    if path is not None and path.exists() and not overwrite:
+def refuse_to_overwrite(path: Path | None, *, overwrite: bool, is_file: bool = True) -> None:
+    """Raise ``UsageError`` where ``path`` (None: nothing is written) is there and ``overwrite`` is not given.
+
+    A folder is replaced by no file (``is_file``), whatever is given.
+    """
+    if path is None or not path.exists():
+        return
+    if is_file and path.is_dir():
+        raise UsageError(f"{path} is a folder, and a file is written.", "Give the file's name with it.")
+    if not overwrite:
         raise UsageError(f"{path} is there already.", "Give --overwrite to replace it.")
 
 

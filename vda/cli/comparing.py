@@ -56,8 +56,10 @@ def compare_pair(
     from vda.comparing.page import write_page
     from vda.comparing.pictures import draw_sheet, show_worst
     from vda.comparing.stage import compare
+    from vda.evaluation.figures import require_png
     from vda.files import refuse_to_overwrite
 
+    require_png(figure)
     for path in (figure, page):
         refuse_to_overwrite(path, overwrite=overwrite)
     progress = Progress(quiet)

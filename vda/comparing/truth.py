@@ -18,7 +18,7 @@ from vda.camera.choice import CameraChoice
 from vda.comparing.framepairs import Float32Image, FramePairs, PairedFrame
 from vda.comparing.pairing import MatchedBy
 from vda.errors import InputError, UsageError
-from vda.evaluation.figures import ComparedFrame, draw_evaluation
+from vda.evaluation.figures import ComparedFrame, draw_evaluation, require_png
 from vda.files import refuse_to_overwrite
 from vda.metrics import Figures, VideoMetrics, ramp
 from vda.metrics.alignment import Align, Kind, usual_align
@@ -109,6 +109,7 @@ def evaluate(
     require_option("crop", Crop | None, crop)
     for name, scale in (("truth-scale", truth_scale), ("depth-scale", depth_scale)):
         require_option(name, Positive | None, scale)
+    require_png(figure)
     refuse_to_overwrite(figure, overwrite=overwrite)
     reporter = reporter or Silence()
     pairs = FramePairs.open(depth, truth, depth_scale=depth_scale, truth_scale=truth_scale, by_order=by_order)

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from vda.enriching.motion import AXES, MotionModel, Stretch, Values, from_the_camera, in_the_world
 from vda.enriching.world import MovingCamera, carried_back, turned_back
-from vda.errors import UsageError
 from vda.tracks import Bridge, Enriched, Skip, Tracks
 
 TimesOf = Callable[[NDArray[np.int64]], Values]
@@ -31,15 +30,13 @@ def smooth(
 
     ``times_of`` says when frames are shown, in seconds. Records between measured ones that have no
     position of their own get one (``bridged``), and so do frames in which the track has no record (``bridges``),
-    at the step in which it has records elsewhere. Raises ``UsageError`` where FilterPy is missing or positions
-    have no metres.
+    at the step in which it has records elsewhere. Positions are in metres. Raises ``UsageError`` where FilterPy is
+    missing.
 
     With a ``camera`` whose way is known, tracks are smoothed in the world (``enriched.world_smoothed`` and
     ``world_velocity``), and ``velocity`` is that in the world, in the camera's axes. Stretches with frames that
     have no pose are smoothed without it.
     """
-    if enriched.relative:
-        raise UsageError("Without metres there is no velocity.", "Calibrate the depth, or leave --smooth out.")
     count = len(tracks)
     enriched.smoothed, enriched.velocity = np.full((count, AXES), np.nan), np.full((count, AXES), np.nan)
     enriched.bridged = np.zeros(count, bool)

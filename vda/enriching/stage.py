@@ -105,19 +105,22 @@ def enrich_file(settings: EnrichSettings, *, reporter: Reporter | None = None) -
         settings.calibration, depth.source, depth.kind, tracks, camera, video, home, noted
     )
     relative = calibration is None and depth.kind == "inverse_depth"
-    _refuse_relative(relative, settings.allow_relative)
-    noted.begin("enriching", len(np.unique(tracks.frame[tracks.skip == Skip.NONE])))
+    _refuse_relative(relative, settings)
     convert = (calibration or Calibration(1.0, 0.0, depth.kind)).metres
+    times = None
+    if settings.motion is not None or settings.poses is not None:
+        times = _times(settings, depth.scene, tracks)
+    moving = None if times is None else _moving(settings, depth, tracks, convert, relative, times, noted)
+    noted.begin("enriching", len(np.unique(tracks.frame[tracks.skip == Skip.NONE])))
     enriched = enrich(
         tracks, depth.source, camera, convert, relative=relative, region=settings.region, reporter=noted
     )
     _say_left_out(tracks, depth.source, noted)
     measure_boxes(enriched, tracks, camera)
-    moving = _moving(settings, depth, tracks, convert, relative, noted)
-    if moving is not None:
-        carry(enriched, tracks, moving, _times(settings, depth.scene, tracks), noted)
-    if settings.motion is not None:
-        times, focal = _times(settings, depth.scene, tracks), (camera.fx + camera.fy) / 2
+    if moving is not None and times is not None:
+        carry(enriched, tracks, moving, times, noted)
+    if settings.motion is not None and times is not None:
+        focal = (camera.fx + camera.fy) / 2
         for sentence in smooth(tracks, enriched, times, focal, settings.motion, moving):
             noted.say(sentence)
     enriched.about = _about(camera, calibration, settings.region)
@@ -150,12 +153,15 @@ def _require_figure(path: Path | None, scene: Scene | None) -> None:
         require_figure_name(path)
         if scene is None:
             raise UsageError("A figure needs the video, which only a scene knows.", "Name the scene.")
+        scene.require_video()
 
 
 def _refuse_existing(settings: EnrichSettings) -> None:
     if settings.output.resolve() == settings.tracks.resolve():
         raise UsageError("The output is the track file itself.", "Give --output another name.")
-    for path in (settings.output, settings.figure, _sheet(settings), *_tables(settings)):
+    # Labels of some trackers are a folder with a file per frame.
+    refuse_to_overwrite(settings.output, overwrite=settings.overwrite, is_file=False)
+    for path in (settings.figure, _sheet(settings), *_tables(settings)):
         refuse_to_overwrite(path, overwrite=settings.overwrite)
 
 
@@ -184,6 +190,7 @@ def _moving(
     tracks: Tracks,
     convert: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     relative: bool,
+    times: TimesOf,
     reporter: Reporter,
 ) -> MovingCamera | None:
     """The camera's way in metres, where poses are given."""
@@ -193,7 +200,6 @@ def _moving(
         raise UsageError(
             "Without metres nothing can be put into the world.", "Calibrate the depth, or leave --poses out."
         )
-    times = _times(settings, depth.scene, tracks)
     last = max(int(tracks.frame.max(initial=0)), int(max(depth.source.frames, default=0)))
     frames = np.arange(min(last, _MOST_FRAMES) + 1)
     shown = times(frames)
@@ -275,8 +281,10 @@ def _tracks_size(
     return size
 
 
-def _refuse_relative(relative: bool, allowed: bool) -> None:
-    if relative and not allowed:
+def _refuse_relative(relative: bool, settings: EnrichSettings) -> None:
+    if relative and settings.allow_relative and settings.motion is not None:
+        raise UsageError("Without metres there is no velocity.", "Calibrate the depth, or leave --smooth out.")
+    if relative and not settings.allow_relative:
         raise InputError(
             "This depth is relative: it has no metres, and none can be made up.",
             "Calibrate it with --known-distance, --known-size, --reference-depth or --scale and --shift, or take "

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vda.depthmaps.colours import Image, Rgb, colorize
+from vda.errors import UsageError
 from vda.files import atomic_path
 
 if TYPE_CHECKING:
@@ -107,6 +108,12 @@ class ComparedFrame:
     depth: Image
     truth: Image
     rgb: Rgb | None = None
+
+
+def require_png(path: Path | None) -> None:
+    """Raise ``UsageError`` where a figure would have the name of another format."""
+    if path is not None and path.suffix.lower() != ".png":
+        raise UsageError(f"{path} is no .png, which the figure is.", "Give --figure a name that ends in .png.")
 
 
 def draw_evaluation(path: Path, rows: Sequence[ComparedFrame], cap_m: float) -> None:

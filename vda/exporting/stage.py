@@ -88,7 +88,7 @@ def export(settings: ExportSettings, *, reporter: Reporter | None = None) -> Exp
     if settings.target not in TARGETS:
         raise UsageError(f"There is no target {settings.target}.", f"Choose one of: {', '.join(TARGETS)}.")
     check_settings(settings)
-    refuse_to_overwrite(settings.output, overwrite=settings.overwrite)
+    refuse_to_overwrite(settings.output, overwrite=settings.overwrite, is_file=False)
     written = Written(settings.output)
     own = camera_files(settings)
     written.refuse_strangers([*own, *(written.names_like("images/frame_??????.png") if own else [])])
@@ -97,6 +97,8 @@ def export(settings: ExportSettings, *, reporter: Reporter | None = None) -> Exp
     scene = Scene(settings.scene)
     info, index = scene.film()
     depth = open_depth(scene.require_merged())
+    if settings.target != CAMERAS:
+        scene.require_video()
     views = views_of(settings, index, depth, noted)
     if info.pixel_aspect != 1:
         noted.say(_shape_remark(info))

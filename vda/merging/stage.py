@@ -79,10 +79,13 @@ def _merge(scene: Scene, settings: MergeSettings, reporter: Reporter) -> MergeRe
     settings, plan = request.settings, scene.plan()
     require_overlaps(plan, settings)
     video, index = scene.film()
-    if settings.shows_pictures:
+    record, calibration = scene.run_record(), load_calibration(scene.calibration_path)
+    by_others = record is None and scene.depths_dir.is_dir()
+    is_stored = not by_others and request.existing is not None and bool(scene.unfinished_chunks(plan))
+    # Depth that is stored was refined when it was made.
+    if settings.shows_pictures or (settings.refine == "guided" and not is_stored):
         scene.require_video()
     require_views(scene, settings)
-    record, calibration = scene.run_record(), load_calibration(scene.calibration_path)
     kind: Kind = settings.kind if record is None else "depth" if record.metric else "inverse_depth"
     require_metres(kind, settings, calibration)
     reporter.begin("aligning", None)
@@ -102,15 +105,14 @@ def _merge(scene: Scene, settings: MergeSettings, reporter: Reporter) -> MergeRe
             framing_of(scene, plan) if settings.stereo_formats else None,
         )
 
-    if record is None and scene.depths_dir.is_dir():
+    if by_others:
         depth, origin = _other_depth(scene.depths_dir, plan, (video.width, video.height), settings)
-    elif request.existing is not None and scene.unfinished_chunks(plan):
+    elif is_stored and request.existing is not None:
         stored = StoredDepth.open(scene.merged_dir, request.existing)
         return write_more(target(stored), stored, request, reporter)
     else:
         depth, origin = _own_depth(scene, plan, record, settings)
     if settings.refine == "guided":
-        scene.require_video()
         depth = _guided(depth, video, index, record.input_size if record else None)
     result = write(target(depth), depth, origin, request, calibration, reporter)
     scene.redone_path.unlink(missing_ok=True)
