@@ -16,10 +16,14 @@ class Steps(Silence):
 
 
 class Stages(Silence):
-    """Notes which stages are begun."""
+    """Notes which stages are begun, and of how many steps."""
 
     def __init__(self) -> None:
-        self.begun: list[str] = []
+        self.totals: list[tuple[str, int | None]] = []
+
+    @property
+    def begun(self) -> list[str]:
+        return [stage for stage, _ in self.totals]
 
     def begin(self, stage: str, total: int | None, done: int = 0) -> None:
-        self.begun.append(stage)
+        self.totals.append((stage, total))

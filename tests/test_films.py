@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from depth_runs import check, depth_digest, make_video, make_weights, run_options, vda
-from reporters import Steps
+from reporters import Stages, Steps
 
 from vda.api import pipeline
 from vda.api.pipeline import depth
@@ -108,6 +108,23 @@ def test_windows_of_a_few_films_are_on_the_disk_however_slow_the_merging(
     assert 2 <= most[0] <= 3
     assert len(outcome.results) == 5
     assert with_windows(roots) == []
+
+
+def test_each_film_is_counted_with_its_name_and_its_place(tmp_path: Path, weights: Path) -> None:
+    class Stopped(Exception):
+        pass
+
+    class UpToTheSecond(Stages):
+        def say(self, sentence: str) -> None:
+            if sentence.startswith("b.mp4 (2 of 2): 4 frames"):
+                raise Stopped
+
+    videos, roots = films(tmp_path, 2)
+    told = UpToTheSecond()
+    with pytest.raises(Stopped):
+        depth(videos, roots, settings(weights), MergeSettings(), reporter=told)
+    assert ("a.mp4 (1 of 2): counting frames", 3) in told.totals
+    assert ("b.mp4 (2 of 2): counting frames", 4) in told.totals
 
 
 def test_a_film_that_cannot_be_merged_keeps_no_other_from_it(tmp_path: Path, weights: Path) -> None:

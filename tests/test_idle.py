@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from clips import make_clip
+from reporters import Stages
 from two_chunks import make_scene
 
 from vda.api import reports
@@ -114,6 +115,21 @@ def test_a_data_set_that_is_scaled_needs_no_process_beside_the_one_that_looks(tm
     # What starts a process is loaded where one is started, and nowhere else.
     assert "multiprocessing.popen_spawn_posix" not in in_turn([*scale, "3"])["fvc scale"]
     assert {path: path.stat().st_mtime_ns for path in out.iterdir() if path.is_file()} == made
+
+
+def test_a_film_is_counted_once_wherever_it_lies_and_said_how_far(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene, stages = Scene(tmp_path / "scene"), Stages()
+    video = make_clip(tmp_path / "a.mp4", range(6))
+    plan = split(video, scene, reporter=stages)
+    assert ("counting frames", 6) in stages.totals
+    # Neither at its old place nor in the user's cache: what the scene knows of it is enough.
+    moved = video.rename(tmp_path / "b.mp4")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another cache"))
+    again = Stages()
+    assert split(moved, scene, reporter=again) == plan
+    assert "counting frames" not in again.begun
 
 
 @pytest.fixture(scope="module")

@@ -55,3 +55,16 @@ def test_a_sentence_does_not_end_the_bar(monkeypatch: pytest.MonkeyPatch) -> Non
     progress.close()
     _, after = terminal.getvalue().split("film.mp4 is merged.\n")
     assert "10/10" in after
+
+
+def test_more_frames_than_the_container_claims_are_no_time_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("vda.cli.progress._LINE_SECONDS", 0.0)
+    progress = Progress()
+    progress.begin("counting frames", 100)
+    progress.at(50)
+    progress.at(150)
+    within, beyond = capsys.readouterr().err.splitlines()
+    assert "50 of 100 frames" in within and "left" in within
+    assert "150 frames" in beyond and "100" not in beyond and "left" not in beyond

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from vda.errors import DamagedWindowError, StorageError, VdaError, WorkError
 from vda.merging.settings import MergeResult
-from vda.reporter import Reporter
+from vda.reporter import Noted, Reporter
 from vda.scene.scene import Scene
 from vda.shown import counted
 
@@ -82,6 +82,13 @@ class InTurn:
     def say(self, sentence: str) -> None:
         with self._lock:
             self._reporter.say(sentence)
+
+
+class OneOf(Noted):
+    """A reporter that tells, with all it is told, which film it is of, and its place among them."""
+
+    def begin(self, stage: str, total: int | None, done: int = 0) -> None:
+        super().begin(self._of + stage, total, done)
 
 
 class _AbandonedError(Exception):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from vda.api.films import DepthOutcome, Failure, InTurn, Merging
+from vda.api.films import DepthOutcome, Failure, InTurn, Merging, OneOf
 from vda.api.reports import report_scene
 from vda.calibration.fit import load_calibration
 from vda.depthmaps.codes import DepthRecord
@@ -243,7 +243,8 @@ def depth(
             _require_metres(Scene(root), merging, metric)
     bad: dict[Path, VdaError] = {}
     scenes: dict[Path, Scene] = {}
-    for video, root in zip(videos, roots, strict=True):
+    for place, (video, root) in enumerate(zip(videos, roots, strict=True), 1):
+        told = OneOf(reporter, f"{video.name} ({place} of {len(videos)}): ") if several else reporter
         with _set_apart(video, bad if several else None):
             if running.restart:
                 make_free(Scene(root))
@@ -254,7 +255,7 @@ def depth(
                 restart=running.restart,
                 devices=devices,
                 scenes=len(videos),
-                reporter=reporter,
+                reporter=told,
             )
             require_overlaps(scenes[video].plan(), merging)
             require_views(scenes[video], merging)

@@ -71,14 +71,16 @@ class Progress:
             self._bar = None
 
     def _line(self, done: int, seconds: float) -> str:
-        so_far = f"{done} {self._unit}s" if self._total is None else f"{done} of {self._total} {self._unit}s"
+        # A container may claim fewer frames than there are.
+        total = None if self._total is None or done > self._total else self._total
+        so_far = f"{done} {self._unit}s" if total is None else f"{done} of {total} {self._unit}s"
         if self._expected is not None:
             return ", ".join(filter(None, (f"{self._stage}: {so_far}", self._expected)))
         rate = (done - self._start) / seconds
         rates = ", ".join(filter(None, (f"{rate:.1f} {self._unit}s/s", self._rates(seconds))))
         left = ""
-        if self._total is not None and rate > 0:
-            left = f", {duration((self._total - done) / rate)} left"
+        if total is not None and rate > 0:
+            left = f", {duration((total - done) / rate)} left"
         return f"{self._stage}: {so_far}, {rates}{left}"
 
     def _rates(self, seconds: float) -> str:

@@ -65,8 +65,9 @@ def split(
     request = settings.picture
     overlay = request.overlay(info)
     picture = request.choice(info, overlay)
-    index = index_frames(info, trust_container=settings.trust_container, reporter=reporter)
     is_planned = scene.plan_path.exists() and not restart
+    kept = _counted(scene) if known is not None and is_planned else None
+    index = kept or index_frames(info, trust_container=settings.trust_container, reporter=reporter)
     frames = settings.range_in(index)
     cuts = _cuts(settings, scene, info, index, frames, is_planned, reporter)
     selection = settings.select(info, index)

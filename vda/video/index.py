@@ -237,14 +237,14 @@ def index_frames(
 ) -> FrameIndex:
     """Count and time the frames of ``info``'s stream, or find that in the cache.
 
-    Every frame is decoded once, a damaged video's twice, so that what ``reporter`` is told, the count so far,
-    may begin again. With ``trust_container`` only the packets are listed: that takes milliseconds, but some
-    places may yield no picture, and near damage the pictures may differ between numbers of threads. ``cache_dir``
-    None is ``$XDG_CACHE_HOME/vda``; ``threads`` are the decoder's, None as many as FFmpeg thinks fit. Raises
-    ``VideoError`` if there is not one frame.
+    Every frame is decoded once, a damaged video's twice, so that what ``reporter`` is told, the count so far of
+    what the container claims, may begin again. With ``trust_container`` only the packets are listed: that takes
+    milliseconds, but some places may yield no picture, and near damage the pictures may differ between numbers of
+    threads. ``cache_dir`` None is ``$XDG_CACHE_HOME/vda``; ``threads`` are the decoder's, None as many as FFmpeg
+    thinks fit. Raises ``VideoError`` if there is not one frame.
     """
     reporter = reporter or Silence()
-    reporter.begin("counting frames", None)
+    reporter.begin("counting frames", info.claimed_frames or None)
     cached = _cache_file(info, trust_container, cache_dir)
     with suppress(InputError):  # absent or unreadable: count
         index = FrameIndex.load(cached)
