@@ -487,19 +487,19 @@ def test_a_figure_that_cannot_be_drawn_is_refused_before_anything_is_written(tmp
 @pytest.mark.parametrize("wrong", ["no times", "no poses", "no metres", "no metres in the world", "no film"])
 def test_what_is_wrong_is_said_before_depth_is_measured(tmp_path: Path, wrong: str) -> None:
     scene, stages = film_scene(tmp_path), Stages()
-    asked: dict[str, Any] = {
+    kinds: dict[str, dict[str, Any]] = {
         "no times": {"depth": DepthChoice(folder=walk_depth(tmp_path / "depth", 3)), "motion": MotionModel()},
         "no poses": {"poses": tmp_path / "nowhere.json"},
         "no metres": {"motion": MotionModel(), "allow_relative": True},
         "no metres in the world": {"poses": tmp_path / "nowhere.json", "allow_relative": True},
         "no film": {"figure": tmp_path / "figure.png"},
-    }[wrong]
+    }
     if "metres" in wrong:
         boards = boards_for(BROWN)
         write_depth(scene.merged_dir, [depth_of(BROWN, boards, n) for n in range(3)], relative=(0.05, 0.0))
     if wrong == "no film":
         scene.video().path.unlink()
-    asked = {"depth": DepthChoice(scene=scene.root), "camera": CameraChoice(fov_deg=60), **asked}
+    asked = {"depth": DepthChoice(scene=scene.root), "camera": CameraChoice(fov_deg=60), **kinds[wrong]}
     tracks = save(tmp_path / "tracks.json", tracks_of(BROWN, boards_for(BROWN), 3))
     with pytest.raises(VdaError):
         enrich_file(EnrichSettings(tracks, tmp_path / "out.json", **asked), reporter=stages)

@@ -84,7 +84,7 @@ class InTurn:
             self._reporter.say(sentence)
 
 
-class OneOf(Noted):
+class OfSeveral(Noted):
     """A reporter that tells, with all it is told, which film it is of, and its place among them."""
 
     def begin(self, stage: str, total: int | None, done: int = 0) -> None:

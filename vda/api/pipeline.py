@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from vda.api.films import DepthOutcome, Failure, InTurn, Merging, OneOf
+from vda.api.films import DepthOutcome, Failure, InTurn, Merging, OfSeveral
 from vda.api.reports import report_scene
 from vda.calibration.fit import load_calibration
 from vda.depthmaps.codes import DepthRecord
@@ -244,7 +244,7 @@ def depth(
     bad: dict[Path, VdaError] = {}
     scenes: dict[Path, Scene] = {}
     for place, (video, root) in enumerate(zip(videos, roots, strict=True), 1):
-        told = OneOf(reporter, f"{video.name} ({place} of {len(videos)}): ") if several else reporter
+        told = OfSeveral(reporter, f"{video.name} ({place} of {len(videos)}): ") if several else reporter
         with _set_apart(video, bad if several else None):
             if running.restart:
                 make_free(Scene(root))
