@@ -27,10 +27,12 @@ MOST_ROOMS, MOST_FILES = 38, 12
 MAY_BE_LARGE = {"synth", "fvc", "cli"}
 MAY_IMPORT_TORCH = {
     "network",
+    "compute/coding",
     "compute/engine",
     "compute/footprint",
     "compute/pace",
     "compute/precision",
+    "compute/traffic",
     "synth",
     "training",
     "fvc/dataset",

@@ -2,6 +2,8 @@
 
     ladder     the memory ladder: the same windows with less memory
     footprint  what the network needs of a device's memory
+    traffic    what goes to a device and comes back, while it computes
+    coding     a window's codes, made on the device
     engine     frames to raw windows: features kept, micro-batches
     pace       how long a model will take on this CPU
     precision  which dtype a device can be trusted with, and the proof

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from vda.compute.engine import Engine, FrameSource, WindowDepth
+    from vda.scene.rawwindows import WindowCodes
 
 _POLL_SECONDS = 0.05
 # Room in memory or on the disk is made by somebody else, and looked for at this pace.
@@ -87,9 +88,9 @@ def compute_chunk(
     """Compute the windows of ``chunk`` that are not on disk yet; return ``done`` or ``stopped``.
 
     Windows are written in a thread while the next one is computed, so a kill costs at most two: the one in hand
-    and the one being written. ``should_stop`` is asked after each window. Where another process still computes
-    the chunk, its end is awaited. Raises ``DeviceError`` where memory does not suffice for anything, ``WorkError``
-    where a window is not finite even in float32.
+    and the one being written; on a GPU a third, which is on its way to the host. ``should_stop`` is asked after
+    each window. Where another process still computes the chunk, its end is awaited. Raises ``DeviceError`` where
+    memory does not suffice for anything, ``WorkError`` where a window is not finite even in float32.
     """
     around.phase("waiting")
     with _waiting_lock(RunFiles(scene.run_dir).chunk_lock(chunk, lock), around.should_stop) as ours:
@@ -108,7 +109,7 @@ def _compute_windows(scene: Scene, plan: Plan, todo: Todo, computer: Computer, a
     if not todo:
         return
     # A chunk is of one sequence.
-    source = scene_source(scene, plan, todo[0][0][0], computer.record, computer.threads)
+    source = scene_source(scene, plan, todo[0][0][0], computer.record, computer.threads, computer.engine.device)
     slots = [window.frame_indices for _, window in todo]
     edge, store = plan.edge, WindowStore.of(scene, computer.record)
     depths = answers(slots, source, computer.engine, computer, around)
@@ -120,13 +121,13 @@ def _compute_windows(scene: Scene, plan: Plan, todo: Todo, computer: Computer, a
             around.note(WindowBegun(*key))
             began = time.monotonic()
             answer = next(depths)
-            depth, precision = _trusted(scene, key, window, answer, source, computer, around)
+            kept_as, precision = _trusted(scene, key, window, answer, source, computer, around)
             seconds = time.monotonic() - began
             if written is not None:
                 written.result()
             kept = window.kept
             around.note(WindowComputed(*key, edge(kept.start), edge(kept.stop), seconds, precision))
-            written = writer.submit(_write, store, key, depth, answer.missing, around)
+            written = writer.submit(_write, store, key, kept_as, answer.missing, around)
         if written is not None:
             written.result()
 
@@ -174,30 +175,34 @@ def _trusted(
     source: "FrameSource",
     computer: Computer,
     around: Surroundings,
-) -> "tuple[np.ndarray, str]":
-    """Return the window's depth and its precision: float32, and listed, where it was not finite or was constant.
+) -> "tuple[np.ndarray | WindowCodes, str]":
+    """Return the window to be written and its precision: float32, and listed, where it was not finite or constant.
 
     A constant window in float32 is what it is: a video may begin in black.
     """
     from vda.compute.precision import check_window
 
-    problem = check_window(answer.depth)
+    problem = check_window(answer.kept)
     if problem is None or (computer.record.precision == "fp32" and "finite" not in problem):
-        return answer.depth, computer.record.precision
+        return answer.kept, computer.record.precision
     around.note(WindowRecomputed(*key, problem))
     (again,) = answers([window.frame_indices], source, computer.exact(), computer, around)
-    still = check_window(again.depth)
+    still = check_window(again.kept)
     if still is not None and "finite" in still:
         raise WorkError(
             f"Window {key[0]}/{key[1]} cannot be computed, even in float32: {still}.",
             "Run the same command again; if it stays so, check the weights with 'vda weights verify'.",
         )
     RunFiles(scene.run_dir).note_recomputed(Recomputed(key, problem, "fp32"))
-    return again.depth, "fp32"
+    return again.kept, "fp32"
 
 
 def _write(
-    store: WindowStore, key: WindowId, depth: "np.ndarray", missing: tuple[int, ...], around: Surroundings
+    store: WindowStore,
+    key: WindowId,
+    depth: "np.ndarray | WindowCodes",
+    missing: tuple[int, ...],
+    around: Surroundings,
 ) -> None:
     """Write a raw window; where the disk is full, wait until there is room."""
     while True:

@@ -44,7 +44,8 @@ class Computer:
 
         if self._exact is None:
             model = load_network(self.record).to(self.engine.device)
-            self._exact = Engine(model, self.engine.device, self.engine.fit, self.engine.progress)
+            engine = self.engine
+            self._exact = Engine(model, engine.device, engine.fit, engine.progress, engine.codes_there)
         return self._exact
 
     def use(self, fit: MemoryFit) -> None:
@@ -70,7 +71,9 @@ def load_computer(record: RunRecord, run: RunFiles, device_id: str, threads: int
     set_float32_means_float32()
     device = torch_device(device_id)
     dtype = DTYPES[record.precision]  # type: ignore[index]
-    engine = Engine(load_network(record).set_precision(dtype).to(device), device)
+    # In float64, which a GPU's CUDA has and Apple's has not.
+    codes_there = device.type == "cuda"
+    engine = Engine(load_network(record).set_precision(dtype).to(device), device, codes_there=codes_there)
     fits = run.fits_path(device_id)
     engine.fit = known_fit(fits) or begin_with(engine, record, run, batch_size)
     return Computer(engine, record, threads, fits)
@@ -116,9 +119,12 @@ def known_fit(path: Path) -> MemoryFit | None:
 
 
 def frame_source(
-    info: VideoInfo, index: FrameIndex, plan: Plan, framing: Framing, record: RunRecord, threads: int
+    info: VideoInfo, index: FrameIndex, plan: Plan, framing: Framing, record: RunRecord, threads: int, there: bool
 ) -> "FrameSource":
-    """Return what the engine draws its pictures from: by place in the plan, framed, at their network's size."""
+    """Return what the engine draws its pictures from: by place in the plan, framed, at their network's size.
+
+    With ``there`` they are bytes as decoded, and the device does the rest.
+    """
     from vda.compute.engine import Picture
     from vda.network.preprocess import Preparer, net_size
 
@@ -131,17 +137,23 @@ def frame_source(
             wanted = [plan.frame(place) for place in range(start, stop)]
             pictures = read_frame_list(info, index, wanted, threads=threads)
             for place, frame in zip(range(start, stop), pictures, strict=True):
-                pixels = prepared(framing.seen(frame.rgb))
-                yield Picture(place, pixels, frame.decoded)
+                seen = framing.seen(frame.rgb)
+                if there:
+                    yield Picture(place, seen, frame.decoded, size)
+                else:
+                    yield Picture(place, prepared(seen), frame.decoded)
 
     return source
 
 
-def scene_source(scene: Scene, plan: Plan, sequence: int, record: RunRecord, threads: int) -> "FrameSource":
-    """``frame_source`` of a scene's video for the windows of one sequence of its plan."""
+def scene_source(
+    scene: Scene, plan: Plan, sequence: int, record: RunRecord, threads: int, device: "torch.device"
+) -> "FrameSource":
+    """``frame_source`` of a scene's video for the windows of one sequence of its plan, computed on ``device``."""
     info, index = scene.film()
     shot = plan.sequences[sequence].shot
-    return frame_source(info, index, plan, scene.framings([shot])[shot], record, threads)
+    there = device.type != "cpu"
+    return frame_source(info, index, plan, scene.framings([shot])[shot], record, threads, there)
 
 
 def _runs(order: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -10,17 +10,23 @@ This file does not know where frames come from, where windows go, or what a scen
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from vda.compute.coding import DeviceCodes, window_codes
 from vda.compute.footprint import footprint
 from vda.compute.ladder import MemoryFit, Part, first_fit
+from vda.compute.traffic import Arriving, Traffic, traffic_of
 from vda.network.model import FrameFeatures, VideoDepthModel
+from vda.network.ondevice import to_network_there
+from vda.scene.rawwindows import WindowCodes
 
 # Evens out what takes long at key frames; 92 MB at 924x518.
 _DECODE_AHEAD = 16
@@ -28,19 +34,27 @@ _DECODE_AHEAD = 16
 
 @dataclass(frozen=True)
 class Picture:
-    """One frame, ready for the network: ``pixels`` float32 ``[3, h, w]``; ``decoded`` False for a stand-in."""
+    """One frame: float32 ``[3, h, w]`` ready for the network, or RGB in bytes ``[height, width, 3]``.
+
+    The device brings bytes to the network's ``size`` (width, height). ``decoded`` is False for a stand-in.
+    """
 
     index: int
-    pixels: np.ndarray
+    pixels: np.ndarray | Tensor
     decoded: bool
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
 class WindowDepth:
-    """The network's answer for one window: float32 ``[32, h, w]`` and the slots that had no picture."""
+    """The network's answer for one window ``[32, h, w]``: float32 or codes, and the slots that had no picture."""
 
-    depth: np.ndarray
+    kept: np.ndarray | WindowCodes
     missing: tuple[int, ...]
+
+    @property
+    def depth(self) -> np.ndarray:
+        return self.kept.depth() if isinstance(self.kept, WindowCodes) else self.kept
 
 
 @dataclass
@@ -59,14 +73,20 @@ FrameSource = Callable[[Sequence[int]], Iterator[Picture]]
 class Engine:
     """``model`` on ``device``, using memory as ``fit`` says, which may be changed between two calls.
 
-    ``part`` is what it is or was at last: where memory ran out, if it did.
+    With ``codes_there`` windows come as the codes that their files hold, made on the device. ``part`` is what it
+    is or was at last: where memory ran out, if it did.
     """
 
     model: VideoDepthModel
     device: torch.device
     fit: MemoryFit = field(default_factory=lambda: MemoryFit(1))
     progress: Counters = field(default_factory=Counters)
+    codes_there: bool = False
     part: Part = field(default="encoder", init=False)
+    traffic: Traffic = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.traffic = traffic_of(self.device)
 
     def compute(
         self, windows: Sequence[tuple[int, ...]], source: FrameSource
@@ -78,25 +98,44 @@ class Engine:
         order, last_use = _first_and_last_use(windows)
         kept: dict[int, FrameFeatures] = {}
         missing: set[int] = set()
-        with closing(_ahead(source(order), self.progress)) as pictures:
+        coming: deque[tuple[Arriving, tuple[int, ...]]] = deque()
+        with closing(_ahead(map(self._ready, source(order)), self.progress)) as pictures:
             encoded = self._encoded(pictures, missing)
             for number, window in enumerate(windows):
                 while not all(index in kept for index in window):
                     kept.update(next(encoded))
-                depth = self._decode([kept[index] for index in window])
-                self.progress.windows_done += 1
-                yield WindowDepth(depth, tuple(slot for slot, index in enumerate(window) if index in missing))
+                slots = tuple(slot for slot, index in enumerate(window) if index in missing)
+                coming.append((self._decode([kept[index] for index in window]), slots))
                 for index in [index for index in kept if last_use[index] <= number]:
                     del kept[index]
+                while len(coming) > self.traffic.late:
+                    yield self._arrived(*coming.popleft())
+            while coming:
+                yield self._arrived(*coming.popleft())
 
-    def _decode(self, slots: list[FrameFeatures]) -> np.ndarray:
+    def _ready(self, picture: Picture) -> Picture:
+        """Bytes where a device copies them from by itself: done by the thread that draws ahead."""
+        if picture.size is None:
+            return picture
+        pixels = torch.from_numpy(np.require(picture.pixels, requirements=["C", "W"]))
+        return replace(picture, pixels=self.traffic.ready(pixels))
+
+    def _decode(self, slots: list[FrameFeatures]) -> Arriving:
         self.part = "features"
         features = FrameFeatures(*(torch.cat(maps) for maps in zip(*slots, strict=True)))
         self.part = "head"
         with torch.inference_mode():
-            depth = self.model.decode(features, micro_batch=self.fit.head_batch)
+            depth = self.model.decode(features, micro_batch=self.fit.head_batch).float()
+            self.part = "features"
+            result = window_codes(depth) if self.codes_there else (depth,)
         self.progress.batches_done += 1
-        return depth.float().cpu().numpy()
+        return self.traffic.fetch(result)
+
+    def _arrived(self, coming: Arriving, missing: tuple[int, ...]) -> WindowDepth:
+        result = coming.arrived()
+        self.progress.windows_done += 1
+        kept = DeviceCodes(*result).on_host() if self.codes_there else result[0].numpy()
+        return WindowDepth(kept, missing)
 
     def _encoded(self, pictures: Iterator[Picture], missing: set[int]) -> Iterator[dict[int, FrameFeatures]]:
         """Encode consecutive pictures of the same block of ``fit.encoder_batch`` indices together."""
@@ -107,13 +146,9 @@ class Engine:
 
     def _encode_block(self, block: list[Picture]) -> dict[int, FrameFeatures]:
         size = self.fit.encoder_batch
-        # Always of one shape: the same frame then gets the same bits, whichever frames are beside it.
-        batch = np.zeros((size, *block[0].pixels.shape), np.float32)
-        for picture in block:
-            batch[picture.index % size] = picture.pixels
         self.part = "encoder"
         with torch.inference_mode():
-            features = self.model.encode(torch.from_numpy(batch).to(self.device))
+            features = self.model.encode(self._images(block))
         self.progress.batches_done += 1
         self.part = "features"
         if self.fit.features_on_host:
@@ -124,6 +159,24 @@ class Engine:
             index: FrameFeatures(*(maps[place : place + 1].clone() for maps in features))
             for index, place in places.items()
         }
+
+    def _images(self, block: list[Picture]) -> Tensor:
+        """The frames of ``block`` on the device, each at its place; what has no frame is 0.
+
+        Always of one shape: the same frame then gets the same bits, whichever frames are beside it.
+        """
+        size = self.fit.encoder_batch
+        if block[0].size is None:
+            batch = np.zeros((size, *block[0].pixels.shape), np.float32)
+            for picture in block:
+                batch[picture.index % size] = picture.pixels
+            return torch.from_numpy(batch).to(self.device)
+        width, height = block[0].size
+        sent = self.traffic.send([torch.as_tensor(picture.pixels) for picture in block])
+        images = torch.zeros(size, 3, height, width, device=self.device)
+        for picture, rgb in zip(block, sent.arrived(), strict=True):
+            images[picture.index % size] = to_network_there(rgb, width, height)
+        return images
 
     def release(self) -> None:
         """Give memory that PyTorch holds in reserve back to the device."""

@@ -22,6 +22,7 @@ from vda.joining.align import FitSums
 from vda.machine.devices import Device
 from vda.models.weights import MINI
 from vda.records import filled
+from vda.scene.rawwindows import WindowCodes
 
 Precision = Literal["fp16", "bf16", "fp32"]
 Depth = npt.NDArray[np.float32]
@@ -250,8 +251,12 @@ def check_joining(proof: Proof, precision: Precision) -> None:
         )
 
 
-def check_window(depth: Depth) -> str | None:
+def check_window(depth: Depth | WindowCodes) -> str | None:
     """Say what is wrong with a raw window, as the end of a sentence; None where it is finite and not constant."""
+    if isinstance(depth, WindowCodes):
+        if not np.isfinite([depth.offset, depth.step]).all():
+            return "its values are not finite"
+        return None if depth.step > 0 else "its values are all the same"
     if not _is_finite(depth):
         return "its values are not finite"
     return "its values are all the same" if depth.min() == depth.max() else None

@@ -3,6 +3,7 @@
     slots       how many frames the network sees at once
     presets     the models of the family: names, widths, sizes
     preprocess  from a frame to the network's input: sizes and pixels
+    ondevice    the same pixels, made where the network is
     encoder     the DINOv2 vision transformer
     convnet     the built-in model's encoder
     temporal    what lets the frames of a window see each other

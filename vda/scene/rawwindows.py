@@ -8,7 +8,7 @@ does not know what a scene is.
 """
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +24,9 @@ BITS = 18
 # As fine as float32 is at the upper end of the range.
 FINE_BITS = 24
 # Nine tenths of the values have less than a sixteenth of the range: what is near or far by a step is all in these.
-_SHARE, _SQUEEZED = 0.9, 1 / 16
+SHARE, SQUEEZED = 0.9, 1 / 16
 # So many rows and columns of a slot tell it.
-_LATTICE = 64
+LATTICE = 64
 _CODEC = Blosc(cname="zstd", clevel=1, shuffle=Blosc.BITSHUFFLE, blocksize=0)
 
 
@@ -34,8 +34,11 @@ def _compress(codes: np.ndarray) -> np.ndarray:
     """Second differences (along both axes), sign folded into the lowest bit: small numbers, empty bit planes."""
     delta = np.diff(np.diff(codes, axis=1, prepend=0), axis=0, prepend=0)
     # An int32 shifted right by 31 is its sign in all bits: 0, -1, 1, -2 become 0, 1, 2, 3.
-    folded = ((delta << 1) ^ (delta >> 31)).astype(np.uint32)
-    return np.frombuffer(_CODEC.encode(folded), np.uint8)
+    return _packed(((delta << 1) ^ (delta >> 31)).astype(np.uint32))
+
+
+def _packed(folded: np.ndarray) -> np.ndarray:
+    return np.frombuffer(_CODEC.encode(np.ascontiguousarray(folded)), np.uint8)
 
 
 def _decompress(payload: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -44,7 +47,10 @@ def _decompress(payload: np.ndarray, height: int, width: int) -> np.ndarray:
     size, _, packed = struct.unpack_from("<III", data, 4)
     if (size, packed) != (4 * height * width, len(data)):
         raise ValueError("a slot has another size than the window")
-    folded = np.frombuffer(_CODEC.decode(data), np.uint32).reshape(height, width)
+    return _unfolded(np.frombuffer(_CODEC.decode(data), np.uint32).reshape(height, width))
+
+
+def _unfolded(folded: np.ndarray) -> np.ndarray:
     delta = (folded >> 1).astype(np.int32) ^ -(folded & 1).astype(np.int32)
     return np.cumsum(np.cumsum(delta, axis=0, dtype=np.int32), axis=1, dtype=np.int32)
 
@@ -58,19 +64,59 @@ def write_raw_window(path: Path, depth: np.ndarray, missing: tuple[int, ...] = (
     """
     low, high = float(depth.min()), float(depth.max())
     step = (high - low) / ((1 << _bits_for(depth, low, high)) - 1)
-    members: dict[str, np.ndarray] = {}
-    minima, maxima = [], []
-    for slot, values in enumerate(depth):
+    payloads, minima, maxima = [], [], []
+    for values in depth:
         # A constant window has no step, and all its codes are 0.
         scaled = (values.astype(np.float64) - low) / step if step > 0 else np.zeros(values.shape)
         codes = np.rint(scaled).astype(np.int32)
-        members[f"slot_{slot:02d}"] = _compress(codes)
+        payloads.append(_compress(codes))
         minima.append(low + step * float(codes.min()))
         maxima.append(low + step * float(codes.max()))
-    members["shape"] = np.array(depth.shape, np.int64)
-    members["offset_step"] = np.array([low, step])
-    # Of the values as they will be read: the merger finds the range of the scene without opening a slot.
-    members["range"] = np.array([minima, maxima])
+    _write(path, depth.shape, payloads, (low, step), (minima, maxima), missing, name)
+
+
+@dataclass(frozen=True)
+class WindowCodes:
+    """A window quantised where it was computed, ``offset + step * code``: to the codes of ``write_raw_window``.
+
+    ``folded`` is uint32 ``[slots, h, w]``: the codes' second differences, the sign in the lowest bit. ``lowest``
+    and ``highest`` are each slot's codes at the ends. Where a value is not finite, ``offset`` or ``step`` is not.
+    """
+
+    folded: np.ndarray
+    offset: float
+    step: float
+    lowest: np.ndarray
+    highest: np.ndarray
+
+    def depth(self) -> np.ndarray:
+        """Return the window as it will be read: float32 ``[slots, h, w]``, NaN where it is not finite."""
+        if not np.isfinite([self.offset, self.step]).all():
+            return np.full(self.folded.shape, np.nan, np.float32)
+        return np.stack([self.offset + self.step * _unfolded(slot) for slot in self.folded]).astype(np.float32)
+
+
+def write_window_codes(path: Path, window: WindowCodes, missing: tuple[int, ...] = (), name: str = "") -> None:
+    """Write what ``write_raw_window`` does of the same values; the window has to be finite."""
+    ends = [window.offset + window.step * codes.astype(np.float64) for codes in (window.lowest, window.highest)]
+    payloads = (_packed(slot) for slot in window.folded)
+    _write(path, window.folded.shape, payloads, (window.offset, window.step), ends, missing, name)
+
+
+def _write(
+    path: Path,
+    shape: tuple[int, ...],
+    payloads: Iterable[np.ndarray],
+    offset_step: tuple[float, float],
+    ends: Sequence[Sequence[float] | np.ndarray],
+    missing: tuple[int, ...],
+    name: str,
+) -> None:
+    """``ends`` are of the values as they will be read: so the scene's range is found without opening a slot."""
+    members = {f"slot_{slot:02d}": payload for slot, payload in enumerate(payloads)}
+    members["shape"] = np.array(shape, np.int64)
+    members["offset_step"] = np.array(offset_step)
+    members["range"] = np.array(ends)
     members["missing"] = np.array(missing, np.int64)
     members["name"] = np.array(name)
     with atomic_writer(path) as handle:
@@ -78,9 +124,9 @@ def write_raw_window(path: Path, depth: np.ndarray, missing: tuple[int, ...] = (
 
 
 def _bits_for(depth: np.ndarray, low: float, high: float) -> int:
-    rows, columns = (-(-side // _LATTICE) for side in depth.shape[1:])
-    upper = float(np.quantile(depth[:, ::rows, ::columns], _SHARE))
-    return FINE_BITS if upper - low < _SQUEEZED * (high - low) else BITS
+    rows, columns = (-(-side // LATTICE) for side in depth.shape[1:])
+    upper = float(np.quantile(depth[:, ::rows, ::columns], SHARE))
+    return FINE_BITS if upper - low < SQUEEZED * (high - low) else BITS
 
 
 @dataclass(frozen=True)
