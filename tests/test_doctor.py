@@ -16,12 +16,15 @@ import pynvml
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from fake_nvml import Card, Error, FakeNvml, gtx_1660_ti, process
+from fake_nvml import GIB, Card, Error, FakeNvml, gtx_1660_ti, process
 
 import vda.outlook.doctor
 import vda.outlook.kernels
 from vda.cli import main
-from vda.machine.devices import Inventory
+from vda.errors import DeviceError
+from vda.machine.devices import Inventory, cpu_device
+from vda.network import build_model
+from vda.outlook.abilities import by_measurement, seconds_a_window
 from vda.outlook.doctor import Diagnosis, examine
 from vda.outlook.kernels import build_for, has_kernels, lacking
 
@@ -111,6 +114,38 @@ def test_a_card_that_works(tmp_path: Path) -> None:
     assert found.state == "ok"
     # 6 GiB less 300 MiB.
     assert "6.1 of 6.4 GB free" in found.found
+
+
+def test_a_card_is_told_what_its_memory_holds(tmp_path: Path) -> None:
+    """The published models have 28.4, 113.1 and 382 million parameters, of 4 bytes each."""
+    small = gtx_1660_ti(0, nvmlDeviceGetMemoryInfo=SimpleNamespace(total=2 * GIB, used=0, free=2 * GIB))
+    fits = {
+        a.model: (a.fits, a.memory_bytes) for a in findings(tmp_path, [small], fake_torch(CUDA_13))[CARD].abilities
+    }
+    assert {name: fit for name, (fit, _) in fits.items()} == {
+        "mini": True,
+        "vits": True,
+        "vitb": True,
+        "vitl": False,
+    }
+    for name, parameters in (("vits", 28.4e6), ("vitb", 113.1e6), ("vitl", 382e6)):
+        # Half a gigabyte of CUDA's, and at most one of the network's on its way.
+        assert 0.5e9 < (fits[name][1] or 0) - 4 * parameters < 1.5e9
+
+
+def test_speed_is_measured_in_a_process_that_sees_the_device() -> None:
+    (ability,) = by_measurement(cpu_device(), "fp32", ["mini"])
+    assert (ability.model, ability.net_width, ability.net_height) == ("mini", 192, 112)
+    assert ability.frames_per_second is not None and ability.frames_per_second > 0
+
+
+def test_a_window_can_be_timed_on_any_device() -> None:
+    assert seconds_a_window(build_model("mini"), torch.device("cpu"), 32, 32) > 0
+
+
+def test_what_cannot_be_measured_is_said_with_its_reason() -> None:
+    with pytest.raises(DeviceError, match="could not be measured: KeyError: 'unknown'"):
+        by_measurement(cpu_device(), "fp32", ["unknown"])
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,12 @@ _MARKS = {"ok": "ok   ", "note": "note ", "wrong": "WRONG"}
 
 @click.command(cls=Command)
 @click.argument("folder", type=PATH, default=Path("data"))
+@click.option(
+    "--measure", is_flag=True, help="Run models on each device and say how many frames a second they do."
+)
 @json_option
 @click.pass_context
-def doctor(ctx: click.Context, folder: Path, as_json: bool) -> None:
+def doctor(ctx: click.Context, folder: Path, measure: bool, as_json: bool) -> None:
     """Look at everything a run needs, with scenes in FOLDER [default: data]: devices, disk, locks, weights.
 
     It ends with 1 where 'vda depth' would not run. Nothing is fetched, and nothing is changed.
@@ -26,7 +29,7 @@ def doctor(ctx: click.Context, folder: Path, as_json: bool) -> None:
     """
     from vda.outlook.doctor import examine
 
-    findings = list(examine(folder))
+    findings = list(examine(folder, measured=measure))
     if as_json:
         say(json.dumps({"findings": [asdict(finding) for finding in findings]}))
     for finding in findings if not as_json else ():

@@ -17,7 +17,7 @@ from vda.scene.scene import RunRecord
 from vda.scene.windows import WINDOW_STEP
 
 # A CPU's caches hold no more; the shape of a frame alone decides where between them the best is.
-_BATCHES = (1, 2, 4, 8)
+BATCHES = (1, 2, 4, 8)
 _SECONDS = 1.0
 # What is less faster may be noise, and costs memory.
 _GAIN = 0.95
@@ -32,13 +32,13 @@ def paced(model: VideoDepthModel, record: RunRecord, run: RunFiles, batch_size: 
         path = run.pace_path(record.precision)
         known = Pace.found(path)
         if known is None:
-            batches = (min(batch_size, WINDOW_SLOTS),) if batch_size else _BATCHES
+            batches = (min(batch_size, WINDOW_SLOTS),) if batch_size else BATCHES
             known = measure(model, record.net_width, record.net_height, batches)
             known.write(path)
     return known
 
 
-def measure(model: VideoDepthModel, net_width: int, net_height: int, batches: Sequence[int] = _BATCHES) -> Pace:
+def measure(model: VideoDepthModel, net_width: int, net_height: int, batches: Sequence[int] = BATCHES) -> Pace:
     """Run the encoder on 1, 2, 4 and 8 frames as long as a second lasts, then the head for one; raise as they do.
 
     Each frame goes through the encoder once, but through the head 32/22 times, for windows share frames. The head

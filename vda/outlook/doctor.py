@@ -6,8 +6,8 @@ Nothing is changed but for a lock file that is removed again; nothing is fetched
 
 import os
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -20,6 +20,7 @@ from vda.machine.devices import Device, Inventory, cpu_device
 from vda.machine.host import disk_free_bytes, host_memory
 from vda.models import hub
 from vda.models.weights import CHECKPOINTS, DEFAULT, MINI
+from vda.outlook.abilities import Ability, by_measurement, by_memory
 from vda.outlook.kernels import build_for, has_kernels
 from vda.outlook.versions import installed, lines, torch_build
 
@@ -33,6 +34,7 @@ _LEAST_DISK_GB = 1.0
 # Loading the smallest model takes as much.
 _LEAST_MEMORY_GB = 1.2
 _SETUP = "Run 'make setup' again"
+_HALF = "Half precision runs where the trial before the first window bears it out."
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,19 @@ class Diagnosis:
     state: Literal["ok", "note", "wrong"]
     found: str
     remedy: str | None = None
+    abilities: tuple[Ability, ...] = ()
 
 
-def examine(folder: Path, inventory: Inventory | None = None, torch: Any = None) -> Iterator[Diagnosis]:
-    """Look at everything, with scenes in ``folder``; ``torch`` is the module, or a stand-in for it."""
+def examine(
+    folder: Path, inventory: Inventory | None = None, torch: Any = None, *, measured: bool = False
+) -> Iterator[Diagnosis]:
+    """Look at everything, with scenes in ``folder``; ``torch`` is the module, or a stand-in for it.
+
+    ``measured``: run the models on each device and say how fast they are, which takes seconds and a device that is
+    free.
+    """
     yield Diagnosis("programs", "ok", "; ".join(lines()))
-    yield from _devices(inventory or Inventory.of_this_machine(), torch)
+    yield from _devices(inventory or Inventory.of_this_machine(), torch, measured)
     yield from _memory()
     yield from _weights()
     yield from _disk(folder)
@@ -58,7 +67,7 @@ def examine(folder: Path, inventory: Inventory | None = None, torch: Any = None)
     yield from _extras()
 
 
-def _devices(inventory: Inventory, torch: Any) -> Iterator[Diagnosis]:
+def _devices(inventory: Inventory, torch: Any, measured: bool) -> Iterator[Diagnosis]:
     if inventory.driver_problem:
         remedy = "Restart the machine (after a driver update it needs that), or give --devices cpu."
         yield Diagnosis(
@@ -74,7 +83,7 @@ def _devices(inventory: Inventory, torch: Any) -> Iterator[Diagnosis]:
     yield from (
         Diagnosis(device.label, "note", f"--devices auto leaves it alone: {skipped[device]}.")
         if device in skipped
-        else _gpu(device, inventory, torch)
+        else _gpu(device, inventory, torch, measured)
         for device in devices
     )
     if survey.devices and not devices:
@@ -82,12 +91,30 @@ def _devices(inventory: Inventory, torch: Any) -> Iterator[Diagnosis]:
             "devices", "note", "CUDA_VISIBLE_DEVICES hides every GPU, so the CPU computes.", "Unset the variable."
         )
     if not devices:
-        cores = os.cpu_count() or 1
-        found = f"{cpu_device().name}, {cores} cores: float32; how long a film takes is said before it is begun."
-        yield Diagnosis("cpu", "ok", found)
+        yield _cpu(measured)
 
 
-def _gpu(device: Device, inventory: Inventory, torch: Any) -> Diagnosis:
+def _cpu(measured: bool) -> Diagnosis:
+    device = cpu_device()
+    found = f"{device.name}, {os.cpu_count() or 1} cores"
+    if not measured:
+        return Diagnosis(
+            "cpu", "ok", f"{found}; 'vda doctor --measure' says how many frames a second it computes."
+        )
+    return _measured(Diagnosis("cpu", "ok", f"{found}."), device, (MINI, DEFAULT))
+
+
+def _measured(diagnosis: Diagnosis, device: Device, models: Sequence[str]) -> Diagnosis:
+    """``diagnosis`` with what ``device`` does of ``models``, or with why it could not be tried."""
+    try:
+        speeds = by_measurement(device, "fp32", models)
+    except VdaError as error:
+        return replace(diagnosis, state="wrong", found=f"{diagnosis.found} {error.problem}", remedy=error.remedy)
+    found = f"{diagnosis.found} Measured in float32: {'; '.join(map(str, speeds))}."
+    return replace(diagnosis, found=found, abilities=(*diagnosis.abilities, *speeds))
+
+
+def _gpu(device: Device, inventory: Inventory, torch: Any, measured: bool) -> Diagnosis:
     version, built_for = torch_build()
     reading = inventory.reading(device)
     if built_for is None and torch is None:
@@ -104,9 +131,14 @@ def _gpu(device: Device, inventory: Inventory, torch: Any) -> Diagnosis:
         remedy = f"{_SETUP} with TORCH_INDEX= the address of {build_for(device.capability)}."
         return Diagnosis(device.label, "wrong", found, remedy)
     used, total = reading.memory_used_bytes, reading.memory_total_bytes
-    memory = "" if used is None or total is None else f"{(total - used) / 1e9:.1f} of {total / 1e9:.1f} GB free; "
-    found = f"{memory}float32, and half precision where the trial before the first window bears it out."
-    return Diagnosis(device.label, "ok", found)
+    if used is None or total is None:
+        return Diagnosis(device.label, "ok", _HALF)
+    abilities = tuple(by_memory(total - used, "fp32"))
+    holds = [str(ability) for ability in abilities if ability.fits] or ["nothing"]
+    free = f"{(total - used) / 1e9:.1f} of {total / 1e9:.1f} GB free"
+    found = f"{free}, which hold in float32: {', '.join(holds)}. {_HALF}"
+    diagnosis = Diagnosis(device.label, "ok", found, abilities=abilities)
+    return _measured(diagnosis, device, [a.model for a in abilities if a.fits]) if measured else diagnosis
 
 
 def _memory() -> Iterator[Diagnosis]:
