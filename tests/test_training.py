@@ -1,6 +1,8 @@
 """Training of the built-in model: what the losses forgive, what a batch holds, and that a run can be repeated."""
 
+import csv
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -36,6 +38,7 @@ from vda.training.judge import (
 from vda.training.loop import LOG_NAME, Run, branch_off, load_checkpoint, trainable_mini
 from vda.training.losses import LossWeights, temporal_matching, total_loss
 from vda.training.recipe import Phase, Recipe
+from vda.training.turnover import Claim, render_all, still_to_come
 
 TINY_PHASES = (
     Phase("stills", 0.5, 2, 1, ((64, 96), (96, 64)), LossWeights()),
@@ -218,11 +221,71 @@ def test_training_refuses_held_out_clips_and_another_runs_checkpoint(clips: Path
         Run(TINY, tmp_path, tmp_path)
 
 
+def clips_of_seeds(clips: Path, folder: Path, seeds: list[int]) -> Path:
+    """Clips in ``folder``, made one after the other."""
+    folder.mkdir()
+    for age, seed in enumerate(seeds):
+        path = folder / Clip(seed, 8, 40, 64).name
+        shutil.copyfile(clips / Clip(0, 8, 40, 64).name, path)
+        os.utime(path, (1000 + age, 1000 + age))
+    return folder
+
+
+def seeds_in(folder: Path) -> list[int]:
+    return [clip.seed for clip in listed(folder)]
+
+
+def test_a_run_removes_what_was_rendered_first_and_logs_which_seeds_it_drew_from(
+    clips: Path, tmp_path: Path
+) -> None:
+    """Seed 2 was rendered after seeds 7 to 9; none goes in the first hundred steps, and no held-out one ever."""
+    folder = clips_of_seeds(clips, tmp_path / "clips", [HELD_OUT_SEED, 7, 8, 9, 2])
+    run = Run(replace(TINY, steps=200, cooling=0, phases=TINY_PHASES[:1]), tmp_path, folder, keep=2)
+    run.advance(1)
+    assert seeds_in(folder) == [2, 7, 8, 9, HELD_OUT_SEED]
+    run.step = 100
+    run.advance(1)
+    assert seeds_in(folder) == [2, 9, HELD_OUT_SEED]
+    with (tmp_path / LOG_NAME).open() as handle:
+        rows = [(row["step"], row["clips"], row["first"], row["last"]) for row in csv.DictReader(handle)]
+    assert rows == [("0", "4", "2", "9"), ("100", "2", "2", "9")]
+
+
+def test_no_clip_is_removed_that_another_training_has_listed(clips: Path, tmp_path: Path) -> None:
+    folder = clips_of_seeds(clips, tmp_path / "clips", [0, 1, 2, 3])
+    ours, other = Claim(folder), Claim(folder)
+    assert [clip.seed for clip in ours.clips(keep=1)] == [0, 1, 2, 3]
+    del other
+    assert [clip.seed for clip in ours.clips(keep=2)] == [2, 3]
+    third = Claim(folder)
+    assert [clip.seed for clip in ours.clips(keep=1)] == [2, 3]
+    del ours
+    assert [clip.seed for clip in third.clips(keep=1)] == [3]
+
+
+def test_renderers_wait_for_room_and_what_has_made_room_is_not_rendered_again(tmp_path: Path) -> None:
+    clips, held_out, seen = [Clip(seed, 2, 24, 32) for seed in range(6)], Clip(HELD_OUT_SEED, 2, 24, 32), []
+    render(tmp_path, held_out)
+
+    def make_room() -> None:
+        seen.append(seeds_in(tmp_path)[:-1])
+        (tmp_path / listed(tmp_path)[0].name).unlink()
+
+    render_all(tmp_path, clips, keep=2, wait=make_room)
+    # Two, and a tenth of that: one.
+    assert seen == [[0, 1, 2], [1, 2, 3], [2, 3, 4]]
+    assert seeds_in(tmp_path) == [3, 4, 5, HELD_OUT_SEED]
+    more = [*clips, Clip(6, 2, 24, 32)]
+    assert still_to_come(tmp_path, more, keep=2) == more[6:]
+    assert still_to_come(tmp_path, more, keep=0) == [*more[:3], more[6]]
+
+
 def test_renderers_end_with_a_training_that_is_killed(tmp_path: Path) -> None:
     code = f"""
 import sys
 from pathlib import Path
-from vda.training.cache import Clip, start_renderers
+from vda.training.cache import Clip
+from vda.training.turnover import start_renderers
 if __name__ == "__main__":
     (renderer,) = start_renderers(Path({str(tmp_path)!r}), [Clip(seed, 48, 36, 64) for seed in range(9999)], 1)
     print(renderer.pid, flush=True)

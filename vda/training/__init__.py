@@ -2,6 +2,7 @@
 
     clips     clips of ``synth``'s worlds as plain arrays
     cache     rendered clips on disk
+    turnover  renderers that go on making clips, and how those that were seen make room
     augment   rendered frames made to look like anybody's camera
     recipe    the plan of a training run
     batches   batch number N as a pure function

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from vda.errors import InputError
 from vda.network import PRESETS
 from vda.training import cache
 from vda.training.average import export, unfolded
@@ -20,6 +21,7 @@ from vda.training.curves import draw_curves
 from vda.training.judge import as_markdown, held_out, in_words, loaded, predictors, rgbd_folder, table
 from vda.training.loop import LOG_NAME, Run, branch_off, load_checkpoint
 from vda.training.recipe import Recipe
+from vda.training.turnover import start_renderers, still_to_come
 
 LOG = logging.getLogger("vda.training")
 SHIPPED = Path(__file__).parents[1] / "models" / "mini" / "mini.safetensors"
@@ -34,7 +36,7 @@ def main() -> None:
 
 def render(options: argparse.Namespace) -> None:
     """Render the training clips and wait for them."""
-    for process in cache.start_renderers(options.cache / "clips", _clips(options), options.workers):
+    for process in start_renderers(options.cache / "clips", _clips(options), options.workers):
         process.join()
 
 
@@ -57,16 +59,23 @@ def cool(options: argparse.Namespace) -> None:
 
 def _run(options: argparse.Namespace, recipe: Recipe, home: Path) -> Run:
     """The run in ``home``, with its clips being rendered."""
-    clips, folder = _clips(options), options.cache / "clips"
+    if 0 < options.keep < options.before:
+        raise InputError(
+            f"Training begins with {options.before} clips and is to keep {options.keep}.",
+            "Give a --keep that is not below --before.",
+        )
+    folder, seed_after = options.cache / "clips", options.first_seed + options.before
     folder.mkdir(parents=True, exist_ok=True)
     home.mkdir(parents=True, exist_ok=True)
-    for clip in clips[: options.before]:
-        cache.render(folder, clip)
-    cache.start_renderers(folder, clips[options.before :], options.workers)
+    clips = still_to_come(folder, _clips(options), options.keep)
+    for clip in clips:
+        if clip.seed < seed_after:
+            cache.render(folder, clip)
+    start_renderers(folder, [clip for clip in clips if clip.seed >= seed_after], options.workers, options.keep)
     # Numbers too small for the usual format cost a hundred times as much and carry nothing.
     torch.set_flush_denormal(True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Run(recipe, home, folder, device, first_clips=options.first_seed + options.before)
+    return Run(recipe, home, folder, device, first_clips=seed_after, keep=options.keep)
 
 
 def _to_the_end(run: Run, last: int) -> None:
@@ -131,6 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--clips", type=int, default=4000, help="training clips in all")
     parser.add_argument("--first-seed", type=int, default=0, help="seed of the first clip")
     parser.add_argument("--before", type=int, default=300, help="clips rendered before training begins")
+    parser.add_argument("--keep", type=int, default=0, help="remove the oldest clips beyond so many; 0: keep all")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="rendering processes")
     parser.add_argument("--size", type=int, nargs=2, default=(160, 288), metavar=("H", "W"), help="of the clips")
     parser.add_argument("--short", type=int, default=5, help="frames of most clips")

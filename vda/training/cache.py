@@ -5,17 +5,12 @@ and ``inverse_depth`` (float16 ``[H, W]``, 1/metre, 0 for the sky). Files appear
 and readers may share a folder. This file does not know how batches are made or what a network is.
 """
 
-import os
 import re
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from vda.errors import InputError
 from vda.files import DAMAGED_ARRAYS, atomic_path, damage, storage_errors, user_cache
@@ -84,30 +79,3 @@ def render(folder: Path, clip: Clip) -> None:
     records["rgb"], records["inverse_depth"] = render_clip(clip.seed, clip.frames, clip.height, clip.width, style)
     with atomic_path(path) as temporary, storage_errors(path), temporary.open("wb") as handle:
         np.save(handle, records)
-
-
-def start_renderers(folder: Path, clips: list[Clip], workers: int) -> list[BaseProcess]:
-    """Render ``clips`` in ``workers`` background processes, in order, as gently as the system allows."""
-    context = get_context("spawn")
-    processes: list[BaseProcess] = []
-    for worker in range(workers):
-        share = clips[worker::workers]
-        processes.append(context.Process(target=_render_all, args=(folder, share), daemon=True))
-        processes[-1].start()
-    return processes
-
-
-def _render_all(folder: Path, clips: list[Clip]) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.nice(19)
-    torch.set_num_threads(1)
-    for clip in clips:
-        render(folder, clip)
-
-
-def _end_with_parent() -> None:
-    """End as soon as the training does: one that is killed ends nobody, and two would render side by side."""
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)

@@ -24,9 +24,10 @@ from vda.network import VideoDepthModel, build_model
 from vda.network.convnet import ConvEncoder
 from vda.training.average import Average
 from vda.training.batches import batch_at
-from vda.training.cache import HELD_OUT_SEED, listed
+from vda.training.cache import HELD_OUT_SEED, Clip
 from vda.training.losses import total_loss
 from vda.training.recipe import Phase, Recipe
+from vda.training.turnover import Claim
 
 LOG = logging.getLogger(__name__)
 LIST_EVERY = 100
@@ -47,7 +48,8 @@ class Run:
     """One training run in ``folder``, continued from its checkpoint if there is one.
 
     The first ``LIST_EVERY`` steps see the clips of seeds below ``first_clips`` alone, however many are rendered by
-    then: so they are the same whenever the run is made again.
+    then: so they are the same whenever the run is made again. After them only the ``keep`` newest stay, if it is
+    not 0; the log has the first and the last seed that each step could draw from.
     """
 
     def __init__(
@@ -57,9 +59,11 @@ class Run:
         clips_folder: Path,
         device: str = "cpu",
         first_clips: int = HELD_OUT_SEED,
+        keep: int = 0,
     ) -> None:
         self.recipe, self.folder, self.clips_folder = recipe, folder, clips_folder
-        self.first_clips = first_clips
+        self.first_clips, self.keep = first_clips, keep
+        self._claim = Claim(clips_folder)
         self.device = torch.device(device)
         torch.manual_seed(recipe.seed)
         self.model = trainable_mini().to(self.device)
@@ -123,9 +127,11 @@ class Run:
         self.average.state = {name: value.to(self.device) for name, value in state["average"].items()}
         self.step = state["step"]
 
-    def _list_clips(self) -> list:
-        limit = self.first_clips if self.step < LIST_EVERY else HELD_OUT_SEED
-        clips = [clip for clip in listed(self.clips_folder) if clip.seed < limit]
+    def _list_clips(self) -> list[Clip]:
+        if self.step < LIST_EVERY:
+            clips = [clip for clip in self._claim.clips() if clip.seed < self.first_clips]
+        else:
+            clips = self._claim.clips(self.keep)
         if not clips:
             raise InputError(f"There are no rendered clips in {self.clips_folder}.", "Render some first.")
         return clips
@@ -149,15 +155,16 @@ class Run:
 
     def _log(self, loss: float, seconds: float) -> None:
         path = self.folder / LOG_NAME
-        row = [self.step, self.recipe.phase_at(self.step).name, f"{loss:.5f}", f"{seconds:.2f}", len(self.clips)]
+        phase, at_hand = self.recipe.phase_at(self.step).name, [clip.seed for clip in self.clips]
+        row = [self.step, phase, f"{loss:.5f}", f"{seconds:.2f}", len(at_hand), at_hand[0], at_hand[-1]]
         new = not path.exists()
         with path.open("a", newline="") as handle:
             writer = csv.writer(handle)
             if new:
-                writer.writerow(["step", "phase", "loss", "seconds", "clips"])
+                writer.writerow(["step", "phase", "loss", "seconds", "clips", "first", "last"])
             writer.writerow(row)
         if self.step % 20 == 0:
-            LOG.info("step %d of %d, %s: loss %.4f, %.2f s", row[0], self.recipe.steps, row[1], loss, seconds)
+            LOG.info("step %d of %d, %s: loss %.4f, %.2f s", row[0], self.recipe.steps, phase, loss, seconds)
 
 
 def trainable_mini() -> VideoDepthModel:
