@@ -31,7 +31,6 @@ MAY_IMPORT_TORCH = {
     "compute/engine",
     "compute/footprint",
     "compute/pace",
-    "compute/precision",
     "compute/traffic",
     "synth",
     "training",
@@ -154,6 +153,12 @@ def test_help_loads_nothing_heavy() -> None:
     code = "import sys, vda.cli; print(*{name.split('.')[0] for name in sys.modules})"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not HEAVY & set(loaded.stdout.split())
+
+
+def test_choosing_what_a_run_computes_with_loads_no_pytorch() -> None:
+    code = "import sys, vda.api.pipeline, vda.supervisor.resolve, vda.compute.precision; print('torch' in sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout == "False\n"
 
 
 def test_only_commands_print() -> None:

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 
 from vda.compute.precision import (
-    DTYPES,
     Compute,
     Precision,
     PrecisionFigures,
@@ -21,6 +20,7 @@ from vda.compute.precision import (
     check_joining,
     check_window,
     compare,
+    dtype_of,
     policy,
     prove,
     set_float32_means_float32,
@@ -45,8 +45,7 @@ def window(seed: int = 0) -> Depth:
 
 
 def answers(**by_name: tuple[Depth, float]) -> Compute:
-    by_dtype = {DTYPES[name]: answer for name, answer in by_name.items()}  # type: ignore[index]
-    return lambda dtype: by_dtype[dtype]
+    return lambda name: by_name[name]
 
 
 class TestPolicy:
@@ -178,7 +177,7 @@ class TestProve:
         assert proof.tells("fp16") and not proof.tells("bf16")
 
     def test_float32_alone_needs_no_computing(self) -> None:
-        def fails(dtype: torch.dtype) -> tuple[Depth, float]:
+        def fails(name: Precision) -> tuple[Depth, float]:
             raise AssertionError("computed")
 
         proof = prove(fails, policy(gpu("NVIDIA GeForce GTX 1660 Ti", (7, 5)), "vits"))
@@ -196,16 +195,16 @@ class TestProve:
         assert agree([proof]).precision == "fp32"
 
     def test_what_pytorch_lacks_fails_and_what_breaks_is_raised(self) -> None:
-        def compute(dtype: torch.dtype) -> tuple[Depth, float]:
-            if dtype == torch.float16:
+        def compute(name: Precision) -> tuple[Depth, float]:
+            if name == "fp16":
                 raise NotImplementedError("\"conv\" not implemented for 'Half'")
-            return window(), 1.0 if dtype == torch.bfloat16 else 2.0
+            return window(), 1.0 if name == "bf16" else 2.0
 
         proof = prove(compute, ALL)
         assert list(proof.failed) == ["fp16"]
         assert "not implemented for 'Half'" in proof.failed["fp16"]
 
-        def breaks(dtype: torch.dtype) -> tuple[Depth, float]:
+        def breaks(name: Precision) -> tuple[Depth, float]:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
         with pytest.raises(torch.OutOfMemoryError):
@@ -220,15 +219,15 @@ class TestProve:
 
         pixels = torch.from_numpy(window())
 
-        def compute(dtype: torch.dtype) -> tuple[Depth, float]:
-            depth = Overflowing()(pixels.to(dtype)).float().numpy()
-            return depth, 2.0 if dtype == torch.float32 else 1.0
+        def compute(name: Precision) -> tuple[Depth, float]:
+            depth = Overflowing()(pixels.to(dtype_of(name))).float().numpy()
+            return depth, 2.0 if name == "fp32" else 1.0
 
         proof = prove(compute, ALL)
         assert proof.failed["fp16"] == "its values are not finite"
         assert "bf16" not in proof.failed
-        assert check_window(compute(torch.float16)[0]) == "its values are not finite"
-        assert check_window(compute(torch.float32)[0]) is None
+        assert check_window(compute("fp16")[0]) == "its values are not finite"
+        assert check_window(compute("fp32")[0]) is None
 
     def test_the_record_survives_json(self) -> None:
         broken = np.full_like(window(), np.nan)

@@ -523,3 +523,17 @@ def test_the_command_fetches_and_shows_the_licence(tmp_path: Path, monkeypatch: 
     result = CliRunner().invoke(command, ["fetch", "vitb"])
     assert hashlib.sha256(fetched.read_bytes()).hexdigest() in result.stdout
     assert "non-commercial" in result.stderr
+
+
+def test_what_was_found_to_fit_is_not_looked_into_again(
+    tmp_path: Path, mini_state: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    save_file(mini_state, tmp_path / "mine.safetensors")
+    found, wrong = (weights.resolve_weights(model, tmp_path / "mine.safetensors") for model in ("mini", "vits"))
+    weights.require_fitting(found)
+    for _ in range(2):
+        with pytest.raises(WeightsError, match="not a checkpoint of vits"):
+            weights.require_fitting(wrong)
+    monkeypatch.setattr(checkpoints, "load_state_dict", lambda path: pytest.fail(f"{path} was read"))
+    weights.require_fitting(found)

@@ -65,12 +65,12 @@ def load_computer(record: RunRecord, run: RunFiles, device_id: str, threads: int
     import torch
 
     from vda.compute.engine import Engine
-    from vda.compute.precision import DTYPES, set_float32_means_float32
+    from vda.compute.precision import dtype_of, set_float32_means_float32
 
     torch.set_num_threads(threads)
     set_float32_means_float32()
     device = torch_device(device_id)
-    dtype = DTYPES[record.precision]  # type: ignore[index]
+    dtype = dtype_of(record.precision)
     # In float64, which a GPU's CUDA has and Apple's has not.
     codes_there = device.type == "cuda"
     engine = Engine(load_network(record).set_precision(dtype).to(device), device, codes_there=codes_there)

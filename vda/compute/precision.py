@@ -11,11 +11,10 @@ like the RTX 20xx, but no tensor cores, and give NaN in the temporal attention.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from vda.errors import DeviceError
 from vda.joining.align import FitSums
@@ -24,18 +23,16 @@ from vda.models.weights import MINI
 from vda.records import filled
 from vda.scene.rawwindows import WindowCodes
 
+if TYPE_CHECKING:
+    import torch
+
 Precision = Literal["fp16", "bf16", "fp32"]
 Depth = npt.NDArray[np.float32]
-Compute = Callable[[torch.dtype], tuple[Depth, float]]
+Compute = Callable[[Precision], tuple[Depth, float]]
 
 BEST_FIRST: Final[tuple[Precision, ...]] = ("fp16", "bf16", "fp32")
 """float16 before bfloat16: the same speed with a mantissa of 10 bits instead of 7."""
 
-DTYPES: Final[Mapping[Precision, torch.dtype]] = {
-    "fp16": torch.float16,
-    "bf16": torch.bfloat16,
-    "fp32": torch.float32,
-}
 WORDS: Final[Mapping[Precision, str]] = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32"}
 
 _BY_DEFAULT_ON_A_CPU: Final = "A CPU computes in float32 unless --precision asks for another"
@@ -137,8 +134,11 @@ class Agreement:
     reason: str
 
 
-def name_of(dtype: torch.dtype) -> Precision:
-    return next(name for name, known in DTYPES.items() if known == dtype)
+def dtype_of(precision: str) -> "torch.dtype":
+    """PyTorch's type. Who only chooses needs no PyTorch, whose import takes more than a second."""
+    import torch
+
+    return {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}[precision]
 
 
 def policy(device: Device, model: str) -> Verdict:
@@ -192,14 +192,14 @@ def compare(half: Depth, full: Depth, seconds: float, fp32_seconds: float) -> Pr
 def prove(compute: Compute, verdict: Verdict) -> Proof:
     """Compute one window in float32 and in the candidates of ``verdict``, down to the first that passes.
 
-    ``compute`` takes a dtype and returns the window (float32 ``[32, h, w]``) with the seconds it took once warm;
+    ``compute`` takes a precision and returns the window (float32 ``[32, h, w]``) with the seconds it took warm;
     what it raises is not caught here, unless PyTorch merely lacks that precision there. With float32 the only
     candidate nothing is computed: there is nothing to choose. Raises ``DeviceError`` where float32 is not finite.
     """
     halves = [name for name in verdict.candidates if name != "fp32"]
     if not halves:
         return Proof(verdict.device, verdict.refused)
-    full, fp32_seconds = compute(torch.float32)
+    full, fp32_seconds = compute("fp32")
     # A constant window passes here: a video that begins in black gives one, and that is no device's fault.
     if not _is_finite(full):
         raise DeviceError(
@@ -210,7 +210,7 @@ def prove(compute: Compute, verdict: Verdict) -> Proof:
     figures: dict[Precision, PrecisionFigures] = {}
     for name in halves:
         try:
-            half, seconds = compute(DTYPES[name])
+            half, seconds = compute(name)
         except NotImplementedError as error:
             failed[name] = f"PyTorch cannot compute it there ({error})"
             continue
@@ -264,6 +264,8 @@ def check_window(depth: Depth | WindowCodes) -> str | None:
 
 def set_float32_means_float32() -> None:
     """Switch TF32 off: from Ampere on PyTorch lets convolutions use it by default, with a mantissa of 10 bits."""
+    import torch
+
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")

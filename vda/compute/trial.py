@@ -22,10 +22,9 @@ from vda.scene.scene import RunRecord, Scene, WindowId, chunk_windows
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
 
     from vda.compute.engine import FrameSource, Picture
-    from vda.compute.precision import Proof, Verdict
+    from vda.compute.precision import Precision, Proof, Verdict
 
 _AGAIN: Final = "Run the same command again: the device is then tried anew."
 
@@ -109,16 +108,16 @@ class _Trial:
         self._run = RunFiles(scene.run_dir)
         self._record, self._settings, self._files = request.record, settings, files
 
-    def compute(self, dtype: "torch.dtype") -> "tuple[np.ndarray, float]":
-        """Return the window in ``dtype`` and the seconds it took, when everything was warm."""
+    def compute(self, precision: "Precision") -> "tuple[np.ndarray, float]":
+        """Return the window in ``precision`` and the seconds it took, when everything was warm."""
         import numpy as np
 
         from vda.compute.engine import Engine
-        from vda.compute.precision import name_of
+        from vda.compute.precision import dtype_of
 
         device = torch_device(self._settings.device)
-        engine = Engine(copy.deepcopy(self._network).set_precision(dtype).to(device), device)
-        record = replace(self._record, precision=name_of(dtype))
+        engine = Engine(copy.deepcopy(self._network).set_precision(dtype_of(precision)).to(device), device)
+        record = replace(self._record, precision=precision)
         engine.fit = begin_with(engine, record, self._run, self._settings.batch_size)
         computer = Computer(engine, self._record, self._settings.threads, self._files.folder / "fits.json")
         # Two slots have all the kernels made and loaded that 32 need.

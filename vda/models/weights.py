@@ -9,14 +9,15 @@ and shapes: only an official file name tells them apart.
 """
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vda.errors import UsageError, WeightsError
-from vda.files import sha256_file
+from vda.files import sha256_file, user_cache
 from vda.models import checkpoints, hub
 
 if TYPE_CHECKING:
@@ -274,9 +275,23 @@ def load_model(model: str, weights: WeightsFile) -> "VideoDepthModel":
     return network
 
 
-@cache
 def require_fitting(weights: WeightsFile) -> None:
-    """Raise ``WeightsError`` unless ``weights`` could be loaded. Values are not read, nor is it done twice."""
+    """Raise ``WeightsError`` unless ``weights`` could be loaded. Values are not read, nor is it done twice.
+
+    What was found to fit is noted in the user's cache by its sha256, for the check needs PyTorch, whose import
+    takes more than a second of each run's start.
+    """
+    mark = user_cache() / "vda" / "fitting" / f"{weights.sha256}-{weights.model}"
+    if weights.source == "built-in" or mark.exists():
+        return
+    _check_names_and_shapes(weights)
+    # Where nothing can be written, it is checked again the next time.
+    with suppress(OSError):
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+
+
+def _check_names_and_shapes(weights: WeightsFile) -> None:
     from vda.network.model import empty_model
 
     state = checkpoints.load_state_dict(weights.path)
