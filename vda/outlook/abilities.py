@@ -66,12 +66,12 @@ class Ability:
 def by_memory(free_bytes: int, precision: "Precision", models: Iterable[str] = MODELS) -> Iterator[Ability]:
     """Say of each model whether a GPU with so much free memory holds it in ``precision``, one frame at a time."""
     from vda.compute.footprint import footprint
-    from vda.compute.precision import DTYPES
+    from vda.compute.precision import dtype_of
     from vda.network.model import empty_model
 
     for name in models:
         width, height = _size(name)
-        model = empty_model(name).set_precision(DTYPES[precision])
+        model = empty_model(name).set_precision(dtype_of(precision))
         needs = footprint(model, width, height)
         weights = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
         # With kept features on the host, as the memory ladder ends.
@@ -104,11 +104,11 @@ def main(arguments: list[str]) -> None:
 
 def _measured(device: "torch.device", precision: "Precision", name: str) -> Ability:
     from vda.compute.pace import BATCHES, measure
-    from vda.compute.precision import DTYPES
+    from vda.compute.precision import dtype_of
     from vda.network.model import build_model
 
     width, height = _size(name)
-    model = build_model(name).set_precision(DTYPES[precision]).to(device)
+    model = build_model(name).set_precision(dtype_of(precision)).to(device)
     if device.type == "cpu":
         # As ``compute.computer`` begins with.
         batches = (1,) if name == MINI else BATCHES
