@@ -22,12 +22,24 @@ from vda.depthmaps.codes import DepthRecord, Quantizer
 from vda.depthmaps.files import write_png16
 
 ROOT = Path(__file__).parents[1]
-FUNCTIONS = ["depth", "enrich", "export", "load_model", "merge", "open_depth", "open_scene", "plan", "run"]
+FUNCTIONS = [
+    "depth",
+    "dry_run",
+    "enrich",
+    "export",
+    "load_model",
+    "merge",
+    "open_depth",
+    "open_scene",
+    "plan",
+    "run",
+]
 COMMANDS = {
     "plan": "split", "run": "run", "merge": "merge", "depth": "depth", "enrich": "enrich", "export": "export",
 }  # fmt: skip
 # What only a command has: what it prints, and working without a terminal.
-OF_COMMANDS = {"json", "quiet", "debug", "detach", "if_idle"}
+# ``--dry-run`` is ``vda.dry_run``, for what comes of it is another type.
+OF_COMMANDS = {"json", "quiet", "debug", "detach", "if_idle", "dry_run"}
 FRAMES, HEIGHT, WIDTH = 7, 12, 16
 
 

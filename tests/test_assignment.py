@@ -9,7 +9,7 @@ from vda.api.pipeline import RunSettings, plan_scene, run
 from vda.compute import computer
 from vda.network import VideoDepthModel
 from vda.scene.scene import RunRecord
-from vda.splitting.stage import default_chunks
+from vda.splitting.draft import default_chunks
 
 FIVE = tuple(f"GPU-{number}" for number in range(5))
 

@@ -4,6 +4,7 @@
     run          compute a scene's raw windows on the devices
     merge        join them into one depth image per frame
     depth        all three in one call
+    dry_run      what one of these would do: how long, how much disk, in place of what
     enrich       3D positions on somebody's tracks
     export       depth for other programs
     open_depth   read the depth of a video back, whatever holds it
@@ -21,6 +22,7 @@ __all__ = [
     "VdaError",
     "__version__",
     "depth",
+    "dry_run",
     "enrich",
     "export",
     "load_model",
@@ -32,6 +34,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from vda.api.asking import dry_run
     from vda.api.results import open_depth, open_scene
     from vda.api.space import enrich, export
     from vda.api.stages import depth, load_model, merge, plan, run
@@ -41,6 +44,7 @@ else:
         **dict.fromkeys(("plan", "run", "merge", "depth", "load_model"), "vda.api.stages"),
         **dict.fromkeys(("enrich", "export"), "vda.api.space"),
         **dict.fromkeys(("open_depth", "open_scene"), "vda.api.results"),
+        "dry_run": "vda.api.asking",
         "VdaError": "vda.errors",
     }
 

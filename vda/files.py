@@ -86,6 +86,20 @@ def storage_error(path: Path, error: OSError) -> StorageError:
     )
 
 
+def require_writable(folder: Path) -> None:
+    """Raise ``StorageError`` where nothing can be written into ``folder``, which need not be there yet."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
+    number = None
+    if not there.is_dir():
+        number = errno.ENOTDIR
+    elif os.statvfs(there).f_flag & os.ST_RDONLY:
+        number = errno.EROFS
+    elif not os.access(there, os.W_OK | os.X_OK):
+        number = errno.EACCES
+    if number is not None:
+        raise storage_error(folder, OSError(number, os.strerror(number)))
+
+
 def _size_limit() -> int | None:
     """The largest file in bytes that this process may write; None where nothing limits it."""
     limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -1,11 +1,13 @@
 """What ``import vda`` gives: the stages as functions whose keywords are the options of the commands.
 
-    pipeline  a video to depth in one call, several scenes at once
-    films     several films, each to its end while others are computed
-    reports   the report of a scene, made again only where it would show something else
-    results   depth and scenes opened to be read
-    stages    a video to depth: plan, run, merge, depth; the network
-    space     depth into space: enrich, export, view
+    pipeline   a video to depth in one call, several scenes at once
+    films      several films, each to its end while others are computed
+    rehearsal  what depth, run and merge would do: their start up to the first write
+    reports    the report of a scene, made again only where it would show something else
+    results    depth and scenes opened to be read
+    stages     a video to depth: plan, run, merge, depth; the network
+    asking     what a call would do, asked with its own arguments
+    space      depth into space: enrich, export, view
 
 Everything is done elsewhere: settings are made of keywords here, and the stages are called.
 """

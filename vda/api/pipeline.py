@@ -16,17 +16,19 @@ from vda.api.reports import report_scene
 from vda.calibration.fit import load_calibration
 from vda.depthmaps.codes import DepthRecord
 from vda.errors import DamagedWindowError, InputError, SceneError, UsageError, VdaError, WorkError
+from vda.files import require_writable
 from vda.launch import Launcher
 from vda.launch.detached import UNITS_VARIABLE
 from vda.machine.choice import Choice, choose_devices
 from vda.machine.devices import Device, Inventory
 from vda.machine.shortage import COMPUTING_BYTES, require_memory, system_error
 from vda.merging.looks import require_views
+from vda.merging.request import refuse_foreign
 from vda.merging.settings import MergeResult, MergeSettings
 from vda.merging.stage import merge, require_overlaps
 from vda.merging.workplace import settle
 from vda.merging.writing import require_metres
-from vda.models.weights import choose_model, require_fitting
+from vda.models.weights import Obtain, choose_model, require_fitting
 from vda.network.presets import PRESETS
 from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Plan
@@ -118,22 +120,21 @@ def run(
     require_memory(*COMPUTING_BYTES)
     devices = find_devices(settings.devices, reporter).devices
     for scene in scenes:
-        with _set_apart(scene, apart):
-            scene.require_video()
+        with set_apart(scene, apart):
+            require_startable(scene)
             if settings.restart:
                 make_free(scene)
     scenes = [scene for scene in scenes if scene not in (apart or {})]
-    threads = settings.threads or max((os.cpu_count() or 1) // len(devices), 1)
     with ExitStack() as locks:
         held = hold(scenes, locks, apart=apart)
         if not held.scenes:
             return
-        crew = Crew(held.scenes[0], _launcher(settings.on, devices), threads, settings.batch_size)
+        crew = crew_of(held.scenes[0], settings, devices)
         resolver = Resolver(settings, devices, crew, reporter)
         for scene in held.scenes:
             if settings.restart:
                 scene.discard_computed()
-            with _set_apart(scene, apart):
+            with set_apart(scene, apart):
                 resolver.fix(scene)
             if again is not None:
                 scene.note_redone(again)
@@ -163,6 +164,12 @@ def run(
             apart.update(supervisor.missing)
 
 
+def require_startable(scene: Scene) -> None:
+    """Refuse a scene whose video is gone or another, and one on a disk that takes nothing."""
+    scene.require_video()
+    require_writable(scene.run_dir)
+
+
 def redo(scene: Scene, chunk: int, settings: RunSettings, reporter: Reporter | None = None) -> None:
     """Compute one chunk of ``scene`` again. Raises ``UsageError`` where there is none, else as ``run``."""
     chunks = len(scene.plan().chunks)
@@ -181,7 +188,13 @@ def redo(scene: Scene, chunk: int, settings: RunSettings, reporter: Reporter | N
     run([scene], settings, reporter, again=chunk)
 
 
-def _launcher(place: str, devices: tuple[Device, ...]) -> Launcher:
+def crew_of(home: Scene, settings: RunSettings, devices: tuple[Device, ...]) -> Crew:
+    """Who starts the workers of a run whose first scene is ``home``; the devices share the cores."""
+    threads = settings.threads or max((os.cpu_count() or 1) // len(devices), 1)
+    return Crew(home, launcher_of(settings.on, devices), threads, settings.batch_size)
+
+
+def launcher_of(place: str, devices: tuple[Device, ...]) -> Launcher:
     from vda.launch.inline import InlineLauncher
     from vda.launch.local import LocalLauncher
     from vda.launch.units import UnitLauncher
@@ -194,7 +207,7 @@ def _launcher(place: str, devices: tuple[Device, ...]) -> Launcher:
 
 
 @contextmanager
-def _set_apart(
+def set_apart(
     key: K,
     apart: dict[K, VdaError] | None,
     kinds: tuple[type[VdaError], ...] = (InputError, SceneError, UsageError),
@@ -230,22 +243,12 @@ def depth(
     """
     several = len(videos) > 1
     reporter = InTurn(reporter or Silence()) if several else reporter or Silence()
-    _require_scenes_apart(videos, roots)
-    require_memory(*COMPUTING_BYTES)
-    if planning.lists_shots and len(videos) > 1:
-        raise UsageError(
-            "A list of shots is of one video, and there are several.", "Give --shots auto, or one video."
-        )
-    devices = find_devices(running.devices).devices
-    if running.restart or not all(Scene(root).run_path.is_file() for root in roots):
-        metric = _require_weights(running, devices)
-        for root in roots:
-            _require_metres(Scene(root), merging, metric)
+    devices = require_wanted(videos, roots, running, merging, planning)
     bad: dict[Path, VdaError] = {}
     scenes: dict[Path, Scene] = {}
     for place, (video, root) in enumerate(zip(videos, roots, strict=True), 1):
         told = OfSeveral(reporter, f"{video.name} ({place} of {len(videos)}): ") if several else reporter
-        with _set_apart(video, bad if several else None):
+        with set_apart(video, bad if several else None):
             if running.restart:
                 make_free(Scene(root))
             scenes[video] = plan_scene(
@@ -257,8 +260,7 @@ def depth(
                 scenes=len(videos),
                 reporter=told,
             )
-            require_overlaps(scenes[video].plan(), merging)
-            require_views(scenes[video], merging)
+            require_mergeable(scenes[video], merging)
     for video, error in bad.items():
         reporter.say(f"{video} is left out: {error.problem}")
     finishing = _Finishing(running, merging, discard_windows)
@@ -271,12 +273,48 @@ def depth(
         apart = _run_all(list(scenes.values()), running, reporter, {}, following)
     for scene in scenes.values():
         if not any(scene in done for done in (apart, beside.failed, beside.results)):
-            with _set_apart(scene, beside.failed, (VdaError,)):
+            with set_apart(scene, beside.failed, (VdaError,)):
                 beside.results[scene] = finishing.merged(scene, reporter, again=scene in beside.damaged)
     failed = {**apart, **beside.failed}
     bad |= {video: failed[scene] for video, scene in scenes.items() if scene in failed}
     results = [beside.results[scene] for scene in scenes.values() if scene in beside.results]
     return DepthOutcome(results, [Failure(video, bad[video]) for video in videos if video in bad])
+
+
+def require_wanted(
+    videos: list[Path],
+    roots: list[Path],
+    running: RunSettings,
+    merging: MergeSettings,
+    planning: PlanSettings,
+    obtain: Obtain | None = None,
+) -> tuple[Device, ...]:
+    """Refuse what ``depth`` can refuse before it looks at a video; return the devices.
+
+    ``obtain`` is what is done about weights that are not here; None fetches them.
+    """
+    _require_scenes_apart(videos, roots)
+    require_memory(*COMPUTING_BYTES)
+    for root in roots:
+        require_writable(root)
+    if planning.lists_shots and len(videos) > 1:
+        raise UsageError(
+            "A list of shots is of one video, and there are several.", "Give --shots auto, or one video."
+        )
+    devices = find_devices(running.devices).devices
+    if running.restart or not all(Scene(root).run_path.is_file() for root in roots):
+        metric = _require_weights(running, devices, obtain)
+        for root in roots:
+            _require_metres(Scene(root), merging, metric)
+    return devices
+
+
+def require_mergeable(scene: Scene, settings: MergeSettings) -> None:
+    """Refuse what the merge of a planned scene would refuse once all is computed, as far as it is known by now."""
+    require_overlaps(scene.plan(), settings)
+    require_views(scene, settings)
+    if not settings.overwrite:
+        refuse_foreign(scene.merged_dir)
 
 
 def _require_scenes_apart(videos: list[Path], roots: list[Path]) -> None:
@@ -300,15 +338,15 @@ def _run_all(
     """Compute what is missing; return the scenes of which something stays missing, and why."""
     todo = []
     for scene in scenes:
-        with _set_apart(scene, apart):
-            if not _needs_no_windows(scene, running):
+        with set_apart(scene, apart):
+            if not needs_no_windows(scene, running):
                 todo.append(scene)
     if todo:
         run(todo, replace(running, restart=False), reporter, check=False, apart=apart, following=following)
     return apart or {}
 
 
-def _needs_no_windows(scene: Scene, running: RunSettings) -> bool:
+def needs_no_windows(scene: Scene, running: RunSettings) -> bool:
     """Whether the windows went when their depth was there, or were just going: none is computed again for it."""
     return _is_merged(scene, running) and not scene.redone_chunks() and bool(scene.unfinished_chunks(scene.plan()))
 
@@ -343,15 +381,15 @@ def _windows(scene: Scene) -> WindowStore:
     return WindowStore.of(scene, record)
 
 
-def _require_weights(settings: RunSettings, devices: tuple[Device, ...]) -> bool:
+def _require_weights(settings: RunSettings, devices: tuple[Device, ...], obtain: Obtain | None) -> bool:
     """Whether the model gives metres; ``WeightsError`` where its weights are nowhere, or are another's.
 
     Asked before a long film is counted.
     """
-    choice = choose_model(
-        settings.model, settings.weights, has_gpu=any(device.kind == "cuda" for device in devices)
-    )
-    require_fitting(choice.weights)
+    has_gpu = any(device.kind == "cuda" for device in devices)
+    choice = choose_model(settings.model, settings.weights, has_gpu=has_gpu, obtain=obtain)
+    if choice.weights.is_here:
+        require_fitting(choice.weights, keep=obtain is None)
     return PRESETS[choice.model].metric
 
 

@@ -150,7 +150,7 @@ def merge(
     ``UsageError`` where depth is there and ``overwrite`` is not given.
     """
     settings = MergeSettings(
-        formats=_formats(format),
+        formats=formats_of(format),
         overwrite=overwrite,
         create_video=create_video,
         colormap=colormap,
@@ -238,7 +238,7 @@ def depth(
             model, _path(weights), input_size, precision, devices, batch_size, threads, on, retries, restart
         ),
         MergeSettings(
-            formats=_formats(format),
+            formats=formats_of(format),
             overwrite=overwrite,
             create_video=create_video,
             colormap=colormap,
@@ -302,5 +302,6 @@ def _path(path: StrPath | None) -> Path | None:
     return None if path is None else Path(path)
 
 
-def _formats(format: Format | Sequence[Format]) -> tuple[str, ...]:
+def formats_of(format: Format | Sequence[Format]) -> tuple[str, ...]:
+    """The formats that are asked for: a single one may be written as it is."""
     return (format,) if isinstance(format, str) else tuple(format)

@@ -4,6 +4,7 @@
     options       what the commands share: options, errors, exit codes
     output        what is printed, fit for a terminal
     progress      bars on a terminal, plain lines otherwise
+    foretelling   what a command would do, told
     detaching     the same command again, without a terminal
     depth         ``vda depth``
     split         ``vda split``

@@ -9,6 +9,7 @@ import click
 from vda.cli.detaching import detach_options, go_on_without_terminal
 from vda.cli.options import (
     Command,
+    dry_run_option,
     gathered_merge,
     gathered_plan,
     gathered_run,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 @video_option(True)
 @restart_option
 @detach_options
+@dry_run_option
 @quiet_option
 @json_option
 @click.pass_context
@@ -57,6 +59,7 @@ def depth(
     discard_windows: bool,
     detach: bool,
     if_idle: bool,
+    dry_run: bool,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -70,6 +73,17 @@ def depth(
     from vda.splitting.inputs import find_videos
 
     videos = tuple(find_videos(videos))
+    if dry_run:
+        from vda.api.rehearsal import forecast_depth
+        from vda.cli.foretelling import foretell
+        from vda.cli.progress import Progress
+
+        progress, roots = Progress(quiet), one_root(videos, root)
+        outlook = forecast_depth(
+            list(videos), roots, run, merge, plan, discard_windows=discard_windows, reporter=progress
+        )
+        progress.close()
+        return foretell(outlook, as_json=as_json)
     if detach:
         from vda.video import probe
 

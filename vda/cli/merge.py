@@ -9,6 +9,7 @@ import click
 from vda.cli.options import (
     Command,
     by_order_option,
+    dry_run_option,
     gathered_merge,
     json_option,
     merge_options,
@@ -42,10 +43,13 @@ other_depth_options = together(
 @merge_options
 @video_option(False)
 @other_depth_options
+@dry_run_option
 @quiet_option
 @json_option
 @gathered_merge
-def merge(scene: Path, merge: "MergeSettings", discard_windows: bool, quiet: bool, as_json: bool) -> None:
+def merge(
+    scene: Path, merge: "MergeSettings", discard_windows: bool, dry_run: bool, quiet: bool, as_json: bool
+) -> None:
     """Join the raw windows of SCENE, or blend the chunks in its vda_depth_final, into one depth image per frame.
 
     Example: vda merge data/film --format png16 --format npz
@@ -55,6 +59,11 @@ def merge(scene: Path, merge: "MergeSettings", discard_windows: bool, quiet: boo
     from vda.scene.scene import Scene
 
     progress = Progress(quiet)
+    if dry_run:
+        from vda.api.rehearsal import forecast_merge
+        from vda.cli.foretelling import foretell
+
+        return foretell(forecast_merge(Scene(scene), merge, reporter=progress), as_json=as_json)
     result = merge_scene(Scene(scene), merge, discard_windows=discard_windows, reporter=progress)
     progress.close()
     say(

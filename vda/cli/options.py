@@ -127,6 +127,9 @@ scene_option = click.option("--scene", "root", type=PATH, help="Scene directory 
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 encoding_option = click.option("--encoding", help="How METADATA is stored, such as cp1252 [default: guessed].")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Tell what would be done, how long it takes and how much disk; write nothing."
+)
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace results that are there.")
 by_order_option = click.option(
     "--by-order", is_flag=True, help="Frames are in the order of the files' names, whatever numbers these hold."

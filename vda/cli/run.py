@@ -1,12 +1,22 @@
 """``vda run``: compute the raw windows on the devices."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from vda.cli.detaching import detach_options, go_on_without_terminal
-from vda.cli.options import Command, gathered_run, quiet_option, restart_option, run_options
+from vda.cli.options import (
+    Command,
+    dry_run_option,
+    gathered_run,
+    json_option,
+    quiet_option,
+    restart_option,
+    run_options,
+)
+from vda.cli.output import say
 from vda.cli.types import PATH
 from vda.shown import quoted
 
@@ -19,7 +29,9 @@ if TYPE_CHECKING:
 @run_options
 @restart_option
 @detach_options
+@dry_run_option
 @quiet_option
+@json_option
 @click.pass_context
 @gathered_run
 def run(
@@ -28,12 +40,24 @@ def run(
     run: "RunSettings",
     detach: bool,
     if_idle: bool,
+    dry_run: bool,
     quiet: bool,
+    as_json: bool,
 ) -> None:
     """Compute the raw windows of each planned SCENE that are not there yet.
 
     Example: vda run data/film --devices 0,1,2,3,4
     """
+    if dry_run:
+        from vda.api.rehearsal import forecast_run
+        from vda.cli.foretelling import foretell
+        from vda.cli.progress import Progress
+        from vda.scene.scene import Scene
+
+        progress = Progress(quiet)
+        outlook = forecast_run([Scene(root) for root in scenes], run, reporter=progress)
+        progress.close()
+        return foretell(outlook, as_json=as_json)
     if detach:
         from vda.scene.scene import Scene
 
@@ -45,11 +69,14 @@ def run(
     from vda.cli.progress import Progress
     from vda.errors import VdaError
     from vda.scene.scene import Scene
+    from vda.scene.status import scene_status
 
     progress = Progress(quiet)
     apart: dict[Scene, VdaError] | None = {} if len(scenes) > 1 else None
     compute([Scene(root) for root in scenes], run, progress, apart=apart)
     progress.close()
+    if as_json:
+        say(json.dumps({"scenes": [scene_status(Scene(root)) for root in scenes if Scene(root).is_planned()]}))
     failed = {scene.root: error for scene, error in (apart or {}).items()}
     require_none(failed, len(scenes) - len(failed), "scenes")
     more = f", and so for each of the {len(scenes)} scenes" if len(scenes) > 1 else ""

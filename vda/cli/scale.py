@@ -4,12 +4,13 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from vda.cli.options import (
     Command,
+    dry_run_option,
     encoding_option,
     gathered,
     gathered_run,
@@ -146,6 +147,7 @@ def rows_asked_for(
 @frame_options
 @row_options
 @run_options
+@dry_run_option
 @quiet_option
 @json_option
 @gathered("rate", rate)
@@ -165,6 +167,7 @@ def scale(
     jobs: int | None,
     keep_removed: bool,
     resume: bool,
+    dry_run: bool,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -181,20 +184,23 @@ def scale(
         raise UsageError("--make-depth is of no use without depth.", "Give --modality depth or both.")
     progress = Progress(quiet, unit="video")
     maker = DepthMaker(output_dir / "scenes", Places(metadata, root), run, Progress(quiet), settings.signal)
-    result = scale_all(
-        metadata,
-        output_dir,
-        settings,
-        selection=_of_this_task(rows, progress),
-        root=root,
-        encoding=encoding,
-        delete_existing=not resume,
-        keep_removed=keep_removed,
-        jobs=jobs or (1 if settings.autoencoder else _cores()),
-        autoencoder_device=autoencoder_device,
-        maker=maker if make_depth else None,
-        reporter=progress,
-    )
+    asked: dict[str, Any] = {
+        "selection": _of_this_task(rows, progress),
+        "root": root,
+        "encoding": encoding,
+        "delete_existing": not resume,
+        "keep_removed": keep_removed,
+        "jobs": jobs or (1 if settings.autoencoder else _cores()),
+        "autoencoder_device": autoencoder_device,
+        "maker": maker if make_depth else None,
+        "reporter": progress,
+    }
+    if dry_run:
+        from vda.cli.foretelling import foretell_scaling
+        from vda.fvc.foretold import forecast_scale
+
+        return foretell_scaling(forecast_scale(metadata, output_dir, settings, **asked), as_json=as_json)
+    result = scale_all(metadata, output_dir, settings, **asked)
     progress.close()
     summary = (
         f"{counted(result.rows, 'video')} in {output_dir}: {result.scaled} scaled now, {result.kept} were there."

@@ -78,11 +78,7 @@ def read_records(folder: Path) -> list[Record]:
 
     Nothing is written or locked; where there is no state, there are no records.
     """
-    while True:
-        ledger = Ledger(folder)
-        with suppress(FileNotFoundError):  # another process joined the parts meanwhile: its part has them all
-            ledger.read_parts()
-            return ledger.records()
+    return Ledger.seen(folder).records()
 
 
 class Ledger:
@@ -97,6 +93,20 @@ class Ledger:
         self._number = _SETTLED
         self._stack: ExitStack
         self._part: IO[bytes]
+
+    @classmethod
+    def seen(cls, folder: Path) -> Self:
+        """The records of ``folder`` as they are now, to be looked at: nothing is written or locked."""
+        while True:
+            ledger = cls(folder)
+            with suppress(FileNotFoundError):  # another process joined the parts meanwhile: its part has them all
+                ledger.read_parts()
+                return ledger
+
+    def leave_out(self, names: set[str]) -> None:
+        """Count ``names`` as unknown here, as if they were forgotten; what is on the disk stays."""
+        for name in names:
+            self._records.pop(name, None)
 
     def __enter__(self) -> Self:
         with self.frozen(), ExitStack() as opened:

@@ -23,7 +23,7 @@ from vda.fvc.freshness import broken_files, changed_sources, identities
 from vda.fvc.ledger import Record, State
 from vda.fvc.paths import Places
 from vda.fvc.request import Item, ScaleSettings
-from vda.fvc.source import open_source, scene_of
+from vda.fvc.source import Source, open_source, scene_of
 from vda.reporter import Noted
 from vda.scene.scene import Scene
 from vda.video import NotAsListed
@@ -59,6 +59,8 @@ class Workplace:
     places: Places
     settings: ScaleSettings
     threads: int | None = None
+    keep_count: bool = True
+    """Whether frames that have to be counted are counted once for all: in the user's cache."""
 
     def needs_work(self, item: Item, record: Record | None) -> bool:
         """Whether anything of ``item`` is missing, damaged, or made of something else than is there now."""
@@ -107,7 +109,7 @@ class Workplace:
     def _scaled(self, item: Item, scene: Scene | None, through: Through | None, *, count: bool) -> Outcome:
         """Scale by the container's list of frames, or where that did not fit, ``count`` them first."""
         noted = Noted(None)
-        source = open_source(item, self.places, scene, self.settings, count=count, threads=self.threads)
+        source = self.source(item, scene, count=count)
         scaling = Scaling.of(item, source, self.settings, self.threads)
         ways = rungs(self.settings.method, self.settings.chunk_size)
         rung, made = first_that_fits(ways, lambda way: scaling.write(self.folder, way, through), noted)
@@ -121,6 +123,12 @@ class Workplace:
             depth=None if source.depth is None else facts_in(source.depth.record),
             notes=(*made.notes, *noted.said),
             said=tuple(noted.said),
+        )
+
+    def source(self, item: Item, scene: Scene | None, *, count: bool = False) -> Source:
+        """The files of ``item``, opened; as ``open_source``."""
+        return open_source(
+            item, self.places, scene, self.settings, count=count, threads=self.threads, keep=self.keep_count
         )
 
     def _clear(self, item: Item, record: Record | None, outcome: Outcome) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vda.errors import UsageError, VdaError
+from vda.files import require_writable
 from vda.fvc.autoencoder import load_autoencoder
 from vda.fvc.clip import Through
 from vda.fvc.depthkind import Facts, OneKind, facts_of
@@ -85,9 +86,8 @@ def scale(
     ``StorageError`` where the disk refuses.
     """
     selection, reporter, places = selection or Selection(), reporter or Silence(), Places(metadata, root)
-    items = list(items_of(read_metadata(metadata, encoding=encoding, reporter=reporter)))
+    items, chosen = rows_asked_for(metadata, folder, selection, encoding, reporter)
     rows = selection.rows(len(items))
-    chosen = [items[row] for row in selection.in_order(len(items))]
     jobs = max(1, min(jobs, len(chosen)))
     if settings.autoencoder is not None and through is None and jobs == 1:
         through = load_autoencoder(settings.autoencoder, autoencoder_device)
@@ -96,10 +96,9 @@ def scale(
             ledger.forget({item.name for item in chosen})
             if maker is not None:
                 maker.forget(chosen)
-        _refuse_other_settings(ledger, chosen, settings)
-        kind = _kind_of_depth(ledger, items, chosen, places, maker) if settings.wants_depth else None
+        kind = require_same_kind(ledger, items, chosen, places, settings, maker)
         removed = _follow(ledger, items, keep_removed, reporter)
-        workplace = Workplace(folder, places, settings, _threads(jobs))
+        workplace = Workplace(folder, places, settings, threads_of(jobs))
         try:
             if maker is not None:
                 maker.make([item for item in chosen if workplace.needs_work(item, ledger.get(item.name))])
@@ -115,7 +114,30 @@ def scale(
     return ScaleResult(folder, len(chosen), work.scaled, kept, removed, failed)
 
 
-def _threads(jobs: int) -> int | None:
+def rows_asked_for(
+    metadata: Path, folder: Path, selection: Selection, encoding: str | None, reporter: Reporter
+) -> tuple[list[Item], list[Item]]:
+    """All rows of the metadata, and in the order of working those that are asked for."""
+    items = list(items_of(read_metadata(metadata, encoding=encoding, reporter=reporter)))
+    chosen = [items[row] for row in selection.in_order(len(items))]
+    require_writable(folder)
+    return items, chosen
+
+
+def require_same_kind(
+    ledger: Ledger,
+    items: list[Item],
+    chosen: list[Item],
+    places: Places,
+    settings: ScaleSettings,
+    maker: DepthMaker | None,
+) -> OneKind | None:
+    """What all depth is made with, where it is wanted; ``UsageError`` where rows were made with other settings."""
+    _refuse_other_settings(ledger, chosen, settings)
+    return _kind_of_depth(ledger, items, chosen, places, maker) if settings.wants_depth else None
+
+
+def threads_of(jobs: int) -> int | None:
     """A decoder's threads in each of so many processes; alone it has as many as FFmpeg thinks fit."""
     return None if jobs == 1 else max(1, len(os.sched_getaffinity(0)) // jobs)
 
@@ -171,14 +193,7 @@ def _join(ledger: Ledger) -> None:
 def _follow(ledger: Ledger, items: list[Item], keep_removed: bool, reporter: Reporter) -> int:
     """Remove, or mark, what was made of rows that the metadata has no more; return how many there were."""
     names = {item.name for item in items}
-    records = ledger.records()
-    done = [record for record in records if record.state == "done"]
-    gone = [record for record in done if record.name not in names]
-    if done and not _in_common(done, items):
-        raise UsageError(
-            f"{ledger.folder} holds other videos than this metadata names: none of its {len(done)} is among them.",
-            "Give another --output-dir, or remove that folder.",
-        )
+    records, gone = ledger.records(), gone_from(ledger, items)
     kept = {record.name for record in gone} if keep_removed else set()
     if lost := {record.name for record in records} - names - kept:
         ledger.forget(lost)
@@ -191,6 +206,18 @@ def _follow(ledger: Ledger, items: list[Item], keep_removed: bool, reporter: Rep
         how = "are marked as removed" if keep_removed else "were removed"
         reporter.say(f"{count} videos are not in the metadata any more: they {how}.")
     return count
+
+
+def gone_from(ledger: Ledger, items: list[Item]) -> list[Record]:
+    """What was made of rows that are none of ``items`` any more; ``UsageError`` where all of it was."""
+    names = {item.name for item in items}
+    done = [record for record in ledger.records() if record.state == "done"]
+    if done and not _in_common(done, items):
+        raise UsageError(
+            f"{ledger.folder} holds other videos than this metadata names: none of its {len(done)} is among them.",
+            "Give another --output-dir, or remove that folder.",
+        )
+    return [record for record in done if record.name not in names]
 
 
 def _in_common(records: list[Record], items: list[Item]) -> bool:

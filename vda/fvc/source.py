@@ -60,13 +60,14 @@ def open_source(
     *,
     count: bool = False,
     threads: int | None = None,
+    keep: bool = True,
 ) -> Source:
     """Open the video of ``item``, and the depth of its ``scene`` where depth is wanted.
 
     Frames are taken as the container lists them, unless they are to be counted (``count``): whoever reads them
-    sees whether the list fits, and asks again. Raises ``VideoError`` for a video that cannot be used,
-    ``SceneError`` for a scene of another one, ``InputError`` where a file that the row names, or the scene's
-    depth, is not there.
+    sees whether the list fits, and asks again. What is counted is kept in the user's cache (``keep``). Raises
+    ``VideoError`` for a video that cannot be used, ``SceneError`` for a scene of another one, ``InputError`` where
+    a file that the row names, or the scene's depth, is not there.
     """
     depth = None if scene is None else _depth_of(scene)
     planned = scene is not None and scene.video_path.is_file()
@@ -78,7 +79,7 @@ def open_source(
     if scene is not None and planned:
         index = _index_of(scene, info)
     else:
-        index = listed or index_frames(info, threads=threads)
+        index = listed or index_frames(info, threads=threads, keep=keep)
     tracks = None if item.tracks is None else places.other("track file", item.tracks)
     return Source(
         info, index, depth, tracks, (*_oddities(info), *notes_of(info, index)), listed=listed is not None

@@ -17,7 +17,6 @@ from vda.merging.meaning import MEANING_NAME, Meaning
 from vda.merging.outputs import FORMATS, IMAGE_FORMATS, image_path, is_there, written_files
 from vda.merging.settings import MergeResult, MergeSettings
 from vda.merging.views import VISUALIZATION
-from vda.merging.workplace import settle
 from vda.stereo.style import STEREO_FILES, StereoStyle
 
 
@@ -42,18 +41,19 @@ class Request:
 def requested(folder: Path, settings: MergeSettings, *, stale: bool = False) -> Request | MergeResult:
     """What is to be made below ``folder``, or the result where all of it is there and is to be kept.
 
+    ``folder`` is ``settled``: what an earlier merge has finished is in its place. Nothing is written.
+
     Where ``overwrite`` is set and videos of two views are all that is asked for, these alone are made anew, of the
     depth that is there, unless that is ``stale``. A view without depth is none: 16-bit images come with it.
     Raises ``UsageError`` where the result is there and neither ``overwrite`` nor ``keep_finished`` is set, or was
     made with other settings; ``SceneError`` where there is depth of which nothing says that a merge wrote it.
     """
-    settle(folder)
     path = folder / DEPTH_RECORD_NAME
     if settings.overwrite:
         views = None if stale else _views_anew(folder, settings)
         return views or _with_depth(_anew(folder, settings))
     if not path.is_file():
-        _refuse_foreign(folder)
+        refuse_foreign(folder)
         return _with_depth(Request(settings))
     existing = DepthRecord.read(path)
     _refuse_other_views(Meaning.read(folder), settings)
@@ -162,9 +162,11 @@ def _depth_in(folder: Path) -> list[Path]:
     return [file for file in written_files(folder) if not file.name.startswith(TEMPORARY_PREFIX)]
 
 
-def _refuse_foreign(folder: Path) -> None:
-    depth = _depth_in(folder)
-    if depth and not (folder / MEANING_NAME).is_file():
+def refuse_foreign(folder: Path) -> None:
+    """Raise ``SceneError`` where ``folder`` holds depth of which nothing says that a merge wrote it."""
+    if (folder / DEPTH_RECORD_NAME).is_file() or (folder / MEANING_NAME).is_file():
+        return
+    if depth := _depth_in(folder):
         raise SceneError(
             f"{folder} holds depth that no merge here has written, such as {depth[0].name}.",
             "Give another folder, or --overwrite to replace it.",

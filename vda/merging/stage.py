@@ -8,22 +8,25 @@ not know how depth is joined, nor how it is written.
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
-from vda.calibration.fit import load_calibration
+from vda.calibration.fit import Calibration, load_calibration
 from vda.depthmaps.codes import Kind
 from vda.depthmaps.colours import Rgb
 from vda.errors import SceneError, UsageError, WorkError
-from vda.files import folder_lock, read_json
+from vda.files import folder_lock, read_json, require_writable
 from vda.joining.scenedepth import SceneDepth, depth_of_chunks, depth_of_windows
+from vda.merging.frames import Frames
 from vda.merging.looks import framing_of, require_views
-from vda.merging.request import requested
+from vda.merging.request import Request, requested
 from vda.merging.settings import MergeResult, MergeSettings
 from vda.merging.stored import StoredDepth
 from vda.merging.target import Target
+from vda.merging.workplace import settle
 from vda.merging.writing import Origin, require_metres, write, write_more
 from vda.picture.framing import Framing
 from vda.refining.guided import GuidedFilter
@@ -68,6 +71,47 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _merge(scene: Scene, settings: MergeSettings, reporter: Reporter) -> MergeResult:
+    settle(scene.merged_dir)
+    asked = asked_of(scene, settings)
+    if isinstance(asked, MergeResult):
+        return asked
+    request, settings, plan, record = asked.request, asked.request.settings, asked.plan, scene.run_record()
+    video, index = scene.film()
+    reporter.begin("aligning", None)
+    if asked.of == "stored" and request.existing is not None:
+        stored = StoredDepth.open(scene.merged_dir, request.existing)
+        return write_more(target_of(scene, stored, settings), stored, request, reporter)
+    if asked.of == "chunks":
+        depth, origin = _other_depth(scene.depths_dir, plan, (video.width, video.height), settings)
+    else:
+        depth, origin = _own_depth(scene, plan, record, settings)
+    if settings.refine == "guided":
+        depth = _guided(depth, video, index, record.input_size if record else None)
+    target = target_of(scene, depth, settings)
+    result = write(target, depth, origin, request, asked.calibration, reporter)
+    scene.redone_path.unlink(missing_ok=True)
+    return result
+
+
+@dataclass(frozen=True)
+class MergeAsked:
+    """A merge that nothing stands in the way of: what it makes, and ``of`` what.
+
+    That are the scene's raw windows, ``chunks`` of other programs, or the depth that is ``stored`` there.
+    """
+
+    request: Request
+    plan: Plan
+    calibration: Calibration | None
+    of: Literal["windows", "chunks", "stored"]
+
+
+def asked_of(scene: Scene, settings: MergeSettings, *, computed: bool = True) -> MergeAsked | MergeResult:
+    """What a merge of ``scene`` has to make, or the result where all of it is there; nothing is written.
+
+    All that can be refused before depth is read is refused here, as ``merge`` says. ``computed`` False: the raw
+    windows need not be there yet.
+    """
     if (redone := scene.redone_chunks()) and not settings.overwrite:
         raise UsageError(
             f"Chunk {', '.join(map(str, redone))} of {scene.root} was computed again since the depth was merged.",
@@ -77,46 +121,55 @@ def _merge(scene: Scene, settings: MergeSettings, reporter: Reporter) -> MergeRe
     if isinstance(request, MergeResult):
         return request
     settings, plan = request.settings, scene.plan()
+    require_writable(scene.merged_dir)
     require_overlaps(plan, settings)
-    video, index = scene.film()
+    scene.film()
     record, calibration = scene.run_record(), load_calibration(scene.calibration_path)
-    by_others = record is None and scene.depths_dir.is_dir()
-    is_stored = not by_others and request.existing is not None and bool(scene.unfinished_chunks(plan))
+    of: Literal["windows", "chunks", "stored"] = "windows"
+    if record is None and scene.depths_dir.is_dir():
+        of = "chunks"
+    elif request.existing is not None and scene.unfinished_chunks(plan):
+        of = "stored"
     # Depth that is stored was refined when it was made.
-    if settings.shows_pictures or (settings.refine == "guided" and not is_stored):
+    if settings.shows_pictures or (settings.refine == "guided" and of != "stored"):
         scene.require_video()
     require_views(scene, settings)
     kind: Kind = settings.kind if record is None else "depth" if record.metric else "inverse_depth"
     require_metres(kind, settings, calibration)
-    reporter.begin("aligning", None)
+    if computed and of == "windows":
+        _require_windows(scene, plan)
+    return MergeAsked(request, plan, calibration, of)
 
-    def target(depth: SceneDepth | StoredDepth) -> Target:
-        return Target(
-            scene.merged_dir,
-            depth.frames,
-            depth.shape,
-            _frame_rate(video, index, plan),
-            index.time_base,
-            index.pts_of,
-            partial(_pictures, video, index, depth.shape, depth.frames),
-            video.pixel_aspect,
-            index.resized(depth.frames),
-            Sound.of(video, index, depth.frames) if settings.stereo_formats else None,
-            framing_of(scene, plan) if settings.stereo_formats else None,
-        )
 
-    if by_others:
-        depth, origin = _other_depth(scene.depths_dir, plan, (video.width, video.height), settings)
-    elif is_stored and request.existing is not None:
-        stored = StoredDepth.open(scene.merged_dir, request.existing)
-        return write_more(target(stored), stored, request, reporter)
-    else:
-        depth, origin = _own_depth(scene, plan, record, settings)
-    if settings.refine == "guided":
-        depth = _guided(depth, video, index, record.input_size if record else None)
-    result = write(target(depth), depth, origin, request, calibration, reporter)
-    scene.redone_path.unlink(missing_ok=True)
-    return result
+def look(scene: Scene, settings: MergeSettings, *, computed: bool = True) -> MergeAsked | MergeResult:
+    """As ``asked_of``, with all else that a merge refuses before it writes; nothing is written, and nothing held.
+
+    Raises ``SceneError`` where another merge is at work, ``InputError`` for other programs' depth as ``merge``.
+    """
+    with _alone(scene.root):
+        asked = asked_of(scene, settings, computed=computed)
+        if isinstance(asked, MergeAsked) and asked.of == "chunks":
+            video = scene.video()
+            _other_depth(scene.depths_dir, asked.plan, (video.width, video.height), asked.request.settings)
+    return asked
+
+
+def target_of(scene: Scene, depth: Frames, settings: MergeSettings, folder: Path | None = None) -> Target:
+    """What the outputs of ``depth`` need to know of the scene's video; ``folder`` None is the scene's own."""
+    (video, index), plan = scene.film(), scene.plan()
+    return Target(
+        folder or scene.merged_dir,
+        depth.frames,
+        depth.shape,
+        _frame_rate(video, index, plan),
+        index.time_base,
+        index.pts_of,
+        partial(_pictures, video, index, depth.shape, depth.frames),
+        video.pixel_aspect,
+        index.resized(depth.frames),
+        Sound.of(video, index, depth.frames) if settings.stereo_formats else None,
+        framing_of(scene, plan) if settings.stereo_formats else None,
+    )
 
 
 def merge_chunks(
@@ -146,6 +199,7 @@ def merge_chunks(
 def _merge_chunks(
     metadata: Path, depth_dir: Path, output_dir: Path, settings: MergeSettings, reporter: Reporter
 ) -> MergeResult:
+    settle(output_dir)
     request = requested(output_dir, settings)
     if isinstance(request, MergeResult):
         return request
@@ -162,7 +216,6 @@ def _merge_chunks(
 def _own_depth(
     scene: Scene, plan: Plan, record: RunRecord | None, settings: MergeSettings
 ) -> tuple[SceneDepth, Origin]:
-    _require_windows(scene, plan)
     assert record is not None
     facts = {**asdict(record), "chunking": plan.chunking, "align": settings.align, "refine": settings.refine}
     origin = Origin(record.model, facts, scene.picture().to_json())

@@ -22,7 +22,7 @@ def workplace(folder: Path) -> Path:
 def settle(folder: Path) -> bool:
     """Bring what is whole in the workplace of ``folder`` to its place; return whether there was something."""
     work = workplace(folder)
-    if not (work / DEPTH_RECORD_NAME).is_file():
+    if is_settled(folder):
         return False
     meaning = Meaning.read(work)
     with storage_errors(folder):
@@ -36,6 +36,11 @@ def settle(folder: Path) -> bool:
             file.replace(place)
         _remove_folders(work)
     return True
+
+
+def is_settled(folder: Path) -> bool:
+    """Whether nothing of ``folder`` waits to be brought to its place."""
+    return not (workplace(folder) / DEPTH_RECORD_NAME).is_file()
 
 
 def _record_first(path: Path) -> tuple[bool, str]:

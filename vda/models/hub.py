@@ -7,6 +7,7 @@ what models there are nor what is in the files.
 
 import re
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,14 @@ from vda.errors import WeightsError
 from vda.files import NO_ROOM, storage_errors
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """What the hub says of a file: its bytes and its sha256, each None where it does not say."""
+
+    size_bytes: int | None
+    sha256: str | None
 
 
 def cached(repository: str, filename: str) -> Path | None:
@@ -44,7 +53,7 @@ def fetch(repository: str, filename: str, timeout_s: float) -> Path:
     """
     from huggingface_hub import hf_hub_download
 
-    _require_answer(repository, filename, timeout_s)
+    ask(repository, filename, timeout_s)
     try:
         return Path(hf_hub_download(repository, filename))
     # What may come out of the hub's client (its own errors, its HTTP library's, OSError) changes with its version.
@@ -58,23 +67,25 @@ def fetch(repository: str, filename: str, timeout_s: float) -> Path:
         ) from error
 
 
-def _require_answer(repository: str, filename: str, timeout_s: float) -> None:
+def ask(repository: str, filename: str, timeout_s: float) -> HubFile:
     """Ask the hub about the file, and raise ``WeightsError`` where no good answer comes within ``timeout_s``.
 
-    Asked in a thread, because looking up a name without a network cannot be interrupted and may take far longer.
+    Nothing is fetched or written. Asked in a thread, because looking up a name without a network cannot be
+    interrupted and may take far longer.
     """
-    outcome: list[Exception | None] = []
+    outcome: list[HubFile | Exception] = []
     thread = threading.Thread(
         target=lambda: outcome.append(_ask(repository, filename, timeout_s)), name="hub-probe", daemon=True
     )
     thread.start()
     thread.join(timeout_s)
-    error = outcome[0] if outcome else TimeoutError(f"no answer within {timeout_s:g} s")
-    if error is not None:
+    answer = outcome[0] if outcome else TimeoutError(f"no answer within {timeout_s:g} s")
+    if isinstance(answer, Exception):
         raise WeightsError(
-            f"{filename} could not be fetched from {repository}: {_first_line(error)}.",
-            f"{_remedy(error)}, or give a file with --weights or VDA_WEIGHTS.",
-        ) from error
+            f"{filename} could not be fetched from {repository}: {_first_line(answer)}.",
+            f"{_remedy(answer)}, or give a file with --weights or VDA_WEIGHTS.",
+        ) from answer
+    return answer
 
 
 def _remedy(error: Exception) -> str:
@@ -93,14 +104,15 @@ def _remedy(error: Exception) -> str:
     return "Try again later, for the fault is the hub's" if status >= 500 else "Connect to the network"
 
 
-def _ask(repository: str, filename: str, timeout_s: float) -> Exception | None:
+def _ask(repository: str, filename: str, timeout_s: float) -> HubFile | Exception:
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
     try:
-        get_hf_file_metadata(hf_hub_url(repository, filename), timeout=timeout_s)
+        told = get_hf_file_metadata(hf_hub_url(repository, filename), timeout=timeout_s)
     except Exception as error:
         return error
-    return None
+    is_hash = told.etag is not None and _SHA256.fullmatch(told.etag) is not None
+    return HubFile(told.size, told.etag if is_hash else None)
 
 
 def _first_line(error: BaseException) -> str:

@@ -9,6 +9,7 @@ and shapes: only an official file name tells them apart.
 """
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -47,13 +48,23 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A checkpoint on this machine; ``source`` is given, environment, cache, fetched or built-in."""
+    """A checkpoint on this machine; ``source`` is given, environment, cache, fetched or built-in.
+
+    ``hub`` is one that is still to be fetched: ``path`` is then its place on the hub, and ``sha256`` what the hub
+    announces (empty where it announces none).
+    """
 
     path: Path
     sha256: str
     model: str
     licence: str
     source: str
+    fetch_bytes: int | None = None
+    """Of one that is still to be fetched, where the hub says it."""
+
+    @property
+    def is_here(self) -> bool:
+        return self.source != "hub"
 
     @property
     def notice(self) -> str | None:
@@ -116,10 +127,19 @@ _ALL = (
 CHECKPOINTS: dict[str, Checkpoint] = {checkpoint.model: checkpoint for checkpoint in _ALL}
 
 
+Obtain = Callable[[Checkpoint, float], WeightsFile]
+"""What is done about a checkpoint that is not on this machine; the seconds bound the wait for the hub's answer."""
+
+
 def resolve_weights(
-    model: str, weights: Path | None = None, *, fetch: bool = True, timeout_s: float = 10.0
+    model: str,
+    weights: Path | None = None,
+    *,
+    fetch: bool = True,
+    timeout_s: float = 10.0,
+    obtain: Obtain | None = None,
 ) -> WeightsFile:
-    """Find the checkpoint of ``model``, fetching it where it is nowhere and ``fetch`` allows.
+    """Find the checkpoint of ``model``, fetching it (``obtain``) where it is nowhere and ``fetch`` allows.
 
     ``timeout_s`` bounds the wait for the hub's first answer, not the download. Raises ``WeightsError`` where there
     is no file, the hub does not answer, or the file is not the one that the hub announced.
@@ -131,7 +151,7 @@ def resolve_weights(
         raise WeightsError(
             f"The weights of {model} are not on this machine.", f"Fetch them with: vda weights fetch {model}"
         )
-    return _fetch(_checkpoint(model), timeout_s)
+    return (obtain or _fetch)(_checkpoint(model), timeout_s)
 
 
 def find_weights(model: str, weights: Path | None = None) -> WeightsFile | None:
@@ -154,22 +174,27 @@ def find_weights(model: str, weights: Path | None = None) -> WeightsFile | None:
 
 
 def choose_model(
-    requested: str, weights: Path | None = None, *, has_gpu: bool, timeout_s: float = 5.0
+    requested: str,
+    weights: Path | None = None,
+    *,
+    has_gpu: bool,
+    timeout_s: float = 5.0,
+    obtain: Obtain | None = None,
 ) -> ModelChoice:
     """Turn ``--model`` into a model with weights; ``auto`` is the official small model wherever it can be had.
 
     Where the hub does not answer within ``timeout_s`` seconds, ``auto`` is the built-in model on a machine without
     a GPU, with a notice that says so, and a ``WeightsError`` on one with a GPU: nobody wants hours of the small
-    model by mistake.
+    model by mistake. ``obtain`` is done in place of fetching, such as ``announced``.
     """
     if requested != "auto":
-        return _chosen(resolve_weights(requested, weights, timeout_s=timeout_s))
+        return _chosen(resolve_weights(requested, weights, timeout_s=timeout_s, obtain=obtain))
     found = find_weights(DEFAULT, weights)
     if found is not None:
         return _chosen(found)
     command = f"vda weights fetch {DEFAULT}"
     try:
-        return _chosen(_fetch(CHECKPOINTS[DEFAULT], timeout_s))
+        return _chosen((obtain or _fetch)(CHECKPOINTS[DEFAULT], timeout_s))
     except WeightsError as error:
         if has_gpu:
             remedy = f"Fetch the official model with: {command} (or take the small built-in one: --model {MINI})."
@@ -194,6 +219,16 @@ def _checkpoint(model: str) -> Checkpoint:
 def _fetch(checkpoint: Checkpoint, timeout_s: float) -> WeightsFile:
     assert checkpoint.repository is not None
     return _record(checkpoint, hub.fetch(checkpoint.repository, checkpoint.filename, timeout_s), "fetched")
+
+
+def announced(checkpoint: Checkpoint, timeout_s: float) -> WeightsFile:
+    """What fetching would bring, as the hub tells it; nothing is fetched. Raises ``WeightsError`` as fetching."""
+    assert checkpoint.repository is not None
+    told = hub.ask(checkpoint.repository, checkpoint.filename, timeout_s)
+    place = Path(checkpoint.repository) / checkpoint.filename
+    return WeightsFile(
+        place, told.sha256 or "", checkpoint.model, checkpoint.licence, "hub", fetch_bytes=told.size_bytes
+    )
 
 
 def _built_in_path(checkpoint: Checkpoint) -> Path:
@@ -275,16 +310,18 @@ def load_model(model: str, weights: WeightsFile) -> "VideoDepthModel":
     return network
 
 
-def require_fitting(weights: WeightsFile) -> None:
+def require_fitting(weights: WeightsFile, *, keep: bool = True) -> None:
     """Raise ``WeightsError`` unless ``weights`` could be loaded. Values are not read, nor is it done twice.
 
     What was found to fit is noted in the user's cache by its sha256, for the check needs PyTorch, whose import
-    takes more than a second of each run's start.
+    takes more than a second of each run's start; with ``keep`` False nothing is written there.
     """
     mark = user_cache() / "vda" / "fitting" / f"{weights.sha256}-{weights.model}"
     if weights.source == "built-in" or mark.exists():
         return
     _check_names_and_shapes(weights)
+    if not keep:
+        return
     # Where nothing can be written, it is checked again the next time.
     with suppress(OSError):
         mark.parent.mkdir(parents=True, exist_ok=True)

@@ -376,7 +376,11 @@ class Scene:
         write_json(self.plan_path, {**plan_metadata(plan, video, devices), **chosen})
 
     def plan(self) -> Plan:
-        facts = self.require().plan_facts()
+        return self.require().planned()
+
+    def planned(self) -> Plan:
+        """The plan, whatever of the scene's other records is left."""
+        facts = self.plan_facts()
         with self._plan_named():
             return read_plan(facts)
 
@@ -387,12 +391,6 @@ class Scene:
         except InputError as error:
             raise InputError(f"{self.plan_path} is damaged. {error.problem}", _AGAIN) from error
 
-    def plan_frames(self) -> int:
-        """How many frames the planned video has, whatever of the scene's other records is left."""
-        facts = self.plan_facts()
-        with self._plan_named():
-            return read_plan(facts).total_frames
-
     def plan_facts(self) -> dict[str, Any]:
         """The record of the plan, as ``write_plan`` left it."""
         return read_record(self.plan_path, dict[str, Any], _AGAIN)
@@ -400,7 +398,11 @@ class Scene:
     def picture(self) -> PictureChoice:
         """Which part of the video's pictures is computed."""
         video = self.read_video()
-        size, metadata = (int(video["width"]), int(video["height"])), self.plan_facts()
+        return self.picture_of((int(video["width"]), int(video["height"])))
+
+    def picture_of(self, size: tuple[int, int]) -> PictureChoice:
+        """Which part of pictures of ``size`` (width, height) the plan has computed."""
+        metadata = self.plan_facts()
         if _PICTURE not in metadata:
             return PictureChoice(size)
         with self._plan_named():
@@ -432,16 +434,21 @@ class Scene:
 
     def write_run(self, record: RunRecord) -> None:
         """Fix what the scene is computed with; raise ``SceneError`` if windows of something else are there."""
+        existing = self.require_same_run(record)
+        # Devices that join later add their proofs; all else stays as it was written first.
+        if existing is None or len(record.proofs) > len(existing.proofs):
+            kept = record if existing is None else replace(existing, proofs=record.proofs)
+            write_json(self.run_path, asdict(kept))
+
+    def require_same_run(self, record: RunRecord) -> RunRecord | None:
+        """What the scene was begun with, if it was; ``SceneError`` where ``record`` is of something else."""
         existing = self.run_record()
         if existing is not None and (differences := existing.differences(record)):
             raise SceneError(
                 f"{self.root} was begun with other settings: {'; '.join(differences)}.",
                 "Leave those options out to continue it, or give --restart to throw away what was computed.",
             )
-        # Devices that join later add their proofs; all else stays as it was written first.
-        if existing is None or len(record.proofs) > len(existing.proofs):
-            kept = record if existing is None else replace(existing, proofs=record.proofs)
-            write_json(self.run_path, asdict(kept))
+        return existing
 
     def run_record(self) -> RunRecord | None:
         """What the scene is computed with; None before its first run."""

@@ -8,7 +8,7 @@ again. This file does not know what the values mean.
 import hashlib
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -73,14 +73,19 @@ class WindowStore:
 
     def put_aside_damaged(self, reporter: Reporter) -> None:
         """Read every window that is on disk, and put aside those that are damaged or another's."""
+        for key, problem in self.damaged(reporter):
+            reporter.say(f"{problem} It is put aside and computed again.")
+            self.put_aside([key], problem)
+
+    def damaged(self, reporter: Reporter) -> Iterator[tuple[WindowId, str]]:
+        """Read every window that is on disk; yield those that are damaged or another's, with what is wrong."""
         keys = sorted(self.scene.finished_windows())
         reporter.begin("checking windows", len(keys))
         with ThreadPoolExecutor(_THREADS, "window-checker") as pool:
             for done, (key, problem) in enumerate(zip(keys, pool.map(self._problem, keys), strict=True), start=1):
                 reporter.at(done)
                 if problem:
-                    reporter.say(f"{problem} It is put aside and computed again.")
-                    self.put_aside([key], problem)
+                    yield key, problem
 
     def put_aside(self, keys: Iterable[WindowId], problem: str) -> None:
         """Take windows away, and note in the logs which and why."""

@@ -2,7 +2,8 @@
 
     inputs    what was typed, as videos: folders, globs, lists
     settings  what is asked of a plan
-    stage     the video counted exactly, and its chunks planned
+    draft     the video counted exactly, and its chunks planned, in memory
+    stage     the same written as a scene
     cuts      where a film cuts, by PySceneDetect's detector
     shotlist  a list of shots in a file, written and read
     shotpage  pictures around the cuts, to be looked at

@@ -17,7 +17,7 @@ Nothing here computes depth.
 """
 
 from vda.supervisor.crew import Crew
-from vda.supervisor.holding import hold, make_free
+from vda.supervisor.holding import hold, make_free, require_free
 from vda.supervisor.jobs import Following
 from vda.supervisor.loop import Supervisor
 from vda.supervisor.room import require_disk, window_bytes
@@ -34,5 +34,6 @@ __all__ = [
     "make_free",
     "prove_devices",
     "require_disk",
+    "require_free",
     "window_bytes",
 ]

@@ -122,9 +122,21 @@ def _take(scene: Scene, locks: ExitStack, on_network: Callable[[Path], bool]) ->
     # Locks of open files end at the machine, so on a network file system the holder's lease counts as well.
     had = locks.enter_context(exclusive_lock(files.supervisor_lock))
     before = files.holder()
-    if not had or (before and on_network(files.folder) and _is_leased(files, before)):
+    if not had or (before and on_network(files.folder) and _is_leased(files, before, _server_time(files))):
         raise _taken(scene, before)
     return before
+
+
+def require_free(scene: Scene) -> None:
+    """Raise ``SceneError`` where a supervisor holds the scene. Nothing is taken or written for it.
+
+    A machine whose clock differs by half a lease may be taken for one that is gone; ``hold`` tells for sure.
+    """
+    files = RunFiles(scene.run_dir)
+    holder = files.holder()
+    is_leased = holder is not None and is_on_network(files.folder) and _is_leased(files, holder, time.time())
+    if files.is_supervised() or is_leased:
+        raise _taken(scene, holder)
 
 
 def make_free(scene: Scene) -> None:
@@ -133,9 +145,8 @@ def make_free(scene: Scene) -> None:
     Nobody supervises them, so they end after the window in hand; one that does not is killed. Raises
     ``SceneError`` where a supervisor holds the scene.
     """
+    require_free(scene)
     files = RunFiles(scene.run_dir)
-    if files.is_supervised():
-        raise _taken(scene, files.holder())
     members = [Member(worker, "", None, 0.0) for worker in files.home().workers()]
     deadline = time.monotonic() + _ENDING_SECONDS
     while living := [member for member in members if member.is_alive() and not member.killed]:
@@ -158,16 +169,20 @@ def _is_inside(path: str, mountpoint: str) -> bool:
     return path == mountpoint or path.startswith(mountpoint.rstrip("/") + "/")
 
 
-def _is_leased(files: RunFiles, holder: Holder) -> bool:
-    """Whether another machine's supervisor showed itself lately, by the file server's own clock."""
+def _is_leased(files: RunFiles, holder: Holder, now: float) -> bool:
+    """Whether another machine's supervisor showed itself lately, as seen ``now``."""
     if holder.ended or holder.host == platform.node():
         return False
-    # Two machines' clocks differ; the server stamps both files by the same one.
+    return now - files.holder_path.stat().st_mtime < _LEASE_SECONDS
+
+
+def _server_time(files: RunFiles) -> float:
+    """What the file server's own clock says: two machines' differ, and the server stamps all files by the same."""
     probe = files.folder / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
     probe.touch()
-    age = probe.stat().st_mtime - files.holder_path.stat().st_mtime
+    now = probe.stat().st_mtime
     probe.unlink()
-    return age < _LEASE_SECONDS
+    return now
 
 
 def _taken(scene: Scene, holder: Holder | None) -> SceneError:

@@ -4,7 +4,7 @@ In: settings as somebody typed them, and devices. Out: each scene's ``run.json``
 scene that was begun goes on with what it has, or is refused. This file does not know how anything is computed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from vda import __version__
 from vda.errors import UsageError
 from vda.machine.devices import Device
-from vda.models.weights import CHECKPOINTS, ModelChoice, choose_model, require_fitting
+from vda.models.weights import CHECKPOINTS, ModelChoice, Obtain, WeightsFile, choose_model, require_fitting
 from vda.network.preprocess import net_size
 from vda.network.presets import PRESETS
 from vda.records import Within, require_sound
@@ -52,12 +52,18 @@ class RunSettings:
 
 @dataclass
 class Resolver:
-    """Fixes what scenes of one run are computed with. Models and proofs are looked into once for all of them."""
+    """Fixes what scenes of one run are computed with. Models and proofs are looked into once for all of them.
+
+    Whoever only asks what a start would do says what is done about weights that are not here (``obtain``; None:
+    they are fetched), and what proofs are taken to be (``guess``; None: devices are tried).
+    """
 
     settings: RunSettings
     devices: Sequence[Device]
     crew: Crew
     reporter: Reporter
+    obtain: Obtain | None = None
+    guess: "Callable[[RunRecord, Sequence[Device]], dict[str, Proof]] | None" = None
     _models: dict[tuple[str, Path | None], ModelChoice] = field(default_factory=dict, init=False)
     _proofs: dict[tuple[object, ...], "dict[str, Proof]"] = field(default_factory=dict, init=False)
     _trials: list[Trials] = field(default_factory=list, init=False)
@@ -116,14 +122,18 @@ class Resolver:
         key = (settings.model, settings.weights)
         if key not in self._models:
             has_gpu = any(device.kind == "cuda" for device in self.devices)
-            choice = choose_model(settings.model, settings.weights, has_gpu=has_gpu)
+            choice = choose_model(settings.model, settings.weights, has_gpu=has_gpu, obtain=self.obtain)
             for notice in choice.notices:
                 self.reporter.say(notice)
-            if is_new:
+            if is_new and choice.weights.is_here:
                 # Before any worker: a checkpoint that does not fit is an input error, not a failed chunk.
-                require_fitting(choice.weights)
+                require_fitting(choice.weights, keep=self.obtain is None)
             self._models[key] = choice
         return self._models[key]
+
+    def weights_of(self, record: RunRecord) -> WeightsFile:
+        """The weights that a scene was ``fix``ed with here."""
+        return next(choice.weights for choice in self._models.values() if choice.model == record.model)
 
     def _with_precision(self, scene: Scene, draft: RunRecord) -> RunRecord:
         """Choose the best precision that every device passes, or the one asked for, with the reason in words."""
@@ -153,6 +163,8 @@ class Resolver:
         self, scene: Scene, record: RunRecord, devices: Sequence[Device], only: str | None = None
     ) -> "dict[str, Proof]":
         key = (record.model, record.weights_sha256, record.input_size, only, *(device.id for device in devices))
+        if key not in self._proofs and self.guess is not None:
+            self._proofs[key] = self.guess(record, devices)
         if key not in self._proofs:
             telling = PaceTelling(self.reporter, devices, {scene: record})
             self._trials.append(Trials(self.crew, scene, record, telling))

@@ -233,6 +233,7 @@ def index_frames(
     trust_container: bool = False,
     cache_dir: Path | None = None,
     threads: int | None = None,
+    keep: bool = True,
     reporter: Reporter | None = None,
 ) -> FrameIndex:
     """Count and time the frames of ``info``'s stream, or find that in the cache.
@@ -240,8 +241,8 @@ def index_frames(
     Every frame is decoded once, a damaged video's twice, so that what ``reporter`` is told, the count so far of
     what the container claims, may begin again. With ``trust_container`` only the packets are listed: that takes
     milliseconds, but some places may yield no picture, and near damage the pictures may differ between numbers of
-    threads. ``cache_dir`` None is ``$XDG_CACHE_HOME/vda``; ``threads`` are the decoder's, None as many as FFmpeg
-    thinks fit. Raises ``VideoError`` if there is not one frame.
+    threads. ``cache_dir`` None is ``$XDG_CACHE_HOME/vda``, where ``keep`` False writes nothing; ``threads`` None
+    are as many of the decoder's as FFmpeg thinks fit. Raises ``VideoError`` if there is not one frame.
     """
     reporter = reporter or Silence()
     reporter.begin("counting frames", info.claimed_frames or None)
@@ -261,8 +262,9 @@ def index_frames(
         empty = f"Not one frame of {info.path} decodes.", "Check that the file is whole, or copy it again."
     if len(index) == 0:
         raise VideoError(*empty)
-    with suppress(StorageError):  # a cache that cannot be written costs time in the next run, never a result
-        index.save(cached)
+    if keep:
+        with suppress(StorageError):  # a cache that cannot be written costs time in the next run, never a result
+            index.save(cached)
     return index
 
 
