@@ -81,6 +81,38 @@ def test_a_video_comes_beside_depth_that_is_there_once(chunks: Chunks) -> None:
         chunks.merge(create_video=True)
 
 
+def test_a_video_that_is_there_is_not_silently_taken_for_another(chunks: Chunks) -> None:
+    chunks.merge(create_video=True, colormap="turbo")
+    video = chunks.out / "depth_visualization.mp4"
+    before = video.read_bytes()
+    for asked in ({"colormap": "viridis"}, {"colormap": "viridis", "keep_finished": True}):
+        with pytest.raises(UsageError, match="with --colormap turbo"):
+            chunks.merge(formats=("png16", "npz"), create_video=True, **asked)
+    # Not asked for by name, it stays, and that is said.
+    kept = chunks.merge(create_video=True, keep_finished=True)
+    assert any("made with --colormap turbo, and stays so" in remark for remark in kept)
+    same = chunks.merge(create_video=True, colormap="turbo", keep_finished=True)
+    assert not any("--colormap" in remark for remark in same)
+    assert video.read_bytes() == before
+    # What the sentence tells to do does it.
+    video.unlink()
+    chunks.merge(create_video=True, colormap="viridis")
+    assert video.read_bytes() != before
+
+
+def test_depth_of_other_metres_does_not_come_beside(chunks: Chunks) -> None:
+    chunks.merge(depth_scale=1000, metres=(1.0, 0.0))
+    assert json.loads((chunks.out / "depth.json").read_text())["settings"]["metres"] == [1.0, 0.0]
+    before = contents(chunks.out)
+    for asked in ({"formats": ("npz",)}, {"keep_finished": True}):
+        with pytest.raises(UsageError, match="with --metres 1,0"):
+            chunks.merge(depth_scale=1000, metres=(2.0, 0.0), **asked)
+    assert contents(chunks.out) == before
+    chunks.merge(depth_scale=1000, metres=(1.0, 0.0), formats=("npz",))
+    image, stack = open_depth(chunks.out), open_depth(chunks.out / "depths.npz")
+    assert image.read(3) == pytest.approx(stack.read(3), abs=0.0006)
+
+
 def test_added_in_steps_or_at_once_the_files_are_the_same(chunks: Chunks, tmp_path: Path) -> None:
     for name in ("png16", "npy", "mkv", "png8"):
         chunks.merge(formats=(name,))

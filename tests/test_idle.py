@@ -15,16 +15,20 @@ from reporters import Stages
 from two_chunks import make_scene
 
 from vda.api import reports
+from vda.api.pipeline import depth as depth_of
 from vda.api.reports import report_scene
+from vda.errors import SceneError
 from vda.evaluation import quality, report
 from vda.files import write_bytes
 from vda.merging.outputs import VISUALIZATION
+from vda.merging.settings import MergeSettings
 from vda.models.weights import choose_model
 from vda.network import PRESETS, net_size
 from vda.scene.scene import RunRecord, Scene
 from vda.scene.windowstore import WindowStore
 from vda.splitting.settings import PlanSettings
 from vda.splitting.stage import split
+from vda.supervisor.resolve import RunSettings
 
 FRAMES = 30
 # What takes longer to load than a command with nothing to do may take.
@@ -102,6 +106,12 @@ def test_what_is_finished_is_neither_made_again_nor_is_anything_loaded_for_it(tm
     assert {name: before[name] for name in after} == after
     assert before.keys() - after.keys() == {f"vda_windows/window_000_0000{k}.npz" for k in range(2)}
     assert not any(SLOW & set(modules) for modules in cleaned.values())
+    # Where nothing is computed, what would be computed otherwise is refused all the same.
+    (tmp_path / "other.safetensors").write_bytes(b"other weights")
+    for other in (RunSettings("mini", precision="bf16"), RunSettings("mini", tmp_path / "other.safetensors")):
+        with pytest.raises(SceneError, match="begun with other settings"):
+            depth_of([video], [scene.root], other, MergeSettings(create_video=True))
+    assert results(scene.root) == after
 
 
 def test_a_data_set_that_is_scaled_needs_no_process_beside_the_one_that_looks(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from vda.api.reports import report_scene
 from vda.calibration.fit import load_calibration
 from vda.depthmaps.codes import DepthRecord
 from vda.errors import DamagedWindowError, InputError, SceneError, UsageError, VdaError, WorkError
-from vda.files import require_writable
+from vda.files import require_writable, sha256_file
 from vda.launch import Launcher
 from vda.launch.detached import UNITS_VARIABLE
 from vda.machine.choice import Choice, choose_devices
@@ -399,14 +399,21 @@ def _require_metres(scene: Scene, settings: MergeSettings, metric: bool) -> None
 
 
 def _is_merged(scene: Scene, settings: RunSettings) -> bool:
-    """Whether the scene's depth is there, made with the model and the size that are asked for now."""
+    """Whether the scene's depth is there, made with the model, weights, size and precision asked for now."""
     settle(scene.merged_dir)
     if not scene.depth_record_path.is_file():
         return False
     used = DepthRecord.read(scene.depth_record_path).settings
-    return settings.model in ("auto", used.get("asked_model"), used.get("model")) and (
-        settings.input_size in (None, used.get("input_size"))
+    return (
+        settings.model in ("auto", used.get("asked_model"), used.get("model"))
+        and settings.input_size in (None, used.get("input_size"))
+        and settings.precision in ("auto", used.get("precision"))
+        and (settings.weights is None or _is_of(settings.weights, used.get("weights_sha256")))
     )
+
+
+def _is_of(path: Path, sha256: object) -> bool:
+    return path.is_file() and sha256_file(path) == sha256
 
 
 def merge_scene(

@@ -33,7 +33,8 @@ class Meaning:
 
     ``exr`` and ``look`` are None where there is no EXR and no visualization; ``stereo`` says how the videos of two
     views were made, by their format. ``replaces`` is set where the files
-    are to take the place of others that are there, instead of coming beside them.
+    are to take the place of others that are there, instead of coming beside them. ``metres`` are scale and shift
+    that relative depth became metres with.
     """
 
     quantizer: dict[str, Any]
@@ -44,15 +45,23 @@ class Meaning:
     replaces: bool = False
     refine: str = "none"
     stereo: dict[str, StereoStyle] = field(default_factory=dict)
+    metres: list[float] | None = None
 
     @classmethod
     def of(
-        cls, quantizer: Quantizer, frames: list[int], shots: list[dict[str, Any]], settings: MergeSettings
+        cls,
+        quantizer: Quantizer,
+        frames: list[int],
+        shots: list[dict[str, Any]],
+        settings: MergeSettings,
+        metres: list[float] | None = None,
     ) -> "Meaning":
         exr = settings.exr_style if "exr" in settings.formats else None
         look = Colouring(settings.colormap, settings.side_by_side) if settings.create_video else None
         stereo = dict.fromkeys(settings.stereo_formats, settings.stereo_style)
-        return cls(asdict(quantizer), frames, shots, exr, look, refine=settings.refine, stereo=stereo)
+        return cls(
+            asdict(quantizer), frames, shots, exr, look, refine=settings.refine, stereo=stereo, metres=metres
+        )
 
     @classmethod
     def read(cls, folder: Path) -> "Meaning | None":
@@ -74,5 +83,7 @@ class Meaning:
 
     def is_same_depth(self, other: "Meaning | None") -> bool:
         """Whether equal codes mean equal depth of equal frames, in all of it."""
-        mine = (self.quantizer, self.frames, self.shots, self.refine)
-        return other is not None and mine == (other.quantizer, other.frames, other.shots, other.refine)
+        mine = (self.quantizer, self.frames, self.shots, self.refine, self.metres)
+        return other is not None and mine == (
+            other.quantizer, other.frames, other.shots, other.refine, other.metres,
+        )  # fmt: skip

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from vda.depthmaps.codes import DepthRecord, Quantizer
+from vda.depthmaps.colours import COLORMAP
 from vda.depthmaps.exr import ExrStyle
 from vda.depthmaps.files import is_whole
 from vda.errors import InputError, SceneError, UsageError
 from vda.files import DEPTH_RECORD_NAME, TEMPORARY_PREFIX
-from vda.merging.meaning import MEANING_NAME, Meaning
+from vda.merging.meaning import MEANING_NAME, Colouring, Meaning
 from vda.merging.outputs import FORMATS, IMAGE_FORMATS, image_path, is_there, written_files
 from vda.merging.settings import MergeResult, MergeSettings
 from vda.merging.views import VISUALIZATION
@@ -56,7 +57,9 @@ def requested(folder: Path, settings: MergeSettings, *, stale: bool = False) -> 
         refuse_foreign(folder)
         return _with_depth(Request(settings))
     existing = DepthRecord.read(path)
-    _refuse_other_views(Meaning.read(folder), settings)
+    meaning = Meaning.read(folder)
+    _refuse_other_views(meaning, settings)
+    _refuse_other_metres(folder, meaning, settings)
     formats = tuple(
         name for name in settings.formats if name not in existing.formats or not is_there(folder, name)
     )
@@ -64,6 +67,8 @@ def requested(folder: Path, settings: MergeSettings, *, stale: bool = False) -> 
     if not formats and not video and not settings.keep_finished:
         raise UsageError(f"{path} is there already.", "Give --overwrite to replace it.")
     settings, remarks = _adopted(folder, existing, settings)
+    if settings.create_video and not video:
+        remarks += _as_it_looks(folder / VISUALIZATION, meaning, settings)
     if not formats and not video and (harmed := _harmed(folder, existing)):
         anew = _with_depth(_anew(folder, settings))
         said = f"{len(harmed)} images are damaged or absent, the first is {harmed[0].name}: all are made anew."
@@ -213,6 +218,31 @@ def _refuse_other_views(meaning: Meaning | None, settings: MergeSettings) -> Non
             f"{STEREO_FILES[others[0]]} was made with another parallax, convergence or choice of eyes.",
             f"Give --overwrite with --format {others[0]} alone to make it anew: the depth stays.",
         )
+
+
+def _refuse_other_metres(folder: Path, meaning: Meaning | None, settings: MergeSettings) -> None:
+    """Raise ``UsageError`` where the metres of the depth that is there are others than are asked for by name."""
+    there = None if meaning is None else meaning.metres
+    if settings.metres is not None and there is not None and list(settings.metres) != there:
+        raise _other(folder, f"--metres {there[0]:g},{there[1]:g}")
+
+
+def _as_it_looks(video: Path, meaning: Meaning | None, settings: MergeSettings) -> list[str]:
+    """What is to be said of the ``video`` that is there and stays, where it looks otherwise than is asked for.
+
+    Raises ``UsageError`` where it was asked for by name.
+    """
+    look = None if meaning is None else meaning.look
+    asked = Colouring(settings.colormap, settings.side_by_side)
+    if look is None or look == asked:
+        return []
+    made = f"--colormap {look.colormap}{' --side-by-side' if look.side_by_side else ''}"
+    if asked != Colouring(COLORMAP, side_by_side=False):
+        raise UsageError(
+            f"{video} was made with {made}.",
+            "Remove that file, and it is made of the depth that is there; or give --overwrite to make all anew.",
+        )
+    return [f"{video.name} was made with {made}, and stays so."]
 
 
 def _other(folder: Path, made_with: str) -> UsageError:

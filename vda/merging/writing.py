@@ -54,11 +54,15 @@ def write(
     Raises ``UsageError`` where it is to be added to depth that was made with other settings.
     """
     settings = request.settings
-    depth = _in_metres(depth, origin, settings, calibration)
+    found = _conversion(depth, settings, calibration)
+    depth = _in_metres(depth, found)
     low, high = depth.value_range()
     quantizer = _quantizer(depth.kind, low, high, settings)
     shots = depth.shots_json()
-    meaning = Meaning.of(quantizer, _frames_json(depth.plan), shots, settings)
+    metres = None if found is None else [found.scale, found.shift]
+    meaning = Meaning.of(quantizer, _frames_json(depth.plan), shots, settings, metres)
+    if metres is not None:
+        origin = replace(origin, settings={**origin.settings, "metres": metres})
     _require_same_depth(target.folder, meaning, request)
     outputs = _outputs(target, depth, quantizer, (low, high), request, origin)
     tally = _write_frames(depth, outputs, meaning, request, reporter)
@@ -75,7 +79,8 @@ def write_more(target: Target, depth: StoredDepth, request: Request, reporter: R
     outputs = _outputs(target, depth, record.quantizer, depth.value_range(), request, origin)
     known = Meaning.read(target.folder)
     frames = list(depth.frames) if known is None else known.frames
-    meaning = Meaning.of(record.quantizer, frames, record.shots, request.settings)
+    metres = None if known is None else known.metres
+    meaning = Meaning.of(record.quantizer, frames, record.shots, request.settings, metres)
     tally = _write_frames(depth, outputs, meaning, request, reporter)
     told = _told(replace(record, remarks=[]), tally, outputs, request.settings)
     _finish(target.folder, outputs, told, request)
@@ -186,15 +191,13 @@ def _no_metres() -> UsageError:
     )
 
 
-def _in_metres(
-    depth: SceneDepth, origin: Origin, settings: MergeSettings, calibration: Calibration | None
-) -> SceneDepth:
-    """``depth`` as it is, or relative depth in metres where a depth scale is asked for.
+def _conversion(depth: SceneDepth, settings: MergeSettings, calibration: Calibration | None) -> Calibration | None:
+    """What makes metres of relative ``depth`` where a depth scale is asked for; None where nothing has to.
 
     Raises ``UsageError`` where nothing says what a metre is (``require_metres``), or it was found for other depth.
     """
     if settings.depth_scale is None or depth.kind == "depth":
-        return depth
+        return None
     require_one_scale(len(depth.plan.shots))
     if settings.metres is not None:
         calibration = Calibration(*settings.metres)
@@ -205,7 +208,13 @@ def _in_metres(
         raise UsageError(
             "The scene's calibration was made for other depth than this.", "Calibrate again with 'vda enrich'."
         )
-    found = calibration
+    return calibration
+
+
+def _in_metres(depth: SceneDepth, found: Calibration | None) -> SceneDepth:
+    """``depth`` in metres where it has to become that, and as it is elsewhere."""
+    if found is None:
+        return depth
 
     def to_metres(values: Float32Array) -> Float32Array:
         return found.metres(values).astype(np.float32)
