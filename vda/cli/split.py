@@ -1,6 +1,7 @@
 """``vda split``: plan the chunks."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from vda.cli.types import PATH
 from vda.shown import counted, quoted
 
 if TYPE_CHECKING:
+    from vda.scene.scene import Scene
     from vda.splitting.settings import PlanSettings
 
 
@@ -64,4 +66,18 @@ def split(
         say(json.dumps(facts))
     else:
         say(f"{made.count_words()} in {counted(len(made.chunks), 'chunk')}: {scene.plan_path}")
-    progress.say(f"Next: vda run {quoted(scene.root)}")
+    for sentence in _next_steps(scene, with_clips=plan.extract):
+        progress.say(sentence)
+
+
+def _next_steps(scene: "Scene", *, with_clips: bool) -> Iterator[str]:
+    """The next commands; of clips also those on the machine that gets one, and where its depth comes to lie."""
+    here = quoted(scene.root)
+    if not with_clips:
+        yield f"Next: vda run {here}"
+        return
+    yield f"Clips for other machines, one per chunk: {scene.clips_dir}"
+    yield "There, for each of them: vda depth chunk_00.mp4 --scene chunk_00 --format npz --no-video"
+    yield f"Here, its chunk_00/vda_merged_depth/depths.npz becomes {scene.depths_dir / 'chunk_00_depths.npz'}"
+    yield f"Or all of it here: vda run {here}"
+    yield f"Next, once all depth is there: vda merge {here}"
