@@ -479,6 +479,24 @@ def test_depth_is_aligned_as_asked_and_that_is_said(
     assert figures["baselines"]["ramp"]["scale"] != 1
 
 
+def test_metric_depth_is_shown_as_it_is_and_aligned(tmp_path: Path, truth_m: Array) -> None:
+    np.save(tmp_path / "depth.npy", 1.25 * truth_m + 0.5)
+    np.save(tmp_path / "truth.npy", truth_m)
+    arguments = [str(tmp_path / "depth.npy"), str(tmp_path / "truth.npy"), "--depth-scale", "1", "-q"]
+    table = CliRunner().invoke(command, arguments).stdout.splitlines()
+    figures = json.loads(CliRunner().invoke(command, [*arguments, "--json"]).stdout)
+    assert (figures["kind"], figures["align"]) == ("depth", "none")
+    assert figures["depth"]["abs_rel"] == pytest.approx(float(np.mean(0.25 + 0.5 / truth_m)), rel=1e-4)
+    aligned = figures["aligned"]
+    assert (aligned["scale"], aligned["shift"]) == pytest.approx((0.8, -0.4), abs=1e-4)
+    assert aligned["abs_rel"] == pytest.approx(0, abs=1e-4)
+    assert table[0].split() == ["depth", "by", "frame", "aligned", "ramp", "constant"]
+    assert any("scale 0.8 and shift -0.4 m" in line for line in table)
+    # Asked for one way, there is that one, and relative depth has but one.
+    asked = json.loads(CliRunner().invoke(command, [*arguments, "--align", "scale-shift", "--json"]).stdout)
+    assert asked["aligned"] is None and asked["depth"]["abs_rel"] == pytest.approx(0, abs=1e-4)
+
+
 @pytest.mark.parametrize("cap", ["0", "-1", "nan", "inf", "0.001"])
 def test_a_cap_that_leaves_nothing_is_refused_before_anything_is_read(tmp_path: Path, cap: str) -> None:
     refused = CliRunner().invoke(command, [str(tmp_path / "none"), str(tmp_path / "none"), "--cap", cap])

@@ -5,7 +5,7 @@ In: the options of ``vda eval``. Out: what is printed. Options that are about tr
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -36,6 +36,12 @@ def refuse_what_is_about_truth(ctx: click.Context) -> None:
             f"{', '.join(given)} is about truth, and with --pairs there is none.",
             "Leave it out, or leave out --pairs to measure against truth.",
         )
+
+
+def of_pairs(options: dict[str, Any]) -> dict[str, Any]:
+    """Those of the options of ``vda eval`` that ``compare_pair`` takes, by its names."""
+    names = {"depth_scale": "a_scale", "truth_scale": "b_scale"}
+    return {names.get(name, name): value for name, value in options.items() if name in _OF_PAIRS}
 
 
 def compare_pair(

@@ -57,7 +57,7 @@ def _line(title: str, cells: list[str]) -> str:
 
 def _columns(result: "Evaluation") -> dict[str, dict[str, float | None]]:
     columns: dict[str, dict[str, float | None]] = {}
-    for name, figures in ({"depth": result.depth} | result.baselines).items():
+    for name, figures in result.rows.items():
         mark = " (!)" if figures.upside_down else ""
         columns[name + mark] = figures.to_json()
         if figures.upright is not None:
@@ -78,6 +78,11 @@ def _basis(result: "Evaluation") -> list[str]:
         f"crop {result.crop or 'none'}.",
         "By frame: the median over the frames of the depth's figures.",
     ]
+    if (aligned := result.aligned) is not None:
+        lines.append(
+            f"Aligned: the same depth with scale {aligned.scale:.6g} and shift {aligned.shift:.6g} m for the "
+            "video, by least squares in depth; what is left is the error of its layout."
+        )
     if result.unmatched_depth or result.unmatched_truth:
         lines.append(
             f"Without a partner, and left out: {result.unmatched_depth} frames of depth and "

@@ -29,6 +29,7 @@ from vda.scene.scene import Scene
 from vda.video import is_same, read_frame_list
 
 _FIGURE_ROWS = 4
+_BASELINES = ("ramp", "constant")
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,13 @@ class Evaluation:
     Truth from ``least_m`` to ``cap_m`` counts, inside ``border`` and ``crop``. ``matched_by`` says whether frames
     of depth and truth were paired by their index, their time or their order; the ``unmatched`` ones of either
     have no partner and do not count. Relative depth of several ``shots`` has as many scales, and is measured with
-    one.
+    one. ``aligned`` are the figures of metric depth that is measured as it is, with scale and shift as relative
+    depth gets them: what is left is the error of its layout alone.
     """
 
     depth: Figures
     baselines: dict[str, Figures]
+    aligned: Figures | None
     kind: Kind
     align: Align
     least_m: float
@@ -59,7 +62,13 @@ class Evaluation:
     @property
     def upside_down(self) -> list[str]:
         """Which of the rows are measured by a fit that makes what they call near far: ``depth``, ``ramp``."""
-        return [name for name, figures in ({"depth": self.depth} | self.baselines).items() if figures.upside_down]
+        return [name for name, figures in self.rows.items() if figures.upside_down]
+
+    @property
+    def rows(self) -> dict[str, Figures]:
+        """All figures by what they are of, the depth's own first."""
+        aligned = {} if self.aligned is None else {"aligned": self.aligned}
+        return {"depth": self.depth} | aligned | self.baselines
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``vda eval --json`` prints; figures have the names that programs of the field give them."""
@@ -67,6 +76,7 @@ class Evaluation:
         baselines = {name: figures.to_json() for name, figures in self.baselines.items()}
         return rest | {
             "depth": self.depth.to_json(),
+            "aligned": None if self.aligned is None else self.aligned.to_json(),
             "baselines": baselines,
             "upside_down": self.upside_down,
         }
@@ -99,14 +109,7 @@ def evaluate(
     normals. ``by_order`` pairs frames by the order of their names. ``reporter`` is told the frames done, of both
     passes. Raises ``InputError`` where the two do not belong together.
     """
-    if not LEAST_DEPTH_M < cap_m < math.inf:
-        raise UsageError(
-            f"A cap of {cap_m:g} m is not possible: truth counts from {LEAST_DEPTH_M:g} m to the cap.",
-            "Give the farthest distance that counts in metres, such as 10 indoors or 80 outdoors.",
-        )
-    require_option("border", Annotated[int, Within(0)], border)
-    require_option("align", Align | None, align)
-    require_option("crop", Crop | None, crop)
+    rules = _Rules(align, cap_m, border, crop)
     for name, scale in (("truth-scale", truth_scale), ("depth-scale", depth_scale)):
         require_option(name, Positive | None, scale)
     require_png(figure)
@@ -114,32 +117,59 @@ def evaluate(
     reporter = reporter or Silence()
     pairs = FramePairs.open(depth, truth, depth_scale=depth_scale, truth_scale=truth_scale, by_order=by_order)
     pairs = pairs.with_camera(cameras, camera or CameraChoice(), by_order, reporter)
-    align = align or usual_align(pairs.kind)
-    mask = inside_border(pairs.shape, border)
-    if crop is not None:
-        mask &= inside_crop(pairs.shape, crop)
-    contenders = _contenders(pairs, mask, cap_m, align)
+    contenders = _contenders(pairs, rules)
     _see_all(pairs, list(contenders.values()), reporter)
     figures = {name: contender.metrics.figures() for name, contender in contenders.items()}
-    measured = figures.pop("depth")
-    if not measured.pixels:
+    if not figures["depth"].pixels:
         raise InputError(
             f"No pixel of {truth} below {cap_m:g} m has depth in {depth}.",
             "Check --truth-scale, --cap, --border and --crop.",
         )
     if figure is not None:
         _draw(figure, pairs, contenders["depth"], cap_m, depth)
-    height, width = pairs.shape
-    found = pairs.pairing
+    return _evaluation(pairs, rules, figures)
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """What counts, and how depth is brought to metres, held against what may be asked."""
+
+    asked_align: Align | None
+    cap_m: float
+    border: int
+    crop: Crop | None
+
+    def __post_init__(self) -> None:
+        if not LEAST_DEPTH_M < self.cap_m < math.inf:
+            raise UsageError(
+                f"A cap of {self.cap_m:g} m is not possible: truth counts from {LEAST_DEPTH_M:g} m to the cap.",
+                "Give the farthest distance that counts in metres, such as 10 indoors or 80 outdoors.",
+            )
+        require_option("border", Annotated[int, Within(0)], self.border)
+        require_option("align", Align | None, self.asked_align)
+        require_option("crop", Crop | None, self.crop)
+
+    def align(self, kind: Kind) -> Align:
+        return self.asked_align or usual_align(kind)
+
+    def mask(self, shape: tuple[int, int]) -> Mask:
+        inside = inside_border(shape, self.border)
+        return inside if self.crop is None else inside & inside_crop(shape, self.crop)
+
+
+def _evaluation(pairs: FramePairs, rules: _Rules, figures: dict[str, Figures]) -> Evaluation:
+    """``figures`` by contender, with what they were taken over."""
+    (height, width), found = pairs.shape, pairs.pairing
     return Evaluation(
-        measured,
-        figures,
+        figures["depth"],
+        {name: figures[name] for name in _BASELINES},
+        figures.get("aligned"),
         kind=pairs.kind,
-        align=align,
+        align=rules.align(pairs.kind),
         least_m=LEAST_DEPTH_M,
-        cap_m=cap_m,
-        border=border,
-        crop=crop,
+        cap_m=rules.cap_m,
+        border=rules.border,
+        crop=rules.crop,
         matched_by=found.matched_by,
         unmatched_depth=found.unmatched_depth,
         unmatched_truth=found.unmatched_truth,
@@ -168,18 +198,25 @@ class _Contender:
         return self.metrics.depth(self.predict(frame), frame.truth, self.mask)
 
 
-def _contenders(pairs: FramePairs, mask: Mask, cap_m: float, align: Align) -> dict[str, _Contender]:
-    """The depth and what knows nothing, by one protocol; what has no unit cannot be taken as it is."""
+def _contenders(pairs: FramePairs, rules: _Rules) -> dict[str, _Contender]:
+    """The depth and what knows nothing, by one protocol; what has no unit cannot be taken as it is.
+
+    Metric depth as it is has itself beside it, aligned.
+    """
     rising, level = ramp(*pairs.shape), np.ones(pairs.shape, np.float32)
-    of_baselines: Align = usual_align("inverse_depth") if align == "none" else align
+    align, usual = rules.align(pairs.kind), usual_align("inverse_depth")
+    of_baselines: Align = usual if align == "none" else align
     predictors: dict[str, tuple[Kind, Align, Callable[[PairedFrame], Float32Image]]] = {
         "depth": (pairs.kind, align, lambda frame: frame.prediction),
         "ramp": ("inverse_depth", of_baselines, lambda frame: rising),
         "constant": ("inverse_depth", of_baselines, lambda frame: level),
     }
+    if pairs.kind == "depth" and align == "none":
+        predictors["aligned"] = (pairs.kind, usual, lambda frame: frame.prediction)
+    mask = rules.mask(pairs.shape)
     return {
         name: _Contender(
-            VideoMetrics(kind, cap_m=cap_m, intrinsics=pairs.intrinsics, align=aligned), mask, predict
+            VideoMetrics(kind, cap_m=rules.cap_m, intrinsics=pairs.intrinsics, align=aligned), mask, predict
         )
         for name, (kind, aligned, predict) in predictors.items()
     }
