@@ -68,9 +68,8 @@ def test_constant_depth_comes_back(value: float) -> None:
 
 
 def test_no_depth_is_code_nought_and_counted() -> None:
-    depth = np.array([[np.nan, np.inf, -np.inf], [1, 2, 3]], np.float32)
-    valid = np.array([[True] * 3, [True, False, True]])
-    codes, left_out = Quantizer.for_range(1, 3).encode_counted(depth, valid)
+    depth = np.array([[np.nan, np.inf, -np.inf], [1, np.nan, 3]], np.float32)
+    codes, left_out = Quantizer.for_range(1, 3).encode_counted(depth)
     assert codes.tolist() == [[0, 0, 0], [1, 0, 65535]]
     assert left_out == LeftOut(invalid=4, clipped=0)
     decoded = Quantizer.for_range(1, 3).decode(codes)
@@ -89,6 +88,25 @@ def test_metres_out_of_range_are_no_depth_and_counted() -> None:
     assert codes.tolist() == [0, 0, 1, 65535, 0, 0, 0]
     assert left_out == LeftOut(invalid=1, clipped=4)
     assert left_out + LeftOut(2, 3) == LeftOut(invalid=3, clipped=7)
+
+
+@pytest.mark.parametrize("odd", [(0, 0), (200, 250), (499, 399)])
+@pytest.mark.parametrize(
+    ("value", "code", "left_out"),
+    [(np.nan, 0, LeftOut(invalid=1)), (np.inf, 0, LeftOut(invalid=1)), (1e9, 65535, LeftOut(clipped=1))],
+)
+def test_one_odd_pixel_of_a_large_picture_is_found_wherever_it_is(
+    odd: tuple[int, int], value: float, code: int, left_out: LeftOut
+) -> None:
+    # Of whole numbers the codes are the numbers themselves.
+    depth = (1 + np.arange(500 * 400, dtype=np.float32) % 65535).reshape(500, 400)
+    expected = depth.astype(np.uint16)
+    depth[odd], expected[odd] = value, code
+    # Columns first, as other programs' stacks may be: the places are the picture's all the same.
+    for order in (depth, np.asfortranarray(depth)):
+        codes, found = Quantizer.for_range(1, 65535).encode_counted(order)
+        assert np.array_equal(codes, expected)
+        assert found == left_out
 
 
 @pytest.mark.parametrize(("per_metre", "metres", "code"), [(1000, 2.5, 2500), (5000, 2.5, 12500), (256, 2.5, 640)])

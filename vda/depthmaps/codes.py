@@ -23,10 +23,13 @@ Kind = Literal["inverse_depth", "depth"]
 Unit = Literal["relative", "metre"]
 Codes = npt.NDArray[np.uint16]
 Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 INVALID_CODE: Final = 0
 MAX_CODE: Final = 65535
+# Pixels whose float64 values stay in a core's own cache from one step to the next.
+_AT_ONCE: Final = 1 << 16
 _MERGE_AGAIN: Final = "Merge the scene again with --overwrite."
 
 
@@ -107,19 +110,28 @@ class Quantizer:
         """Evenly spaced codes over the same range, for programs that know no others; itself, where it is even."""
         return self if self.spacing.is_even else Quantizer.for_range(*self.value_range, kind=self.kind)
 
-    def encode(self, depth: Float32Array, valid: Mask | None = None) -> Codes:
-        """Return the codes of ``depth`` (any shape); 0 where it is not finite, or not ``valid``."""
-        return self.encode_counted(depth, valid)[0]
+    def encode(self, depth: Float32Array) -> Codes:
+        """Return the codes of ``depth`` (any shape); 0 where it is not finite."""
+        return self.encode_counted(depth)[0]
 
-    def encode_counted(self, depth: Float32Array, valid: Mask | None = None) -> tuple[Codes, LeftOut]:
+    def encode_counted(self, depth: Float32Array) -> tuple[Codes, LeftOut]:
         """Return the codes of ``depth``, and how many pixels are not there with their own value."""
-        usable = np.isfinite(depth)
-        if valid is not None:
-            usable &= valid
+        codes, left_out = np.empty(depth.shape, np.uint16), LeftOut()
+        flat, flat_codes = np.ravel(depth), codes.reshape(-1)
+        for start in range(0, flat.size, _AT_ONCE):
+            some = slice(start, start + _AT_ONCE)
+            left_out += self._encode_into(flat_codes[some], flat[some])
+        return codes, left_out
+
+    def _encode_into(self, codes: Codes, depth: Float32Array) -> LeftOut:
         # float64: with an offset far larger than the range, float32 would be off by many codes.
         places = np.subtract(depth, self.offset, dtype=np.float64)
         places /= self.scale
-        steps, inside = self.spacing.nearest(places)
+        if self._has_all(depth, places):
+            codes[:] = self.spacing.nearest(places)
+            return LeftOut()
+        usable, inside = np.isfinite(depth), self.spacing.inside(places)
+        steps = self.spacing.nearest(places)
         if self.kind == "inverse_depth":
             np.clip(steps, 1, MAX_CODE, out=steps)
             kept = usable
@@ -128,9 +140,14 @@ class Quantizer:
             inside &= depth > 0
             kept = usable & inside
         steps[~kept] = INVALID_CODE
+        codes[:] = steps
         invalid = usable.size - int(np.count_nonzero(usable))
-        clipped = int(np.count_nonzero(usable & ~inside))
-        return steps.astype(np.uint16), LeftOut(invalid, clipped)
+        return LeftOut(invalid, int(np.count_nonzero(usable & ~inside)))
+
+    def _has_all(self, depth: Float32Array, places: Float64Array) -> bool:
+        """Whether every value has a code of its own, as most frames' have: the ends tell, and NaN is in both."""
+        ends = np.array([places.min(), places.max()])
+        return bool(self.spacing.inside(ends).all()) and (self.kind == "inverse_depth" or depth.min() > 0)
 
     def decode(self, codes: Codes) -> Float32Array:
         """Return the values of ``codes`` (any shape) as float32, NaN where the code is 0."""

@@ -66,23 +66,29 @@ class Spacing:
         u = np.clip(codes.astype(np.float64) - self.first, 0, self.steps)
         return u * u / self.steps if self.coding == "sqrt" else np.expm1(u * self._growth)
 
-    def nearest(self, places: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-        """Return the code whose place is nearest to each of ``places``, not yet held inside the codes, and which
-        places are no more than half a linear step outside of them. NaN stays NaN, and is not inside.
+    def inside(self, places: Floats) -> NDArray[np.bool_]:
+        """Whether each of ``places`` is no more than half a linear step outside of the codes'; NaN is not."""
+        if self.is_even:
+            codes = np.rint(places)
+            return (codes >= self.first) & (codes <= self.last)
+        return (places >= -0.5) & (places <= self.steps + 0.5)
+
+    def nearest(self, places: Floats) -> Floats:
+        """Return the code whose place is nearest to each of ``places``; NaN stays NaN.
+
+        Places outside have linear codes beyond the first and last, and else the nearest of these.
 
         The edge between two codes is the middle of their places. Squares u^2 and (u + 1)^2 have it at
         (u + 1/2)^2 + 1/4, powers e^(g u) and e^(g (u + 1)) at e^(g (u + 1/2)) cosh(g / 2).
         """
         if self.is_even:
-            codes = np.rint(places)
-            return codes, (codes >= self.first) & (codes <= self.last)
-        inside = (places >= -0.5) & (places <= self.steps + 0.5)
+            return np.rint(places)
         held = np.clip(places, 0, self.steps)
         if self.coding == "sqrt":
             u = np.sqrt(np.maximum(held * self.steps - 0.25, 0))
         else:
             u = (np.log1p(held) - np.log(np.cosh(self._growth / 2))) / self._growth
-        return self.first + np.rint(np.maximum(u, 0)), inside
+        return self.first + np.rint(np.maximum(u, 0))
 
     @property
     def finest(self) -> float:

@@ -8,10 +8,10 @@ import os
 import struct
 import threading
 import zipfile
-import zlib
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Literal, Self
@@ -81,11 +81,14 @@ def encode_grey_png(codes: npt.NDArray[np.unsignedinteger]) -> bytes:
     np.subtract(samples[:, size:], samples[:, :-size], out=rows[:, 1 + size :])
     header = struct.pack(">IIBBBBB", width, height, 8 * size, 0, 0, 0, 0)
     parts = ((b"IHDR", header), (b"IDAT", isal_zlib.compress(rows, 1)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_png_chunk(name, content) for name, content in parts)
+    chunks = (_png_chunk(name, content) for name, content in parts)
+    return b"".join((b"\x89PNG\r\n\x1a\n", *chain.from_iterable(chunks)))
 
 
-def _png_chunk(name: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+def _png_chunk(name: bytes, content: bytes) -> tuple[bytes, ...]:
+    # ISA-L's CRC is zlib's, at twenty times its speed.
+    checksum = isal_zlib.crc32(content, isal_zlib.crc32(name))
+    return struct.pack(">I", len(content)), name, content, struct.pack(">I", checksum)
 
 
 def read_png16(path: Path) -> Codes:

@@ -47,7 +47,7 @@ class Levels:
         """Return the codes of ``depth`` (any shape), uint16; +inf is the last code."""
         usable = ~np.isnan(depth)
         places = (np.where(usable, depth, 0).astype(np.float64) - self.offset) / self.scale
-        steps, _ = self.spacing.nearest(places)
+        steps = self.spacing.nearest(places)
         return np.where(usable, np.clip(steps, self.first, self.last), INVALID_CODE).astype(np.uint16)
 
     def decode(self, codes: npt.NDArray[np.unsignedinteger]) -> Float32Array:

@@ -7,6 +7,7 @@ per code, whatever the film's length. This file does not know how depth is merge
 from dataclasses import dataclass, field
 from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,16 +22,31 @@ _TAIL_PERCENT: Final = 2
 _ROWS: Final = 256
 
 
+Counts = NDArray[np.int64]
+
+
+def code_counts(codes: Codes) -> Counts:
+    """How often each code occurs, int64 [65536], in at least 256 rows of a frame, uint16 [height, width].
+
+    NumPy's own count would keep the other threads from Python for as long as it lasts.
+    """
+    some = codes[:: max(1, codes.shape[0] // _ROWS)]
+    return cv2.calcHist([some], [0], None, [MAX_CODE + 1], [0, MAX_CODE + 1]).ravel().astype(np.int64)
+
+
 @dataclass
 class CodeUse:
     """How often each code occurs, int64 [65536], over at least 256 rows of each frame, evenly spread."""
 
-    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(MAX_CODE + 1, np.int64))
+    counts: Counts = field(default_factory=lambda: np.zeros(MAX_CODE + 1, np.int64))
 
     def add(self, codes: Codes) -> None:
         """Count the codes of a frame, uint16 [height, width]."""
-        some = codes[:: max(1, codes.shape[0] // _ROWS)]
-        self.counts += np.bincount(some.ravel(), minlength=MAX_CODE + 1)
+        self.add_counts(code_counts(codes))
+
+    def add_counts(self, counts: Counts) -> None:
+        """Add what ``code_counts`` gives."""
+        self.counts += counts
 
     def middle(self) -> tuple[int, int] | None:
         """The first and the last code of the middle 96 % of the pixels with depth; None where there are none."""

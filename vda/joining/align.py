@@ -25,9 +25,9 @@ class ScaleShift:
     scale: float = 1.0
     shift: float = 0.0
 
-    def apply(self, raw: Float32Array) -> Float32Array:
-        """Return the aligned depth, float32, of any shape; NaN stays NaN."""
-        aligned = raw * np.float32(self.scale)
+    def apply(self, raw: Float32Array, out: Float32Array | None = None) -> Float32Array:
+        """Return the aligned depth, float32, of any shape; NaN stays NaN. ``out`` may be ``raw`` itself."""
+        aligned = np.multiply(raw, np.float32(self.scale), out=out)
         aligned += np.float32(self.shift)
         return np.maximum(aligned, np.float32(0), out=aligned)
 

@@ -162,7 +162,9 @@ class SequenceDepth:
 
     def _slot(self, k: int, slot: int, fit: ScaleShift) -> np.ndarray:
         """Return the aligned depth of one slot; an unaligned one (scale 1, shift 0) is raw, for it is >= 0."""
-        return fit.apply(resize_depth(self.read(k).slot(slot), self.width, self.height))
+        raw = self.read(k).slot(slot)
+        resized = resize_depth(raw, self.width, self.height)
+        return fit.apply(resized, out=None if resized is raw else resized)
 
     def _place(self, frame: int) -> tuple[int, int]:
         """The newest window with a say in ``frame``, and the frame's slot there."""
@@ -173,12 +175,19 @@ class SequenceDepth:
     def frame(self, index: int) -> np.ndarray:
         """Return the depth of the video's frame ``index``, float32 ``[height, width]``, never negative."""
         k, slot = self._place(index)
-        depth = self._slot(k, slot, self.fits[k])
-        if k == 0 or slot >= ANCHOR_SLOTS + BLEND_FRAMES:
-            return depth
-        weight = np.float32(blend_weights()[slot - ANCHOR_SLOTS])
+        blended = k > 0 and slot < ANCHOR_SLOTS + BLEND_FRAMES
+        weight = np.float32(blend_weights()[slot - ANCHOR_SLOTS] if blended else 1)
+        # A window that has no weight need not be read.
+        if weight == 1:
+            return self._slot(k, slot, self.fits[k])
         before = self._slot(k - 1, slot + WINDOW_STEP, self.fits[k - 1])
-        return before * (np.float32(1) - weight) + depth * weight
+        if weight == 0:
+            return before
+        depth = self._slot(k, slot, self.fits[k])
+        before *= np.float32(1) - weight
+        depth *= weight
+        before += depth
+        return before
 
     def is_missing(self, index: int) -> bool:
         """Whether the video has no picture at ``index``: the network saw the frame before it instead."""

@@ -11,16 +11,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
 
-from vda.depthmaps.codes import Float32Array, Kind
+from vda.depthmaps.codes import Codes, Float32Array, Kind
 from vda.depthmaps.files import is_whole, read_png16
-from vda.depthmaps.usage import CodeUse
+from vda.depthmaps.usage import CodeUse, Counts, code_counts
 from vda.files import read_json_lines, storage_errors
 from vda.merging.outputs import Outputs
 from vda.merging.target import MergedFrame
@@ -70,6 +70,8 @@ class Tally:
             self.missing.append(made.index)
         self.invalid += made.invalid
         self.clipped += made.clipped
+        if made.counts is not None:
+            self.codes.add_counts(made.counts)
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,6 @@ def write_frames(depth: Frames, outputs: Outputs, reporter: Reporter) -> Tally:
             if made.index not in finished:
                 note(line)
             tally.add(made)
-            if made.codes is not None and outputs.has_codes:
-                tally.codes.add(made.codes)
             reporter.at(done)
     (outputs.target.folder / JOURNAL).unlink(missing_ok=True)
     return tally
@@ -113,16 +113,23 @@ def _make(depth: Frames, outputs: Outputs, finished: dict[int, _Line], index: in
             return MergedFrame(**asdict(line))
         # The images hold the codes already; making them again would read windows and resize.
         if "png16" in images:
-            return MergedFrame(codes=read_png16(images["png16"]), **asdict(line))
+            codes = read_png16(images["png16"])
+            return MergedFrame(codes=codes, counts=_counts(codes, outputs), **asdict(line))
     values = depth.frame(index)
     missing = depth.is_missing(index)
     codes, left_out = outputs.quantizer.encode_counted(values)
     # Depth beyond a calibration is known to be far, so it counts as out of range and not as unknown.
-    too_far = int(np.count_nonzero(np.isposinf(values)))
+    too_far = int(np.count_nonzero(np.isposinf(values))) if left_out.invalid else 0
     invalid = 0 if missing else left_out.invalid - too_far
-    made = MergedFrame(index, values, codes, missing, invalid, left_out.clipped + too_far)
+    counts = _counts(codes, outputs)
+    made = MergedFrame(index, values, codes, counts, missing, invalid, left_out.clipped + too_far)
     outputs.write_images(made)
-    return made
+    # A frame that waits for its turn holds no more than somebody takes.
+    return made if outputs.want_depth else replace(made, depth=None)
+
+
+def _counts(codes: Codes, outputs: Outputs) -> Counts | None:
+    return code_counts(codes) if outputs.has_codes else None
 
 
 @contextmanager

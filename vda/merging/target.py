@@ -14,6 +14,7 @@ import numpy as np
 
 from vda.depthmaps.codes import Codes, Float32Array
 from vda.depthmaps.colours import Rgb
+from vda.depthmaps.usage import Counts
 from vda.picture.framing import Framing
 from vda.stereo.style import StereoStyle
 from vda.video import ClipWriter, Sound
@@ -21,11 +22,15 @@ from vda.video import ClipWriter, Sound
 
 @dataclass(frozen=True)
 class MergedFrame:
-    """One frame: its depth and codes (None where nobody wants them), and how many pixels have no value."""
+    """One frame: its depth and codes, and how many pixels have no value.
+
+    None is what nobody wants. ``counts`` are how often each code occurs (``code_counts``).
+    """
 
     index: int
     depth: Float32Array | None = None
     codes: Codes | None = None
+    counts: Counts | None = None
     missing: bool = False
     invalid: int = 0
     clipped: int = 0
