@@ -16,6 +16,7 @@ import numpy as np
 
 from bench.films import Fault, Film
 from vda.joining.align import Float32Array
+from vda.network.packing import Scale
 from vda.network.slots import WINDOW_SLOTS
 from vda.scene.rawwindows import RawWindow
 from vda.scene.windows import Window, sequence_windows
@@ -37,7 +38,9 @@ class HeldWindow(RawWindow):
     def of(cls, values: Float32Array) -> "HeldWindow":
         slots, height, width = values.shape
         lows, highs = values.min(axis=(1, 2)), values.max(axis=(1, 2))
-        return cls(Path(), (slots, height, width), 0.0, 0.0, lows, highs, (), "", values)
+        return cls(
+            Path(), (slots, height, width), Scale(0.0, 0.0), lows, highs, (), "", np.zeros(slots, int), values
+        )
 
     def slot(self, index: int) -> Float32Array:
         return self.values[index]

@@ -11,6 +11,7 @@ import numpy as np
 import psutil
 
 from bench.figures import Figure
+from vda.network.packing import packed
 from vda.scene.rawwindows import write_raw_window
 from vda.video import write_clip
 
@@ -73,5 +74,5 @@ def _window_bytes(folder: Path) -> float:
     noise = random.standard_normal((8, 518, 924)).astype(np.float32)
     noise = (noise + np.roll(noise, 1, 1) + np.roll(noise, 1, 2)) / np.float32(3)
     path = folder / "window.npz"
-    write_raw_window(path, (scene + 1e-3 * np.ptp(scene) * noise).astype(np.float32))
+    write_raw_window(path, packed((scene + 1e-3 * np.ptp(scene) * noise).astype(np.float32)))
     return path.stat().st_size / 8 * 32 / 22

@@ -26,6 +26,7 @@ from vda.errors import DeviceError
 from vda.fvc.selection import Shard
 from vda.merging.settings import MergeSettings
 from vda.merging.stage import merge_chunks
+from vda.network.packing import packed
 from vda.picture.overlay import read_overlay
 from vda.scene.events import read_events
 from vda.scene.picturechoice import PictureChoice, read_crop
@@ -158,7 +159,9 @@ def make_index(folder: Path) -> bytes:
 
 def make_window(folder: Path) -> bytes:
     depth = np.random.default_rng(1).random((32, 4, 6), np.float32)
-    return written(lambda path: write_raw_window(path, depth, (3,), "scene 0 1"), "window_000_00001.npz", folder)
+    return written(
+        lambda path: write_raw_window(path, packed(depth), (3,), "scene 0 1"), "window_000_00001.npz", folder
+    )
 
 
 def use_worker(path: Path) -> object:

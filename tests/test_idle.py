@@ -24,6 +24,7 @@ from vda.merging.outputs import VISUALIZATION
 from vda.merging.settings import MergeSettings
 from vda.models.weights import choose_model
 from vda.network import PRESETS, net_size
+from vda.network.packing import packed
 from vda.scene.scene import RunRecord, Scene
 from vda.scene.windowstore import WindowStore
 from vda.splitting.settings import PlanSettings
@@ -71,7 +72,7 @@ def computed(video: Path, scene: Scene) -> Scene:
     slope = np.linspace(1, 2, width, dtype=np.float32)[None].repeat(height, 0)
     for chunk in plan.chunks:
         for window in chunk.windows():
-            store.write((chunk.sequence.index, window.k), np.stack([slope] * 32), ())
+            store.write((chunk.sequence.index, window.k), packed(np.stack([slope] * 32)), ())
     return scene
 
 

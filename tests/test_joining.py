@@ -16,6 +16,7 @@ from vda.compute.engine import Engine, Picture
 from vda.joining.align import ScaleShift, fit_scale_shift
 from vda.joining.sequence import SequenceDepth, resize_depth
 from vda.network.model import VideoDepthModel
+from vda.network.packing import packed
 from vda.network.preprocess import net_size, to_network
 from vda.scene.rawwindows import open_raw_window, write_raw_window
 from vda.scene.windows import sequence_windows
@@ -46,7 +47,7 @@ def windows_on_disk(model: VideoDepthModel, folder: Path, frames: int, draw: Cal
         lambda order: (Picture(index, to_network(draw(index), width, height), True) for index in order),
     )
     for window, answer in zip(windows, answers, strict=True):
-        write_raw_window(folder / f"{window.k}.npz", answer.depth)
+        write_raw_window(folder / f"{window.k}.npz", packed(answer.depth))
     return folder
 
 
@@ -103,11 +104,11 @@ def test_frames_come_in_any_order(fast: Path) -> None:
 def test_values_below_zero_are_clipped_before_blending(tmp_path: Path) -> None:
     """Two windows by hand: the second, of slope 1 down from 3, is fitted with a shift and clipped at 0."""
     ramp = np.linspace(0, 8, 32 * 48, dtype=np.float32).reshape(32, 48)
-    write_raw_window(tmp_path / "0.npz", np.broadcast_to(ramp, (32, 32, 48)))
+    write_raw_window(tmp_path / "0.npz", packed(np.broadcast_to(ramp, (32, 32, 48))))
     # Its anchors see the ramp plus 3: the shift is -3, and what lies below 3 in the rest ends at 0.
     second = np.broadcast_to(ramp + 3, (32, 32, 48)).copy()
     second[2:] = ramp
-    write_raw_window(tmp_path / "1.npz", second)
+    write_raw_window(tmp_path / "1.npz", packed(second))
     sequence = SequenceDepth.fitted(0, 47, 48, 32, lambda k: open_raw_window(tmp_path / f"{k}.npz"), metric=False)
     assert sequence.fits[1].scale == pytest.approx(1, abs=1e-4)
     assert sequence.fits[1].shift == pytest.approx(-3, abs=1e-3)
@@ -130,7 +131,7 @@ def test_joint_alignment_finds_every_windows_scale_and_shift(tmp_path: Path) -> 
     for window in windows:
         scale, shift = random.uniform(0.5, 2), random.uniform(0, 1)
         depth = np.stack([scale * scenery(index) + shift for index in window.frame_indices]).astype(np.float32)
-        write_raw_window(tmp_path / f"{window.k}.npz", depth)
+        write_raw_window(tmp_path / f"{window.k}.npz", packed(depth))
     sequence = SequenceDepth.fitted(
         0, 110, 48, 32, lambda k: open_raw_window(tmp_path / f"{k}.npz"), metric=False, align="joint"
     )

@@ -17,7 +17,8 @@ from vda.compute.precision import check_window
 from vda.compute.traffic import AtOnce
 from vda.network import VideoDepthModel, build_model, net_size, to_network
 from vda.network.ondevice import to_network_there
-from vda.scene.rawwindows import WindowCodes, write_raw_window, write_window_codes
+from vda.network.packing import WindowCodes, packed
+from vda.scene.rawwindows import write_raw_window
 from vda.scene.windows import sequence_windows
 
 CPU = torch.device("cpu")
@@ -78,9 +79,9 @@ def test_codes_made_on_the_device_are_the_bytes_of_the_host(
     make: Callable[[np.random.Generator], np.ndarray], seed: int, tmp_path: Path
 ) -> None:
     depth = make(np.random.default_rng(seed))
-    write_raw_window(tmp_path / "host.npz", depth, (1,), "who")
+    write_raw_window(tmp_path / "host.npz", packed(depth), (1,), "who")
     codes = window_codes(torch.from_numpy(depth.copy())).on_host()
-    write_window_codes(tmp_path / "device.npz", codes, (1,), "who")
+    write_raw_window(tmp_path / "device.npz", packed(codes), (1,), "who")
     assert (tmp_path / "device.npz").read_bytes() == (tmp_path / "host.npz").read_bytes()
     assert np.abs(codes.depth() - depth).max() <= codes.step / 2 + np.spacing(np.abs(depth).max())
     assert (check_window(codes) is None) == (make is not constant)

@@ -23,6 +23,7 @@ from vda.evaluation.drift import Wandering
 from vda.evaluation.quality import FIGURES, Quality, invalid_share, measure_quality
 from vda.merging.settings import MergeSettings
 from vda.merging.stage import merge
+from vda.network.packing import packed
 from vda.scene.scene import RunRecord, Scene
 from vda.scene.windows import WINDOW_STEP, Window
 from vda.scene.windowstore import WindowStore
@@ -45,7 +46,7 @@ def linked_scene(root: Path, windows: Sequence[NDArray[np.floating]], *, metric:
     scene.write_run(record)
     store = WindowStore.of(scene, record)
     for k, window in enumerate(windows):
-        store.write((0, k), window.astype(np.float32), ())
+        store.write((0, k), packed(window.astype(np.float32)), ())
     merge(scene, MergeSettings())
     return scene
 

@@ -10,6 +10,7 @@ from vda.joining.remarks import joining_remarks
 from vda.joining.sequence import Alignment, SequenceDepth
 from vda.linking.links import Link, measure_link
 from vda.linking.windowfits import fit_windows
+from vda.network.packing import packed
 from vda.scene.chunks import plan_linked
 from vda.scene.rawwindows import open_raw_window, write_raw_window
 from vda.scene.windows import Window, window_count
@@ -42,7 +43,9 @@ class DrawnWindows:
             # A window in which nothing is seen has nothing for its anchor either.
             lost[0] = lost[0] or all(lost[1:])
             seen[lost] = random.uniform(1, 5, (sum(lost), HEIGHT, WIDTH))
-            write_raw_window(folder / f"{k}.npz", (self.scales[k] * seen + self.shifts[k]).astype(np.float32))
+            write_raw_window(
+                folder / f"{k}.npz", packed((self.scales[k] * seen + self.shifts[k]).astype(np.float32))
+            )
 
     def joined(self, align: Alignment, *, metric: bool = False) -> SequenceDepth:
         return SequenceDepth.fitted(
@@ -131,7 +134,7 @@ def test_metric_windows_get_a_scale_each_when_asked(tmp_path: Path) -> None:
     for k, factor in enumerate(factors):
         frames = Window(0, 90, k).frame_indices
         depth = np.stack([factor * scenery(frame) for frame in frames]).astype(np.float32)
-        write_raw_window(tmp_path / f"{k}.npz", depth)
+        write_raw_window(tmp_path / f"{k}.npz", packed(depth))
 
     def joined(align: Alignment) -> SequenceDepth:
         reader = lambda k: open_raw_window(tmp_path / f"{k}.npz")  # noqa: E731

@@ -6,6 +6,7 @@ or other workers; it tells and asks its ``Surroundings``.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -18,6 +19,7 @@ from vda.compute.ladder import Part, step_down
 from vda.errors import DeviceError, NoRoomError, WorkError
 from vda.files import exclusive_lock
 from vda.machine.shortage import is_out_of_memory
+from vda.network.packing import PackedWindow, WindowCodes, packed
 from vda.scene.chunks import Plan
 from vda.scene.events import (
     ChunkBegun,
@@ -38,11 +40,12 @@ if TYPE_CHECKING:
     import numpy as np
 
     from vda.compute.engine import Engine, FrameSource, WindowDepth
-    from vda.scene.rawwindows import WindowCodes
 
 _POLL_SECONDS = 0.05
 # Room in memory or on the disk is made by somebody else, and looked for at this pace.
 _ROOM_SECONDS = 1.0
+# One is packed while the one before it is written.
+_WINDOWS_ON_THEIR_WAY = 2
 
 Todo = list[tuple[WindowId, Window]]
 
@@ -87,10 +90,11 @@ def compute_chunk(
 ) -> Outcome:
     """Compute the windows of ``chunk`` that are not on disk yet; return ``done`` or ``stopped``.
 
-    Windows are written in a thread while the next one is computed, so a kill costs at most two: the one in hand
-    and the one being written; on a GPU a third, which is on its way to the host. ``should_stop`` is asked after
-    each window. Where another process still computes the chunk, its end is awaited. Raises ``DeviceError`` where
-    memory does not suffice for anything, ``WorkError`` where a window is not finite even in float32.
+    Windows are packed and written in threads while the next one is computed, so a kill costs at most three: the
+    one in hand, the one being packed and the one being written; on a GPU one more, on its way to the host.
+    ``should_stop`` is asked after each window. Where another process still computes the chunk, its end is awaited.
+    Raises ``DeviceError`` where memory does not suffice for anything, ``WorkError`` where a window is not finite
+    even in float32.
     """
     around.phase("waiting")
     with _waiting_lock(RunFiles(scene.run_dir).chunk_lock(chunk, lock), around.should_stop) as ours:
@@ -113,8 +117,12 @@ def _compute_windows(scene: Scene, plan: Plan, todo: Todo, computer: Computer, a
     slots = [window.frame_indices for _, window in todo]
     edge, store = plan.edge, WindowStore.of(scene, computer.record)
     depths = answers(slots, source, computer.engine, computer, around)
-    with ThreadPoolExecutor(1, "window-writer") as writer, closing(depths):
-        written: Future[None] | None = None
+    with (
+        ThreadPoolExecutor(1, "window-writer") as writer,
+        ThreadPoolExecutor(computer.threads, "slot-packer") as packers,
+        closing(depths),
+    ):
+        waiting: deque[Future[None]] = deque()
         for key, window in todo:
             if not around.may_go_on():
                 break
@@ -123,13 +131,13 @@ def _compute_windows(scene: Scene, plan: Plan, todo: Todo, computer: Computer, a
             answer = next(depths)
             kept_as, precision = _trusted(scene, key, window, answer, source, computer, around)
             seconds = time.monotonic() - began
-            if written is not None:
-                written.result()
+            if len(waiting) == _WINDOWS_ON_THEIR_WAY:
+                waiting.popleft().result()
             kept = window.kept
             around.note(WindowComputed(*key, edge(kept.start), edge(kept.stop), seconds, precision))
-            written = writer.submit(_write, store, key, kept_as, answer.missing, around)
-        if written is not None:
-            written.result()
+            waiting.append(writer.submit(_write, store, key, packed(kept_as, packers), answer.missing, around))
+        while waiting:
+            waiting.popleft().result()
 
 
 def answers(
@@ -198,16 +206,12 @@ def _trusted(
 
 
 def _write(
-    store: WindowStore,
-    key: WindowId,
-    depth: "np.ndarray | WindowCodes",
-    missing: tuple[int, ...],
-    around: Surroundings,
+    store: WindowStore, key: WindowId, window: PackedWindow, missing: tuple[int, ...], around: Surroundings
 ) -> None:
     """Write a raw window; where the disk is full, wait until there is room."""
     while True:
         try:
-            return store.write(key, depth, missing)
+            return store.write(key, window, missing)
         except NoRoomError as error:
             if around.should_stop():
                 raise

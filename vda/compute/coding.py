@@ -1,4 +1,4 @@
-"""A window's codes, made on the device that computed the window: what ``scene/rawwindows.py`` makes on the host.
+"""A window's codes, made on the device that computed the window: what ``network/packing.py`` makes on the host.
 
 In: raw depth as a tensor. Out: the same integers as the host's, and the figures that belong to them, still on the
 device, so that the host need not wait. This file does not know files.
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vda.scene.rawwindows import BITS, FINE_BITS, LATTICE, SHARE, SQUEEZED, WindowCodes
+from vda.network.packing import BITS, FINE_BITS, LATTICE, SHARE, SQUEEZED, WindowCodes
 
 # Slots at once: few enough that their float64 weighs little beside the window, enough to fill a card.
 _SLOTS = 4
@@ -36,10 +36,10 @@ def window_codes(depth: Tensor) -> DeviceCodes:
     """
     low, high = (end.double() for end in torch.aminmax(depth))
     step = (high - low) / _levels(depth, low, high)
+    inverse = 1 / step
     folded, ends = depth.view(torch.int32), []
     for values, place in zip(depth.split(_SLOTS), folded.split(_SLOTS), strict=True):
-        # By a tensor on the device: by a number PyTorch would multiply with its inverse, which rounds otherwise.
-        scaled = (values.double() - low) / step
+        scaled = (values.double() - low) * inverse
         # A constant window has no step, and all its codes are 0.
         codes = torch.where(step > 0, scaled, 0.0).round().int()
         ends.append(torch.stack(torch.aminmax(codes.flatten(1), dim=1)))

@@ -26,7 +26,7 @@ from vda.compute.ladder import MemoryFit, Part, first_fit
 from vda.compute.traffic import Arriving, Traffic, traffic_of
 from vda.network.model import FrameFeatures, VideoDepthModel
 from vda.network.ondevice import to_network_there
-from vda.scene.rawwindows import WindowCodes
+from vda.network.packing import WindowCodes
 
 # Evens out what takes long at key frames; 92 MB at 924x518.
 _DECODE_AHEAD = 16

@@ -20,8 +20,8 @@ from vda.errors import DeviceError
 from vda.joining.align import FitSums
 from vda.machine.devices import Device
 from vda.models.weights import MINI
+from vda.network.packing import WindowCodes
 from vda.records import filled
-from vda.scene.rawwindows import WindowCodes
 
 if TYPE_CHECKING:
     import torch

@@ -9,6 +9,7 @@
     temporal    what lets the frames of a window see each other
     head        the dense prediction head: four maps per frame in, depth out
     model       the whole network
+    packing     from the network's output to few bytes, and back
 
 Nothing here knows files, videos or devices. torch is loaded when a name is asked for, not before: those who plan
 windows need ``slots`` alone.

@@ -21,6 +21,7 @@ import psutil
 from vda.depthmaps.codes import Float32Array
 from vda.errors import VdaError
 from vda.launch.local import POLITE
+from vda.network.packing import packed
 from vda.network.slots import WINDOW_SLOTS
 from vda.outlook.sampled import SampledWindow
 from vda.scene.chunks import Chunk
@@ -174,5 +175,5 @@ def _middle(chunk: Chunk) -> list[Window]:
 def _stored_bytes(values: Float32Array) -> int:
     with TemporaryDirectory(prefix="vda-") as folder:
         path = Path(folder) / "window.npz"
-        write_raw_window(path, values)
+        write_raw_window(path, packed(values))
         return path.stat().st_size

@@ -17,18 +17,11 @@ from vda.errors import DamagedWindowError
 from vda.files import append_line, storage_errors
 from vda.network.slots import WINDOW_SLOTS
 from vda.reporter import Reporter
-from vda.scene.rawwindows import (
-    RawWindow,
-    WindowCodes,
-    check_raw_window,
-    open_raw_window,
-    write_raw_window,
-    write_window_codes,
-)
+from vda.scene.rawwindows import RawWindow, check_raw_window, open_raw_window, write_raw_window
 from vda.scene.scene import RunRecord, Scene, WindowId
 
 if TYPE_CHECKING:
-    import numpy as np
+    from vda.network.packing import PackedWindow
 
 _ASIDE: Final = "damaged"
 # Of the plan: where the video was, and who computes what. Neither changes a window.
@@ -57,13 +50,9 @@ class WindowStore:
         one_size = len(scene.picture().boxes) <= 1
         return cls(scene, mark, (WINDOW_SLOTS, record.net_height, record.net_width) if one_size else None)
 
-    def write(self, key: WindowId, depth: "np.ndarray | WindowCodes", missing: tuple[int, ...]) -> None:
+    def write(self, key: WindowId, window: "PackedWindow", missing: tuple[int, ...]) -> None:
         """Write a window, whole or not at all; raise ``StorageError`` when the disk refuses."""
-        path, name = self.scene.window_path(key), self._name(key)
-        if isinstance(depth, WindowCodes):
-            write_window_codes(path, depth, missing, name)
-        else:
-            write_raw_window(path, depth, missing, name)
+        write_raw_window(self.scene.window_path(key), window, missing, self._name(key))
 
     def open(self, key: WindowId) -> RawWindow:
         """Open a window; raise ``DamagedWindowError`` where it is damaged or is not the one it should be."""

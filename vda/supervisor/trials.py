@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from vda.compute.trial import TrialRequest, read_proof, read_window
 from vda.launch import Launched
 from vda.machine.devices import Device
+from vda.network.packing import packed
 from vda.scene.runstate import WorkerFiles, WorkerSettings
 from vda.scene.scene import RunRecord, Scene, WindowId
 from vda.scene.windowstore import WindowStore
@@ -77,7 +78,8 @@ class Trials:
         for key, files in self._computed:
             found = read_window(files, record.precision)
             if found is not None and not self.scene.window_path(key).exists():
-                store.write(key, *found)
+                depth, undecoded = found
+                store.write(key, packed(depth), undecoded)
             shutil.rmtree(files.folder, ignore_errors=True)
         self._computed.clear()
 
