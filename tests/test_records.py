@@ -189,7 +189,7 @@ def test_a_frame_index_of_another_shape_is_refused(tmp_path: Path, text: str) ->
         FrameIndex.load(path)
 
 
-@pytest.mark.parametrize("name", ["pts", "checksums", "keyframes", "numbers", "files", "other"])
+@pytest.mark.parametrize("name", ["pts", "crc32", "keyframes", "numbers", "files", "checksums", "other"])
 def test_the_arrays_of_a_frame_index_have_a_row_a_frame(tmp_path: Path, name: str) -> None:
     path = tmp_path / "frame_index.npz"
     FrameIndex(np.arange(3), Fraction(1, 25), "decoded", sizes=((0, 8, 8),)).save(path)

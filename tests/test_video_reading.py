@@ -1,6 +1,7 @@
 """Reading by index: whatever a file is like, a range equals the same frames read from the start."""
 
 import dataclasses
+import zlib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -9,10 +10,11 @@ import clips
 import numpy as np
 import pytest
 from av.packet import Packet
+from av.video.frame import VideoFrame
 
 from vda.errors import UsageError, VideoError
 from vda.video import Frame, FrameIndex, VideoInfo, index_frames, probe, read_frame_list, read_frames
-from vda.video.decoding import OpenVideo
+from vda.video.decoding import OpenVideo, frame_checksum
 
 COUNT = 60
 RANGES = ((0, 4), (11, 14), (12, 13), (23, 37), (35, 36), (58, 60))
@@ -116,6 +118,21 @@ def test_a_picture_is_told_from_one_of_other_colours(tmp_path: Path, pix_fmt: st
     _, index = _indexed(path)
     assert index.checksums is not None
     assert len(set(index.checksums.tolist())) == 2
+
+
+@pytest.mark.parametrize("pix_fmt", ["gray", "rgb24", "yuv420p", "gray16le"])
+@pytest.mark.parametrize("size", [(64, 48), (50, 30)])
+def test_a_checksum_is_that_of_what_can_be_seen(pix_fmt: str, size: tuple[int, int]) -> None:
+    """PyAV's arrays are without the padding of rows, which 50 pixels have and 64 have not; zlib has the CRC-32."""
+    shape = (*size[::-1], 3) if pix_fmt == "rgb24" else size[::-1]
+    if pix_fmt == "yuv420p":
+        shape = size[1] * 3 // 2, size[0]
+    random = np.random.default_rng(5)
+    if "16" in pix_fmt:
+        frame = VideoFrame.from_ndarray(random.integers(0, 1 << 16, shape, np.uint16), format=pix_fmt)
+    else:
+        frame = VideoFrame.from_ndarray(random.integers(0, 256, shape, np.uint8), format=pix_fmt)
+    assert frame_checksum(frame) == zlib.crc32(frame.to_ndarray().tobytes())
 
 
 def test_repeated_and_backward_times_do_not_confuse(tmp_path: Path) -> None:

@@ -7,19 +7,21 @@ what was damaged come out. This file does not know frame indices or RGB.
 import itertools
 import math
 import mmap
-import zlib
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 
 import av
 import numpy as np
+import numpy.typing as npt
 from av.packet import Packet
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from av.video.stream import VideoStream
+from isal import isal_zlib
 
 from vda.errors import VideoError
 from vda.video.opening import open_container
@@ -231,38 +233,39 @@ class OpenVideo:
 
 
 def frame_checksum(frame: VideoFrame) -> int:
-    """Return 32 bits that tell this picture from another: over all that becomes RGB, planes and palette.
+    """Return 32 bits that tell this picture from another: the CRC-32 of all that becomes RGB, planes and palette.
 
-    Summing each row as 64-bit words before the CRC is ten times as fast as the CRC alone, which counts when a
-    million frames are indexed; what it cannot see (words changing places within a row) no decoder does.
+    ISA-L's, which reads planes as fast as memory gives them: it counts when a million frames are indexed.
     """
     if frame.format.name in _PADDED:
         frame = frame.reformat(format="rgb24", threads=1)
     checksum = 0
-    for plane, bits in zip(frame.planes, _bits_of_planes(frame.format), strict=False):
-        checksum = zlib.crc32(_row_sums(plane, bits), checksum)
+    for plane, bits in zip(frame.planes, _bits_of_planes(frame.format.name), strict=False):
+        checksum = isal_zlib.crc32(_pixels(plane, bits), checksum)
     return checksum
 
 
-def _bits_of_planes(layout: VideoFormat) -> list[int]:
-    """How many bits each plane has for a pixel of its own; a palette has 32 for a colour."""
+@cache
+def _bits_of_planes(name: str) -> tuple[int, ...]:
+    """How many bits each plane of a pixel format has for a pixel of its own; a palette has 32 for a colour."""
+    layout = VideoFormat(name)
     if layout.has_palette:
-        return [8, 32]
+        return 8, 32
     if not layout.is_planar:
-        return [layout.padded_bits_per_pixel]
+        return (layout.padded_bits_per_pixel,)
     planes = max(component.plane for component in layout.components) + 1
-    return [
+    return tuple(
         sum(8 * math.ceil(component.bits / 8) for component in layout.components if component.plane == plane)
         for plane in range(planes)
-    ]
+    )
 
 
-def _row_sums(plane: VideoPlane, bits: int) -> bytes:
-    """The sums of a plane's rows, without their padding."""
+def _pixels(plane: VideoPlane, bits: int) -> npt.NDArray[np.uint8]:
+    """A plane's bytes, without the padding of its rows."""
     rows = np.frombuffer(memoryview(plane), np.uint8)
     # A palette has no lines: it is one row of 256 colours.
-    rows = rows.reshape(plane.height, abs(plane.line_size)) if plane.line_size else rows.reshape(1, -1)
-    row_bytes = min(math.ceil(plane.width * bits / 8), rows.shape[1]) if plane.line_size else rows.shape[1]
-    whole = row_bytes // 8 * 8
-    word_sums = rows[:, :whole].view(np.uint64).sum(axis=1)
-    return word_sums.tobytes() + rows[:, whole:row_bytes].tobytes()
+    if not plane.line_size:
+        return rows
+    rows = rows.reshape(plane.height, abs(plane.line_size))
+    # Copied only where there is padding.
+    return np.ascontiguousarray(rows[:, : math.ceil(plane.width * bits / 8)])

@@ -30,7 +30,9 @@ from vda.video.rates import rising_times, true_frame_rate
 from vda.video.sequence import Listing, count_images, list_images
 
 # Part of the cache's key: raised whenever what is cached changes, so that older files are not found.
-_FORMAT_VERSION = 4
+_FORMAT_VERSION = 5
+# Their name in files says what they are: other sums would make every picture of a film look like another.
+_CHECKSUMS = "crc32"
 # Differences of such times still have 64 bits.
 _MOST_TICKS = float(1 << 61)
 # 68 years; of longer ones no frame rate has 32 bits, as FFmpeg's have.
@@ -161,7 +163,7 @@ class FrameIndex:
     def save(self, path: Path) -> None:
         """Write an NPZ that ``load`` reads; it appears whole or not at all."""
         arrays: dict[str, Any] = {"pts": self.pts, "keyframes": self.keyframes}
-        others = {"checksums": self.checksums, "numbers": self.numbers, "files": self.files}
+        others = {_CHECKSUMS: self.checksums, "numbers": self.numbers, "files": self.files}
         arrays |= {name: array for name, array in others.items() if array is not None}
         facts = {
             "time_base": str(self.time_base),
@@ -181,7 +183,8 @@ class FrameIndex:
             with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
                 facts = filled(_Facts, json.loads(str(array_in(stored, "facts"))))
                 arrays = {name: array_in(stored, name) for name in stored.files if name != "facts"}
-            return _checked(cls(**arrays, **vars(facts)))
+            checksums = arrays.pop(_CHECKSUMS, None)
+            return _checked(cls(**arrays, checksums=checksums, **vars(facts)))
         except DAMAGED_ARRAYS as error:
             raise InputError(
                 f"{path} is not a frame index: {damage(error)}.",
