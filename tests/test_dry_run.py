@@ -1,6 +1,7 @@
 """``--dry-run``: what is told is what then happens, what would be refused is refused, and nothing is written."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -23,6 +24,8 @@ from vda.scene.scene import Scene
 from vda.supervisor import room
 
 FRAMES = 60
+ROOT = Path(__file__).parents[1]
+slow = pytest.mark.skipif("VDA_SLOW_TESTS" not in os.environ, reason="minutes long: run by `make slow`")
 Listing = dict[str, tuple[int, int]]
 
 
@@ -43,11 +46,19 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def copy(source: str, target: str) -> None:
+    """Images and windows are never written into: one copy is enough."""
+    if source.endswith((".png", ".npz")):
+        os.link(source, target)
+    else:
+        shutil.copy2(source, target)
+
+
 @pytest.fixture
 def work(given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it to work in, with caches of its own; the trial of the CPU is left out."""
     folder = tmp_path / "work"
-    shutil.copytree(given, folder)
+    shutil.copytree(given, folder, copy_function=copy)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "cache" / "hf"))
@@ -123,6 +134,29 @@ class TestWhatIsTold:
         # The frames were counted in vain: nothing of the dry run was kept, and the real one counted again.
         assert list(vda.open_depth(merged).frames) == list(range(FRAMES))
 
+    @slow
+    def test_the_sample_takes_what_was_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "work").mkdir()
+        monkeypatch.chdir(tmp_path / "work")
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        words = (
+            "depth",
+            str(ROOT / "data" / "sample.mp4"),
+            "--scene",
+            "scene",
+            "--model",
+            "mini",
+            "--devices",
+            "cpu",
+        )
+        told = foretold(*words)
+        assert call(*words, "-q").exit_code == 0
+        written = sum(path.stat().st_size for path in Path("scene").rglob("*") if path.is_file())
+        assert written <= told["disk"]["needed"] <= 1.5 * written
+        notes = json.loads(Path("scene/vda_run/devices.json").read_text())["cpu"]
+        assert told["computing"]["memory"]["per_worker"] == pytest.approx(notes["peak_memory_bytes"], rel=0.3)
+        assert told["windows"] == len(list(Path("scene/vda_windows").glob("*.npz"))) == 12
+
     def test_a_scene_half_done_goes_on_from_there(self, work: Path) -> None:
         removed = sorted((work / "computed" / "vda_windows").glob("window_*.npz"))[1:]
         for path in removed:
@@ -138,7 +172,9 @@ class TestWhatIsTold:
 
     def test_a_damaged_window_counts_as_missing_and_stays(self, work: Path) -> None:
         path = sorted((work / "computed" / "vda_windows").glob("window_*.npz"))[0]
-        path.write_bytes(path.read_bytes()[:-100])
+        kept = path.read_bytes()[:-100]
+        path.unlink()
+        path.write_bytes(kept)
         told = foretold("run", "computed", *NETWORK, *HERE)
         assert told["windows_to_compute"] == 1 and any(path.name in sentence for sentence in told["said"])
 
@@ -222,12 +258,14 @@ class TestWhatIsTold:
 
     def test_each_of_several_has_a_block_and_a_bad_one_is_listed(self, work: Path) -> None:
         (work / "bad.mp4").write_text("no film")
+        make_video(work / "film.mp4", 4)
+        make_video(work / "other.mp4", 3)
         words = ("depth", "film.mp4", "bad.mp4", "other.mp4", *NETWORK, *HERE, "--no-video")
         told = dry(*words)
         assert told.exit_code == 1
         assert [line for line in told.stdout.splitlines() if line.startswith("data/")] == [
-            "data/film: 60 frames, 2 chunks, 3 windows.",
-            "data/other: 30 frames, 2 chunks, 2 windows.",
+            "data/film: 4 frames, 1 chunk, 1 window.",
+            "data/other: 3 frames, 1 chunk, 1 window.",
         ]
         assert told.stdout.count("  makes     png16") == 2 and "Together: " in told.stdout
         assert "1 of 3 videos failed." in told.stderr and "bad.mp4" in told.stderr
@@ -288,42 +326,26 @@ def gone(work: Path, stack: ExitStack) -> None:
 NEW = ("depth", "film.mp4", "--scene", "new", *NETWORK, *HERE)
 AGAIN = ("depth", "film.mp4", "--scene", "planned", *NETWORK, *HERE)
 RUN = ("run", "planned", *NETWORK, *HERE)
-REFUSED: list[tuple[Callable[[Path, ExitStack], None], tuple[str, ...]]] = [
-    # words that mean nothing, or contradict each other
+Refusal = tuple[Callable[[Path, ExitStack], None], tuple[str, ...]]
+REFUSED: list[Refusal] = [
     (nothing, (*NEW, "--colormap", "no such map")),
-    (nothing, (*NEW, "--side-by-side", "--no-video")),
-    (nothing, (*NEW, "--exr", "rgb")),
-    (nothing, (*NEW, "--parallax", "3")),
     (nothing, (*NEW, "--depth-scale", "mm")),
-    (nothing, (*NEW, "--metres", "1,0")),
     (nothing, (*NEW, "--align", "smooth")),
     (nothing, (*NEW, "--frames", "50:900")),
-    (nothing, (*NEW, "--crop", "0,0,900,900")),
-    (nothing, (*NEW, "--mask", "film.mp4")),
-    (nothing, (*NEW, "--shots", "no list")),
-    (nothing, (*NEW, "--extract", "--chunking", "linked")),
-    (nothing, (*NEW, "--stride", "2", "--fps", "5")),
     (nothing, (*NEW, "--devices", "7")),
-    (nothing, (*NEW, "--devices", "gpu")),
     (nothing, (*NEW, "--devices", "cpu,cpu")),
     (nothing, (*NEW, "--weights", "no file")),
     (nothing, (*NEW, "--model", "vits")),
-    (nothing, (*NEW, "--model", "vitz")),
     (nothing, ("depth", "film.mp4", "--scene", "new", "--model", "vitl", *HERE)),
     (nothing, ("depth", "no film.mp4", *NETWORK, *HERE)),
-    (nothing, ("depth", "w.safetensors", *NETWORK, *HERE)),
     (nothing, ("depth", "film.mp4", "../work/film.mp4", *NETWORK, *HERE)),
     (nothing, ("depth", "film.mp4", "other.mp4", "--scene", "new", *NETWORK, *HERE)),
-    (nothing, ("depth", "film.mp4", "other.mp4", "--shots", "w.safetensors", *NETWORK, *HERE)),
-    # scenes that were begun otherwise, or are in other hands
     (nothing, ("depth", "other.mp4", "--scene", "planned", *NETWORK, *HERE)),
     (nothing, (*AGAIN, "--chunking", "independent")),
     (nothing, (*AGAIN, "--frames", "0:30")),
     (nothing, (*AGAIN, "--max-res", "40")),
     (nothing, ("depth", "film.mp4", "--scene", "computed", *NETWORK, *HERE, "--input-size", "64")),
     (nothing, ("run", "computed", *NETWORK, *HERE, "--precision", "bf16")),
-    (nothing, ("run", "no scene", *NETWORK, *HERE)),
-    (nothing, ("run", "film.mp4", *NETWORK, *HERE)),
     (nothing, (*RUN, "--devices", "cpu,cpu")),
     (locked, RUN),
     (locked, (*RUN, "--restart")),
@@ -333,24 +355,42 @@ REFUSED: list[tuple[Callable[[Path, ExitStack], None], tuple[str, ...]]] = [
     (full, NEW),
     (moved, RUN),
     (moved, ("merge", "computed", "--format", "sbs")),
-    (moved, ("merge", "computed", "--refine", "guided")),
     (foreign, AGAIN),
     (foreign, ("merge", "computed")),
     (torn, RUN),
     (torn, AGAIN),
     (torn, ("run", "computed", *NETWORK, *HERE)),
-    # merges
     (nothing, ("merge", "planned")),
     (nothing, ("merge", "merged")),
     (nothing, ("merge", "merged", "--format", "npz", "--align", "joint")),
-    (nothing, ("merge", "merged", "--format", "npz", "--coding", "log")),
-    (nothing, ("merge", "merged", "--format", "npz", "--refine", "guided")),
     (nothing, ("merge", "computed", "--depth-scale", "mm")),
-    (nothing, ("merge", "no scene")),
-    (nothing, ("merge", "film.mp4")),
     (merging, ("merge", "computed")),
     (redone, ("merge", "merged", "--format", "npz")),
     (gone, ("merge", "computed")),
+    (nothing, ("depth", "film.mp4", "--scene", "film.mp4/scene", *NETWORK, *HERE)),
+]
+# More of the same kinds.
+AS_WELL: list[Refusal] = [
+    (nothing, (*NEW, "--side-by-side", "--no-video")),
+    (nothing, (*NEW, "--exr", "rgb")),
+    (nothing, (*NEW, "--parallax", "3")),
+    (nothing, (*NEW, "--metres", "1,0")),
+    (nothing, (*NEW, "--crop", "0,0,900,900")),
+    (nothing, (*NEW, "--mask", "film.mp4")),
+    (nothing, (*NEW, "--shots", "no list")),
+    (nothing, (*NEW, "--extract", "--chunking", "linked")),
+    (nothing, (*NEW, "--stride", "2", "--fps", "5")),
+    (nothing, (*NEW, "--devices", "gpu")),
+    (nothing, (*NEW, "--model", "vitz")),
+    (nothing, ("depth", "w.safetensors", *NETWORK, *HERE)),
+    (nothing, ("depth", "film.mp4", "other.mp4", "--shots", "w.safetensors", *NETWORK, *HERE)),
+    (nothing, ("run", "no scene", *NETWORK, *HERE)),
+    (nothing, ("run", "film.mp4", *NETWORK, *HERE)),
+    (moved, ("merge", "computed", "--refine", "guided")),
+    (nothing, ("merge", "merged", "--format", "npz", "--coding", "log")),
+    (nothing, ("merge", "merged", "--format", "npz", "--refine", "guided")),
+    (nothing, ("merge", "no scene")),
+    (nothing, ("merge", "film.mp4")),
 ]
 
 
@@ -359,8 +399,16 @@ def errors(told: click.testing.Result) -> str:
     return told.stderr[told.stderr.index("Error: ") :]
 
 
+def name_of(refusal: Refusal) -> str:
+    return f"{refusal[0].__name__} {' '.join(refusal[1])}"
+
+
 @pytest.mark.parametrize(
-    ("state", "words"), REFUSED, ids=[f"{state.__name__} {' '.join(words)}" for state, words in REFUSED]
+    ("state", "words"),
+    [
+        *[pytest.param(*refusal, id=name_of(refusal)) for refusal in REFUSED],
+        *[pytest.param(*refusal, id=name_of(refusal), marks=slow) for refusal in AS_WELL],
+    ],
 )
 def test_what_would_be_refused_is_refused_in_the_same_words(
     work: Path,

@@ -1,6 +1,8 @@
 """``vda fvc scale --dry-run``: what is told is what then happens, and nothing is written."""
 
+import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,22 @@ from vda.outlook import forecaster
 COUNT, FRAMES = 4, 30
 
 
-@pytest.fixture
-def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a data set, and caches beside it."""
-    folder = tmp_path / "work"
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a data set that is scaled."""
+    folder = tmp_path_factory.mktemp("given")
     data_set(folder, COUNT, FRAMES)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert call(*SCALE, "-q").exit_code == 0
+    return folder
+
+
+@pytest.fixture
+def work(given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, with caches of its own beside it."""
+    folder = tmp_path / "work"
+    shutil.copytree(given, folder)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -55,20 +67,19 @@ def foretold(*words: str) -> dict[str, Any]:
 
 
 def test_what_is_told_is_what_comes_of_it(work: Path) -> None:
-    told = foretold(*SCALE)
-    assert (told["rows"], told["to_scale"], told["kept"], told["failed"]) == (COUNT, COUNT, 0, {})
-    assert told["frames"] == COUNT * FRAMES and told["seconds"] > 0
-    assert call(*SCALE, "-q").exit_code == 0
     written = sum((work / "out" / row["video_path"]).stat().st_size for row in scaled(work / "out"))
-    assert written <= told["disk_bytes"] <= 1.5 * written
     again = foretold(*SCALE)
     assert (again["to_scale"], again["kept"], again["frames"]) == (0, COUNT, None)
     anew = foretold(*SCALE, "--delete-existing", "--max-frames", "10")
     assert (anew["to_scale"], anew["frames"]) == (COUNT, COUNT * 10)
+    shutil.rmtree(work / "out")
+    told = foretold(*SCALE)
+    assert (told["rows"], told["to_scale"], told["kept"], told["failed"]) == (COUNT, COUNT, 0, {})
+    assert told["frames"] == COUNT * FRAMES and told["seconds"] > 0
+    assert written <= told["disk_bytes"] <= 1.5 * written
 
 
 def test_rows_that_are_no_more_and_videos_that_are_not_there_are_told(work: Path) -> None:
-    assert call(*SCALE, "-q").exit_code == 0
     make_clip(work / "new.mp4", range(12))
     rows = ({"video_path": name, "label": "real"} for name in ("video1.mp4", "new.mp4", "nowhere.mp4"))
     table(work / "videos.csv", rows)
@@ -84,14 +95,13 @@ def test_rows_that_are_no_more_and_videos_that_are_not_there_are_told(work: Path
 
 
 def _log(work: Path) -> list[dict[str, str]]:
-    import csv
-
     with (work / "out" / "scaled_log.csv").open() as handle:
         return list(csv.DictReader(handle))
 
 
 def test_depth_that_is_made_first_has_its_own_forecasts(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forecaster, "try_cpu", lambda order: None)
+    shutil.rmtree(work / "out")
     made = ("--make-depth", "--modality", "both", "--model", "mini", "--devices", "cpu", "--end-idx", "1")
     told = foretold(*SCALE, *made)
     [depth] = told["depth"]
@@ -114,7 +124,6 @@ def test_depth_that_is_made_first_has_its_own_forecasts(work: Path, monkeypatch:
     ids=" ".join,
 )
 def test_what_would_be_refused_is_refused_in_the_same_words(work: Path, words: tuple[str, ...]) -> None:
-    assert call(*SCALE, "-q").exit_code == 0
     told, really = dry(*SCALE, *words), call(*SCALE, *words)
     assert really.exit_code == 2
     assert (told.exit_code, told.stderr) == (really.exit_code, really.stderr)
@@ -122,7 +131,6 @@ def test_what_would_be_refused_is_refused_in_the_same_words(work: Path, words: t
 
 @pytest.mark.parametrize("name", ["nowhere.csv", "other.csv", "video0.mp4"])
 def test_a_table_that_cannot_be_used_is_refused(work: Path, name: str) -> None:
-    assert call(*SCALE, "-q").exit_code == 0
     make_clip(work / "new.mp4", range(3))
     table(work / "other.csv", [{"video_path": "new.mp4", "label": "real"}])
     words = (*SCALE[:2], name, *SCALE[3:])
