@@ -15,6 +15,7 @@ import pytest
 from depth_runs import INPUT_SIZE, make_video, make_weights
 
 import vda
+from vda.api.keywords import DepthOptions
 from vda.calibration.fit import Calibration, save_calibration
 from vda.calibration.identity import Fingerprint
 from vda.cli import main
@@ -50,6 +51,15 @@ class TestNames:
         assert all(getattr(vda, name).__doc__ for name in vda.__all__ if name != "__version__")
         with pytest.raises(AttributeError, match="no attribute 'deph'"):
             vda.deph  # type: ignore[attr-defined] # noqa: B018
+
+    def test_both_signatures_of_depth_have_its_keywords(self) -> None:
+        keywords = inspect.signature(vda.depth).parameters
+        own = {
+            name: parameter.annotation
+            for name, parameter in keywords.items()
+            if parameter.kind == parameter.KEYWORD_ONLY
+        }
+        assert own == DepthOptions.__annotations__
 
     def test_no_function_is_hidden_by_a_file_or_folder_of_its_name(self) -> None:
         assert not {path.stem for path in (ROOT / "vda").iterdir()} & set(FUNCTIONS)
@@ -96,6 +106,7 @@ def test_a_users_type_checker_sees_the_types(tmp_path: Path) -> None:
         "reveal_type(depth[0])\n"
         "reveal_type(depth[2:4])\n"
         "reveal_type(depth.times)\n"
+        'reveal_type(vda.depth(["a.mp4", "b.mp4"], model="vits"))\n'
         'reveal_type(vda.open_scene("data/film").plan)\n'
         'reveal_type(vda.enrich("data/film", tracks="a.json", output="b.json"))\n'
         'reveal_type(vda.load_model("mini"))\n'
@@ -112,12 +123,13 @@ def test_a_users_type_checker_sees_the_types(tmp_path: Path) -> None:
         single,
         single,
         "numpy.ndarray[tuple[Any, ...], numpy.dtype[numpy.float64]] | None",
+        "list[vda.api.results.VideoDepth]",
         "vda.scene.chunks.Plan",
         "vda.enriching.settings.Report",
         "vda.network.model.VideoDepthModel",
     ], told
-    assert re.search(r':10: error: Unexpected keyword argument "chunk"', told)
-    assert re.search(r':11: error: Module has no attribute "no_such_name"', told)
+    assert re.search(r':11: error: Unexpected keyword argument "chunk"', told)
+    assert re.search(r':12: error: Module has no attribute "no_such_name"', told)
 
 
 def merged(folder: Path, *, unit_m: bool = False) -> np.ndarray:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from depth_runs import check, depth_digest, make_video, make_weights, run_options, vda
+from depth_runs import check, depth_digest, make_video, make_weights, run_keywords, run_options
+from depth_runs import vda as run_program
 from reporters import Stages, Steps
 
+import vda
 from vda.api import pipeline
 from vda.api.pipeline import depth
 from vda.errors import WorkError
@@ -127,6 +129,25 @@ def test_each_film_is_counted_with_its_name_and_its_place(tmp_path: Path, weight
     assert ("b.mp4 (2 of 2): counting frames", 4) in told.totals
 
 
+def test_from_python_several_are_given_as_a_list(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "all").mkdir()
+    videos, _ = films(tmp_path / "all", 2)
+    first, second = vda.depth(videos, **run_keywords(weights), create_video=False)
+    assert [len(first), len(second)] == [3, 4]
+    assert depth_digest(Path("data/a")) and depth_digest(Path("data/b"))
+    # A folder in the list is the films in it, and what is finished is not made again.
+    again = vda.depth([tmp_path / "all"], **run_keywords(weights), create_video=False)
+    assert [len(one) for one in again] == [3, 4]
+    (tmp_path / "all" / "c.mp4").write_bytes(b"no film" * 99)
+    with pytest.raises(WorkError, match="1 of 3 videos failed"):
+        vda.depth([tmp_path / "all"], **run_keywords(weights), create_video=False)
+    with pytest.raises(vda.VdaError, match="names one scene"):
+        vda.depth(videos, "data/one", **run_keywords(weights))  # type: ignore[call-overload]
+
+
 def test_a_film_that_cannot_be_merged_keeps_no_other_from_it(tmp_path: Path, weights: Path) -> None:
     videos, roots = films(tmp_path, 3)
     roots[1].mkdir(parents=True)
@@ -210,15 +231,16 @@ def test_killed_the_same_command_goes_on(tmp_path: Path, weights: Path) -> None:
     films(tmp_path, 2)
     arguments = ["depth", "a.mp4", "b.mp4", "--no-video", "--discard-windows", "--devices", "cpu"]
     arguments = [*arguments, *map(str, run_options(weights))]
-    program = [sys.executable, "-c", "from vda.cli import main; main()", *arguments]
-    process = subprocess.Popen(program, cwd=tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from vda.cli import main; main()", *arguments], cwd=tmp_path
+    )
     first = Scene(tmp_path / "data" / "a")
     while not first.depth_record_path.is_file() and process.poll() is None:
         threading.Event().wait(0.02)
     process.kill()
     process.wait(PATIENCE_S)
     made = first.depth_record_path.stat().st_mtime_ns
-    check(vda(*arguments, cwd=tmp_path))
+    check(run_program(*arguments, cwd=tmp_path))
     assert first.depth_record_path.stat().st_mtime_ns == made
     assert [len(depth_digest(tmp_path / "data" / name)) for name in "ab"] == [3, 4]
     assert with_windows([tmp_path / "data" / name for name in "ab"]) == []

@@ -41,6 +41,8 @@ def dry_run(call: Callable[P, object], *arguments: P.args, **keywords: P.kwargs)
         raise UsageError("Only depth, run and merge can be asked what they would do.", "Give one of these.")
     bound = inspect.signature(call).bind(*arguments, **keywords)
     bound.apply_defaults()
+    if isinstance(bound.arguments.get("video"), list | tuple):
+        raise UsageError("Several videos have a forecast each.", "Ask for one video at a time.")
     [forecast] = made[call](_given(bound.arguments)).forecasts
     return forecast
 

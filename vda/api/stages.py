@@ -4,11 +4,13 @@ In: paths and the options of the commands, as keywords. Out: a scene to look at,
 know how a stage works: settings are made of the keywords once, and ``pipeline`` is called.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Unpack, overload
 
 from vda.api import pipeline
+from vda.api.keywords import DepthOptions, Precision
 from vda.api.results import SceneView, StrPath, VideoDepth, open_depth, open_scene
 from vda.depthmaps.codings import Coding
 from vda.depthmaps.exr import Base, Compression, PixelType
@@ -22,15 +24,14 @@ from vda.refining.guided import Refine
 from vda.reporter import Reporter, Silence
 from vda.scene.chunks import Chunking
 from vda.scene.scene import Scene
+from vda.splitting.inputs import find_videos
 from vda.splitting.settings import PlanSettings
-from vda.splitting.stage import scene_root
+from vda.splitting.stage import scene_root, scene_roots
 from vda.stereo.style import Eyes
 from vda.supervisor.resolve import Place, RunSettings
 
 if TYPE_CHECKING:
     from vda.network.model import VideoDepthModel
-
-Precision = Literal["auto", "fp32", "fp16", "bf16"]
 
 
 def plan(
@@ -177,8 +178,15 @@ def merge(
     return open_depth(result.folder)
 
 
+# A string is a sequence of strings, too; it is taken for the one path that it is.
+@overload
+def depth(  # type: ignore[overload-overlap]
+    video: StrPath, scene: StrPath | None = None, **options: Unpack[DepthOptions]
+) -> VideoDepth: ...
+@overload
+def depth(video: Sequence[StrPath], scene: None = None, **options: Unpack[DepthOptions]) -> list[VideoDepth]: ...
 def depth(
-    video: StrPath,
+    video: StrPath | Sequence[StrPath],
     scene: StrPath | None = None,
     *,
     chunks: int | None = None,
@@ -224,16 +232,19 @@ def depth(
     metres: tuple[float, float] | None = None,
     discard_windows: bool = False,
     reporter: Reporter | None = None,
-) -> VideoDepth:
+) -> VideoDepth | list[VideoDepth]:
     """Turn ``video`` into depth, as ``plan``, ``run`` and ``merge`` do: ``vda depth``. Returns it opened.
 
     ``video`` may be images: a folder, a pattern or a list. Interrupted, the same call goes on where it was; what
-    is finished is not computed again.
+    is finished is not computed again. Of several videos (a list; a folder in it is the films in it) the depth of
+    each comes back, in order. One that fails keeps no other from being finished; then ``WorkError`` lists those
+    that failed, and ``open_depth`` opens the others.
     """
-    root = scene_root(Path(video), _path(scene))
+    one = isinstance(video, str | os.PathLike)
+    videos = [Path(video)] if isinstance(video, str | os.PathLike) else find_videos([Path(path) for path in video])
     outcome = pipeline.depth(
-        [Path(video)],
-        [root],
+        videos,
+        scene_roots(videos, _path(scene)),
         RunSettings(
             model, _path(weights), input_size, precision, devices, batch_size, threads, on, retries, restart
         ),
@@ -275,8 +286,9 @@ def depth(
         discard_windows=discard_windows,
         reporter=reporter,
     )
-    [result] = outcome.results
-    return open_depth(result.folder)
+    outcome.require_all()
+    opened = [open_depth(result.folder) for result in outcome.results]
+    return opened[0] if one else opened
 
 
 def load_model(

@@ -15,7 +15,6 @@ from vda.cli.options import (
     gathered_run,
     json_option,
     merge_options,
-    one_root,
     quiet_option,
     restart_option,
     run_options,
@@ -71,6 +70,7 @@ def depth(
     Example: vda depth film.mp4 --devices 0,1
     """
     from vda.splitting.inputs import find_videos
+    from vda.splitting.stage import scene_roots
 
     videos = tuple(find_videos(videos))
     if dry_run:
@@ -78,7 +78,7 @@ def depth(
         from vda.cli.foretelling import foretell
         from vda.cli.progress import Progress
 
-        progress, roots = Progress(quiet), one_root(videos, root)
+        progress, roots = Progress(quiet), scene_roots(videos, root)
         outlook = forecast_depth(
             list(videos), roots, run, merge, plan, discard_windows=discard_windows, reporter=progress
         )
@@ -89,14 +89,14 @@ def depth(
 
         for video in videos:
             probe(video)
-        return go_on_without_terminal(ctx, one_root(videos, root), if_idle=if_idle)
+        return go_on_without_terminal(ctx, scene_roots(videos, root), if_idle=if_idle)
     from vda.api.pipeline import depth as compute
     from vda.cli.progress import Progress
 
     progress = Progress(quiet)
     outcome = compute(
         list(videos),
-        one_root(videos, root),
+        scene_roots(videos, root),
         run,
         merge,
         plan,

@@ -14,7 +14,7 @@ import click
 
 from vda.cli.output import say
 from vda.cli.types import FRAME_RANGE, PATH, SCALE_AND_SHIFT, DepthScale, OneOf
-from vda.errors import UsageError, VdaError, WorkError
+from vda.errors import VdaError, WorkError
 from vda.machine.shortage import require_memory, system_error
 from vda.shown import printable, quoted
 
@@ -325,12 +325,3 @@ def video_option(default: bool) -> Callable[[F], F]:
         show_default=True,
         help="Also write depth_visualization.mp4: the depth in colours.",
     )
-
-
-def one_root(videos: tuple[Path, ...], root: Path | None) -> list[Path]:
-    """The scene of each video; one ``--scene`` serves one video only."""
-    if root is not None and len(videos) != 1:
-        raise UsageError("--scene names one scene, and there are several videos.", "Leave it out.")
-    from vda.splitting.stage import scene_root
-
-    return [scene_root(video, root) for video in videos]

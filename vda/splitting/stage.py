@@ -1,8 +1,10 @@
 """The first stage: a video in, a planned scene out. It does not know which devices will compute it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from vda.errors import UsageError
 from vda.files import write_bytes
 from vda.picture.overlay import overlay_png
 from vda.reporter import Reporter, Silence
@@ -86,6 +88,13 @@ def _write_shots(
 def scene_root(video: Path, root: Path | None) -> Path:
     """The scene directory of ``video``: ``root``, or the one that its name gives."""
     return root or default_root(video)
+
+
+def scene_roots(videos: Sequence[Path], root: Path | None) -> list[Path]:
+    """The scene directory of each of ``videos``; ``UsageError`` where one ``root`` is given for several."""
+    if root is not None and len(videos) != 1:
+        raise UsageError("--scene names one scene, and there are several videos.", "Leave it out.")
+    return [scene_root(video, root) for video in videos]
 
 
 def video_facts(info: VideoInfo, index: FrameIndex) -> dict[str, object]:
