@@ -15,7 +15,7 @@ export ASKED_VIDEO := $(value VIDEO)
 export ASKED_SCENE := $(value SCENE)
 export ASKED_TRACKS := $(value TRACKS)
 
-.PHONY: help setup depth enrich test test-fast check format lint types docs package bench bench-joining tables slow chaos cuts fuzz mini monitor clean
+.PHONY: help setup depth enrich test test-fast check format lint types docs package bench gpu bench-joining tables slow chaos cuts fuzz mini monitor clean
 .DEFAULT_GOAL := help
 
 help:
@@ -23,7 +23,7 @@ help:
 	@echo "make test                    the tests"
 	@echo "make test-fast               those that take less than a minute together"
 	@echo "make docs                    the manual as web pages, in build/manual"
-	@echo "Others: setup enrich check format lint types package bench bench-joining tables slow chaos cuts fuzz mini monitor clean"
+	@echo "Others: setup enrich check format lint types package bench gpu bench-joining tables slow chaos cuts fuzz mini monitor clean"
 
 setup: $(VENV)/.ready
 
@@ -92,6 +92,10 @@ check: lint types docs test
 
 package: $(VENV)/.ready-dev
 	sh tools/try_package.sh $(abspath $(BIN))/python "$(TORCH)" "$(TORCH_INDEX)"
+
+# Whatever Python has PyTorch: a machine with a GPU that is lent for an hour has nothing else.
+gpu:
+	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m bench.gpu $(ARGS)
 
 bench: $(VENV)/.ready-test
 	$(BIN)/python -m bench $(ARGS)
