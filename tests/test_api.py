@@ -34,9 +34,11 @@ FUNCTIONS = [
     "open_scene",
     "plan",
     "run",
+    "view",
 ]
 COMMANDS = {
     "plan": "split", "run": "run", "merge": "merge", "depth": "depth", "enrich": "enrich", "export": "export",
+    "view": "view",
 }  # fmt: skip
 # What only a command has: what it prints, and working without a terminal.
 # ``--dry-run`` is ``vda.dry_run``, for what comes of it is another type.

@@ -26,7 +26,8 @@ from clips import number_in
 from pictures import read_codes
 from viewscenes import LABEL, LENS, by_formula, view_scene, write_poses, write_tracks
 
-from vda.api.space import view_settings
+import vda
+from vda.api.looking import view_settings
 from vda.calibration.fit import Calibration, save_calibration
 from vda.calibration.identity import Fingerprint
 from vda.cli.view import view as view_command
@@ -292,6 +293,19 @@ def test_a_browser_is_opened_where_there_is_a_display(
     assert result.exit_code == 0
     token = result.stdout.split("/")[3]
     assert len(asked) == opened_there and not any(token in url for url in asked)
+
+
+def test_from_python_it_is_served_until_it_is_closed_or_kept_in_a_file(scene: Scene, tmp_path: Path) -> None:
+    with vda.view(scene.root, no_browser=True) as page:
+        assert page.url is not None and page.path is None
+        with urllib.request.urlopen(page.url, timeout=60) as answer:
+            assert answer.status == 200
+    with pytest.raises(OSError):
+        urllib.request.urlopen(page.url, timeout=60)
+    kept = vda.view(scene.root, export=tmp_path / "page.html", export_frames=2)
+    assert kept.url is None and kept.path == tmp_path / "page.html" and kept.path.is_file()
+    with pytest.raises(VdaError, match="none is to be written"):
+        vda.view(scene.root, export_frames=2)
 
 
 def test_a_frame_whose_depth_is_damaged_costs_no_other(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@
     dry_run      what one of these would do: how long, how much disk, in place of what
     enrich       3D positions on somebody's tracks
     export       depth for other programs
+    view         a page to look at a scene
     open_depth   read the depth of a video back, whatever holds it
     open_scene   look at a scene: plan, status, depth
     load_model   the network, for tensors of your own
@@ -31,10 +32,12 @@ __all__ = [
     "open_scene",
     "plan",
     "run",
+    "view",
 ]
 
 if TYPE_CHECKING:
     from vda.api.asking import dry_run
+    from vda.api.looking import view
     from vda.api.results import open_depth, open_scene
     from vda.api.space import enrich, export
     from vda.api.stages import depth, load_model, merge, plan, run
@@ -45,6 +48,7 @@ else:
         **dict.fromkeys(("enrich", "export"), "vda.api.space"),
         **dict.fromkeys(("open_depth", "open_scene"), "vda.api.results"),
         "dry_run": "vda.api.asking",
+        "view": "vda.api.looking",
         "VdaError": "vda.errors",
     }
 

@@ -8,7 +8,8 @@
     keywords   the keywords of ``vda.depth``, once for its two signatures
     stages     a video to depth: plan, run, merge, depth; the network
     asking     what a call would do, asked with its own arguments
-    space      depth into space: enrich, export, view
+    space      depth into space: enrich, export
+    looking    a page to look at a scene: view
 
 Everything is done elsewhere: settings are made of keywords here, and the stages are called.
 """

@@ -1,7 +1,7 @@
-"""Depth into space: positions on tracks, files for other programs, and a page to look at.
+"""Depth into space: positions on tracks, and files for other programs.
 
-In: paths and the options of ``vda enrich``, ``vda export`` and ``vda view``, as keywords. Out: files, and a report
-of what came of it. This file does not know how a position is found, nor any format: settings are made of the
+In: paths and the options of ``vda enrich`` and ``vda export``, as keywords. Out: files, and a report of what came
+of it. This file does not know how a position is found, nor any format: settings are made of the
 keywords once, and the stages are called.
 """
 
@@ -23,7 +23,6 @@ from vda.exporting import export as export_scene
 from vda.exporting.depthfiles import DepthKind
 from vda.reporter import Reporter
 from vda.tracks import Asked
-from vda.viewing.settings import LOOPBACK, ViewSettings
 
 Size = tuple[int, int]
 Crop = tuple[int, int, int, int]
@@ -91,10 +90,12 @@ def enrich(
     settings = EnrichSettings(
         tracks=Path(tracks),
         output=Path(output),
-        depth=DepthChoice(_path(scene), _path(depth_dir), depth_scale, by_order=by_order),
+        depth=DepthChoice(path_of(scene), path_of(depth_dir), depth_scale, by_order=by_order),
         track_format=track_format,
         asked=Asked(frame_base, frame_field, track_size, masks=at == "mask"),
-        camera=_camera(fx, fy, cx, cy, camera_size, camera, camera_id, camera_turn, camera_crop, fov, assume_fov),
+        camera=camera_choice(
+            fx, fy, cx, cy, camera_size, camera, camera_id, camera_turn, camera_crop, fov, assume_fov
+        ),
         calibration=_calibration(
             scale, shift, known_distance, known_size, pitch, reference_depth, reference_scale, by_order
         ),
@@ -102,11 +103,11 @@ def enrich(
         allow_relative=allow_relative,
         motion=MotionModel(acceleration, max_gap) if smooth else None,
         times_fps=fps,
-        poses=_path(poses),
+        poses=path_of(poses),
         image_base=image_base,
         image_folder=image_folder,
         also=tuple(also),
-        figure=_path(figure),
+        figure=path_of(figure),
         overwrite=overwrite,
     )
     return enrich_file(settings, reporter=reporter)
@@ -163,11 +164,13 @@ def export(
         scene=Path(scene),
         target=to,
         output=Path(output),
-        poses=_path(poses),
+        poses=path_of(poses),
         image_base=image_base,
         image_folder=image_folder,
         by_order=by_order,
-        camera=_camera(fx, fy, cx, cy, camera_size, camera, camera_id, camera_turn, camera_crop, fov, assume_fov),
+        camera=camera_choice(
+            fx, fy, cx, cy, camera_size, camera, camera_id, camera_turn, camera_crop, fov, assume_fov
+        ),
         every=every,
         stride=stride,
         near=near,
@@ -178,7 +181,7 @@ def export(
         undistort=undistort,
         depth_as=depth_as,
         points=points,
-        tracks=_path(tracks),
+        tracks=path_of(tracks),
         track_format=track_format,
         asked=Asked(frame_base, frame_field, track_size),
         overwrite=overwrite,
@@ -186,57 +189,7 @@ def export(
     return export_scene(settings, reporter=reporter)
 
 
-def view_settings(
-    scene: StrPath,
-    *,
-    tracks: StrPath | None = None,
-    track_format: str | None = None,
-    frame_base: Base | None = None,
-    frame_field: str | None = None,
-    track_size: Size | None = None,
-    colormap: str = "inferno",
-    export: StrPath | None = None,
-    export_frames: int | None = None,
-    overwrite: bool = False,
-    host: str = LOOPBACK,
-    port: int = 0,
-    poses: StrPath | None = None,
-    image_base: Base | None = None,
-    image_folder: str | None = None,
-    by_order: bool = False,
-    fx: float | None = None,
-    fy: float | None = None,
-    cx: float | None = None,
-    cy: float | None = None,
-    camera_size: Size | None = None,
-    camera: StrPath | None = None,
-    camera_id: int | None = None,
-    camera_turn: Turn | None = None,
-    camera_crop: Crop | None = None,
-    fov: float | None = None,
-    assume_fov: bool = False,
-) -> ViewSettings:
-    """What ``vda view`` is asked: ``viewing.stage.open_view`` serves the page, ``keep_view`` writes a file."""
-    return ViewSettings(
-        scene=Path(scene),
-        tracks=_path(tracks),
-        track_format=track_format,
-        asked=Asked(frame_base, frame_field, track_size),
-        poses=_path(poses),
-        image_base=image_base,
-        image_folder=image_folder,
-        by_order=by_order,
-        camera=_camera(fx, fy, cx, cy, camera_size, camera, camera_id, camera_turn, camera_crop, fov, assume_fov),
-        colormap=colormap,
-        export=_path(export),
-        export_frames=export_frames,
-        overwrite=overwrite,
-        host=host,
-        port=port,
-    )
-
-
-def _camera(
+def camera_choice(
     fx: float | None,
     fy: float | None,
     cx: float | None,
@@ -249,13 +202,14 @@ def _camera(
     fov_deg: float | None,
     assume_fov: bool,
 ) -> CameraChoice:
+    """The camera that the keywords tell of; ``UsageError`` where they contradict each other."""
     if fx is None and (fy, cx, cy) != (None, None, None):
         raise UsageError("--fy, --cx and --cy are of no use without --fx.", "Give --fx as well.")
     if turn not in (None, *get_args(Turn)):
         raise UsageError(f"--camera-turn {turn} is not possible.", "Give one of: 0, 90, 180, 270.")
     numbers = None if fx is None else (fx, fy, cx, cy)
     setting = CameraSetting(None if turn is None else turn // 90, crop)
-    return CameraChoice(numbers, size, _path(file), camera_id, fov_deg, assume_fov, setting)
+    return CameraChoice(numbers, size, path_of(file), camera_id, fov_deg, assume_fov, setting)
 
 
 def _calibration(
@@ -277,7 +231,7 @@ def _calibration(
         distances=distances,
         height=_height(known_size),
         pitch_deg=pitch_deg,
-        reference=_path(reference),
+        reference=path_of(reference),
         reference_scale=reference_scale,
         by_order=by_order,
     )
@@ -293,5 +247,6 @@ def _height(text: str | None) -> tuple[float, str | None] | None:
         raise UsageError(f"{text!r} is not a known size.", "Write it as HEIGHT_M or HEIGHT_M,CLASS.") from error
 
 
-def _path(path: StrPath | None) -> Path | None:
+def path_of(path: StrPath | None) -> Path | None:
+    """A path as one, and None as None."""
     return None if path is None else Path(path)

@@ -1,9 +1,6 @@
 """``vda view``: look at a scene."""
 
-import os
-import sys
 import threading
-import webbrowser
 from contextlib import suppress
 from typing import Any
 
@@ -46,7 +43,7 @@ def view(quiet: bool, no_browser: bool, **options: Any) -> None:
 
     Example: vda view data/film
     """
-    from vda.api.space import view_settings
+    from vda.api.looking import open_browser, view_settings
     from vda.cli.progress import Progress
     from vda.viewing.settings import exposure
     from vda.viewing.stage import keep_view, open_view
@@ -63,15 +60,9 @@ def view(quiet: bool, no_browser: bool, **options: Any) -> None:
         if (warning := exposure(settings.host)) is not None:
             say(f"Warning: {warning}", err=True)
         say(door.url)
-        if not no_browser and _has_display():
-            webbrowser.open(door.ticket())
+        if not no_browser:
+            open_browser(door)
         _until_interrupted()
-
-
-def _has_display() -> bool:
-    return sys.platform in ("darwin", "win32") or bool(
-        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    )
 
 
 def _until_interrupted() -> None:
