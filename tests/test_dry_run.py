@@ -1,8 +1,10 @@
 """``--dry-run``: what is told is what then happens, what would be refused is refused, and nothing is written."""
 
+import io
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,7 +19,7 @@ import vda
 from vda.cli import main
 from vda.files import exclusive_lock, folder_lock
 from vda.models import hub
-from vda.outlook import forecaster
+from vda.outlook import forecaster, tried
 from vda.outlook.tried import CpuTrial, TrialOrder
 from vda.scene.runstate import RunFiles
 from vda.scene.scene import Scene
@@ -243,6 +245,25 @@ class TestWhatIsTold:
         # The most that 16 bits a pixel can take is known all the same.
         assert told["disk"]["parts"]["png16"] <= FRAMES * 80 * 48 * 2
 
+    def test_what_a_trial_meets_is_told_as_it_would_tell_it(
+        self, work: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def inside(command: list[str], *, input: bytes, **others: Any) -> subprocess.CompletedProcess[bytes]:
+            """The process that is started, within this one."""
+            given, answer = io.TextIOWrapper(io.BytesIO(input)), io.TextIOWrapper(io.BytesIO())
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("sys.stdin", given)
+                patch.setattr("sys.stdout", answer)
+                tried.main()
+            return subprocess.CompletedProcess(command, 0, answer.buffer.getvalue())
+
+        monkeypatch.setattr(forecaster, "try_cpu", tried.try_cpu)
+        monkeypatch.setattr("vda.outlook.tried.subprocess.run", inside)
+        (work / "planned" / "frame_index.npz").unlink()
+        (work / "planned" / "frame_index.npz").write_text("no index")
+        told = dry("run", "planned", *NETWORK, *HERE)
+        assert told.exit_code == 1 and "planned/frame_index.npz is not a frame index" in told.stderr
+
     def test_from_python_the_arguments_are_the_calls_own(self, work: Path) -> None:
         network: dict[str, Any] = {"model": "mini", "weights": "w.safetensors", "input_size": INPUT_SIZE}
         before = listing(work.parent)
@@ -267,7 +288,7 @@ class TestWhatIsTold:
             "data/film: 4 frames, 1 chunk, 1 window.",
             "data/other: 3 frames, 1 chunk, 1 window.",
         ]
-        assert told.stdout.count("  makes     png16") == 2 and "Together: " in told.stdout
+        assert told.stdout.count("  makes     raw windows, png16") == 2 and "Together: " in told.stdout
         assert "1 of 3 videos failed." in told.stderr and "bad.mp4" in told.stderr
         assert "1 of 3 videos failed." in call(*words, "-q").stderr
 

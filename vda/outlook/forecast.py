@@ -98,7 +98,7 @@ class Forecast:
         """The forecast to read, a line for each of its parts."""
         there = self.windows - self.windows_to_compute
         of = "" if self.frames == self.video_frames else f" of {self.video_frames}"
-        done = f", {there} of them not computed again" if there else ""
+        done = f", {there} of them there" if there and self.computing is not None else ""
         windows = counted(self.windows, "window")
         yield f"{self.scene}: {self.frames}{of} frames, {counted(self.chunks, 'chunk')}, {windows}{done}."
         yield f"  video     {self.video}"
@@ -107,7 +107,8 @@ class Forecast:
         if self.windows_to_compute or self.outputs:
             yield f"  time      {_time(self.time)}"
             yield f"  disk      {_disk(self.disk)}"
-        yield f"  makes     {', '.join(self.outputs) or 'nothing'}"
+        made = [*(["raw windows"] if self.windows_to_compute else []), *self.outputs]
+        yield f"  makes     {', '.join(made) or 'nothing'}"
         yield from (f"  keeps     {sentence}" for sentence in self.keeps)
         yield from (f"  replaces  {sentence}" for sentence in self.replaces)
         yield from (f"  note      {sentence}" for sentence in self.said)

@@ -78,19 +78,19 @@ def try_cpu(order: TrialOrder) -> CpuTrial | None:
     if told.returncode or not told.stdout:
         return None
     answer = pickle.loads(told.stdout)
-    if isinstance(answer, VdaError):
-        raise answer
-    assert isinstance(answer, CpuTrial)
-    return answer
+    if isinstance(answer, CpuTrial):
+        return answer
+    problem, remedy = answer
+    raise VdaError(problem, remedy)
 
 
 def main() -> None:
     """Read an order, carry it out, and answer: the process that ``try_cpu`` starts."""
     order: TrialOrder = pickle.load(sys.stdin.buffer)
     try:
-        answer: CpuTrial | VdaError = _tried(order)
+        answer: CpuTrial | tuple[str, str] = _tried(order)
     except VdaError as error:
-        answer = VdaError(error.problem, error.remedy)
+        answer = error.problem, error.remedy
     pickle.dump(answer, sys.stdout.buffer)
 
 
