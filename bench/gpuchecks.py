@@ -17,13 +17,13 @@ from bench.gpucard import Card
 from vda.compute.coding import window_codes
 from vda.compute.engine import Engine
 from vda.compute.ladder import MemoryFit, step_down
-from vda.compute.precision import BEST_FIRST, DTYPES, WORDS, compare
+from vda.compute.precision import BEST_FIRST, WORDS, compare, dtype_of
 from vda.compute.traffic import AtOnce
 from vda.machine.shortage import is_out_of_memory
 from vda.network.model import VideoDepthModel
 from vda.network.ondevice import to_network_there
+from vda.network.packing import WindowCodes
 from vda.network.preprocess import to_network
-from vda.scene.rawwindows import WindowCodes
 
 _TESTS = Path(__file__).parents[1] / "tests"
 # Float32 on a CPU is within 3e-5 of the stored values, which go up to 9; a GPU adds up in another order.
@@ -123,7 +123,7 @@ def precision(card: Card) -> Found:
 
 
 def _figures(card: Card, name: str, half: Any, full: np.ndarray, full_s: float) -> dict[str, Any]:
-    depth, seconds = _window(card, name, DTYPES[half])
+    depth, seconds = _window(card, name, dtype_of(half))
     figures = compare(depth, full, seconds, full_s)
     return {
         "seconds": seconds,
