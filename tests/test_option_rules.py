@@ -51,6 +51,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "depth": {"video": "film.mp4"},
     "enrich": {"scene": "scene", "tracks": "t.json", "output": "o.json"},
     "export": {"scene": "scene", "to": "ply", "output": "o"},
+    "view": {"scene": "scene"},
 }
 
 

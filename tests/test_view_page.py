@@ -15,7 +15,7 @@ from browser import CHROMIUM, Browser
 from pictures import read_codes
 from viewscenes import LABEL, TRUTH, by_formula, view_scene, write_tracks
 
-from vda.api.space import view_settings
+from vda.api.looking import view_settings
 from vda.scene.scene import Scene
 from vda.viewing.door import Door
 from vda.viewing.stage import keep_view, open_view
