@@ -1,12 +1,16 @@
 """What GPUs there are, how they are, and which of them a request means, replayed from recorded answers."""
 
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pynvml
 import pytest
+import torch
 from fake_nvml import GIB, MIB, Card, Error, FakeNvml, a100, a100_with_mig, gtx_1660_ti, process, rtx_2060
 
+from vda.compute.computer import torch_device
+from vda.compute.precision import policy
 from vda.errors import DeviceError, UsageError
 from vda.machine.choice import Choice, choose_devices
 from vda.machine.devices import Device, Inventory, cpu_device
@@ -343,3 +347,46 @@ class TestNamed:
             choose_devices("2", inventory([rtx_2060(), a100()]))
         with pytest.raises(DeviceError, match="there: none"):
             choose_devices("0", inventory([]))
+
+
+class TestUntested:
+    """Stand-ins for what no machine at hand has: PyTorch's own answers are what is replayed."""
+
+    def test_apples_gpu_is_taken_where_it_is_named_and_said_to_be_untried(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+        choice = choose_devices("mps", inventory([]))
+        (device,) = choice.devices
+        assert (device.id, device.kind, device.label) == ("mps", "mps", "mps (Apple GPU)")
+        assert "never tried" in choice.notes[0]
+        assert torch_device(device.id) == torch.device("mps")
+        assert policy(device, "vits").candidates == ("fp16", "bf16", "fp32")
+        assert choose_devices("auto", inventory([])).devices == (cpu_device(),)
+
+    def test_an_amd_card_is_one_of_a_rocm_build(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        card = SimpleNamespace(name="AMD Radeon RX 7900 XTX", total_memory=24 * GIB)
+        monkeypatch.setattr(torch.version, "hip", "6.2")
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: card)
+        first, second = choose_devices("rocm,rocm:1", inventory([])).devices
+        assert (first.id, second.label) == ("rocm:0", "rocm:1 (AMD Radeon RX 7900 XTX)")
+        # The second is the only one that its worker sees, and the first there.
+        assert second.environment() == {"HIP_VISIBLE_DEVICES": "1"}
+        assert torch_device(second.id) == torch.device("cuda:0")
+        assert inventory([]).reading(second).problem is None
+        monkeypatch.setenv("HIP_VISIBLE_DEVICES", "3,5")
+        (hidden,) = choose_devices("rocm:1", inventory([])).devices
+        assert hidden.environment() == {"HIP_VISIBLE_DEVICES": "5"}
+
+    def test_what_this_pytorch_has_not_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+        monkeypatch.setattr(torch.version, "hip", None)
+        for word in ("mps", "rocm", "rocm:3"):
+            with pytest.raises(DeviceError, match="his PyTorch"):
+                choose_devices(word, inventory([]))
+
+    @pytest.mark.parametrize("word", ["mps:1", "rocm:", "rocm:x"])
+    def test_what_means_none_is_refused(self, word: str) -> None:
+        with pytest.raises(UsageError, match="names no device"):
+            choose_devices(word, inventory([]))

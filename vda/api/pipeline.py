@@ -386,7 +386,7 @@ def _require_weights(settings: RunSettings, devices: tuple[Device, ...], obtain:
 
     Asked before a long film is counted.
     """
-    has_gpu = any(device.kind == "cuda" for device in devices)
+    has_gpu = any(device.kind != "cpu" for device in devices)
     choice = choose_model(settings.model, settings.weights, has_gpu=has_gpu, obtain=obtain)
     if choice.weights.is_here:
         require_fitting(choice.weights, keep=obtain is None)

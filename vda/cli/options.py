@@ -208,7 +208,12 @@ run_options = together(
         show_default=True,
         help="auto: the best that every device passes.",
     ),
-    click.option("--devices", default="auto", show_default=True, help="auto, cpu, cpu,cpu, 0,1, cuda:0 or UUIDs."),
+    click.option(
+        "--devices",
+        default="auto",
+        show_default=True,
+        help="auto, cpu, cpu,cpu, 0,1, cuda:0, UUIDs, mps, rocm:0.",
+    ),
     click.option(
         "--batch-size",
         type=click.IntRange(min=0),

@@ -97,7 +97,9 @@ def torch_device(device_id: str) -> "torch.device":
     """The device by PyTorch's name: a worker sees its own GPU and no other."""
     import torch
 
-    return torch.device("cpu" if device_id.startswith("cpu") else "cuda:0")
+    kind = device_id.partition(":")[0]
+    # ROCm's builds of PyTorch call an AMD card "cuda".
+    return torch.device(kind if kind in ("cpu", "mps") else "cuda:0")
 
 
 def load_network(record: RunRecord) -> "VideoDepthModel":

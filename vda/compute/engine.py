@@ -182,13 +182,21 @@ class Engine:
         """Give memory that PyTorch holds in reserve back to the device."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+        elif self.device.type == "mps":
+            torch.mps.empty_cache()
 
     def fit_from_the_start(self, batch_size: int, net_width: int, net_height: int) -> MemoryFit:
         """How to use memory before anything ran out: ``ladder.first_fit`` by what the device has free."""
-        if self.device.type != "cuda":
+        if self.device.type == "cpu":
             return first_fit(batch_size, None, None)
-        free_bytes, _ = torch.cuda.mem_get_info(self.device)
+        free_bytes = _free_bytes(self.device)
         return first_fit(batch_size, free_bytes, footprint(self.model, net_width, net_height))
+
+
+def _free_bytes(device: torch.device) -> int:
+    if device.type == "mps":
+        return int(torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory())
+    return int(torch.cuda.mem_get_info(device)[0])
 
 
 def _first_and_last_use(windows: Sequence[tuple[int, ...]]) -> tuple[list[int], dict[int, int]]:

@@ -155,6 +155,9 @@ def policy(device: Device, model: str) -> Verdict:
 def _refused_by_kind(device: Device) -> dict[Precision, str]:
     if device.kind == "cpu":
         return {"fp16": _NOT_ON_A_CPU} if device.has_bf16 else {"fp16": _BY_DEFAULT_ON_A_CPU, "bf16": _NO_UNITS}
+    if device.kind in ("mps", "rocm"):
+        # Nothing is known of them but what their trial shows.
+        return {}
     if _NO_TENSOR_CORES.search(device.name):
         return dict.fromkeys(("fp16", "bf16"), "it has no tensor cores")
     if device.capability is None:

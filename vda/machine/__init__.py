@@ -1,6 +1,7 @@
 """What this machine has to compute on.
 
     devices   what GPUs there are and how they are; the CPU as a device
+    untested  Apple's and AMD's, which no driver of NVIDIA's lists
     choice    which of them ``--devices`` means
     host      memory and disk, as far as this process may use them
     packages  whether what a setting needs is installed

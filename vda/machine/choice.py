@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from vda.errors import DeviceError, UsageError
 from vda.machine.devices import Device, DeviceReading, Inventory, cpu_device
+from vda.machine.untested import is_untested, untested_device
 from vda.records import is_count
 
 _UUID_PREFIXES = ("GPU-", "MIG-")
@@ -30,7 +31,7 @@ class Choice:
 
 def choose_devices(request: str, inventory: Inventory) -> Choice:
     """Resolve ``request``: "auto", or a list with commas of "cpu", nvidia-smi numbers, UUIDs or their unique
-    beginnings, and "cuda:N" (counted inside CUDA_VISIBLE_DEVICES).
+    beginnings, "cuda:N" (counted inside CUDA_VISIBLE_DEVICES), "mps" and "rocm:N".
 
     "auto" is every GPU inside CUDA_VISIBLE_DEVICES that answers and on which nobody else computes, else the CPU.
     Raises ``UsageError`` for words that mean no device or the same GPU twice, ``DeviceError`` for a device that is
@@ -119,6 +120,8 @@ def _choose_named(words: Sequence[str], inventory: Inventory) -> Choice:
     for word in words:
         if word == "cpu":
             chosen.append(cpu_device(sum(device.kind == "cpu" for device in chosen)))
+        elif is_untested(word):
+            chosen.append(untested_device(word))
         else:
             chosen += _named(word, survey.devices, inventory)
     _check_each_once(chosen)
@@ -132,7 +135,9 @@ def _named(word: str, devices: Sequence[Device], inventory: Inventory) -> list[D
     if word == "cuda" or word.startswith("cuda:"):
         return [_by_cuda_number(word, devices, inventory)]
     if not (is_count(word) or word.upper().startswith(_UUID_PREFIXES)):
-        raise UsageError(f"'{word}' names no device.", "Give auto, cpu, a number of nvidia-smi, a UUID or cuda:N.")
+        raise UsageError(
+            f"'{word}' names no device.", "Give auto, cpu, a number of nvidia-smi, a UUID, cuda:N, mps or rocm:N."
+        )
     matches = _matches(word, devices)
     if not matches:
         raise DeviceError(f"There is no GPU {word} on this machine{_present(devices, inventory)}.", _REMEDY)
@@ -179,9 +184,12 @@ def _named_notes(
     visible = {device.id for device in visible_devices(devices, environment)}
     outside = [device.label for device in chosen if device.kind == "cuda" and device.id not in visible]
     counted = any(word.startswith("cuda") for word in words)
-    return [f"{label} is outside CUDA_VISIBLE_DEVICES; it is used, because it was named." for label in outside] + (
-        _order_note(devices, environment, counted=counted) if counted else []
-    )
+    untested = [device.label for device in chosen if is_untested(device.id)]
+    return [
+        *(f"{label} is outside CUDA_VISIBLE_DEVICES; it is used, because it was named." for label in outside),
+        *(f"{label} is of a kind that this program was never tried on; look at its depth." for label in untested),
+        *(_order_note(devices, environment, counted=counted) if counted else []),
+    ]
 
 
 def _order_note(devices: Sequence[Device], environment: Mapping[str, str], *, counted: bool = False) -> list[str]:

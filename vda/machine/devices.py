@@ -32,7 +32,7 @@ class Device:
     """
 
     id: str
-    kind: Literal["cuda", "cpu"]
+    kind: Literal["cuda", "cpu", "mps", "rocm"]
     name: str
     index: int | None = None
     memory_total_bytes: int | None = None
@@ -43,10 +43,17 @@ class Device:
     @property
     def label(self) -> str:
         """What to call it in front of people: "GPU 0 (NVIDIA A100-SXM4-40GB)", "cpu:1"."""
+        if self.kind in ("mps", "rocm"):
+            return f"{self.id} ({self.name})"
         return self.id if self.kind == "cpu" else f"GPU {self.index} ({self.name})"
 
     def environment(self) -> dict[str, str]:
         """The variables a worker is started with, so that it sees this device and no other."""
+        if self.kind == "mps":
+            # What PyTorch has no code for there, the CPU does.
+            return {"PYTORCH_ENABLE_MPS_FALLBACK": "1"}
+        if self.kind == "rocm":
+            return {"HIP_VISIBLE_DEVICES": str(self.index)}
         return {"CUDA_VISIBLE_DEVICES": self.id} if self.kind == "cuda" else {}
 
 
@@ -135,6 +142,8 @@ class Inventory:
         """How ``device`` is now. What it cannot tell is None; a lost card is a reading with a ``problem``."""
         if device.kind == "cpu":
             return _cpu_reading()
+        if device.kind in ("mps", "rocm"):
+            return DeviceReading(memory_total_bytes=device.memory_total_bytes)
         try:
             return self._gpu_reading(device)
         except _GpuGoneError as gone:

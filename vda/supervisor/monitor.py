@@ -65,8 +65,15 @@ def _others(workers: list[str], gpus: tuple[Device, ...]) -> list[Device]:
     """Devices with a worker that the driver does not list: the CPU, or a card that was lost."""
     known = {device.id for device in gpus}
     missing = [name for name in workers if name not in known]
-    others = [_cpu(name) if name.startswith("cpu") else Device(name, "cuda", "lost") for name in missing]
+    others = [_unlisted(name) for name in missing]
     return others if others or gpus else [cpu_device()]
+
+
+def _unlisted(name: str) -> Device:
+    kind = name.partition(":")[0]
+    if kind in ("mps", "rocm"):
+        return Device(name, "mps" if kind == "mps" else "rocm", "not listed by a driver")
+    return _cpu(name) if kind == "cpu" else Device(name, "cuda", "lost")
 
 
 def _cpu(name: str) -> Device:

@@ -121,7 +121,7 @@ class Resolver:
     def _choose(self, settings: RunSettings, *, is_new: bool) -> ModelChoice:
         key = (settings.model, settings.weights)
         if key not in self._models:
-            has_gpu = any(device.kind == "cuda" for device in self.devices)
+            has_gpu = any(device.kind != "cpu" for device in self.devices)
             choice = choose_model(settings.model, settings.weights, has_gpu=has_gpu, obtain=self.obtain)
             for notice in choice.notices:
                 self.reporter.say(notice)
