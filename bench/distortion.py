@@ -39,7 +39,7 @@ class HeldWindow(RawWindow):
         slots, height, width = values.shape
         lows, highs = values.min(axis=(1, 2)), values.max(axis=(1, 2))
         return cls(
-            Path(), (slots, height, width), Scale(0.0, 0.0), lows, highs, (), "", np.zeros(slots, int), values
+            Path(), (slots, height, width), Scale(0.0, 0.0), lows, highs, (), "", np.zeros(slots, int), (), values
         )
 
     def slot(self, index: int) -> Float32Array:

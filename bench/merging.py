@@ -1,4 +1,4 @@
-"""Merging other programs' chunks: frames per second at 848x478, and memory for a long video and a short one."""
+"""Merging: CPU time and frames per second to 848x478, what holds more cores back, and memory for a long video."""
 
 import json
 import subprocess
@@ -6,11 +6,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from bench.figures import Figure
+from bench.material import computed_scene
+from vda.merging.settings import MergeSettings
+from vda.merging.stage import merge, merge_chunks
 from vda.reporter import Silence
 from vda.scene.chunks import plan_independent
 from vda.scene.planfile import plan_metadata
@@ -29,7 +33,16 @@ def measure() -> Iterator[Figure]:
         peaks = [_peak_mb(Path(folder) / str(frames), frames, 32, 24) for frames in (SHORT, LONG)]
         yield Figure(f"merge: peak memory for {LONG} small frames", peaks[1], "MB")
         yield Figure(f"merge: against {SHORT} frames", peaks[1] / peaks[0], "", 1.1)
-        yield Figure("merge: PNG16 at 848x478", _rate(Path(folder) / "fast"), "frames/s", 60, "at least")
+        chunks = _of_chunks(Path(folder) / "fast")
+        yield Figure("merge: other programs' chunks to PNG16 at 848x478", chunks.rate, "frames/s", 60, "at least")
+        spent = _of_windows(Path(folder) / "large", (848, 478), (924, 518))
+        yield Figure("merge: windows of 924x518 to PNG16 at 848x478", spent.rate, "frames/s", 100, "at least")
+        yield Figure("merge: the same, CPU of a frame", spent.cpu_ms, "ms", 16)
+        # Where no pixels are, nearly all is Python, which one thread at a time may run: at 300 frames a second
+        # there are 3.3 ms for it.
+        small = _of_windows(Path(folder) / "small", (32, 16), (28, 14))
+        yield Figure("merge: CPU of a frame of 32x16", small.cpu_ms, "ms", 1e3 / 300)
+        yield Figure("merge: of it, the thread that keeps order", small.ordering_ms, "ms", 1e3 / 300)
 
 
 def _write_chunks(root: Path, frames: int, width: int, height: int) -> None:
@@ -56,21 +69,41 @@ def _peak_mb(root: Path, frames: int, width: int, height: int) -> float:
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) / 1e3
 
 
-def _rate(root: Path) -> float:
-    """Frames a second of the second pass: after the fit, as far as the first frame that is written."""
-    from vda.merging.settings import MergeSettings
-    from vda.merging.stage import merge_chunks
+@dataclass(frozen=True)
+class _Spent:
+    """Of the second pass: frames a second, and milliseconds of CPU a frame, of all threads and of the main one."""
 
+    rate: float
+    cpu_ms: float
+    ordering_ms: float
+
+
+def _of_chunks(root: Path) -> _Spent:
     _write_chunks(root, FAST_FRAMES, 848, 478)
     clock = _Clock()
     merge_chunks(root / "plan.json", root / "depth", root / "out", MergeSettings(), reporter=clock)
-    return FAST_FRAMES / (time.perf_counter() - clock.began)
+    return clock.spent(FAST_FRAMES)
+
+
+def _of_windows(root: Path, size: tuple[int, int], net_size: tuple[int, int]) -> _Spent:
+    scene = computed_scene(root, FAST_FRAMES, size, net_size)
+    clock = _Clock()
+    merge(scene, MergeSettings(), reporter=clock)
+    return clock.spent(FAST_FRAMES)
 
 
 class _Clock(Silence):
-    """Takes the time at which the newest stage began."""
+    """Takes the times at which the newest stage began: after the fit, before the first frame is written."""
 
-    began = 0.0
+    began: tuple[float, float, float]
 
     def begin(self, stage: str, total: int | None, done: int = 0) -> None:
-        self.began = time.perf_counter()
+        self.began = _times()
+
+    def spent(self, frames: int) -> _Spent:
+        wall, cpu, ordering = (now - then for now, then in zip(_times(), self.began, strict=True))
+        return _Spent(frames / wall, 1e3 * cpu / frames, 1e3 * ordering / frames)
+
+
+def _times() -> tuple[float, float, float]:
+    return time.perf_counter(), time.process_time(), time.thread_time()
