@@ -23,10 +23,12 @@ from vda.camera.conventions import (
 VDA = Path(__file__).parents[1] / "vda"
 OWNER = VDA / "camera" / "conventions.py"
 MODULES = sorted(path for path in VDA.rglob("*.py") if path != OWNER)
-# Halves that are no pixels: of a thing's length, a cell of noise, a texture's tile, a grey level, a view's width.
+# Halves that are no pixels of a camera: of a thing's length, a cell of noise, a texture's tile, a grey level, a
+# view's width; and the resize, which has OpenCV's formula for where a pixel comes from.
 OTHER_HALVES = {
     "synth/textures.py", "synth/furniture.py", "synth/outdoors.py", "synth/indoors.py", "synth/setting.py",
     "synth/shading.py", "synth/sins.py", "enriching/figure.py", "depthmaps/codings.py",
+    "network/ondevice.py",
 }  # fmt: skip
 # The names that constants of such conventions are given.
 TELLING_WORDS = ("CORNER", "CENTRE", "CENTER", "PIXEL", "OPENGL", "FLIP")

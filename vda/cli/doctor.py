@@ -16,7 +16,7 @@ _MARKS = {"ok": "ok   ", "note": "note ", "wrong": "WRONG"}
 @click.command(cls=Command)
 @click.argument("folder", type=PATH, default=Path("data"))
 @click.option(
-    "--measure", is_flag=True, help="Run models on each device and say how many frames a second they do."
+    "--measure", is_flag=True, help="Run models on each device and say how many frames per second it does."
 )
 @json_option
 @click.pass_context

@@ -99,7 +99,7 @@ def _cpu(measured: bool) -> Diagnosis:
     found = f"{device.name}, {os.cpu_count() or 1} cores"
     if not measured:
         return Diagnosis(
-            "cpu", "ok", f"{found}; 'vda doctor --measure' says how many frames a second it computes."
+            "cpu", "ok", f"{found}; 'vda doctor --measure' says how many frames per second it computes."
         )
     return _measured(Diagnosis("cpu", "ok", f"{found}."), device, (MINI, DEFAULT))
 
