@@ -30,6 +30,7 @@ MAY_IMPORT_TORCH = {
     "compute/coding",
     "compute/engine",
     "compute/footprint",
+    "compute/openvino",
     "compute/pace",
     "compute/traffic",
     "synth",

@@ -16,6 +16,7 @@ from vda.stereo.style import Eyes
 from vda.supervisor.resolve import Place
 
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
+By = Literal["torch", "openvino"]
 
 
 class DepthOptions(TypedDict, total=False):
@@ -45,6 +46,7 @@ class DepthOptions(TypedDict, total=False):
     on: Place
     retries: int
     restart: bool
+    engine: By | None
     format: Format | Sequence[Format]
     overwrite: bool
     create_video: bool

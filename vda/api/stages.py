@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack, overload
 
 from vda.api import pipeline
-from vda.api.keywords import DepthOptions, Precision
+from vda.api.keywords import By, DepthOptions, Precision
 from vda.api.results import SceneView, StrPath, VideoDepth, open_depth, open_scene
 from vda.depthmaps.codings import Coding
 from vda.depthmaps.exr import Base, Compression, PixelType
@@ -101,6 +101,7 @@ def run(
     on: Place = "local",
     retries: int = 3,
     restart: bool = False,
+    engine: By | None = None,
     reporter: Reporter | None = None,
 ) -> SceneView:
     """Compute the raw windows of a planned scene that are not there yet: ``vda run``.
@@ -109,7 +110,7 @@ def run(
     ``WorkError`` where something stays missing.
     """
     settings = RunSettings(
-        model, _path(weights), input_size, precision, devices, batch_size, threads, on, retries, restart
+        model, _path(weights), input_size, precision, devices, batch_size, threads, on, retries, restart, engine
     )
     pipeline.run([Scene(Path(scene))], settings, reporter)
     return open_scene(scene)
@@ -213,6 +214,7 @@ def depth(
     on: Place = "local",
     retries: int = 3,
     restart: bool = False,
+    engine: By | None = None,
     format: Format | Sequence[Format] = "png16",
     overwrite: bool = False,
     create_video: bool = True,
@@ -246,7 +248,17 @@ def depth(
         videos,
         scene_roots(videos, _path(scene)),
         RunSettings(
-            model, _path(weights), input_size, precision, devices, batch_size, threads, on, retries, restart
+            model,
+            _path(weights),
+            input_size,
+            precision,
+            devices,
+            batch_size,
+            threads,
+            on,
+            retries,
+            restart,
+            engine,
         ),
         MergeSettings(
             formats=formats_of(format),

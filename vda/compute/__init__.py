@@ -7,6 +7,7 @@
     engine     frames to raw windows: features kept, micro-batches
     pace       how long a model will take on this CPU
     precision  which dtype a device can be trusted with, and the proof
+    openvino   the network by OpenVINO, part by part
     computer   a device with a scene's model on it, and the pictures it is fed
     chunk      a chunk to raw windows: resuming, memory, windows not to be trusted
     trial      a device tried in half precision, before a scene begins

@@ -4,6 +4,7 @@ In: the record of a run, a device's id. Out: a ``Computer``, whose engine turns 
 source of those pictures. This file knows neither chunks nor where windows are kept.
 """
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,13 +12,13 @@ from typing import TYPE_CHECKING
 
 from vda.compute.ladder import MemoryFit
 from vda.errors import InputError, WorkError
-from vda.files import write_json
+from vda.files import exclusive_lock, write_json
 from vda.models.weights import MINI, load_model, resolve_weights
 from vda.network.presets import PRESETS
 from vda.picture.framing import Framing
 from vda.records import read_record
 from vda.scene.chunks import Plan
-from vda.scene.runstate import RunFiles
+from vda.scene.runstate import EngineParts, RunFiles
 from vda.scene.scene import RunRecord, Scene
 from vda.video import FrameIndex, VideoInfo, read_frame_list
 
@@ -73,9 +74,13 @@ def load_computer(record: RunRecord, run: RunFiles, device_id: str, threads: int
     dtype = dtype_of(record.precision)
     # In float64, which a GPU's CUDA has and Apple's has not.
     codes_there = device.type == "cuda"
-    engine = Engine(load_network(record).set_precision(dtype).to(device), device, codes_there=codes_there)
+    network = load_network(record)
+    exact = copy.deepcopy(network) if record.engine == "openvino" else network
+    engine = Engine(network.set_precision(dtype).to(device), device, codes_there=codes_there)
     fits = run.fits_path(device_id)
     engine.fit = known_fit(fits) or begin_with(engine, record, run, batch_size)
+    if record.engine == "openvino":
+        hand_over(engine, exact, record, run, threads)
     return Computer(engine, record, threads, fits)
 
 
@@ -91,6 +96,26 @@ def begin_with(engine: "Engine", record: RunRecord, run: RunFiles, batch_size: i
         pace = paced(engine.model, record, run, batch_size)
         batch_size = batch_size or pace.micro_batch
     return engine.fit_from_the_start(batch_size, record.net_width, record.net_height)
+
+
+def hand_over(engine: "Engine", exact: "VideoDepthModel", record: RunRecord, run: RunFiles, threads: int) -> None:
+    """Let OpenVINO compute the parts of ``engine``'s model that it is faster at, from ``exact``, the float32 one.
+
+    The first worker measures that, for all and for good: another choice would move the last bits.
+    """
+    import torch
+
+    from vda.compute.openvino import OpenVinoModel, faster_parts
+
+    with exclusive_lock(run.pace_lock, wait=True):
+        path = run.parts_path(record.precision)
+        parts = EngineParts.found(path)
+        ours = OpenVinoModel(exact, engine.model, record.precision, threads, parts or EngineParts(False, False))
+        if parts is None:
+            images = torch.zeros(engine.fit.encoder_batch, 3, record.net_height, record.net_width)
+            ours.parts = faster_parts(ours, images)
+            ours.parts.write(path)
+    engine.model = ours  # type: ignore[assignment]
 
 
 def torch_device(device_id: str) -> "torch.device":

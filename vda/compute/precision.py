@@ -77,7 +77,7 @@ class PrecisionFigures:
     seconds: float
     fp32_seconds: float
 
-    def problem(self) -> str | None:
+    def problem(self, *, must_be_faster: bool = True) -> str | None:
         """Why this precision is not to be trusted, as the end of a sentence; None where it passes."""
         if not self.is_finite:
             return "its values are not finite"
@@ -89,7 +89,7 @@ class PrecisionFigures:
             return f"it differs from float32 by {self.mean_difference:.1%} on average (limit {MEAN_LIMIT:.0%})"
         if self.p99_difference > P99_LIMIT:
             return f"1 % of its values differ by over {self.p99_difference:.1%} (limit {P99_LIMIT:.0%})"
-        if self.seconds >= self.fp32_seconds:
+        if must_be_faster and self.seconds >= self.fp32_seconds:
             return f"it is no faster than float32 ({self.seconds:.2f} s against {self.fp32_seconds:.2f} s)"
         return None
 
@@ -192,17 +192,22 @@ def compare(half: Depth, full: Depth, seconds: float, fp32_seconds: float) -> Pr
     return PrecisionFigures(is_finite, is_constant, mean, p99, fitted.scale, fitted.shift, seconds, fp32_seconds)
 
 
-def prove(compute: Compute, verdict: Verdict) -> Proof:
+def prove(
+    compute: Compute, verdict: Verdict, by_pytorch: Callable[[], tuple[Depth, float]] | None = None
+) -> Proof:
     """Compute one window in float32 and in the candidates of ``verdict``, down to the first that passes.
 
     ``compute`` takes a precision and returns the window (float32 ``[32, h, w]``) with the seconds it took warm;
     what it raises is not caught here, unless PyTorch merely lacks that precision there. With float32 the only
     candidate nothing is computed: there is nothing to choose. Raises ``DeviceError`` where float32 is not finite.
+
+    With ``by_pytorch``, the window in float32 by PyTorch, ``compute`` is another engine: held against that window
+    in half precision, and in float32 if that fails; ``DeviceError`` where it fails in both.
     """
     halves = [name for name in verdict.candidates if name != "fp32"]
-    if not halves:
+    if not halves and by_pytorch is None:
         return Proof(verdict.device, verdict.refused)
-    full, fp32_seconds = compute("fp32")
+    full, fp32_seconds = compute("fp32") if by_pytorch is None else by_pytorch()
     # A constant window passes here: a video that begins in black gives one, and that is no device's fault.
     if not _is_finite(full):
         raise DeviceError(
@@ -222,7 +227,22 @@ def prove(compute: Compute, verdict: Verdict) -> Proof:
         if reason is None:
             break
         failed[name] = reason
+    else:
+        if by_pytorch is not None:
+            own, seconds = compute("fp32")
+            figures["fp32"] = compare(own, full, seconds, fp32_seconds)
+            _require_the_same(verdict.device, figures["fp32"])
     return Proof(verdict.device, failed, figures)
+
+
+def _require_the_same(device: str, figures: PrecisionFigures) -> None:
+    reason = figures.problem(must_be_faster=False)
+    # A film that begins in black has nothing to compare.
+    if reason is not None and not figures.is_constant:
+        raise DeviceError(
+            f"The engine that was asked for is not to be trusted on {device}: {reason}.",
+            "Leave --engine out, and give --restart where the scene was begun with it.",
+        )
 
 
 def by_name(asked: Precision) -> Agreement:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from vda.compute.chunk import answers
-from vda.compute.computer import Computer, begin_with, load_network, scene_source, torch_device
+from vda.compute.computer import Computer, begin_with, hand_over, load_network, scene_source, torch_device
 from vda.errors import DeviceError, VdaError
 from vda.files import atomic_writer, write_json
 from vda.records import FilePath, Index, filled, read_record, refused_as
@@ -77,12 +77,10 @@ def read_window(files: WorkerFiles, precision: str) -> "tuple[np.ndarray, tuple[
 
 def run_trial(files: WorkerFiles, settings: WorkerSettings) -> int:
     """Do what the request in the worker's folder asks for and leave the proof; return the exit code."""
-    from vda.compute.precision import prove
-
     try:
         request = TrialRequest.read(files.trial_path)
         trial = _Trial(request, settings, files)
-        write_json(files.proof_path, {"proof": prove(trial.compute, request.verdict).to_record()})
+        write_json(files.proof_path, {"proof": trial.proof(request.verdict).to_record()})
     except VdaError as error:
         write_json(files.proof_path, {"problem": error.problem, "remedy": error.remedy})
     return 0
@@ -108,8 +106,20 @@ class _Trial:
         self._run = RunFiles(scene.run_dir)
         self._record, self._settings, self._files = request.record, settings, files
 
-    def compute(self, precision: "Precision") -> "tuple[np.ndarray, float]":
-        """Return the window in ``precision`` and the seconds it took, when everything was warm."""
+    def proof(self, verdict: "Verdict") -> "Proof":
+        from vda.compute.precision import prove
+
+        return prove(self.compute, verdict, self.by_pytorch if self._record.engine != "torch" else None)
+
+    def by_pytorch(self) -> "tuple[np.ndarray, float]":
+        """The window in float32 by PyTorch, which other engines are held against."""
+        return self.compute("fp32", by_pytorch=True)
+
+    def compute(self, precision: "Precision", *, by_pytorch: bool = False) -> "tuple[np.ndarray, float]":
+        """Return the window in ``precision`` and the seconds it took, when everything was warm; keep it.
+
+        What ``by_pytorch`` is computed where the scene's engine is another is not kept.
+        """
         import numpy as np
 
         from vda.compute.engine import Engine
@@ -119,12 +129,16 @@ class _Trial:
         engine = Engine(copy.deepcopy(self._network).set_precision(dtype_of(precision)).to(device), device)
         record = replace(self._record, precision=precision)
         engine.fit = begin_with(engine, record, self._run, self._settings.batch_size)
+        if not by_pytorch and record.engine == "openvino":
+            hand_over(engine, self._network, record, self._run, self._settings.threads)
         computer = Computer(engine, self._record, self._settings.threads, self._files.folder / "fits.json")
         # Two slots have all the kernels made and loaded that 32 need.
         list(answers([self._window[:2]], self._source, engine, computer))
         began = time.perf_counter()
         (answer,) = answers([self._window], self._source, engine, computer)
         seconds = time.perf_counter() - began
+        if by_pytorch:
+            return answer.depth, seconds
         with atomic_writer(self._files.tried_path(record.precision)) as file:
             np.savez(file, depth=answer.depth, missing=np.array(answer.missing, np.int64))
         return answer.depth, seconds

@@ -126,6 +126,8 @@ class VisionTransformer(nn.Module):
 
         Bicubic (a = -0.75); the source of i is ``(i + 0.5) / scale - 0.5`` with ``scale = (side + 0.1) / 37``.
         """
+        # A trace would have them as tensors, which a scale cannot be.
+        rows, columns = int(rows), int(columns)
         if (rows, columns) == (TRAINED_GRID, TRAINED_GRID):
             return self.pos_embed
         square = self.pos_embed[:, 1:].unflatten(1, (TRAINED_GRID, TRAINED_GRID)).permute(0, 3, 1, 2)

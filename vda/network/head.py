@@ -132,14 +132,14 @@ class DepthHead(nn.Module):
         brought to the model's as they are needed. Memory beyond the result and the maps at twice the patch grid
         goes with ``micro_batch``, the number of frames (or as many tokens of all frames) worked on at once.
         """
-        path = self._coarse_path(features, micro_batch)
+        path = self.coarse_path(features, micro_batch)
         frames = micro_batch
-        if path.device.type == "cpu":
+        if _fits_a_cache(path):
             frames = min(frames, max(1, CACHED_PATCHES // features.level3[0, 0].numel()))
         parts = zip(path.split(frames), features.level2.split(frames), features.level1.split(frames), strict=True)
-        return torch.cat([self._fine_path(*part) for part in parts])
+        return torch.cat([self.fine_path(*part) for part in parts])
 
-    def _coarse_path(self, features: FrameFeatures, micro_batch: int) -> Tensor:
+    def coarse_path(self, features: FrameFeatures, micro_batch: int) -> Tensor:
         """Run all that mixes frames; the result has level2's size."""
         scratch, device = self.scratch, self.scratch.output_conv1.weight.device
         map3 = self._in_time(0, features.level3.to(device), micro_batch)
@@ -165,11 +165,12 @@ class DepthHead(nn.Module):
         # As many tokens at once as a micro-batch of frames has.
         positions = max(1, maps.shape[-2] * maps.shape[-1] * micro_batch // WINDOW_SLOTS)
         positions = min(positions, MOST_POSITIONS)
-        if maps.device.type == "cpu":
+        if _fits_a_cache(maps):
             positions = min(positions, CACHED_POSITIONS)
         return self.motion_modules[index](maps, positions)
 
-    def _fine_path(self, path: Tensor, level2: Tensor, level1: Tensor) -> Tensor:
+    def fine_path(self, path: Tensor, level2: Tensor, level1: Tensor) -> Tensor:
+        """Depth, float32, of some frames of a window, by ``coarse_path`` and their finer maps."""
         scratch = self.scratch
         height, width = level1.shape[-2:]
         path = scratch.refinenet2(path + level2.to(path.device), (height, width))
@@ -177,6 +178,11 @@ class DepthHead(nn.Module):
         path = resize(scratch.output_conv1(path), (height // 4 * self.patch, width // 4 * self.patch))
         # In float32 whatever the rest runs in: half precision would show as steps in the depth.
         return scratch.output_conv2(path.float()).squeeze(1)
+
+
+def _fits_a_cache(maps: Tensor) -> bool:
+    """Whether work is cut to what a CPU's cache holds: where PyTorch does it, and not whoever is shown a trace."""
+    return maps.device.type == "cpu" and not torch.jit.is_tracing()
 
 
 def pyramid_layers(channels: Sequence[int]) -> list[nn.Module]:

@@ -9,6 +9,7 @@
       devices.json                  pace, memory and failures of each device (supervisor)
       fits_<device>.json            the micro-batches that fit a device's memory (worker)
       pace_<precision>.json         frames at once on a CPU, and seconds per frame there (first worker)
+      parts_<precision>.json        which parts of the network OpenVINO computes (first worker)
       pace.lock                     held by the worker that measures that: never two at once
       recomputed.jsonl              windows that had to be computed again in float32, a line each (workers)
       workers/<name>/settings.json  what the worker was started with (supervisor)
@@ -68,6 +69,14 @@ class _Record:
                 return None
             raise
         return found
+
+    @classmethod
+    def found(cls, path: Path) -> Self | None:
+        """Read what is measured again where it is damaged; None there as well."""
+        try:
+            return cls.read(path)
+        except InputError:
+            return None
 
     def write(self, path: Path) -> None:
         # What the power takes away, the next heartbeat or the next look writes again.
@@ -193,13 +202,13 @@ class Pace(_Record):
     micro_batch: Annotated[int, Within(1, WINDOW_SLOTS)]
     seconds_a_frame: float
 
-    @classmethod
-    def found(cls, path: Path) -> "Pace | None":
-        """Read the record; None where there is none, or a damaged one: it is then measured again."""
-        try:
-            return cls.read(path)
-        except InputError:
-            return None
+
+@dataclass(frozen=True)
+class EngineParts(_Record):
+    """Which parts of the network OpenVINO computes: the encoder, the rest, which mixes a window's frames."""
+
+    encoder: bool
+    rest: bool
 
 
 @dataclass(frozen=True)
@@ -321,6 +330,9 @@ class RunFiles:
 
     def pace_path(self, precision: str) -> Path:
         return self.folder / f"pace_{precision}.json"
+
+    def parts_path(self, precision: str) -> Path:
+        return self.folder / f"parts_{precision}.json"
 
     def fits_path(self, device: str) -> Path:
         return self.folder / f"fits_{device_slug(device)}.json"

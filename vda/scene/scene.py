@@ -90,17 +90,18 @@ class RunRecord:
     precision_reason: str
     version: str
     asked_precision: str = "auto"
+    engine: str = "torch"
     proofs: tuple[DeviceProof, ...] = ()
 
     @property
-    def network(self) -> tuple[str, str, str]:
+    def network(self) -> tuple[str, str, str, str]:
         """What a loaded model depends on, whatever the size of the video."""
-        return self.model, self.weights_sha256, self.precision
+        return self.model, self.weights_sha256, self.precision, self.engine
 
     @property
     def computed_with(self) -> dict[str, Any]:
         """What other numbers would come of, if it were another."""
-        names = ("model", "weights_sha256", "input_size", "net_width", "net_height", "precision")
+        names = ("model", "weights_sha256", "input_size", "net_width", "net_height", "precision", "engine")
         return {name: getattr(self, name) for name in names}
 
     def differences(self, other: "RunRecord") -> list[str]:

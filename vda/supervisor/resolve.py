@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from vda import __version__
 from vda.errors import UsageError
 from vda.machine.devices import Device
+from vda.machine.packages import require_package
 from vda.models.weights import CHECKPOINTS, ModelChoice, Obtain, WeightsFile, choose_model, require_fitting
 from vda.network.preprocess import net_size
 from vda.network.presets import PRESETS
@@ -40,6 +41,7 @@ class RunSettings:
     on: Place = "local"
     retries: Annotated[int, Within(0)] = 3
     restart: bool = False
+    engine: Literal["torch", "openvino"] | None = None
 
     def __post_init__(self) -> None:
         """Refuse, with ``UsageError``, what no machine could run."""
@@ -85,6 +87,7 @@ class Resolver:
             self.settings,
             model=begun.model if self.settings.model in ("auto", begun.asked_model) else self.settings.model,
             input_size=begun.input_size if self.settings.input_size is None else self.settings.input_size,
+            engine=self.settings.engine or begun.engine,  # type: ignore[arg-type]
             weights=self.settings.weights or _same_weights(begun, self.settings.model),
         )
         precision = begun.precision if asked.precision == "auto" else asked.precision
@@ -116,7 +119,19 @@ class Resolver:
             precision_reason="",
             version=__version__,
             asked_precision=settings.precision,
+            engine=self._engine(settings),
         )
+
+    def _engine(self, settings: RunSettings) -> str:
+        if settings.engine != "openvino":
+            return "torch"
+        require_package("openvino", "--engine openvino", "openvino")
+        if settings.precision == "fp16" or any(device.kind != "cpu" for device in self.devices):
+            raise UsageError(
+                "--engine openvino computes on CPUs alone, in float32 or bfloat16.",
+                "Give --devices cpu and another --precision, or leave --engine out.",
+            )
+        return "openvino"
 
     def _choose(self, settings: RunSettings, *, is_new: bool) -> ModelChoice:
         key = (settings.model, settings.weights)

@@ -59,7 +59,9 @@ class Trials:
         """
         from vda.compute.precision import Proof
 
-        tried = [device for device in devices if verdicts[device.id].candidates != ("fp32",)]
+        choosing = [device for device in devices if verdicts[device.id].candidates != ("fp32",)]
+        # Another engine than PyTorch is proven in float32 as well.
+        tried = choosing if self.record.engine == "torch" else devices
         windows = self._windows(len(tried)) if tried else []
         running = {
             device.id: self._start(device, verdicts[device.id], windows[number % len(windows)])
