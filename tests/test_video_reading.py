@@ -13,7 +13,16 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from vda.errors import UsageError, VideoError
-from vda.video import Frame, FrameIndex, VideoInfo, index_frames, probe, read_frame_list, read_frames
+from vda.video import (
+    Frame,
+    FrameIndex,
+    VideoInfo,
+    index_frames,
+    map_frame_list,
+    probe,
+    read_frame_list,
+    read_frames,
+)
 from vda.video.decoding import OpenVideo, frame_checksum
 
 COUNT = 60
@@ -305,3 +314,30 @@ def test_changed_or_vanished_video_is_noticed(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(VideoError, match="no file"):
         next(read_frames(info, index, 0, 1))
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_work_in_threads_sees_the_frames_in_their_order(tmp_path: Path, threads: int) -> None:
+    info = probe(clips.make_clip(tmp_path / "a.mp4", range(40)))
+    index = index_frames(info)
+    wanted = [*range(5, 30), 3, 4, 39]
+    plain = [(frame.index, frame.decoded, frame.rgb.tobytes()) for frame in read_frame_list(info, index, wanted)]
+    worked = map_frame_list(
+        lambda frame: (frame.index, frame.decoded, frame.rgb.tobytes()), info, index, wanted, threads=threads
+    )
+    assert [index for index, _, _ in plain] == wanted
+    assert list(worked) == plain
+
+
+def test_an_error_of_the_work_is_met_by_who_reads(tmp_path: Path) -> None:
+    info = probe(clips.make_clip(tmp_path / "a.mp4", range(20)))
+
+    def work(frame: Frame) -> int:
+        if frame.index == 7:
+            raise ValueError("seven")
+        return frame.index
+
+    results = map_frame_list(work, info, index_frames(info), range(20), threads=3)
+    assert [next(results) for _ in range(7)] == list(range(7))
+    with pytest.raises(ValueError, match="seven"):
+        next(results)

@@ -8,6 +8,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from threading import local
 from typing import TYPE_CHECKING
 
 from vda.compute.ladder import MemoryFit
@@ -20,9 +21,10 @@ from vda.records import read_record
 from vda.scene.chunks import Plan
 from vda.scene.runstate import EngineParts, RunFiles
 from vda.scene.scene import RunRecord, Scene
-from vda.video import FrameIndex, VideoInfo, read_frame_list
+from vda.video import Frame, FrameIndex, VideoInfo, map_frame_list
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from vda.compute.engine import Engine, FrameSource, Picture
@@ -150,7 +152,7 @@ def frame_source(
 ) -> "FrameSource":
     """Return what the engine draws its pictures from: by place in the plan, framed, at their network's size.
 
-    With ``there`` they are bytes as decoded, and the device does the rest.
+    With ``there`` they are bytes as decoded, and the device does the rest. They are made in ``threads`` threads.
     """
     from vda.compute.engine import Picture
     from vda.network.preprocess import Preparer, net_size
@@ -158,17 +160,22 @@ def frame_source(
     # The record's own size is that of the largest pictures; those of another shot may be cropped to less.
     size = net_size(*framing.box.size, record.input_size, PRESETS[record.model].patch)
 
+    ours = local()
+
+    def prepared(frame: Frame) -> "tuple[np.ndarray, bool]":
+        seen = framing.seen(frame.rgb)
+        if there:
+            return seen, frame.decoded
+        if not hasattr(ours, "preparer"):
+            ours.preparer = Preparer(*size)
+        return ours.preparer(seen), frame.decoded
+
     def source(order: Sequence[int]) -> "Iterator[Picture]":
-        prepared = Preparer(*size)
         for start, stop in _runs(order):
             wanted = [plan.frame(place) for place in range(start, stop)]
-            pictures = read_frame_list(info, index, wanted, threads=threads)
-            for place, frame in zip(range(start, stop), pictures, strict=True):
-                seen = framing.seen(frame.rgb)
-                if there:
-                    yield Picture(place, seen, frame.decoded, size)
-                else:
-                    yield Picture(place, prepared(seen), frame.decoded)
+            pictures = map_frame_list(prepared, info, index, wanted, threads=threads)
+            for place, (pixels, decoded) in zip(range(start, stop), pictures, strict=True):
+                yield Picture(place, pixels, decoded, size if there else None)
 
     return source
 

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from av.sidedata.sidedata import SideData
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from vda.errors import VideoError
@@ -87,7 +88,12 @@ class UprightRgb:
         if colours.range is not None:
             frame.color_range = _RANGES[colours.range]
         # One thread: starting a pool for each frame costs more than the pool gains.
-        return frame.to_ndarray(format="rgb24", width=width, height=height, threads=1)
+        return _in_format("rgb24", frame, width, height).to_ndarray()
+
+
+def _in_format(name: str, frame: VideoFrame, width: int, height: int) -> VideoFrame:
+    """``frame`` in another pixel format. By a reformatter of its own: a frame's is not for two threads at once."""
+    return VideoReformatter().reformat(frame, width, height, name, threads=1)
 
 
 def _signal(frame: VideoFrame, width: int, height: int, colours: Colours) -> NDArray[np.float32]:
@@ -96,9 +102,9 @@ def _signal(frame: VideoFrame, width: int, height: int, colours: Colours) -> NDA
     By formula, for libswscale is off by up to 5 steps of 10 bits, which PQ makes 5 % of the light.
     """
     if frame.format.is_rgb:
-        whole = frame.to_ndarray(format="rgb48le", width=width, height=height, threads=1)
+        whole = _in_format("rgb48le", frame, width, height).to_ndarray()
         return whole.astype(np.float32) / np.float32(65535)
-    planes = frame.reformat(format="yuv444p16le", width=width, height=height, threads=1).planes
+    planes = _in_format("yuv444p16le", frame, width, height).planes
     codes = [np.frombuffer(memoryview(plane), np.uint16).reshape(height, -1)[:, :width] for plane in planes]
     matrix, offset = _from_yuv(colours, max(part.bits for part in frame.format.components))
     return np.asarray(cv2.transform(np.stack(codes, 2).astype(np.float32), np.column_stack([matrix, offset])))

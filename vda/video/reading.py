@@ -6,8 +6,9 @@ Frames that are to be deinterlaced are read with the frames beside them, so that
 from the start.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,7 +20,9 @@ from vda.video.decoding import OpenVideo
 from vda.video.index import FrameIndex
 from vda.video.info import VideoInfo, require_same
 from vda.video.seeking import RunReader, read_placed
-from vda.video.sequence import Pictures
+from vda.video.sequence import Pictures, in_threads
+
+R = TypeVar("R")
 
 # Opening and seeking cost about as much as decoding this many frames.
 _LEAP_WORTH_A_SEEK = 24
@@ -53,7 +56,7 @@ def read_frames(
     if not 0 <= start <= stop <= len(index):
         raise _outside(info, index, f"{start}:{stop}")
     require_same(info)
-    yield from _read_run(info, index, range(start, stop), threads)
+    yield from map(_Shown(info, index).of, _read_run(info, index, range(start, stop), threads))
 
 
 def read_frame_list(
@@ -63,10 +66,33 @@ def read_frame_list(
 
     Only these are converted to RGB. Rising indices are read in one go, but for leaps over key frames.
     """
-    wanted = [int(position) for position in indices]
     if info.is_sequence:
-        yield from _read_images(info, index, index.places_of(wanted), threads)
+        yield from _read_images(info, index, index.places_of(list(map(int, indices))), threads)
+    else:
+        yield from map(_Shown(info, index).of, _read_runs(info, index, indices, threads))
+
+
+def map_frame_list(
+    work: Callable[[Frame], R], info: VideoInfo, index: FrameIndex, indices: Sequence[int], *, threads: int
+) -> Iterator[R]:
+    """Yield what ``work`` makes of the frames that ``read_frame_list`` gives, in that order.
+
+    One thread decodes; ``threads`` others make RGB of what is decoded and do the work, which has to bear that.
+    """
+    if info.is_sequence:
+        yield from in_threads(work, read_frame_list(info, index, indices, threads=threads), threads)
         return
+    shown = _Shown(info, index)
+    yield from in_threads(
+        lambda placed: work(shown.of(placed)), _read_runs(info, index, indices, threads), threads
+    )
+
+
+def _read_runs(
+    info: VideoInfo, index: FrameIndex, indices: Sequence[int], threads: int | None
+) -> Iterator[RawFrame]:
+    """Yield a video's frames with these indices as they are decoded, in the order given."""
+    wanted = [int(position) for position in indices]
     for position in wanted:
         if not 0 <= position < len(index):
             raise _outside(info, index, str(position))
@@ -137,19 +163,20 @@ def _worth_a_seek(index: FrameIndex, current: int, wanted: int) -> bool:
     return wanted <= current or (wanted - current >= _LEAP_WORTH_A_SEEK and bool(low < high))
 
 
-def _read_run(info: VideoInfo, index: FrameIndex, wanted: Sequence[int], threads: int | None) -> Iterator[Frame]:
+def _read_run(
+    info: VideoInfo, index: FrameIndex, wanted: Sequence[int], threads: int | None
+) -> Iterator[RawFrame]:
     """Yield the frames of rising indices ``wanted``, beginning further back until they come as they should."""
     if not wanted:
         return
-    shown = _Shown(info, index)
     if not has_fields(info, index):
-        yield from map(shown.of, read_placed(info, index, wanted, threads))
+        yield from read_placed(info, index, wanted, threads)
         return
     asked, near = set(wanted), neighbours(wanted, len(index))
     placed = read_placed(info, index, near, threads)
     for whole in deinterlaced(placed, all_of_them=info.choice.deinterlace == "on"):
         if whole.place in asked:
-            yield shown.of(whole)
+            yield whole
 
 
 def has_fields(info: VideoInfo, index: FrameIndex) -> bool:
@@ -159,7 +186,7 @@ def has_fields(info: VideoInfo, index: FrameIndex) -> bool:
 
 
 class _Shown:
-    """Makes a frame's picture what is shown, at its time."""
+    """Makes a frame's picture what is shown, at its time; in many threads at once, of the same frame too."""
 
     def __init__(self, info: VideoInfo, index: FrameIndex) -> None:
         self._path, self._index = info.path, index

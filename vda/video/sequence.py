@@ -9,7 +9,7 @@ import hashlib
 import os
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -193,7 +193,7 @@ def count_images(
     listing = list_images(path, fps)
     paths = [base_of(path) / name for name in listing.names.tolist()]
     looks = []
-    for look in _ahead(_look, paths, threads):
+    for look in in_threads(_look, paths, threads):
         looks.append(look)
         reporter.at(len(looks))
     unreadable = [file.name for file, look in zip(paths, looks, strict=True) if look.size is None]
@@ -264,7 +264,7 @@ class Pictures:
         Raises ``VideoError`` for an image that is gone, or is another one than was counted.
         """
         held: tuple[int, np.ndarray] | None = None
-        for place, picture in zip(wanted, _ahead(self._picture, wanted, threads), strict=True):
+        for place, picture in zip(wanted, in_threads(self._picture, wanted, threads), strict=True):
             if picture is None:
                 yield place, self._stand_in(place, held), False
             else:
@@ -294,9 +294,9 @@ class Pictures:
             return None
 
 
-def _ahead(work: Callable[[T], R], items: Sequence[T], threads: int | None) -> Iterator[R]:
+def in_threads(work: Callable[[T], R], items: Iterable[T], threads: int | None) -> Iterator[R]:
     """Do ``work`` for each item, some at a time, and yield the results in order; a bounded number waits."""
-    workers = max(1, min(threads or os.cpu_count() or 1, _THREADS, len(items)))
+    workers = min(threads or os.cpu_count() or 1, _THREADS)
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future[R]] = deque()
         try:
