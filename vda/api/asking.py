@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 from vda.api import stages
 from vda.api.rehearsal import Outlook, forecast_depth, forecast_merge, forecast_run
@@ -20,12 +20,11 @@ from vda.splitting.settings import PlanSettings
 from vda.splitting.stage import scene_root
 from vda.supervisor.resolve import RunSettings
 
-P = ParamSpec("P")
 S = TypeVar("S", PlanSettings, RunSettings, MergeSettings)
 _PATHS = ("video", "scene", "weights", "mask", "shots")
 
 
-def dry_run(call: Callable[P, object], *arguments: P.args, **keywords: P.kwargs) -> Forecast:
+def dry_run(call: Callable[..., object], *arguments: Any, **keywords: Any) -> Forecast:
     """What ``call`` (``vda.depth``, ``vda.run`` or ``vda.merge``) would do with these arguments; nothing is done.
 
     ``vda.dry_run(vda.depth, "film.mp4", model="vits")`` tells frames, windows and chunks, seconds, bytes of disk
