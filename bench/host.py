@@ -51,6 +51,8 @@ class StubNetwork:
 
 def measure() -> Iterator[Figure]:
     torch.set_num_threads(1)
+    # As a worker has it.
+    cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         video = _film(folder / "film.mp4")

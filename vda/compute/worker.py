@@ -225,6 +225,10 @@ def _in_words(error: Exception) -> tuple[str, str]:
 
 def main(arguments: list[str]) -> int:
     """``python -m vda.compute.worker HOME NAME``: serve from the run's folder HOME under the name NAME."""
+    import cv2
+
+    # Frames are prepared in threads of ours already: OpenCV's own would only wait for each other.
+    cv2.setNumThreads(1)
     home = Path(arguments[0])
     return serve(RunFiles(home).worker(arguments[1]), RunFiles(home).is_supervised)
 
