@@ -15,7 +15,7 @@ export ASKED_VIDEO := $(value VIDEO)
 export ASKED_SCENE := $(value SCENE)
 export ASKED_TRACKS := $(value TRACKS)
 
-.PHONY: help setup depth enrich test test-fast check format lint types docs package bench gpu bench-joining tables slow chaos cuts fuzz mini monitor clean
+.PHONY: help setup depth enrich test test-fast check format lint types docs package bench gpu bench-joining tables slow cluster chaos cuts fuzz mini monitor clean
 .DEFAULT_GOAL := help
 
 help:
@@ -23,7 +23,7 @@ help:
 	@echo "make test                    the tests"
 	@echo "make test-fast               those that take less than a minute together"
 	@echo "make docs                    the manual as web pages, in build/manual"
-	@echo "Others: setup enrich check format lint types package bench gpu bench-joining tables slow chaos cuts fuzz mini monitor clean"
+	@echo "Others: setup enrich check format lint types package bench gpu bench-joining tables slow cluster chaos cuts fuzz mini monitor clean"
 
 setup: $(VENV)/.ready
 
@@ -64,6 +64,10 @@ test-fast: $(VENV)/.ready-test
 
 slow: $(VENV)/.ready-test
 	VDA_SLOW_TESTS=1 $(BIN)/pytest $(ARGS)
+
+# Most of it is waiting: for limits to be reached, for silent nodes to be given up. Each process has a SLURM of its own.
+cluster: $(VENV)/.ready-test
+	$(BIN)/pytest -m cluster -n 3 --dist loadfile -rs tests/cluster $(ARGS)
 
 chaos: $(VENV)/.ready-test
 	cd tests && $(abspath $(BIN))/python chaos.py --kills 500 $(ARGS)

@@ -1,4 +1,4 @@
-"""One thread for every test, and the mark of those that run something whole.
+"""One thread for every test, the mark of those that run something whole, and clusters only if asked for.
 
 Two threads would spin at each other's barriers on a busy machine. ``make test-fast`` leaves out what has the mark.
 """
@@ -12,6 +12,7 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+_CLUSTER = Path(__file__).with_name("cluster")
 # With these helpers a test runs the program, a network or a data set as a whole: no figures have to be kept up to
 # date to know that it takes long.
 _WHOLE = re.compile(r"\b(?:from|import) (?:chaos|data_sets|depth_runs|exampleworld|fvc_kills|seeded)\b")
@@ -21,6 +22,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _runs_something_whole(item.path):
             item.add_marker("whole")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Tests with a cluster take minutes: they run by their mark or their path, and not with all the others."""
+    asked = [Path(argument.split("::")[0]).resolve() for argument in config.args]
+    named = "cluster" in config.option.markexpr or any(path.is_relative_to(_CLUSTER) for path in asked)
+    return True if collection_path == _CLUSTER and not named else None
 
 
 @cache

@@ -1,0 +1,46 @@
+"""One SLURM for all tests, given to each with an empty queue and idle nodes, and films that were computed here."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster import nodes
+from cluster.awaiting import until
+from cluster.scenes import Cluster, Film, Gate, sample_film, small_film
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker("cluster")
+
+
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[nodes.Slurm]:
+    if missing := nodes.missing():
+        pytest.skip(f"no SLURM here: {', '.join(missing)} not found (Debian: slurmctld slurmd slurm-client munge)")
+    with nodes.slurm(tmp_path_factory.mktemp("slurm")) as running:
+        yield running
+
+
+@pytest.fixture
+def cluster(slurm: nodes.Slurm, tmp_path: Path) -> Iterator[Cluster]:
+    """The SLURM; afterwards nothing of the test's runs, and the nodes are as they were."""
+    (tmp_path / "gate").mkdir()
+    given = Cluster(slurm, Gate(tmp_path / "gate"))
+    yield given
+    slurm.clear()
+    until(lambda: not given.queue(), "an empty queue", given.told)
+
+
+@pytest.fixture(scope="session")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Film:
+    """Small: a chunk of its four takes a second."""
+    return small_film(tmp_path_factory.mktemp("film"))
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Film:
+    """The sample, with what ``vda depth`` takes by default."""
+    return sample_film(tmp_path_factory.mktemp("sample"))
