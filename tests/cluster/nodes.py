@@ -1,13 +1,12 @@
 """A real SLURM on this machine: a controller and two nodes with two pretended GPUs each, in a folder of its own.
 
-Needs the programs of Debian's slurmctld, slurmd and slurm-client, and of munge where SLURM has no ``auth/none``, but
+Needs the programs of Debian's slurmctld, slurmd and slurm-client, and munge where SLURM has no ``auth/none``, but
 no root, no systemd, no control groups. Everything listens on 127.0.0.1. By hand, for trying things::
 
-    python tests/cluster/nodes.py      # says what to set, and goes down at the end of its input (Ctrl-D)
+    cd tests && python -m cluster.nodes      # says what to set, and goes down at the end of its input (Ctrl-D)
 
-All processes have ``SLURM_CONF`` in their environment, which names the folder and so tells whose they are (of
-``slurmstepd``, which writes over its own, the open log does): jobs that their node has lost are found by it in the
-end, and so is everything if the process that started SLURM is killed itself (a guard waits for that).
+Nothing is left at the end: everything is found by its environment (``processes.py``), also by a guard that waits
+for the death of the process that started SLURM.
 """
 
 import os
@@ -25,6 +24,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+
+from cluster.processes import configuration_in, end_all, is_step, kill, processes_of
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel", "sinfo")
 # Debian keeps the daemons where only root looks.
@@ -116,8 +117,8 @@ class Slurm:
     def kill_node(self, node: str) -> None:
         """End a node as a power cut does, but for its jobs' processes, which become orphans."""
         log = self.folder / "log" / f"slurmd.{node}.log"
-        for pid in (self._daemons[node].pid, *(step.pid for step in self.processes() if _is_step(step, log))):
-            _kill(pid)
+        for pid in (self._daemons[node].pid, *(step.pid for step in self.processes() if is_step(step, log))):
+            kill(pid)
         self._daemons[node].wait()
 
     def clear(self) -> None:
@@ -126,7 +127,7 @@ class Slurm:
         daemons = {daemon.pid for daemon in self._daemons.values()}
         for process in self.processes():
             if process.pid not in daemons and process.info["name"] not in ("slurmscriptd", "slurmstepd"):
-                _kill(process.pid)
+                kill(process.pid)
         for node in NODES:
             if self._daemons[node].poll() is not None:
                 self.start_node(node)
@@ -237,54 +238,12 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def configuration_in(folder: Path) -> Path:
-    return folder / "etc" / "slurm.conf"
-
-
-def processes_of(folder: Path) -> list[psutil.Process]:
-    """The processes of the SLURM in ``folder``, its jobs' too, but for zombies."""
-    own = []
-    for process in psutil.process_iter(["name", "cmdline", "environ", "status"]):
-        theirs = (process.info["environ"] or {}).get("SLURM_CONF") == str(configuration_in(folder))
-        if (theirs or _is_step(process, folder)) and process.info["status"] != psutil.STATUS_ZOMBIE:
-            own.append(process)
-    return own
-
-
-def _is_step(process: psutil.Process, log: Path) -> bool:
-    """Whether it is a ``slurmstepd`` that writes to ``log``, or to a log below that folder."""
-    if process.info["name"] != "slurmstepd":
-        return False
-    try:
-        return any(Path(file.path).is_relative_to(log) for file in process.open_files())
-    except psutil.Error:
-        return False
-
-
-def end_all(folder: Path) -> None:
-    """Kill the processes of the SLURM in ``folder`` until there are none: one may be starting another just now."""
-    deadline = time.monotonic() + START_SECONDS
-    while left := processes_of(folder):
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"these do not end: {[(p.pid, p.info['cmdline']) for p in left]}")
-        for process in left:
-            _kill(process.pid)
-        psutil.wait_procs(left, timeout=1)
-
-
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-
-
 @contextmanager
 def slurm(folder: Path) -> Iterator[Slurm]:
     """A SLURM that runs, below ``folder``; nothing of it is left at the end, whatever happens."""
     cluster = Slurm(folder)
     guard = subprocess.Popen(
-        [sys.executable, __file__, "--guard", str(folder)],
+        [sys.executable, str(Path(__file__).with_name("processes.py")), str(folder)],
         stdin=subprocess.PIPE,
         start_new_session=True,
     )
@@ -297,9 +256,6 @@ def slurm(folder: Path) -> Iterator[Slurm]:
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["--guard"]:
-        sys.stdin.read()
-        return end_all(Path(sys.argv[2]))
     if lacking := missing():
         sys.exit(f"There is no {', '.join(lacking)} here.")
     with tempfile.TemporaryDirectory() as folder, slurm(Path(folder)) as cluster:
