@@ -16,7 +16,8 @@ from fuzz_target import SIZE, Target, content, every_way, one, only
 
 from vda.fvc.clipreading import clip_times, read_boxes, read_codes, read_pictures, read_record, read_times
 from vda.fvc.folds import check_folds, write_folds
-from vda.fvc.ledger import Record, read_records
+from vda.fvc.ledger import read_records
+from vda.fvc.record import Record
 from vda.fvc.request import ScaleSettings
 from vda.fvc.scale import scale
 from vda.fvc.scaledtable import read_scaled

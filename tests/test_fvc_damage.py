@@ -359,7 +359,7 @@ def test_what_a_row_does_not_make_any_more_goes(
 
 def test_a_damaged_record_is_not_believed(finished: tuple[Path, Path, list[dict[str, object]]]) -> None:
     metadata, out, _ = finished
-    part = out / "scaled_state" / "part_000000.jsonl"
+    (part,) = (out / "scaled_state").glob("part_*.jsonl")
     part.write_text(part.read_text().replace('"label": "fake"', '"label": "real"'))
     assert "part_000000" in named(metadata, out)
     with pytest.raises(InputError, match="made again"):

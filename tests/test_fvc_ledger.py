@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from vda.errors import InputError
-from vda.fvc.ledger import Ledger, Record
+from vda.fvc.ledger import Ledger
+from vda.fvc.record import Record
 from vda.fvc.tables import metadata_table
 
 
@@ -13,8 +14,9 @@ def record(name: str, row: int = 0, state: str = "done", **values: object) -> Re
     return Record(name, row, {"video_path": name}, state, {}, **values)  # type: ignore[arg-type]
 
 
-def parts(folder: Path) -> list[str]:
-    return sorted(path.name for path in (folder / "scaled_state").glob("part_*"))
+def parts(folder: Path) -> list[int]:
+    """The numbers of the parts; what follows in a name tells whose it is."""
+    return sorted(int(path.name[5:11]) for path in (folder / "scaled_state").glob("part_*"))
 
 
 def finish(ledger: Ledger) -> None:
@@ -31,7 +33,7 @@ def names(ledger: Ledger) -> list[str]:
 def test_a_line_torn_by_a_kill_is_none(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         ledger.note(record("a"))
-    part = tmp_path / "scaled_state" / "part_000001.jsonl"
+    (part,) = (tmp_path / "scaled_state").glob("part_000001-*.jsonl")
     part.write_bytes(part.read_bytes() + record("b").to_line()[:-5])
     with Ledger(tmp_path) as ledger:
         assert names(ledger) == ["a"]
@@ -83,11 +85,12 @@ def test_who_finishes_first_leaves_the_part_of_who_is_at_work(tmp_path: Path) ->
         with Ledger(tmp_path) as two:
             two.note(record("a", 0))
             finish(two)
-        assert parts(tmp_path) == ["part_000000.jsonl", "part_000001.jsonl"]
+        # What the later one found counts more, so it waits for the earlier.
+        assert parts(tmp_path) == [1, 2]
         assert (tmp_path / ".tmp-1234-b.mp4").exists()
         one.note(record("c", 2))
         finish(one)
-    assert parts(tmp_path) == ["part_000000.jsonl"]
+    assert parts(tmp_path) == [0]
     assert not (tmp_path / ".tmp-1234-b.mp4").exists()
     with Ledger(tmp_path) as three:
         assert names(three) == ["a", "b", "c"]

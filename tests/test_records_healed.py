@@ -14,7 +14,8 @@ from vda.compute.computer import known_fit
 from vda.compute.ladder import MemoryFit
 from vda.errors import InputError
 from vda.fvc.augment import AugmentSettings, augment
-from vda.fvc.ledger import Ledger, Record, read_records
+from vda.fvc.ledger import Ledger, read_records
+from vda.fvc.record import Record
 from vda.fvc.request import ScaleSettings
 from vda.fvc.scale import scale
 from vda.fvc.shards import ShardSettings, write_shards

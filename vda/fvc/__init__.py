@@ -24,7 +24,9 @@ on comes with the ``fvc`` extra; a part of the package that is imported without 
     freshness    whether what was made of a row is what would be made now
     row          one row, from its files to what came of it
     hands        who scales: this process, or several
-    ledger       what is done, for several processes at once
+    record       what came of one row, as a line
+    writers      who writes which part of the records, and whether it is at work
+    ledger       what is done, for several processes at once, on one machine or many
     tables       the tables that others read
     scale        the stage that scales a data set
     foretold     what that would do: its start up to the first write, each row looked at

@@ -11,8 +11,8 @@ from pathlib import Path
 from vda.errors import VdaError
 from vda.files import sha256_file
 from vda.fvc.checksums import content_checksum, scene_identity, video_identity
-from vda.fvc.ledger import Record
 from vda.fvc.paths import Places
+from vda.fvc.record import Record
 from vda.fvc.request import Item
 from vda.scene.scene import Scene
 

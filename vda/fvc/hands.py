@@ -24,7 +24,7 @@ import cv2
 from vda.errors import VdaError
 from vda.fvc.autoencoder import load_autoencoder
 from vda.fvc.clip import Through
-from vda.fvc.ledger import Record
+from vda.fvc.record import Record
 from vda.fvc.request import Item
 from vda.fvc.row import Outcome, Workplace, remove_outputs
 

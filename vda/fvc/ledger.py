@@ -1,76 +1,39 @@
 """What is done, on disk, for several processes at once: each writes a part of its own, and parts are joined.
 
     <output>/scaled_state/
-      part_000000.jsonl     what finished processes left, in the order of the metadata
-      part_000001.jsonl     a line a video, written by one process, which holds a lock on it while it lives
+      part_000000-<content>.jsonl            what finished processes left, in the order of the metadata
+      part_000001-<machine, process>.jsonl   a line a video, written by one process (``writers``)
       state.lock            held while parts are read, joined or removed
       claims.lock           one byte a row: held by who is scaling that video
 
 A line is written when all files of its video have their names; one torn by a kill is none. Of two lines for a
 video that of the later part counts. Nothing here depends on when or by whom: interrupted and continued, or done by
 several, it ends in the same bytes. This file does not know tables, nor how videos are scaled.
+
+Locks keep the processes of one machine from doing work twice. Without them nothing is lost, for machines that
+share a file system may not see each other's: nobody writes into another's file, a part is taken away under a new
+name and only then read, and whoever finds its own part gone writes all its lines into another.
 """
 
-import hashlib
-import json
-import re
+import errno
+import os
 import shutil
+import sys
+import time
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePath
-from typing import IO, Any, Literal, Self
+from typing import IO, Self
 
 from vda.errors import InputError
-from vda.files import TEMPORARY_PREFIX, exclusive_lock, lock_is_held, storage_errors, write_bytes
-from vda.records import Count, InnerPath, filled
+from vda.files import TEMPORARY_PREFIX, exclusive_lock, storage_error, storage_errors, write_bytes
+from vda.fvc.record import Record, in_order, records_in
+from vda.fvc.writers import SETTLED, RecordPart, Renewal, server_time
 
-State = Literal["done", "failed"]
 _FOLDER = "scaled_state"
-_SETTLED = 0
-_PART = re.compile(r"part_[0-9]{6,18}\.jsonl")
-
-
-@dataclass(frozen=True)
-class Record:
-    """What came of one row. ``inputs`` are the paths it states, ``sources`` what was there (``freshness``).
-
-    ``files`` are the checksums of what was made, ``columns`` what the joined table tells of the video, ``notes``
-    and ``reason`` what the log does.
-    """
-
-    name: str
-    row: Count
-    inputs: dict[str, str | None]
-    state: State
-    settings: dict[str, Any]
-    sources: dict[str, str] = field(default_factory=dict)
-    files: dict[InnerPath, str] = field(default_factory=dict)
-    columns: dict[str, Any] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    reason: str = ""
-
-    def to_line(self) -> bytes:
-        """The record and a checksum of it: a record that changed on the disk is worse than none."""
-        text = json.dumps(asdict(self), ensure_ascii=False).encode()
-        return text + b"\t" + _check_of(text) + b"\n"
-
-    @classmethod
-    def from_line(cls, line: bytes, path: Path) -> "Record":
-        try:
-            text, _, check = line.rstrip(b"\n").rpartition(b"\t")
-            if check != _check_of(text):
-                raise ValueError("its checksum is another")
-            found: Record = filled(cls, json.loads(text))
-            return found
-        except (ValueError, RecursionError) as error:
-            raise InputError(
-                f"{path} holds a line that is no record: {error}.", "Remove that file; its videos are made again."
-            ) from error
-
-
-def _check_of(text: bytes) -> bytes:
-    return hashlib.sha256(text).hexdigest()[:16].encode()
+# What file systems say that keep no locks.
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 
 
 def read_records(folder: Path) -> list[Record]:
@@ -90,18 +53,17 @@ class Ledger:
         self._records: dict[str, tuple[int, Record]] = {}
         self._read: dict[tuple[str, int], int] = {}
         self._news: set[str] = set()
-        self._number = _SETTLED
-        self._stack: ExitStack
-        self._part: IO[bytes]
+        self._mine: list[bytes] = []
+        self._stack = ExitStack()
+        self._part: RecordPart
+        self._handle: IO[bytes] | None = None
 
     @classmethod
     def seen(cls, folder: Path) -> Self:
         """The records of ``folder`` as they are now, to be looked at: nothing is written or locked."""
-        while True:
-            ledger = cls(folder)
-            with suppress(FileNotFoundError):  # another process joined the parts meanwhile: its part has them all
-                ledger.read_parts()
-                return ledger
+        ledger = cls(folder)
+        ledger.read_parts()
+        return ledger
 
     def leave_out(self, names: set[str]) -> None:
         """Count ``names`` as unknown here, as if they were forgotten; what is on the disk stays."""
@@ -110,11 +72,8 @@ class Ledger:
 
     def __enter__(self) -> Self:
         with self.frozen(), ExitStack() as opened:
-            self._number = max((_number(path) for path in self._parts()), default=_SETTLED) + 1
-            path = self._path(self._number)
-            opened.enter_context(exclusive_lock(path))
-            with storage_errors(path):
-                self._part = opened.enter_context(path.open("ab", buffering=0))
+            opened.callback(self._end_part)
+            self._begin_part()
             self.read_parts()
             self._news.clear()
             self._stack = opened.pop_all()
@@ -129,25 +88,24 @@ class Ledger:
 
         Yields whether that was had: without ``wait``, not where another process is at it.
         """
-        with exclusive_lock(self._state / "state.lock", wait=wait) as had:
+        with _locked(self._state / "state.lock", wait=wait) as had:
             yield had
 
     @contextmanager
     def claim(self, row: int, *, wait: bool = False) -> Iterator[bool]:
         """Yield whether no other process scales ``row``; what others finished is then known."""
-        with exclusive_lock(self._state / "claims.lock", byte=row, wait=wait) as had:
+        with _locked(self._state / "claims.lock", byte=row, wait=wait) as had:
             if had:
                 with self.frozen():
                     self.read_parts()
             yield had
 
     def note(self, record: Record) -> None:
-        """Write down what came of a video."""
-        line = record.to_line()
-        with storage_errors(self._path(self._number)):
-            if (written := self._part.write(line)) < len(line):
-                raise OSError(f"{len(line)} requested and {written} written")
-        self._keep(self._number, record)
+        """Write down what came of a video, for all machines to read."""
+        self._mine.append(record.to_line())
+        self._write(self._mine[-1])
+        self._be_there()
+        self._keep(self._part.number, record)
 
     def get(self, name: str) -> Record | None:
         _, record = self._records.get(name, (0, None))
@@ -159,20 +117,19 @@ class Ledger:
 
     def records(self) -> list[Record]:
         """All records, in the order of the metadata."""
-        found = (record for _, record in self._records.values())
-        return sorted(found, key=lambda record: (record.row, record.name))
+        return in_order(record for _, record in self._records.values())
 
     def settle(self) -> None:
         """Put what finished processes left, and this one, into one part. To be called ``frozen``, and last.
 
-        Where no other process is at work, what killed ones left half-made is removed.
+        A part stays where a process is at work whose part counts less. Where none is at work, what killed ones
+        left half-made is removed.
         """
+        others = self._others_at_work()
+        first = min((part.number for part in others), default=sys.maxsize)
+        taken = self._taken([part for part in self._parts() if part.number < first and part not in others])
         self.read_parts()
-        others = {path for path in self._others() if lock_is_held(path)}
-        write_bytes(self._path(_SETTLED), b"".join(record.to_line() for record in self.records()))
-        for path in self._parts():
-            if _number(path) != _SETTLED and path not in others:
-                path.unlink()
+        self._put_into_one(taken, self.records())
         if not others:
             for folder in (self.folder, self._state):
                 for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
@@ -181,64 +138,175 @@ class Ledger:
     def forget(self, names: set[str]) -> None:
         """Remove the records of ``names`` and their files, but for what processes at work have made."""
         with self.frozen():
-            dead = [path for path in self._others() if not lock_is_held(path)]
-            left = {_number(path) for path in dead}
-            kept = []
-            for number, record in list(self._records.values()):
-                if number in left and record.name in names:
-                    del self._records[record.name]
-                    self.remove(PurePath(name).parts[0] for name in record.files)
-                elif number in left:
-                    kept.append(record.to_line())
-            write_bytes(self._path(_SETTLED), b"".join(kept))
-            for path in dead:
-                if _number(path) != _SETTLED:
-                    path.unlink()
+            living = [self._part, *self._others_at_work()]
+            taken = self._taken([part for part in self._parts() if part not in living])
+            left = {record.name: record for part in taken for record in records_in(part.path)}
+            spared = {part.number for part in living} - {part.number for part in taken}
+            for name in names & left.keys():
+                known, _ = self._records.get(name, (SETTLED, None))
+                record = left.pop(name)
+                if known not in spared:
+                    self._records.pop(name, None)
+                    self.remove(PurePath(file).parts[0] for file in record.files)
+            self._put_into_one(taken, in_order(left.values()))
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove files, or folders, of the output directory."""
         for name in names:
             _remove(self.folder / name)
 
-    def read_parts(self) -> None:
-        """Read what was written since, in any part. To be called ``frozen``."""
-        for path in self._parts():
-            status = path.stat()
-            key = (path.name, status.st_ino)
-            # Of many processes' parts few have grown since: the others need no opening.
-            if status.st_size > self._read.get(key, 0):
-                self._read_part(path, key)
+    def read_parts(self) -> bool:
+        """Read what was written since, in any part; return whether there was anything. To be called ``frozen``."""
+        grown, absent = False, set[Path]()
+        while True:
+            try:
+                for part in self._parts():
+                    if part.path not in absent:
+                        path = part.path
+                        grown = self._read_part(part, path.stat()) or grown
+                return grown
+            except FileNotFoundError:
+                # Another process joined the parts meanwhile, and its own has them all: it is looked for anew.
+                absent.add(path)
 
-    def _read_part(self, path: Path, key: tuple[str, int]) -> None:
-        with path.open("rb") as handle:
-            handle.seek(self._read.get(key, 0))
+    def read_parts_of_all(self) -> bool:
+        """As ``read_parts``, with what other machines wrote just now, and with all of this process on the disk."""
+        self._be_there()
+        # File systems of the network list a folder as they knew it until something changes in it.
+        probe = self._state / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
+        with storage_errors(probe):
+            probe.touch()
+            probe.unlink()
+        return self.read_parts()
+
+    def _read_part(self, part: RecordPart, status: os.stat_result) -> bool:
+        key = (part.path.name, status.st_ino)
+        before = self._read.get(key, 0)
+        # Of many processes' parts few have grown since: the others need no opening.
+        if status.st_size <= before:
+            return False
+        with part.path.open("rb") as handle:
+            handle.seek(before)
             for line in handle:
                 if not line.endswith(b"\n"):
                     break
-                record = Record.from_line(line, path)
-                if self._keep(_number(path), record):
+                try:
+                    record = Record.from_line(line, part.path)
+                except InputError:
+                    # Of what another machine is writing, an end may be there before its beginning.
+                    if part.is_at_work(self._now()):
+                        break
+                    raise
+                if self._keep(part.number, record):
                     self._news.add(record.name)
                 self._read[key] = self._read.get(key, 0) + len(line)
+        return self._read.get(key, 0) > before
 
     def _keep(self, number: int, record: Record) -> bool:
-        """Keep ``record`` unless a later part has another; return whether it was not known before."""
-        known, before = self._records.get(record.name, (_SETTLED, None))
-        if number >= known:
-            self._records[record.name] = (number, record)
-        return number >= known and record != before
+        """Keep ``record`` unless a later part has another; return whether it was not known before.
 
-    def _others(self) -> list[Path]:
-        return [path for path in self._parts() if _number(path) != self._number]
+        Two who began at the same time have the same number: of them, what was done counts.
+        """
+        known, before = self._records.get(record.name, (SETTLED, None))
+        if number < known or (number == known and before and (before.state, record.state) == ("done", "failed")):
+            return False
+        self._records[record.name] = (number, record)
+        return record != before
 
-    def _parts(self) -> list[Path]:
-        return sorted(path for path in self._state.glob("part_*.jsonl") if _PART.fullmatch(path.name))
+    def _begin_part(self) -> None:
+        """Begin a part that counts more than all that are there."""
+        number = max((part.number for part in self._parts()), default=SETTLED) + 1
+        while True:
+            part = RecordPart.of_this_process(self._state, number)
+            try:
+                handle = part.path.open("xb", buffering=0)
+                break
+            except FileExistsError:
+                number += 1
+            except OSError as error:
+                raise storage_error(part.path, error) from error
+        self._part, self._handle, self._renewal = part, handle, Renewal(handle)
 
-    def _path(self, number: int) -> Path:
-        return self._state / f"part_{number:06d}.jsonl"
+    def _end_part(self) -> None:
+        """Show that nobody writes the part any more."""
+        if self._handle is None:
+            return
+        self._renewal.end()
+        self._handle.close()
+        self._handle = None
+        with suppress(OSError):
+            if self._mine:
+                self._part.path.rename(self._part.ended().path)
+            else:
+                self._part.path.unlink()
+
+    def _write(self, data: bytes) -> None:
+        assert self._handle is not None
+        with storage_errors(self._part.path):
+            if (written := self._handle.write(data)) < len(data):
+                raise OSError(f"{len(data)} requested and {written} written")
+            os.fsync(self._handle.fileno())
+
+    def _be_there(self) -> None:
+        """Write all lines again where somebody took this process for dead and its part away."""
+        while not self._is_there():
+            self._end_part()
+            self._begin_part()
+            self._write(b"".join(self._mine))
+
+    def _is_there(self) -> bool:
+        assert self._handle is not None
+        try:
+            return os.path.samestat(self._part.path.stat(), os.fstat(self._handle.fileno()))
+        except FileNotFoundError:
+            return False
+
+    def _taken(self, parts: list[RecordPart]) -> list[RecordPart]:
+        """The ``parts``, under names that nobody writes to: a line that comes later its writer writes again."""
+        taken = []
+        for part in parts:
+            if part.number == SETTLED:
+                taken.append(part)
+                continue
+            ended = part.ended()
+            with suppress(FileNotFoundError):  # another process took it
+                part.path.rename(ended.path)
+                taken.append(ended)
+        return taken
+
+    def _put_into_one(self, taken: list[RecordPart], records: Iterable[Record]) -> None:
+        if not taken:
+            return
+        content = b"".join(record.to_line() for record in records)
+        settled = RecordPart.settled(self._state, content)
+        write_bytes(settled.path, content)
+        for part in taken:
+            if part.path != settled.path:
+                part.path.unlink(missing_ok=True)
+
+    def _others_at_work(self) -> list[RecordPart]:
+        now = self._now()
+        return [part for part in self._parts() if part != self._part and part.is_at_work(now)]
+
+    def _now(self) -> float:
+        return time.time() if self._handle is None else server_time(self._handle)
+
+    def _parts(self) -> list[RecordPart]:
+        found = (RecordPart.at(path) for path in sorted(self._state.glob("part_*.jsonl")))
+        return sorted((part for part in found if part is not None), key=lambda part: part.number)
 
 
-def _number(path: Path) -> int:
-    return int(path.stem.removeprefix("part_"))
+@contextmanager
+def _locked(path: Path, *, byte: int | None = None, wait: bool = False) -> Iterator[bool]:
+    """As ``exclusive_lock``; on a file system that keeps no locks, everybody has them."""
+    with ExitStack() as held:
+        try:
+            had = held.enter_context(exclusive_lock(path, byte=byte, wait=wait))
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            had = True
+        yield had
 
 
 def _remove(path: Path) -> None:

@@ -20,8 +20,8 @@ from vda.fvc.clip import Scaling, Through
 from vda.fvc.depthkind import facts_in
 from vda.fvc.fallback import first_that_fits, rungs
 from vda.fvc.freshness import broken_files, changed_sources, identities
-from vda.fvc.ledger import Record, State
 from vda.fvc.paths import Places
+from vda.fvc.record import Record, State
 from vda.fvc.request import Item, ScaleSettings
 from vda.fvc.source import Source, open_source, scene_of
 from vda.reporter import Noted

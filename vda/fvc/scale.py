@@ -17,10 +17,11 @@ from vda.fvc.autoencoder import load_autoencoder
 from vda.fvc.clip import Through
 from vda.fvc.depthkind import Facts, OneKind, facts_of
 from vda.fvc.hands import Hands, Task, hands_of
-from vda.fvc.ledger import Ledger, Record
+from vda.fvc.ledger import Ledger
 from vda.fvc.makedepth import DepthMaker
 from vda.fvc.paths import Places
 from vda.fvc.rate import Cadence
+from vda.fvc.record import Record
 from vda.fvc.request import Item, ScaleSettings, items_of
 from vda.fvc.row import Outcome, Workplace
 from vda.fvc.schema import read_metadata
@@ -32,6 +33,7 @@ from vda.scene.scene import Scene
 
 # What the joined table says of a video that the metadata has no more.
 _REMOVED = {"metadata_row": None, "removed": True}
+_MOST_JOINS = 3
 
 
 @dataclass(frozen=True)
@@ -174,12 +176,25 @@ def _kind_of_depth(
 def _finish(ledger: Ledger, rows: range | None) -> None:
     """Join what all processes have made so far; the ``rows`` of a shard, if it has any, get a log of their own."""
     with ledger.frozen():
-        _join(ledger)
+        _join_all(ledger)
         if rows:
             mine = [record for record in ledger.records() if record.row in rows]
             name = f"scaled_log_{rows.start:06d}_{rows.stop - 1:06d}.csv"
             write_log(ledger.folder / LOGS_FOLDER / name, mine)
         ledger.settle()
+
+
+def _join_all(ledger: Ledger) -> None:
+    """Join, and again where something came while tables were written.
+
+    Another machine may be joining as well, and not see that this one does: who writes last sees all. More often is
+    of no use, for then somebody is at work who will join in turn.
+    """
+    for _ in range(_MOST_JOINS):
+        ledger.read_parts_of_all()
+        _join(ledger)
+        if not ledger.read_parts_of_all():
+            return
 
 
 def _join(ledger: Ledger) -> None:

@@ -13,7 +13,7 @@ import polars as pl
 
 from vda.errors import InputError
 from vda.files import write_bytes
-from vda.fvc.ledger import Record
+from vda.fvc.record import Record
 
 METADATA_NAME: Final = "scaled_metadata.csv"
 LOG_NAME: Final = "scaled_log.csv"

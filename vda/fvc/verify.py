@@ -22,9 +22,10 @@ from vda.files import TEMPORARY_PREFIX
 from vda.fvc.checksums import content_checksum
 from vda.fvc.freshness import ABSENT, changed_sources, identities
 from vda.fvc.identity import identify
-from vda.fvc.ledger import Record, read_records
+from vda.fvc.ledger import read_records
 from vda.fvc.paths import Places, scaled_name
 from vda.fvc.promises import Promise
+from vda.fvc.record import Record
 from vda.fvc.request import Item, items_of
 from vda.fvc.schema import read_metadata, read_table
 from vda.fvc.tables import COLUMNS, LOG_NAME, METADATA_NAME, as_texts
