@@ -3,6 +3,8 @@
     local     a process of its own on this machine
     units     the same as a transient unit of systemd
     inline    a thread of this process
+    onray     commands as tasks of Ray
+    raydriver  the process that speaks with Ray
     detached  a command that goes on without its terminal
     interrupts  Ctrl-C once asks for an end, twice is one
     keeper    starts a detached command again when it is killed
