@@ -99,12 +99,12 @@ def answer(folder: str) -> dict[str, Any]:
 
 
 class Driver:
-    """Hands commands to Ray, and tells what becomes of them. ``say`` takes the events."""
+    """Hands commands to Ray, and tells what becomes of them. ``emit`` takes the events."""
 
-    def __init__(self, asked: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, asked: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> None:
         import ray
 
-        self._ray, self._say, self._asked = ray, say, asked
+        self._ray, self._emit, self._asked = ray, emit, asked
         self._running: dict[Any, str] = {}
         ray.init(
             # Without "local" Ray takes whatever cluster it finds on this machine.
@@ -157,7 +157,7 @@ class Driver:
             return
         ended, _ = self._ray.wait(list(self._running), timeout=_LOOK_SECONDS)
         for reference in ended:
-            self._say({"event": "ended", "key": self._running.pop(reference), **self._outcome(reference)})
+            self._emit({"event": "ended", "key": self._running.pop(reference), **self._outcome(reference)})
 
     def _outcome(self, reference: Any) -> dict[str, Any]:
         errors = self._ray.exceptions
@@ -178,7 +178,7 @@ class Driver:
         return bool(self._running)
 
 
-def serve(asked: dict[str, Any], wishes: IO[str], say: Callable[[dict[str, Any]], None]) -> None:
+def serve(asked: dict[str, Any], wishes: IO[str], emit: Callable[[dict[str, Any]], None]) -> None:
     """Do what ``wishes`` ask for until they end, and then until the tasks have."""
     came: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
 
@@ -189,11 +189,11 @@ def serve(asked: dict[str, Any], wishes: IO[str], say: Callable[[dict[str, Any]]
 
     threading.Thread(target=read, daemon=True).start()
     try:
-        driver = Driver(asked, say)
+        driver = Driver(asked, emit)
     except Exception as error:
-        say({"event": "refused", "kind": type(error).__name__, "why": str(error).strip()})
+        emit({"event": "refused", "kind": type(error).__name__, "why": str(error).strip()})
         return
-    say({"event": "ready", "nodes": driver.nodes()})
+    emit({"event": "ready", "nodes": driver.nodes()})
     is_open = True
     while is_open or driver.is_at_work:
         with suppress(queue.Empty):
@@ -214,12 +214,12 @@ def main(arguments: list[str]) -> int:
     events = os.dup(1)
     os.dup2(2, 1)
 
-    def say(event: dict[str, Any]) -> None:
+    def emit(event: dict[str, Any]) -> None:
         # A command that is gone is known by its wishes' end.
         with suppress(BrokenPipeError):
             os.write(events, json.dumps(event).encode() + b"\n")
 
-    serve(json.loads(arguments[0]), sys.stdin, say)
+    serve(json.loads(arguments[0]), sys.stdin, emit)
     return 0
 
 
