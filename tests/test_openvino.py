@@ -2,23 +2,33 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from depth_runs import INPUT_SIZE, make_video, make_weights
 from seeded import spread_depth
+from torch import nn
 
 from vda.api.pipeline import RunSettings, plan_scene, run
 from vda.errors import DeviceError, SceneError, UsageError
 from vda.machine import packages
+from vda.network.head import FrameFeatures
 from vda.network.model import build_model
+from vda.network.presets import PRESETS
 from vda.scene.rawwindows import open_raw_window
 from vda.scene.runstate import EngineParts, RunFiles
 from vda.scene.scene import Scene
 from vda.splitting.settings import PlanSettings
 
 openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed: pip install 'vda-toolkit[openvino]'")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 @pytest.mark.parametrize(
@@ -31,11 +41,73 @@ def test_every_choice_of_parts_computes_what_pytorch_computes(name: str, encoder
     model = build_model(name)
     spread_depth(model)
     images = torch.randn(32, 3, 2 * model.preset.patch, 3 * model.preset.patch)
-    ours = OpenVinoModel(model, model, "fp32", 1, EngineParts(encoder, rest))
+    ours = OpenVinoModel(model, model, "fp32", 1, EngineParts(encoder, rest), "0" * 64)
     with torch.inference_mode():
         expected, found = model.decode(model.encode(images)), ours.decode(ours.encode(images))
     assert found.dtype == torch.float32 and found.shape == expected.shape
     assert (found - expected).abs().max() < 1e-4 * (expected.max() - expected.min())
+
+
+class Small(nn.Module):
+    """In a network's place, for translating one takes seconds: a convolution of each frame."""
+
+    preset = PRESETS["mini"]
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.convolution = nn.Conv2d(3, 4, 3)
+
+    def encode(self, images: torch.Tensor) -> FrameFeatures:
+        return FrameFeatures(*(scale * self.convolution(images) for scale in (1, 2, 3, 4)))
+
+
+def encoded(seed: int, weights: str) -> np.ndarray:
+    """What a small network, by OpenVINO, makes of a fixed image with weights of ``seed`` that are called so."""
+    from vda.compute.openvino import OpenVinoModel
+
+    model: Any = Small(seed)
+    ours = OpenVinoModel(model, model, "fp32", 1, EngineParts(True, False), weights)
+    with torch.inference_mode():
+        return ours.encode(torch.linspace(-1, 1, 3 * 32 * 32).reshape(1, 3, 32, 32)).level1.numpy()
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise AssertionError("translated again")
+
+
+def test_a_translation_is_kept_for_these_weights_and_made_anew_where_it_is_damaged(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = encoded(1, "1" * 64)
+    assert np.abs(encoded(2, "2" * 64) - first).max() > 1e-3
+    with monkeypatch.context() as patched:
+        patched.setattr(openvino, "convert_model", refuse)
+        # With another model in hand: what is kept is what is computed with.
+        assert np.array_equal(encoded(2, "1" * 64), first)
+        with pytest.raises(AssertionError, match="translated again"):
+            encoded(1, "3" * 64)
+    for path in cache.rglob("*.npz"):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    assert np.array_equal(encoded(1, "1" * 64), first)
+    for path in cache.rglob("*.npz"):
+        path.write_bytes(path.read_bytes()[:1000])
+    assert np.array_equal(encoded(1, "1" * 64), first)
+
+
+def test_of_many_translations_those_that_were_wanted_last_are_kept_and_without_room_none(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vda.compute import openvino as ours
+
+    monkeypatch.setattr(ours, "_KEPT", 1)
+    first = encoded(1, "1" * 64)
+    encoded(2, "2" * 64)
+    (left,) = cache.rglob("*.npz")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(left))
+    assert np.array_equal(encoded(1, "1" * 64), first)
 
 
 @pytest.fixture(scope="module")

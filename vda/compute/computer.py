@@ -112,7 +112,8 @@ def hand_over(engine: "Engine", exact: "VideoDepthModel", record: RunRecord, run
     with exclusive_lock(run.pace_lock, wait=True):
         path = run.parts_path(record.precision)
         parts = EngineParts.found(path)
-        ours = OpenVinoModel(exact, engine.model, record.precision, threads, parts or EngineParts(False, False))
+        begun_with = parts or EngineParts(False, False)
+        ours = OpenVinoModel(exact, engine.model, record.precision, threads, begun_with, record.weights_sha256)
         if parts is None:
             images = torch.zeros(engine.fit.encoder_batch, 3, record.net_height, record.net_width)
             ours.parts = faster_parts(ours, images)

@@ -4,19 +4,27 @@ In: a model in float32, the same in the scene's precision, and which parts OpenV
 model's ``encode`` and ``decode``, for the engine. This file does not know scenes, nor who decides on the parts.
 
 Programs are made of traces, one for each size of pictures, in float32; OpenVINO rounds to bfloat16 by itself. What
-follows the encoder is cut in two, for the finer maps of a whole window would take gigabytes.
+follows the encoder is cut in two, for the finer maps of a whole window would take gigabytes. Translating a trace
+takes seconds, so what comes of it is kept in the user's cache.
 """
 
+import hashlib
 import sys
+import tempfile
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vda import network
+from vda.errors import StorageError
+from vda.files import DAMAGED_ARRAYS, array_in, atomic_writer, user_cache
 from vda.network.head import DepthHead, FrameFeatures
 from vda.network.model import VideoDepthModel
 from vda.network.slots import WINDOW_SLOTS
@@ -24,6 +32,8 @@ from vda.scene.runstate import EngineParts
 
 # Frames whose finest maps are in memory at once; it divides a window.
 _FINE_FRAMES = 4
+# Translations that are kept in the user's cache; a model at one size has three, as large as its weights.
+_KEPT = 24
 
 _Program = Callable[[Sequence[Tensor]], tuple[Tensor, ...]]
 
@@ -31,14 +41,23 @@ _Program = Callable[[Sequence[Tensor]], tuple[Tensor, ...]]
 class OpenVinoModel:
     """``encode`` and ``decode`` of ``model`` (float32), computed in ``precision`` (fp32 or bf16) on a CPU.
 
-    What is not in ``parts`` PyTorch computes, with ``plain``: the same model in that precision.
+    What is not in ``parts`` PyTorch computes, with ``plain``: the same model in that precision. ``weights_sha256``
+    says which weights it has, for translations of it to be known by.
     """
 
     def __init__(
-        self, model: VideoDepthModel, plain: VideoDepthModel, precision: str, threads: int, parts: EngineParts
+        self,
+        model: VideoDepthModel,
+        plain: VideoDepthModel,
+        precision: str,
+        threads: int,
+        parts: EngineParts,
+        weights_sha256: str,
     ) -> None:
         self.plain, self.parts = plain, parts
-        self._model, self._core, self._programs = model, _openvino().Core(), {}  # type: ignore[var-annotated]
+        self._model, self._core = model, _openvino().Core()
+        self._programs: dict[tuple[object, ...], _Program] = {}
+        self._weights = f"{model.preset.name} {weights_sha256}"
         self._settings = {
             "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
             "INFERENCE_NUM_THREADS": threads,
@@ -71,14 +90,13 @@ class OpenVinoModel:
         return program(inputs)
 
     def _program(self, module: nn.Module, example: list[Tensor]) -> _Program:
-        openvino = _openvino()
-        shapes = [tuple(part.shape) for part in example]
-        with warnings.catch_warnings(), torch.no_grad():
-            # That a trace holds for one size, and how OpenVINO makes it: neither is for anybody to mend.
-            for kind in (torch.jit.TracerWarning, DeprecationWarning, FutureWarning):
-                warnings.simplefilter("ignore", kind)
-            traced = openvino.convert_model(module.eval(), example_input=tuple(example), input=shapes)
-        compiled = self._core.compile_model(traced, "CPU", self._settings)
+        path = _kept_at(self._weights, type(module).__name__, example)
+        kept = _kept(path)
+        if kept is None:
+            kept = _translated(module, example)
+            _keep(path, *kept)
+        # Of what is kept in the first process, too: every run has the same bytes.
+        compiled = self._core.compile_model(self._core.read_model(*kept), "CPU", self._settings)
 
         def run(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
             found = compiled([np.ascontiguousarray(part.numpy()) for part in inputs])
@@ -134,6 +152,60 @@ class _Fine(nn.Module):
 
     def forward(self, path: Tensor, level2: Tensor, level1: Tensor) -> Tensor:
         return self.head.fine_path(path, level2, level1)
+
+
+def _kept_at(weights: str, part: str, example: Iterable[Tensor]) -> Path:
+    """Where the translation of ``part`` for tensors like ``example`` is kept.
+
+    Other weights, another PyTorch or OpenVINO, and other code of the network have another place.
+    """
+    identity = hashlib.sha256()
+    for word in (
+        weights,
+        part,
+        torch.__version__,
+        _openvino().__version__,
+        *(str(tuple(t.shape)) for t in example),
+    ):
+        identity.update(f"{word}\n".encode())
+    for source in (*sorted(Path(network.__file__).parent.glob("*.py")), Path(__file__)):
+        identity.update(source.read_bytes())
+    return user_cache() / "vda" / "openvino" / f"{identity.hexdigest()[:32]}.npz"
+
+
+def _kept(path: Path) -> tuple[bytes, bytes] | None:
+    """The translation in OpenVINO's own form, what it does and its weights; None where none is whole."""
+    try:
+        # The archive's checksums are looked at as it is read.
+        with path.open("rb") as file, np.load(file) as archive:
+            found = array_in(archive, "model").tobytes(), array_in(archive, "weights").tobytes()
+        path.touch()
+    except DAMAGED_ARRAYS:
+        return None
+    return found
+
+
+def _keep(path: Path, model: bytes, weights: bytes) -> None:
+    """Keep a translation, and of all there are those that were wanted last; without room none is kept."""
+    with suppress(StorageError, OSError):
+        with atomic_writer(path, durable=False) as file:
+            np.savez(file, model=np.frombuffer(model, np.uint8), weights=np.frombuffer(weights, np.uint8))
+        there = sorted(path.parent.glob("*.npz"), key=lambda kept: kept.stat().st_mtime)
+        for old in there[:-_KEPT]:
+            old.unlink(missing_ok=True)
+
+
+def _translated(module: nn.Module, example: list[Tensor]) -> tuple[bytes, bytes]:
+    openvino = _openvino()
+    shapes = [tuple(part.shape) for part in example]
+    with warnings.catch_warnings(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+        # That a trace holds for one size, and how OpenVINO makes it: neither is for anybody to mend.
+        for kind in (torch.jit.TracerWarning, DeprecationWarning, FutureWarning):
+            warnings.simplefilter("ignore", kind)
+        traced = openvino.convert_model(module.eval(), example_input=tuple(example), input=shapes)
+        path = Path(folder) / "network.xml"
+        openvino.save_model(traced, path, compress_to_fp16=False)
+        return path.read_bytes(), path.with_suffix(".bin").read_bytes()
 
 
 def _openvino() -> Any:
