@@ -93,7 +93,7 @@ def begun() -> dict[str, bytes]:
         "vda_run/devices.json": js({"cpu": vars(DeviceNotes((("s", 1),), 2.0, 3))}),
         "vda_run/holder.json": js(vars(Holder(1, "h", 1.0, "vda_run", 2.0))),
         "vda_run/pause.json": js(vars(Pause("no room", 1.0))),
-        "vda_run/recomputed.jsonl": js({"window": [0, 1], "problem": "inf", "instead": "fp32"}) + b"\n",
+        "vda_run/recomputed_node.jsonl": js({"window": [0, 1], "problem": "inf", "instead": "fp32"}) + b"\n",
         "vda_run/workers/a/state.json": js(vars(WorkerState("a", "cpu", 1, chunk=0, scene="s"))),
     }
 

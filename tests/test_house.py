@@ -196,7 +196,7 @@ def test_how_work_goes_is_told_to_a_reporter(path: Path) -> None:
 # What lies in a scene or in a folder of depth: spelled in one file, or a rename breaks what nobody looked at.
 FILE_NAMES = {
     "scene.json", "frame_index.npz", "vda_chunks", "chunks_metadata.json", "vda_video_chunks", "vda_windows",
-    "run.json", "vda_run", "vda_logs", "supervisor.log", "supervisor.lock", "recomputed.jsonl", "vda_depth_final",
+    "run.json", "vda_run", "vda_logs", "supervisor.log", "supervisor.lock", "vda_depth_final",
     "vda_merged_depth", "depth.json", "merge.json", "depth_visualization.mp4", "calibration.json", "report.html",
     "report.json", "detached.log", "detached.lock", "scaled_metadata.csv",
 }  # fmt: skip

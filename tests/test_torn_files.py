@@ -22,7 +22,7 @@ TRACKS = "".join(f"{frame + 1},1,10,10,20,20,1,-1,-1,-1\n" for frame in range(FR
 LEFT = {
     "vda_run/attempts.json": '{"0": {"attempts": 1, "device": "cpu"}}',
     "vda_run/fits_cpu.json": '{"encoder_batch": 1, "head_batch": 32, "features_on_host": false}',
-    "vda_run/recomputed.jsonl": '{"window": [0, 0], "problem": "x", "instead": "fp32"}\n',
+    "vda_run/recomputed_node.jsonl": '{"window": [0, 0], "problem": "x", "instead": "fp32"}\n',
     "vda_run/pause.json": '{"reason": "the disk is full", "since": 1.0}',
     "vda_run/workers/cpu-1/settings.json": '{"device": "cpu", "threads": 1}',
     "vda_run/workers/cpu-1/order.json": '{"number": 1, "scene": "x", "chunk": 0}',

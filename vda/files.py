@@ -42,6 +42,9 @@ DAMAGED_ARRAYS = (
 )  # fmt: skip
 # What has to be where it is (``never_made_anew``).
 _IN_PLACE: list[Path] = []
+# What file systems say that give a file no second name, or take no locks.
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 # A full disk, a full quota, a limit of files' sizes.
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # NumPy's ``tofile`` says how much it wrote, and not why no more.
@@ -203,6 +206,53 @@ def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode(), durable=durable)
 
 
+def write_first(path: Path, value: Any) -> bool:
+    """Write ``value`` as JSON, whole, unless ``path`` is there; return whether it now holds what was given.
+
+    No lock is needed, which some shared file systems keep to one machine: of many writers, wherever they are, the
+    first one's file stays.
+    """
+    data = (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
+    temporary = temporary_beside(path)
+    try:
+        write_bytes(temporary, data)
+        with storage_errors(path):
+            _link_first(temporary, path, data)
+            # An answer that was lost on the way is asked for again, and the second says that the file is there.
+            return path.read_bytes() == data
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _link_first(temporary: Path, path: Path, data: bytes) -> None:
+    with suppress(FileExistsError):
+        try:
+            os.link(temporary, path)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            # For a moment it is there and empty, as a damaged one is.
+            with path.open("xb") as handle:
+                handle.write(data)
+
+
+def server_time(folder: Path) -> float:
+    """What the file server's own clock says, in seconds: machines' clocks differ, and all files have its time."""
+    probe = folder / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
+    with storage_errors(probe):
+        probe.touch()
+        now = probe.stat().st_mtime
+        probe.unlink()
+    return now
+
+
+def modified(path: Path) -> float:
+    """When ``path`` was last written by the file server's clock; opened, for a client may know an older answer."""
+    with path.open("rb") as handle:
+        return os.fstat(handle.fileno()).st_mtime
+
+
 def damage(error: BaseException) -> str:
     """What a library says of a damaged file, without NumPy's advice to run what may be in it."""
     return "it holds no plain arrays" if "allow_pickle" in str(error) else str(error)
@@ -309,7 +359,16 @@ def exclusive_lock(path: Path, *, byte: int | None = None, wait: bool = False) -
         except BlockingIOError:
             yield False
             return
+        except OSError as error:
+            raise (_no_locks(path) if error.errno in _NO_LOCKS else storage_error(path, error)) from error
         yield True
+
+
+def _no_locks(path: Path) -> StorageError:
+    return StorageError(
+        f"{path} could not be locked: its file system takes no locks.",
+        "Put the work on another file system, or compute the scene with 'vda task', which needs no locks there.",
+    )
 
 
 @contextmanager
@@ -345,7 +404,13 @@ def lock_is_held(path: Path) -> bool:
         return False
     with handle:
         # Asking for a shared lock: a read-only file is enough, and only an exclusive holder is in the way.
-        answer = fcntl.fcntl(handle, fcntl.F_OFD_GETLK, _lock_record(fcntl.F_RDLCK))
+        try:
+            answer = fcntl.fcntl(handle, fcntl.F_OFD_GETLK, _lock_record(fcntl.F_RDLCK))
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            # Where nobody can hold one, nobody does.
+            return False
     return struct.unpack(_LOCK_FORMAT, answer)[0] != fcntl.F_UNLCK
 
 

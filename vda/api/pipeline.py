@@ -430,6 +430,8 @@ def merge_scene(
     is put aside, so that a run computes it again, and ``DamagedWindowError`` is raised.
     """
     reporter = reporter or Silence()
+    if discard_windows:
+        scene.require_unclaimed()
     try:
         result = merge(scene, settings, reporter=reporter)
     except DamagedWindowError as error:

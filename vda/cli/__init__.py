@@ -13,6 +13,7 @@
     status        ``vda status``
     monitor       ``vda monitor``
     stop          ``vda stop``
+    task          ``vda task``
     redo          ``vda redo``
     clean         ``vda clean``
     relink        ``vda relink``
@@ -66,6 +67,7 @@ from vda.cli.split import split
 from vda.cli.status import status
 from vda.cli.stop import stop
 from vda.cli.synth import synth
+from vda.cli.task import task
 from vda.cli.view import view
 from vda.cli.weights import weights
 
@@ -90,8 +92,8 @@ def main() -> None:
 
 
 COMMANDS = (
-    depth, split, run, merge, status, monitor, stop, redo, clean, relink, enrich, export, view, evaluate, report,
-    synth, fvc, weights, doctor, completion,
+    depth, split, run, merge, status, monitor, stop, task, redo, clean, relink, enrich, export, view, evaluate,
+    report, synth, fvc, weights, doctor, completion,
 )  # fmt: skip
 for command in COMMANDS:
     main.add_command(command)

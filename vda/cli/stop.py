@@ -21,10 +21,14 @@ def stop(scene: Path, wait: bool) -> None:
     from vda.scene.scene import Scene
 
     files = RunFiles(Scene(scene).require().run_dir)
-    if not files.is_supervised():
+
+    def goes_on() -> bool:
+        return files.is_supervised() or bool(files.live_claims())
+
+    if not goes_on():
         say("Nobody computes this scene now.")
         return
     files.stop_path.touch()
     say("Each worker ends after the window in hand. 'vda run' goes on from there.")
-    while wait and files.is_supervised():
+    while wait and goes_on():
         time.sleep(0.1)

@@ -86,18 +86,24 @@ class Surroundings:
 
 
 def compute_chunk(
-    scene: Scene, chunk: int, computer: Computer, around: Surroundings = Surroundings(), *, lock: int = 0
+    scene: Scene,
+    chunk: int,
+    computer: Computer,
+    around: Surroundings = Surroundings(),
+    *,
+    lock: Path | None = None,
 ) -> Outcome:
     """Compute the windows of ``chunk`` that are not on disk yet; return ``done`` or ``stopped``.
 
     Windows are packed and written in threads while the next one is computed, so a kill costs at most three: the
     one in hand, the one being packed and the one being written; on a GPU one more, on its way to the host.
-    ``should_stop`` is asked after each window. Where another process still computes the chunk, its end is awaited.
+    ``should_stop`` is asked after each window. Where another process still computes the chunk, for it holds
+    ``lock`` (None: the chunk's first), its end is awaited.
     Raises ``DeviceError`` where memory does not suffice for anything, ``WorkError`` where a window is not finite
     even in float32.
     """
     around.phase("waiting")
-    with _waiting_lock(RunFiles(scene.run_dir).chunk_lock(chunk, lock), around.should_stop) as ours:
+    with _waiting_lock(lock or RunFiles(scene.run_dir).chunk_lock(chunk), around.should_stop) as ours:
         if not ours:
             return "stopped"
         # Read once: of a film of many shots the plan is long, and each shot has a chunk.

@@ -19,7 +19,7 @@ from vda.network.presets import PRESETS
 from vda.picture.framing import Framing
 from vda.records import read_record
 from vda.scene.chunks import Plan
-from vda.scene.runstate import EngineParts, RunFiles
+from vda.scene.runstate import EngineParts, RunFiles, WorkerFiles, WorkerSettings
 from vda.scene.scene import RunRecord, Scene
 from vda.video import Frame, FrameIndex, VideoInfo, map_frame_list
 
@@ -86,6 +86,11 @@ def load_computer(record: RunRecord, run: RunFiles, device_id: str, threads: int
     return Computer(engine, record, threads, fits)
 
 
+def run_files(scene: Scene, files: WorkerFiles, settings: WorkerSettings) -> RunFiles:
+    """What a worker has of the run of ``scene``: of a task of a cluster, locks and fits are on its own machine."""
+    return RunFiles(scene.run_dir, files.home if settings.apart else None)
+
+
 def begin_with(engine: "Engine", record: RunRecord, run: RunFiles, batch_size: int) -> MemoryFit:
     """Where ``engine`` begins to use memory: at ``batch_size`` (0: not asked for), or at what suits the device.
 
@@ -116,8 +121,7 @@ def hand_over(engine: "Engine", exact: "VideoDepthModel", record: RunRecord, run
         ours = OpenVinoModel(exact, engine.model, record.precision, threads, begun_with, record.weights_sha256)
         if parts is None:
             images = torch.zeros(engine.fit.encoder_batch, 3, record.net_height, record.net_width)
-            ours.parts = faster_parts(ours, images)
-            ours.parts.write(path)
+            ours.parts = faster_parts(ours, images).first(path)
     engine.model = ours  # type: ignore[assignment]
 
 

@@ -33,8 +33,7 @@ def paced(model: VideoDepthModel, record: RunRecord, run: RunFiles, batch_size: 
         known = Pace.found(path)
         if known is None:
             batches = (min(batch_size, WINDOW_SLOTS),) if batch_size else BATCHES
-            known = measure(model, record.net_width, record.net_height, batches)
-            known.write(path)
+            known = measure(model, record.net_width, record.net_height, batches).first(path)
     return known
 
 

@@ -12,12 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from vda.compute.chunk import answers
-from vda.compute.computer import Computer, begin_with, hand_over, load_network, scene_source, torch_device
+from vda.compute.computer import (
+    Computer,
+    begin_with,
+    hand_over,
+    load_network,
+    run_files,
+    scene_source,
+    torch_device,
+)
 from vda.errors import DeviceError, VdaError
 from vda.files import atomic_writer, write_json
 from vda.records import FilePath, Index, filled, read_record, refused_as
 from vda.scene.chunks import Plan
-from vda.scene.runstate import RunFiles, WorkerFiles, WorkerSettings
+from vda.scene.runstate import WorkerFiles, WorkerSettings
 from vda.scene.scene import RunRecord, Scene, WindowId, chunk_windows
 
 if TYPE_CHECKING:
@@ -103,7 +111,7 @@ class _Trial:
         pictures = scene_source(scene, plan, request.window[0], request.record, settings.threads, device)
         self._source = _kept(pictures, self._window)
         self._network = load_network(request.record)
-        self._run = RunFiles(scene.run_dir)
+        self._run = run_files(scene, files, settings)
         self._record, self._settings, self._files = request.record, settings, files
 
     def proof(self, verdict: "Verdict") -> "Proof":

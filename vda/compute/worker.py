@@ -8,6 +8,7 @@ process.
 
 import os
 import resource
+import signal
 import sys
 import threading
 import time
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from vda.compute.chunk import Surroundings, compute_chunk
-from vda.compute.computer import Computer, load_computer
+from vda.compute.computer import Computer, load_computer, run_files
 from vda.errors import FileSizeError, InputError, NoRoomError, SceneError, StorageError, UsageError, VdaError
 from vda.files import exclusive_lock, never_made_anew
 from vda.machine.shortage import is_out_of_memory, memory_error
@@ -111,6 +112,8 @@ def _serve(files: WorkerFiles, is_supervised: Callable[[], bool]) -> int:
         # Without settings: a new supervisor came while this process was on its way, and expects it no more.
         if not ours or settings is None:
             return EXIT_FAILED
+        if settings.apart:
+            _leave_signals_to_the_task()
         if settings.trial:
             from vda.compute.trial import run_trial
 
@@ -165,9 +168,9 @@ class _Orders:
         began = time.monotonic()
         try:
             with never_made_anew(scene.root):
-                outcome = compute_chunk(
-                    scene, order.chunk, self._load(scene), self._surroundings(scene, log), lock=order.lock
-                )
+                lock = self._run(scene).chunk_lock(order.chunk, order.lock)
+                computer, around = self._load(scene), self._surroundings(scene, log)
+                outcome = compute_chunk(scene, order.chunk, computer, around, lock=lock)
         except Exception as error:
             problem, remedy = _in_words(error)
             log.note(ChunkEnded("failed", time.monotonic() - began, problem))
@@ -198,6 +201,9 @@ class _Orders:
 
         return Surroundings(should_stop, pause_reason, note, phase)
 
+    def _run(self, scene: Scene) -> RunFiles:
+        return run_files(scene, self.files, self.settings)
+
     def _load(self, scene: Scene) -> Computer:
         """The model of ``scene`` on the device; the one at hand if it is the same."""
         record = scene.run_record()
@@ -207,11 +213,18 @@ class _Orders:
             self._last_s.clear()
             settings = self.settings
             self._computer = load_computer(
-                record, RunFiles(scene.run_dir), settings.device, settings.threads, settings.batch_size
+                record, self._run(scene), settings.device, settings.threads, settings.batch_size
             )
             self.heart.engine = self._computer.engine
         self._computer.record = record
         return self._computer
+
+
+def _leave_signals_to_the_task() -> None:
+    """A scheduler signals all processes of a job; the task's first has its worker end after the window in hand."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _in_words(error: Exception) -> tuple[str, str]:

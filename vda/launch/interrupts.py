@@ -1,13 +1,18 @@
-"""Ctrl-C while workers compute: once asks for an end, twice is one.
+"""Ctrl-C while workers compute: once asks for an end, twice is one. What schedulers send asks for an end as well.
 
-In: SIGINT. Out: whether it came. This file does not know what is ended.
+In: signals. Out: whether they came. This file does not know what is ended.
 """
 
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
+from typing import Final
+
+# What a scheduler sends ahead of a time limit or a preemption.
+SCHEDULERS: Final = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 @contextmanager
@@ -34,3 +39,22 @@ def first_is_asked() -> Iterator[Callable[[], bool]]:
         yield lambda: came
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def signals_ask(stop: Path) -> Iterator[None]:
+    """As long as this lasts, a scheduler's signals make the file ``stop``; only Python's main thread gets any."""
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        with suppress(OSError):
+            stop.touch()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, ask) for number in SCHEDULERS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -298,6 +298,7 @@ def remove_intermediates(scene: Scene) -> int:
             f"{scene.root} is being computed, and that needs what would be removed.",
             f"Wait for it, or end it with 'vda stop {quoted(scene.root)}' first.",
         )
+    scene.require_unclaimed()
     with _alone(scene.root):
         return _remove_intermediates(scene)
 

@@ -11,7 +11,8 @@
       pace_<precision>.json         frames at once on a CPU, and seconds per frame there (first worker)
       parts_<precision>.json        which parts of the network OpenVINO computes (first worker)
       pace.lock                     held by the worker that measures that: never two at once
-      recomputed.jsonl              windows that had to be computed again in float32, a line each (workers)
+      recomputed_<host>.jsonl       windows that had to be computed again in float32, a line each (workers)
+      cluster/claims/chunk_003.json who computes the chunk from elsewhere, renewed as long as it lives (task)
       workers/<name>/settings.json  what the worker was started with (supervisor)
       workers/<name>/order.json     the chunk to compute next (supervisor)
       workers/<name>/state.json     heartbeat with counters of progress (worker)
@@ -21,7 +22,8 @@
       workers/<name>/tried_*.npz    the window that was computed for it, by precision (worker)
 
 Every start of a worker has a name of its own, so that a late comer of an earlier run finds nothing to do. A run
-over several scenes has its home in the first; the others' ``holder.json`` says where that is.
+over several scenes has its home in the first; the others' ``holder.json`` says where that is. A task of a cluster
+has its home on its own machine, for locks may reach no further, and so are its chunk's lock and fits there.
 This file knows neither how work is shared out nor how it is done.
 """
 
@@ -30,14 +32,24 @@ import os
 import platform
 import re
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from vda.errors import InputError
-from vda.files import append_line, lock_is_held, read_json_lines, write_json
+from vda.errors import InputError, SceneError, StorageError
+from vda.files import (
+    append_line,
+    lock_is_held,
+    modified,
+    read_json_lines,
+    server_time,
+    write_first,
+    write_json,
+)
 from vda.network.slots import WINDOW_SLOTS
 from vda.records import FilePath, Index, Within, filled_lines, is_count, read_record
+from vda.shown import quoted
 
 Phase = Literal["starting", "idle", "waiting", "computing", "paused", "ended"]
 """``waiting`` is for the chunk's lock, ``paused`` for room in memory or on the disk."""
@@ -50,6 +62,8 @@ _DAMAGED = "Remove that file and run the same command again; no depth is lost wi
 EXIT_NO_ROOM = 75
 # Of a worker that may write no file so large: so it is for every other, and again (sysexits.h: EX_CANTCREAT).
 EXIT_FILE_SIZE = 73
+CLAIM_SECONDS = 60.0
+"""How long a claim is good for without being renewed: a busy file server may let five renewals fail."""
 # The end of a traceback with its message; the log itself may be long, so only its last 64 kB are read.
 _TAIL_LINES = 12
 _TAIL_BYTES = 1 << 16
@@ -82,6 +96,17 @@ class _Record:
         # What the power takes away, the next heartbeat or the next look writes again.
         write_json(path, asdict(self), durable=False)  # type: ignore[call-overload]
 
+    def first(self, path: Path) -> Self:
+        """Write the record unless there is one, and return the one that is there from now on.
+
+        One that is damaged is replaced.
+        """
+        if not write_first(path, asdict(self)):  # type: ignore[call-overload]
+            if (there := self.found(path)) is not None:
+                return there
+            self.write(path)
+        return self
+
 
 @dataclass(frozen=True)
 class Recomputed:
@@ -97,12 +122,14 @@ class WorkerSettings(_Record):
     """What a worker is started with: a device's id, CPU threads, micro-batch (0: by memory).
 
     ``trial``: compute one window in the precisions worth trying on the device, write the proof, and end.
+    ``apart``: it works for a task of a cluster, whose home has the locks and what fits this machine's memory.
     """
 
     device: str
     threads: int
     batch_size: int = 0
     trial: bool = False
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -160,7 +187,8 @@ class ChunkAttempts(_Record):
     """What became of a chunk so far. ``attempts`` and ``kills``: in a row without a finished window.
 
     Attempts count against the chunk, kills from outside do not; ``memory_kills`` are those by the kernel's memory
-    killer below the limit of a control group. ``lock`` is the number of its lock file.
+    killer below the limit of a control group. ``lock`` is the number of its lock file. It is ``for_good`` that the
+    chunk failed where another attempt would find the same, which ``remedy`` mends.
     """
 
     attempts: int = 0
@@ -172,6 +200,8 @@ class ChunkAttempts(_Record):
     device: str = ""
     lock: int = 0
     memory_kills: int = 0
+    remedy: str = ""
+    for_good: bool = False
 
     def forgiven(self) -> "ChunkAttempts":
         """The same chunk at the next command of a person, who wants it tried again."""
@@ -227,6 +257,40 @@ class Holder(_Record):
     @classmethod
     def this_process(cls, home: Path) -> "Holder":
         return cls(os.getpid(), platform.node(), time.time(), str(home.resolve()))
+
+
+@dataclass(frozen=True)
+class ChunkClaim(_Record):
+    """A task that computes a chunk, on any machine; ``token`` is of this one start of it.
+
+    ``task`` is what its engine calls it by, ``restart`` how often that began it anew. ``since`` is by the file
+    server's clock. ``machine`` and ``process_started`` tell, on the same machine, whether the process lives.
+    """
+
+    token: str
+    task: str
+    host: str
+    pid: int
+    since: float
+    restart: int = 0
+    machine: str = ""
+    process_started: float = 0.0
+
+    def __str__(self) -> str:
+        return f"the task {self.task} on {self.host}"
+
+
+def claim_age(path: Path, now: float) -> float:
+    """Seconds since a claim was renewed, ``now`` by the file server's clock; ``FileNotFoundError`` without one.
+
+    One from the future is from before a clock was set, or a copy. It counts from now on: whoever lives renews it.
+    """
+    age = now - modified(path)
+    if age >= -CLAIM_SECONDS:
+        return age
+    with suppress(OSError):
+        os.utime(path)
+    return 0.0
 
 
 def device_slug(device: str) -> str:
@@ -292,9 +356,14 @@ def last_lines(log: Path) -> str:
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The folder ``vda_run`` of one scene."""
+    """The folder ``vda_run`` of one scene. ``own``: where this machine keeps its locks and fits, if not there."""
 
     folder: Path
+    own: Path | None = None
+
+    @property
+    def _own(self) -> Path:
+        return self.own or self.folder
 
     @property
     def supervisor_lock(self) -> Path:
@@ -322,11 +391,23 @@ class RunFiles:
 
     @property
     def recomputed_path(self) -> Path:
-        return self.folder / "recomputed.jsonl"
+        """Of this machine: lines that several add to one file at once may replace each other on a shared disk."""
+        return self.folder / f"recomputed_{device_slug(platform.node())}.jsonl"
+
+    @property
+    def cluster_dir(self) -> Path:
+        return self.folder / "cluster"
+
+    @property
+    def claims_dir(self) -> Path:
+        return self.cluster_dir / "claims"
+
+    def claim_path(self, chunk: int) -> Path:
+        return self.claims_dir / f"chunk_{chunk:03d}.json"
 
     @property
     def pace_lock(self) -> Path:
-        return self.folder / "pace.lock"
+        return self._own / "pace.lock"
 
     def pace_path(self, precision: str) -> Path:
         return self.folder / f"pace_{precision}.json"
@@ -335,10 +416,10 @@ class RunFiles:
         return self.folder / f"parts_{precision}.json"
 
     def fits_path(self, device: str) -> Path:
-        return self.folder / f"fits_{device_slug(device)}.json"
+        return self._own / f"fits_{device_slug(device)}.json"
 
     def chunk_lock(self, chunk: int, number: int = 0) -> Path:
-        return self.folder / (f"chunk_{chunk:03d}.{number}.lock" if number else f"chunk_{chunk:03d}.lock")
+        return self._own / (f"chunk_{chunk:03d}.{number}.lock" if number else f"chunk_{chunk:03d}.lock")
 
     def worker(self, name: str) -> WorkerFiles:
         return WorkerFiles(self.folder, name)
@@ -383,4 +464,39 @@ class RunFiles:
 
     def recomputed(self) -> list[Recomputed]:
         """The windows that had to be computed again in float32."""
-        return list(filled_lines(Recomputed, read_json_lines(self.recomputed_path)))
+        paths = sorted(self.folder.glob("recomputed_*.jsonl"))
+        return [line for path in paths for line in filled_lines(Recomputed, read_json_lines(path))]
+
+    def claimed_chunks(self) -> dict[int, Path]:
+        """The claims that are there, of the living and the dead, by chunk."""
+        names = sorted(self.claims_dir.glob("chunk_*.json")) if self.claims_dir.is_dir() else []
+        numbers = ((name.stem.removeprefix("chunk_"), name) for name in names)
+        return {int(number): name for number, name in numbers if is_count(number)}
+
+    def live_claims(self) -> dict[int, ChunkClaim | None]:
+        """Who computes chunks from elsewhere at the moment; None where the claim of a chunk cannot be read."""
+        paths = self.claimed_chunks()
+        if not paths:
+            return {}
+        try:
+            now = server_time(self.claims_dir)
+        except StorageError:
+            # Who may only look has no other clock than this machine's.
+            now = time.time()
+        live: dict[int, ChunkClaim | None] = {}
+        for chunk, path in paths.items():
+            with suppress(FileNotFoundError):
+                if claim_age(path, now) < CLAIM_SECONDS:
+                    live[chunk] = ChunkClaim.found(path)
+        return live
+
+    def require_unclaimed(self) -> None:
+        """Raise ``SceneError`` where a task computes a chunk of the scene, on whatever machine."""
+        if live := self.live_claims():
+            chunk, claim = next(iter(live.items()))
+            scene = self.folder.parent
+            raise SceneError(
+                f"Chunk {chunk} of {scene} is being computed by {claim or 'a task whose claim cannot be read'}.",
+                f"Wait for it, or end it with 'vda stop {quoted(scene)}'; without a sign of life it ends within "
+                f"{CLAIM_SECONDS:.0f} seconds.",
+            )

@@ -8,7 +8,8 @@
       vda_windows/run.json              what was asked and resolved: model, weights, input size, precision
       vda_windows/window_SSS_KKKKK.npz  raw window K of sequence S: the checkpoint
       vda_run/                          the run itself (``runstate``)
-      vda_logs/                         supervisor.log, chunk_00.log, ...; events_*.jsonl for programs (``events``)
+      vda_logs/                         supervisor.log, chunk_00.log, ...; events_*.jsonl (``events``);
+                                        chunk_003.<task>.log of a cluster's tasks
       vda_merged_depth/                 depth_000000.png, ..., depth.json, depth_visualization.mp4
 
 State is a function of the files: nothing is cached, so a restarted process is the same as a fresh one. This file
@@ -31,6 +32,7 @@ from vda.scene.chunks import Chunk, Plan
 from vda.scene.meant import remedy
 from vda.scene.picturechoice import PictureChoice
 from vda.scene.planfile import plan_metadata, read_plan
+from vda.scene.runstate import RunFiles
 from vda.scene.windows import Window
 from vda.shown import quoted
 
@@ -208,6 +210,10 @@ class Scene:
     def device_log_path(self, device: str) -> Path:
         return self.logs_dir / f"device_{device}.log"
 
+    def task_log_path(self, chunk: int, task: str) -> Path:
+        """What a task of a cluster, its supervisor and its workers say of a chunk: a file for each task."""
+        return self.logs_dir / f"chunk_{chunk:03d}.{task}.log"
+
     def chunk_log_path(self, chunk: int) -> Path:
         return self.logs_dir / f"chunk_{chunk:02d}.log"
 
@@ -257,14 +263,23 @@ class Scene:
         return str(self.root.resolve())
 
     def discard_windows(self) -> None:
-        """Remove the raw windows; ``run.json`` stays, for it says what the result was made with."""
+        """Remove the raw windows; ``run.json`` stays, for it says what the result was made with.
+
+        Raises ``SceneError`` where a task computes a chunk, as all do that remove windows.
+        """
+        self.require_unclaimed()
         for window in self.finished_windows():
             self.window_path(window).unlink(missing_ok=True)
 
     def discard_chunk(self, chunk: int) -> None:
-        """Remove the raw windows of one chunk."""
+        """Remove the raw windows of one chunk; raise ``SceneError`` where a task computes one."""
+        self.require_unclaimed()
         for window, _ in chunk_windows(self.plan().chunks[chunk]):
             self.window_path(window).unlink(missing_ok=True)
+
+    def require_unclaimed(self) -> None:
+        """Raise ``SceneError`` where a task of a cluster computes a chunk: what it finds done must stay."""
+        RunFiles(self.run_dir).require_unclaimed()
 
     def note_redone(self, chunk: int) -> None:
         """Write down that the windows of ``chunk`` are not those of the merged depth any more."""
@@ -462,12 +477,19 @@ class Scene:
         )
 
     def discard_computed(self) -> None:
-        """Remove raw windows, the run's state and what was merged from them; the plan stays."""
+        """Remove raw windows, the run's state and what was merged from them; the plan stays.
+
+        So do what a person set for a cluster, and which jobs were submitted, for these may have to be ended.
+        """
+        self.require_unclaimed()
         for folder in (self.windows_dir, self.logs_dir, self.merged_dir):
             shutil.rmtree(folder, ignore_errors=True)
         # A lock lives as long as its file; whoever holds the scene while it starts over keeps holding it.
         for path in self.run_dir.iterdir() if self.run_dir.is_dir() else ():
-            if path.is_dir():
+            if path == RunFiles(self.run_dir).cluster_dir:
+                for folder in filter(Path.is_dir, path.iterdir()):
+                    shutil.rmtree(folder, ignore_errors=True)
+            elif path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             elif path.suffix != ".lock":
                 path.unlink(missing_ok=True)

@@ -77,7 +77,11 @@ class WindowStore:
                     yield key, problem
 
     def put_aside(self, keys: Iterable[WindowId], problem: str) -> None:
-        """Take windows away, and note in the logs which and why."""
+        """Take windows away, and note in the logs which and why.
+
+        Raises ``SceneError`` where a task computes a chunk: it would not look for them again.
+        """
+        self.scene.require_unclaimed()
         for key in keys:
             path = self.scene.window_path(key)
             with storage_errors(path):

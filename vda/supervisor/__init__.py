@@ -17,7 +17,14 @@ Nothing here computes depth.
 """
 
 from vda.supervisor.crew import Crew
-from vda.supervisor.holding import hold, make_free, require_free
+from vda.supervisor.holding import (
+    Held,
+    hold,
+    make_free,
+    require_free,
+    require_in_place,
+    require_unsupervised,
+)
 from vda.supervisor.jobs import Following
 from vda.supervisor.loop import Supervisor
 from vda.supervisor.room import require_disk, window_bytes
@@ -27,6 +34,7 @@ from vda.supervisor.trials import Trials, prove_devices
 __all__ = [
     "Crew",
     "Following",
+    "Held",
     "PaceTelling",
     "Supervisor",
     "Trials",
@@ -35,5 +43,7 @@ __all__ = [
     "prove_devices",
     "require_disk",
     "require_free",
+    "require_in_place",
+    "require_unsupervised",
     "window_bytes",
 ]

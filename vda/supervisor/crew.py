@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -103,31 +104,39 @@ class Member:
 class Crew:
     """Starts workers with ``launcher``; their files and what they print are in ``scene``, the first of the run.
 
-    ``threads`` and ``batch_size`` are each worker's.
+    ``threads`` and ``batch_size`` are each worker's. A task of a cluster has its files ``apart``, on the machine's
+    own disk, and a ``log`` of its own.
     """
 
     scene: Scene
     launcher: Launcher
     threads: int
     batch_size: int = 0
+    apart: RunFiles | None = None
+    log: Path | None = None
 
     @property
     def home(self) -> RunFiles:
-        return RunFiles(self.scene.run_dir)
+        return self.apart or RunFiles(self.scene.run_dir)
+
+    def log_path(self, device: str) -> Path:
+        """What workers on ``device`` print."""
+        return self.log or self.scene.device_log_path(device_slug(device))
 
     def start(self, device: Device, now: float) -> Member:
         files = self.new_files(device)
-        launched = self.launch(files, device, WorkerSettings(device.id, self.threads, self.batch_size))
+        launched = self.launch(files, device)
         return Member(files, device.id, launched, now)
 
     def new_files(self, device: Device) -> WorkerFiles:
         """The files of a worker to come, under a name that no other had."""
         return self.home.worker(f"{device_slug(device.id)}-{uuid.uuid4().hex[:8]}")
 
-    def launch(self, files: WorkerFiles, device: Device, settings: WorkerSettings) -> Launched:
+    def launch(self, files: WorkerFiles, device: Device, *, trial: bool = False) -> Launched:
+        is_apart = self.apart is not None
+        settings = WorkerSettings(device.id, self.threads, self.batch_size, trial, is_apart)
         settings.write(files.settings_path)
-        log = self.scene.device_log_path(device_slug(device.id))
-        return self.launcher.start(self.home.folder, files.name, log, device.environment())
+        return self.launcher.start(self.home.folder, files.name, self.log_path(device.id), device.environment())
 
     def adopt(self, now: float) -> Iterator[Member]:
         """Find the workers that outlived an earlier supervisor; the files of the others are removed.

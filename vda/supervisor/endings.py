@@ -94,6 +94,8 @@ def _failure(
         set_aside=for_good or count > seen.retries or len(failed) >= CHUNK_DEVICES,
         error=reason,
         device=device.id,
+        remedy=worker.state.remedy if worker.state is not None and _spoke(worker) else "",
+        for_good=for_good,
     )
     chunks_failed = () if advanced or for_good else (*device.failed, chunk.id)
     device = replace(device, failed=chunks_failed, not_before=attempts.not_before)

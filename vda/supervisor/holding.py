@@ -7,7 +7,6 @@ the holder's file is renewed every few seconds, and whoever finds it fresh, from
 import os
 import platform
 import time
-import uuid
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -15,8 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from vda.errors import SceneError, VdaError
-from vda.files import TEMPORARY_PREFIX, exclusive_lock, never_made_anew
+from vda.errors import SceneError, StorageError, VdaError
+from vda.files import TEMPORARY_PREFIX, exclusive_lock, modified, never_made_anew, server_time
 from vda.scene.runstate import Holder, RunFiles
 from vda.scene.scene import Scene
 from vda.shown import quoted
@@ -25,6 +24,8 @@ from vda.supervisor.crew import Member
 # Five renewals may fail on a busy file server before another machine takes the scene.
 _RENEW_SECONDS = 10.0
 _LEASE_SECONDS = 60.0
+# No write takes as long: what another machine writes at the moment is younger.
+_WRITING_SECONDS = 600.0
 # Time for a window in hand of a large model on a CPU; what takes longer is killed.
 _ENDING_SECONDS = 120.0
 _NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "ceph", "lustre", "gpfs", "beegfs", "fuse.")
@@ -49,17 +50,32 @@ class Held:
                     os.utime(RunFiles(scene.run_dir).holder_path)
 
     def end(self) -> None:
-        """Write down that the run ended by itself; unless ``--restart`` removed the state meanwhile."""
+        """Write down that the run ended by itself; unless ``--restart`` removed the state meanwhile.
+
+        A request to stop was for this run; tasks of a cluster would take it for theirs.
+        """
         for scene in self.scenes:
             if scene.run_dir.is_dir():
+                RunFiles(scene.run_dir).stop_path.unlink(missing_ok=True)
                 replace(self.holder, ended=time.time()).write(RunFiles(scene.run_dir).holder_path)
 
+    def files(self, scene: Scene) -> RunFiles:
+        """Where it is kept how often chunks of ``scene`` were tried."""
+        return RunFiles(scene.run_dir)
+
     def sweep(self) -> None:
-        """Remove what killed writers left; only while no worker lives."""
+        """Remove what killed writers left; only while no worker of ours lives.
+
+        Where tasks have claims, what is young stays: another machine may be writing it.
+        """
         for scene in self.scenes:
-            for folder in (scene.windows_dir, scene.run_dir):
-                for leftover in folder.glob(f"{TEMPORARY_PREFIX}*") if folder.is_dir() else ():
-                    leftover.unlink(missing_ok=True)
+            folders = [folder for folder in (scene.windows_dir, scene.run_dir) if folder.is_dir()]
+            spared = RunFiles(scene.run_dir).claimed_chunks()
+            before = server_time(scene.run_dir) - _WRITING_SECONDS if spared else float("inf")
+            for leftover in (path for folder in folders for path in folder.glob(f"{TEMPORARY_PREFIX}*")):
+                with suppress(FileNotFoundError):
+                    if modified(leftover) < before:
+                        leftover.unlink()
 
     def log(self, line: str) -> None:
         """Add ``line`` to ``supervisor.log`` of the run's home. A full disk costs the line, and not the work."""
@@ -72,11 +88,16 @@ class Held:
     def require_there(self) -> None:
         """Raise ``SceneError`` where a scene is no longer where it was: writing would begin it anew."""
         for scene in self.scenes:
-            if not RunFiles(scene.run_dir).holder_path.exists():
-                raise SceneError(
-                    f"The scene {scene.root} is gone: it was moved, renamed or removed while it was computed.",
-                    "Give the same command with the scene's new path; what was finished goes with it.",
-                )
+            require_in_place(scene, RunFiles(scene.run_dir).holder_path)
+
+
+def require_in_place(scene: Scene, file: Path) -> None:
+    """Raise ``SceneError`` where ``file``, which was in ``scene`` as it was begun, is gone."""
+    if not file.exists():
+        raise SceneError(
+            f"The scene {scene.root} is gone: it was moved, renamed or removed while it was computed.",
+            "Give the same command with the scene's new path; what was finished goes with it.",
+        )
 
 
 def hold(
@@ -122,19 +143,23 @@ def _take(scene: Scene, locks: ExitStack, on_network: Callable[[Path], bool]) ->
     # Locks of open files end at the machine, so on a network file system the holder's lease counts as well.
     had = locks.enter_context(exclusive_lock(files.supervisor_lock))
     before = files.holder()
-    if not had or (before and on_network(files.folder) and _is_leased(files, before, _server_time(files))):
+    if not had or (before and on_network(files.folder) and _is_leased(files, before)):
         raise _taken(scene, before)
+    files.require_unclaimed()
     return before
 
 
 def require_free(scene: Scene) -> None:
-    """Raise ``SceneError`` where a supervisor holds the scene. Nothing is taken or written for it.
+    """Raise ``SceneError`` where a supervisor holds the scene, or a task a chunk of it. Nothing is taken."""
+    require_unsupervised(scene)
+    scene.require_unclaimed()
 
-    A machine whose clock differs by half a lease may be taken for one that is gone; ``hold`` tells for sure.
-    """
+
+def require_unsupervised(scene: Scene) -> None:
+    """Raise ``SceneError`` where a supervisor, on this machine or another, holds the scene."""
     files = RunFiles(scene.run_dir)
     holder = files.holder()
-    is_leased = holder is not None and is_on_network(files.folder) and _is_leased(files, holder, time.time())
+    is_leased = holder is not None and is_on_network(files.folder) and _is_leased(files, holder)
     if files.is_supervised() or is_leased:
         raise _taken(scene, holder)
 
@@ -169,20 +194,16 @@ def _is_inside(path: str, mountpoint: str) -> bool:
     return path == mountpoint or path.startswith(mountpoint.rstrip("/") + "/")
 
 
-def _is_leased(files: RunFiles, holder: Holder, now: float) -> bool:
-    """Whether another machine's supervisor showed itself lately, as seen ``now``."""
+def _is_leased(files: RunFiles, holder: Holder) -> bool:
+    """Whether another machine's supervisor showed itself lately, by the file server's clock."""
     if holder.ended or holder.host == platform.node():
         return False
-    return now - files.holder_path.stat().st_mtime < _LEASE_SECONDS
-
-
-def _server_time(files: RunFiles) -> float:
-    """What the file server's own clock says: two machines' differ, and the server stamps all files by the same."""
-    probe = files.folder / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
-    probe.touch()
-    now = probe.stat().st_mtime
-    probe.unlink()
-    return now
+    try:
+        now = server_time(files.folder)
+    except StorageError:
+        # Who may only look has no other clock than this machine's.
+        now = time.time()
+    return now - modified(files.holder_path) < _LEASE_SECONDS
 
 
 def _taken(scene: Scene, holder: Holder | None) -> SceneError:

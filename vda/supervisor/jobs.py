@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from vda.scene.chunks import Chunk
 from vda.scene.runstate import ChunkAttempts, RunFiles
 from vda.scene.scene import Scene, WindowId, chunk_windows
 from vda.scene.status import Estimate, estimate
@@ -26,25 +27,32 @@ class Following:
 
 @dataclass
 class Job:
-    """One scene. ``chunks`` maps a chunk's windows to the frames they settle; ``missing`` are not on disk yet."""
+    """One scene. ``chunks`` maps a chunk's windows to the frames they settle; ``missing`` are not on disk yet.
+
+    ``files`` is where attempts are kept. With ``only`` nothing is known of other chunks, and nothing counts.
+    """
 
     scene: Scene
     chunks: list[dict[WindowId, int]]
     attempts: dict[int, ChunkAttempts]
+    files: RunFiles
     only: Collection[int] | None = None
     missing: list[set[WindowId]] = field(default_factory=list)
     frames_total: int = 0
     frames_done: int = 0
 
     @classmethod
-    def of(cls, scene: Scene, only: Collection[int] | None = None) -> "Job":
+    def of(cls, scene: Scene, only: Collection[int] | None = None, files: RunFiles | None = None) -> "Job":
         """Read the scene's plan and state; ``only``: chunks to compute, all others are left as they are."""
-        chunks = [
-            {key: chunk.settled(window) for key, window in chunk_windows(chunk)} for chunk in scene.plan().chunks
-        ]
-        job = cls(scene, chunks, RunFiles(scene.run_dir).read_attempts(), only)
+        plan, files = scene.plan(), files or RunFiles(scene.run_dir)
+        wanted = plan.chunks if only is None else [plan.chunks[index] for index in sorted(only)]
+        # Those of a chunk are looked for one by one, for a long film has too many to list them for each.
+        finished = scene.finished_windows() if only is None else _finished(scene, wanted)
+        chunks: list[dict[WindowId, int]] = [{} for _ in plan.chunks]
+        for chunk in wanted:
+            chunks[chunk.index] = {key: chunk.settled(window) for key, window in chunk_windows(chunk)}
+        job = cls(scene, chunks, files.read_attempts(), files, only)
         job.frames_total = sum(sum(chunk.values()) for chunk in chunks)
-        finished = scene.finished_windows()
         job.missing = [chunk.keys() - finished for chunk in chunks]
         job.frames_done = job.frames_total - sum(
             chunk[key] for chunk, missing in zip(chunks, job.missing, strict=True) for key in missing
@@ -60,9 +68,14 @@ class Job:
         return [index for index in range(len(self.chunks)) if self.only is None or index in self.only]
 
     def look(self, chunks: Iterable[int]) -> None:
-        """Look again which windows of some chunks are there; a long video has too many to list them all."""
+        """Look again which windows of some chunks are there; a long video has too many to list them all.
+
+        They come in order, and a file server is asked for no more than the next.
+        """
         for index in chunks:
-            for key in [key for key in self.missing[index] if self.scene.window_path(key).exists()]:
+            for key in sorted(self.missing[index]):
+                if not self.scene.window_path(key).exists():
+                    break
                 self.missing[index].remove(key)
                 self.frames_done += self.chunks[index][key]
 
@@ -86,8 +99,12 @@ class Job:
     def note(self, chunk: ChunkId, attempts: ChunkAttempts) -> None:
         """Write down what became of a chunk; known here only once it is on the disk, or it would count again."""
         noted = {**self.attempts, chunk[1]: attempts}
-        RunFiles(self.scene.run_dir).write_attempts(noted)
+        self.files.write_attempts(noted)
         self.attempts = noted
+
+
+def _finished(scene: Scene, chunks: Iterable[Chunk]) -> set[WindowId]:
+    return {key for chunk in chunks for key, _ in chunk_windows(chunk) if scene.window_path(key).is_file()}
 
 
 def expected(jobs: Mapping[str, Job], working: Iterable[tuple[ChunkId, float | None]]) -> Estimate | None:

@@ -132,7 +132,7 @@ class Supervisor:
 
     def _begin(self) -> None:
         home = self.crew.home
-        self._jobs = {scene.key: Job.of(scene, self.only) for scene in self.scenes}
+        self._jobs = {scene.key: Job.of(scene, self.only, self.held.files(scene)) for scene in self.scenes}
         notes = {} if self.held.is_new else home.read_devices()
         self._views = {device.id: _device_view(device.id, notes.get(device.id)) for device in self.devices}
         if self.held.is_new:
@@ -235,9 +235,8 @@ class Supervisor:
         if any(worker.exit_code == -SIGKILL for worker in workers):
             self._looked = 0.0
         self._look_at_host(now)
-        self._stopping = self._interrupted or any(
-            RunFiles(scene.run_dir).stop_path.exists() for scene in self.scenes
-        )
+        asked = [self.crew.home, *(RunFiles(scene.run_dir) for scene in self.scenes)]
+        self._stopping = self._interrupted or any(files.stop_path.exists() for files in asked)
         return Snapshot(
             now,
             tuple(self._chunk_views()),
@@ -354,7 +353,7 @@ class Supervisor:
             raise self._incomplete(every)
 
     def _incomplete(self, missing: list[ChunkView]) -> WorkError:
-        return incomplete(missing, list(self._views.values()), self.scenes[0], stopped=self._stopping)
+        return incomplete(missing, list(self._views.values()), self.crew.log_path, stopped=self._stopping)
 
 
 def _device_view(device: str, notes: DeviceNotes | None) -> DeviceView:

@@ -4,14 +4,15 @@ In: frames done and the reason of a pause, again and again. Out: what the report
 file does not know how frames are counted.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from vda.errors import WorkError
 from vda.machine.devices import Device
 from vda.models.weights import MINI
 from vda.reporter import Reporter
-from vda.scene.runstate import Pace, RunFiles, device_slug, last_lines
+from vda.scene.runstate import Pace, RunFiles, last_lines
 from vda.scene.scene import RunRecord, Scene
 from vda.scene.status import Estimate
 from vda.shown import counted, duration
@@ -89,7 +90,9 @@ def _pace(scene: Scene, record: RunRecord) -> Pace | None:
     return Pace.found(RunFiles(scene.run_dir).pace_path(record.precision))
 
 
-def incomplete(missing: list[ChunkView], devices: list[DeviceView], home: Scene, *, stopped: bool) -> WorkError:
+def incomplete(
+    missing: list[ChunkView], devices: list[DeviceView], log_of: Callable[[str], Path], *, stopped: bool
+) -> WorkError:
     """The error that lists what is missing, with the end of the log of the device that failed last."""
     names = ", ".join(f"chunk {view.id[1]} ({view.left} of {counted(view.windows, 'window')})" for view in missing)
     if stopped:
@@ -97,7 +100,7 @@ def incomplete(missing: list[ChunkView], devices: list[DeviceView], home: Scene,
     failed = [(view.attempts.error, view.attempts.device) for view in missing if view.attempts.error]
     failed = failed or [(view.error, view.id) for view in devices if view.unborn]
     why = f" The last error: {failed[-1][0].rstrip('.')}." if failed else ""
-    log = home.device_log_path(device_slug(failed[-1][1])) if failed else None
+    log = log_of(failed[-1][1]) if failed else None
     # Below a limit, the same again would end the same way.
     starved = any(view.attempts.memory_kills for view in missing)
     return WorkError(

@@ -16,7 +16,7 @@ from vda.compute.trial import TrialRequest, read_proof, read_window
 from vda.launch import Launched
 from vda.machine.devices import Device
 from vda.network.packing import packed
-from vda.scene.runstate import WorkerFiles, WorkerSettings
+from vda.scene.runstate import WorkerFiles
 from vda.scene.scene import RunRecord, Scene, WindowId
 from vda.scene.windowstore import WindowStore
 from vda.supervisor.crew import Crew
@@ -94,9 +94,8 @@ class Trials:
     def _start(self, device: Device, verdict: "Verdict", window: WindowId) -> _Running:
         files = self.crew.new_files(device)
         TrialRequest(self.scene.key, self.record, verdict, window).write(files.trial_path)
-        settings = WorkerSettings(device.id, self.crew.threads, self.crew.batch_size, trial=True)
         self._computed.append((window, files))
-        return _Running(files, verdict, self.crew.launch(files, device, settings), time.monotonic())
+        return _Running(files, verdict, self.crew.launch(files, device, trial=True), time.monotonic())
 
     def _await(self, trial: _Running) -> "Proof":
         while (code := trial.launched.exit_code()) is None:

@@ -1,0 +1,57 @@
+"""``vda task``: compute one chunk, as an engine's task does."""
+
+from pathlib import Path
+
+import click
+
+from vda.cli.options import Command, quiet_option, scene_argument
+
+
+@click.command(cls=Command)
+@scene_argument
+@click.option("--chunk", type=click.IntRange(min=0), required=True, help="The chunk's number in 'vda status'.")
+@click.option("--devices", default="auto", show_default=True, help="The one to compute on: auto, cpu, 0, cuda:0.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads [default: what the job may use].")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=0),
+    default=0,
+    envvar="VDA_BATCH_SIZE",
+    help="Frames in the encoder at once [default: by memory].",
+)
+@click.option(
+    "--retries",
+    type=click.IntRange(min=0),
+    default=3,
+    show_default=True,
+    help="Attempts after the first, in a row without a finished window.",
+)
+@quiet_option
+@click.pass_context
+def task(
+    ctx: click.Context,
+    scene: Path,
+    chunk: int,
+    devices: str,
+    threads: int | None,
+    batch_size: int,
+    retries: int,
+    quiet: bool,
+) -> None:
+    """Compute what is missing of one chunk of a planned SCENE on one device: what 'vda run --on' has engines do.
+
+    It can be run on any machine that sees the scene, and again. A signal (TERM, USR1, USR2, INT) ends it after the
+    window in hand. Exit codes: 0 the chunk is whole, 75 it is to be started again, 1 it failed, 2 bad input.
+
+    Example: vda task data/film --chunk 3
+    """
+    from vda.cli.progress import Progress
+    from vda.cluster.task import EXIT_STOPPED, TaskSettings, run_task
+    from vda.scene.scene import Scene
+
+    progress = Progress(quiet)
+    settings = TaskSettings(devices, threads, batch_size, retries)
+    outcome = run_task(Scene(scene), chunk, settings, progress)
+    progress.close()
+    if outcome == "stopped":
+        ctx.exit(EXIT_STOPPED)
