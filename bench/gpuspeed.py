@@ -259,6 +259,11 @@ def overlap(card: Card) -> Found:
             yield "frames of a film", f"left out: {written['failed']}"
         else:
             yield "frames of a film", _waiting(card, model, busy, partial(_decoded, path, size), bound=False)
+            there = partial(_decoded, path, size, hardware="cuda")
+            yield (
+                "frames of a film, decoded by the card",
+                card.tried(partial(_as_by_cpu, path, size)) or _waiting(card, model, busy, there, bound=False),
+            )
 
 
 def _waiting(card: Card, model: VideoDepthModel, busy: float, source: FrameSource, bound: bool) -> dict[str, Any]:
@@ -283,11 +288,21 @@ def _film(card: Card, path: Path) -> None:
         file.mux(stream.encode(None))
 
 
-def _decoded(path: Path, size: tuple[int, int], order: Sequence[int]) -> Iterator[Picture]:
-    import av
+def _as_by_cpu(path: Path, size: tuple[int, int]) -> None:
+    """Raise ``ValueError`` where the card's decoder gives another picture than the CPU's."""
+    for ours, theirs in zip(*(_decoded(path, size, range(8), by) for by in (None, "cuda")), strict=True):
+        if not np.array_equal(ours.pixels, theirs.pixels):
+            raise ValueError(f"picture {ours.index} is another than the CPU's")
 
-    with av.open(str(path)) as file:
-        file.streams.video[0].thread_type = "AUTO"
+
+def _decoded(
+    path: Path, size: tuple[int, int], order: Sequence[int], hardware: str | None = None
+) -> Iterator[Picture]:
+    import av
+    from av.codec.hwaccel import HWAccel
+
+    with av.open(str(path), hwaccel=HWAccel(hardware, flags=1) if hardware else None) as file:
+        file.streams.video[0].thread_type = "AUTO" if hardware is None else "NONE"
         for index, frame in zip(order, file.decode(video=0), strict=False):
             yield Picture(index, frame.to_ndarray(format="rgb24"), True, size)
 

@@ -17,6 +17,7 @@ from vda.supervisor.resolve import Place
 
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 By = Literal["torch", "openvino"]
+DecodedBy = Literal["cpu", "gpu"]
 
 
 class DepthOptions(TypedDict, total=False):
@@ -47,6 +48,7 @@ class DepthOptions(TypedDict, total=False):
     retries: int
     restart: bool
     engine: By | None
+    decoder: DecodedBy
     format: Format | Sequence[Format]
     overwrite: bool
     create_video: bool

@@ -191,7 +191,12 @@ def redo(scene: Scene, chunk: int, settings: RunSettings, reporter: Reporter | N
 def crew_of(home: Scene, settings: RunSettings, devices: tuple[Device, ...]) -> Crew:
     """Who starts the workers of a run whose first scene is ``home``; the devices share the cores."""
     threads = settings.threads or max((os.cpu_count() or 1) // len(devices), 1)
-    return Crew(home, launcher_of(settings.on, devices), threads, settings.batch_size)
+    if settings.decoder == "gpu" and any(device.kind != "cuda" for device in devices):
+        raise UsageError(
+            "--decoder gpu is for NVIDIA's GPUs, and other devices are to compute as well.",
+            "Leave it out, or give NVIDIA's alone with --devices.",
+        )
+    return Crew(home, launcher_of(settings.on, devices), threads, settings.batch_size, settings.decoder)
 
 
 def launcher_of(place: str, devices: tuple[Device, ...]) -> Launcher:

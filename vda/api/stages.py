@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack, overload
 
 from vda.api import pipeline
-from vda.api.keywords import By, DepthOptions, Precision
+from vda.api.keywords import By, DecodedBy, DepthOptions, Precision
 from vda.api.results import SceneView, StrPath, VideoDepth, open_depth, open_scene
 from vda.depthmaps.codings import Coding
 from vda.depthmaps.exr import Base, Compression, PixelType
@@ -102,6 +102,7 @@ def run(
     retries: int = 3,
     restart: bool = False,
     engine: By | None = None,
+    decoder: DecodedBy = "cpu",
     reporter: Reporter | None = None,
 ) -> SceneView:
     """Compute the raw windows of a planned scene that are not there yet: ``vda run``.
@@ -110,7 +111,18 @@ def run(
     ``WorkError`` where something stays missing.
     """
     settings = RunSettings(
-        model, _path(weights), input_size, precision, devices, batch_size, threads, on, retries, restart, engine
+        model,
+        _path(weights),
+        input_size,
+        precision,
+        devices,
+        batch_size,
+        threads,
+        on,
+        retries,
+        restart,
+        engine,
+        decoder,
     )
     pipeline.run([Scene(Path(scene))], settings, reporter)
     return open_scene(scene)
@@ -215,6 +227,7 @@ def depth(
     retries: int = 3,
     restart: bool = False,
     engine: By | None = None,
+    decoder: DecodedBy = "cpu",
     format: Format | Sequence[Format] = "png16",
     overwrite: bool = False,
     create_video: bool = True,
@@ -259,6 +272,7 @@ def depth(
             retries,
             restart,
             engine,
+            decoder,
         ),
         MergeSettings(
             formats=formats_of(format),

@@ -214,6 +214,13 @@ run_options = together(
         help="What computes the network; openvino: the parts it is faster at on this CPU [default: torch].",
     ),
     click.option(
+        "--decoder",
+        type=click.Choice(["cpu", "gpu"]),
+        default="cpu",
+        show_default=True,
+        help="What decodes the film; gpu: NVDEC, each picture held against the CPU's, which goes on in doubt.",
+    ),
+    click.option(
         "--devices",
         default="auto",
         show_default=True,

@@ -23,6 +23,7 @@ from vda.network.packing import PackedWindow, WindowCodes, packed
 from vda.scene.chunks import Plan
 from vda.scene.events import (
     ChunkBegun,
+    DecodedThere,
     Event,
     MemoryLowered,
     Paused,
@@ -119,7 +120,8 @@ def _compute_windows(scene: Scene, plan: Plan, todo: Todo, computer: Computer, a
     if not todo:
         return
     # A chunk is of one sequence.
-    source = scene_source(scene, plan, todo[0][0][0], computer.record, computer.threads, computer.engine.device)
+    device, decoder = computer.engine.device, computer.decoder
+    source = scene_source(scene, plan, todo[0][0][0], computer.record, computer.threads, device, decoder)
     slots = [window.frame_indices for _, window in todo]
     edge, store = plan.edge, WindowStore.of(scene, computer.record)
     depths = answers(slots, source, computer.engine, computer, around)
@@ -144,6 +146,8 @@ def _compute_windows(scene: Scene, plan: Plan, todo: Todo, computer: Computer, a
             waiting.append(writer.submit(_write, store, key, packed(kept_as, packers), answer.missing, around))
         while waiting:
             waiting.popleft().result()
+    if decoder.kind == "gpu":
+        around.note(DecodedThere(decoder.frames, "; ".join(decoder.doubts)))
 
 
 def answers(

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import local
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from vda.compute.ladder import MemoryFit
 from vda.errors import InputError, WorkError
@@ -21,7 +21,7 @@ from vda.records import read_record
 from vda.scene.chunks import Plan
 from vda.scene.runstate import EngineParts, RunFiles, WorkerFiles, WorkerSettings
 from vda.scene.scene import RunRecord, Scene
-from vda.video import Frame, FrameIndex, VideoInfo, map_frame_list
+from vda.video import Decoder, Frame, FrameIndex, VideoInfo, map_frame_list
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,12 +33,16 @@ if TYPE_CHECKING:
 
 @dataclass
 class Computer:
-    """A device with the scene's model on it. ``threads`` are the CPU's; ``fits`` is where memory is remembered."""
+    """A device with the scene's model on it. ``threads`` are the CPU's; ``fits`` is where memory is remembered.
+
+    ``decoder`` decodes the film: the CPU, or the device where that was asked for.
+    """
 
     engine: "Engine"
     record: RunRecord
     threads: int
     fits: Path
+    decoder: Decoder = field(default_factory=Decoder)
     _exact: "Engine | None" = field(default=None, init=False)
 
     def exact(self) -> "Engine":
@@ -60,7 +64,14 @@ class Computer:
         write_json(self.fits, asdict(fit), durable=False)
 
 
-def load_computer(record: RunRecord, run: RunFiles, device_id: str, threads: int, batch_size: int = 0) -> Computer:
+def load_computer(
+    record: RunRecord,
+    run: RunFiles,
+    device_id: str,
+    threads: int,
+    batch_size: int = 0,
+    decoder: Literal["cpu", "gpu"] = "cpu",
+) -> Computer:
     """Build the scene's model on a device, in the precision fixed for the scene.
 
     Memory is used as was found to fit before, else as ``begin_with`` says.
@@ -83,7 +94,7 @@ def load_computer(record: RunRecord, run: RunFiles, device_id: str, threads: int
     engine.fit = known_fit(fits) or begin_with(engine, record, run, batch_size)
     if record.engine == "openvino":
         hand_over(engine, exact, record, run, threads)
-    return Computer(engine, record, threads, fits)
+    return Computer(engine, record, threads, fits, Decoder(decoder))
 
 
 def run_files(scene: Scene, files: WorkerFiles, settings: WorkerSettings) -> RunFiles:
@@ -153,11 +164,19 @@ def known_fit(path: Path) -> MemoryFit | None:
 
 
 def frame_source(
-    info: VideoInfo, index: FrameIndex, plan: Plan, framing: Framing, record: RunRecord, threads: int, there: bool
+    info: VideoInfo,
+    index: FrameIndex,
+    plan: Plan,
+    framing: Framing,
+    record: RunRecord,
+    threads: int,
+    there: bool,
+    decoder: Decoder | None = None,
 ) -> "FrameSource":
     """Return what the engine draws its pictures from: by place in the plan, framed, at their network's size.
 
-    With ``there`` they are bytes as decoded, and the device does the rest. They are made in ``threads`` threads.
+    With ``there`` they are bytes as decoded, and the device does the rest. They are made in ``threads`` threads of
+    what ``decoder`` gives (None: the CPU).
     """
     from vda.compute.engine import Picture
     from vda.network.preprocess import Preparer, net_size
@@ -178,7 +197,7 @@ def frame_source(
     def source(order: Sequence[int]) -> "Iterator[Picture]":
         for start, stop in _runs(order):
             wanted = [plan.frame(place) for place in range(start, stop)]
-            pictures = map_frame_list(prepared, info, index, wanted, threads=threads)
+            pictures = map_frame_list(prepared, info, index, wanted, threads=threads, decoder=decoder)
             for place, (pixels, decoded) in zip(range(start, stop), pictures, strict=True):
                 yield Picture(place, pixels, decoded, size if there else None)
 
@@ -186,13 +205,19 @@ def frame_source(
 
 
 def scene_source(
-    scene: Scene, plan: Plan, sequence: int, record: RunRecord, threads: int, device: "torch.device"
+    scene: Scene,
+    plan: Plan,
+    sequence: int,
+    record: RunRecord,
+    threads: int,
+    device: "torch.device",
+    decoder: Decoder | None = None,
 ) -> "FrameSource":
     """``frame_source`` of a scene's video for the windows of one sequence of its plan, computed on ``device``."""
     info, index = scene.film()
     shot = plan.sequences[sequence].shot
     there = device.type != "cpu"
-    return frame_source(info, index, plan, scene.framings([shot])[shot], record, threads, there)
+    return frame_source(info, index, plan, scene.framings([shot])[shot], record, threads, there, decoder)
 
 
 def _runs(order: Sequence[int]) -> Iterator[tuple[int, int]]:

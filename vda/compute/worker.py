@@ -213,7 +213,12 @@ class _Orders:
             self._last_s.clear()
             settings = self.settings
             self._computer = load_computer(
-                record, self._run(scene), settings.device, settings.threads, settings.batch_size
+                record,
+                self._run(scene),
+                settings.device,
+                settings.threads,
+                settings.batch_size,
+                settings.decoder,
             )
             self.heart.engine = self._computer.engine
         self._computer.record = record

@@ -130,8 +130,27 @@ class ChunkEnded:
         return f"{self.outcome} after {self.seconds:.0f} s{self.problem and f': {self.problem}'}"
 
 
+@dataclass(frozen=True)
+class DecodedThere:
+    """A GPU's decoder gave ``frames`` since its worker began; ``doubts`` say why it did not give more."""
+
+    frames: int
+    doubts: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.frames} frames decoded by the GPU{self.doubts and f'; the CPU went on: {self.doubts}'}"
+
+
 Event = (
-    ChunkBegun | WindowBegun | WindowComputed | WindowRecomputed | MemoryLowered | Paused | Resumed | ChunkEnded
+    ChunkBegun
+    | WindowBegun
+    | WindowComputed
+    | WindowRecomputed
+    | MemoryLowered
+    | Paused
+    | Resumed
+    | DecodedThere
+    | ChunkEnded
 )
 
 _KINDS: dict[str, type[Event]] = {
@@ -142,6 +161,7 @@ _KINDS: dict[str, type[Event]] = {
     "memory_lowered": MemoryLowered,
     "paused": Paused,
     "resumed": Resumed,
+    "decoded_there": DecodedThere,
     "chunk_ended": ChunkEnded,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}

@@ -119,7 +119,7 @@ class Recomputed:
 
 @dataclass(frozen=True)
 class WorkerSettings(_Record):
-    """What a worker is started with: a device's id, CPU threads, micro-batch (0: by memory).
+    """What a worker is started with: a device's id, CPU threads, micro-batch (0: by memory), what decodes.
 
     ``trial``: compute one window in the precisions worth trying on the device, write the proof, and end.
     ``apart``: it works for a task of a cluster, whose home has the locks and what fits this machine's memory.
@@ -130,6 +130,7 @@ class WorkerSettings(_Record):
     batch_size: int = 0
     trial: bool = False
     apart: bool = False
+    decoder: Literal["cpu", "gpu"] = "cpu"
 
 
 @dataclass(frozen=True)

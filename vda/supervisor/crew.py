@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import psutil
 
@@ -104,7 +105,7 @@ class Member:
 class Crew:
     """Starts workers with ``launcher``; their files and what they print are in ``scene``, the first of the run.
 
-    ``threads`` and ``batch_size`` are each worker's. A task of a cluster has its files ``apart``, on the machine's
+    ``threads``, ``batch_size`` and ``decoder`` are each worker's. A task of a cluster has its files ``apart``, on the machine's
     own disk, and a ``log`` of its own.
     """
 
@@ -112,6 +113,7 @@ class Crew:
     launcher: Launcher
     threads: int
     batch_size: int = 0
+    decoder: Literal["cpu", "gpu"] = "cpu"
     apart: RunFiles | None = None
     log: Path | None = None
 
@@ -134,7 +136,7 @@ class Crew:
 
     def launch(self, files: WorkerFiles, device: Device, *, trial: bool = False) -> Launched:
         is_apart = self.apart is not None
-        settings = WorkerSettings(device.id, self.threads, self.batch_size, trial, is_apart)
+        settings = WorkerSettings(device.id, self.threads, self.batch_size, trial, is_apart, self.decoder)
         settings.write(files.settings_path)
         return self.launcher.start(self.home.folder, files.name, self.log_path(device.id), device.environment())
 

@@ -42,6 +42,7 @@ class RunSettings:
     retries: Annotated[int, Within(0)] = 3
     restart: bool = False
     engine: Literal["torch", "openvino"] | None = None
+    decoder: Literal["cpu", "gpu"] = "cpu"
 
     def __post_init__(self) -> None:
         """Refuse, with ``UsageError``, what no machine could run."""

@@ -21,12 +21,14 @@ Nothing here knows what the frames are for.
 from vda.video.index import FrameIndex, index_frames, index_in_cache, list_frames
 from vda.video.info import VideoInfo, identity, is_same, probe, require_same, stated_rate
 from vda.video.notes import notes_of
+from vda.video.opening import Decoder
 from vda.video.reading import Frame, NotAsListed, map_frame_list, read_frame_list, read_frames, read_listed
 from vda.video.sound import Sound
 from vda.video.writing import ClipWriter, write_clip
 
 __all__ = [
     "ClipWriter",
+    "Decoder",
     "Frame",
     "FrameIndex",
     "NotAsListed",

@@ -24,7 +24,7 @@ from av.video.stream import VideoStream
 from isal import isal_zlib
 
 from vda.errors import VideoError
-from vda.video.opening import open_container
+from vda.video.opening import open_container, open_on_device
 
 # A cut-off file can raise once for every sample that is missing; damage in the middle is passed in fewer.
 _MAX_CONSECUTIVE_READ_ERRORS = 64
@@ -47,10 +47,18 @@ class OpenVideo:
     ``stream_index`` None takes the stream FFmpeg calls best; ``threads`` None lets FFmpeg choose. Damage never
     stops the reading but is counted: ``refused_packets`` that the decoder would not have, ``corrupt_frames`` that
     it marks as incomplete, ``read_errors``, places where the file itself could not be read, and at the end
-    ``missing_pictures``, the packets that should have shown something and did not.
+    ``missing_pictures``, the packets that should have shown something and did not. With ``on_device`` a GPU
+    decodes; FFmpeg's own errors and ``OSError`` say that it cannot.
     """
 
-    def __init__(self, path: Path, stream_index: int | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        stream_index: int | None = None,
+        threads: int | None = None,
+        *,
+        on_device: bool = False,
+    ) -> None:
         self.path = path
         self.packets_seen = 0
         self.packets_shown = 0
@@ -59,9 +67,11 @@ class OpenVideo:
         self.read_errors = 0
         self.missing_pictures = 0
         self._from_start = True
-        self._container = open_container(path)
+        self._container = open_on_device(path) if on_device else open_container(path)
         try:
             self.stream = self._choose_stream(stream_index)
+            # Asked before anything is decoded: then it is still the stream's own, and not the device's.
+            self._stored_as = self.stream.codec_context.pix_fmt if on_device else None
             self.stream.thread_type = "NONE" if threads == 1 else "AUTO"
             self.stream.codec_context.thread_count = threads or self._affordable_threads()
         except BaseException:
@@ -207,7 +217,7 @@ class OpenVideo:
             for frame in decoded:
                 shown += 1
                 self.corrupt_frames += frame.is_corrupt
-                yield frame
+                yield as_stored(frame, self._stored_as)
         # Frame threads can lose frames without a word when the damage comes in the last packets.
         self.missing_pictures = max(0, self.packets_shown - self.refused_packets - shown)
 
@@ -230,6 +240,18 @@ class OpenVideo:
             if previous is None:
                 return
             yield previous, frame
+
+
+def as_stored(frame: VideoFrame, stored_as: str | None) -> VideoFrame:
+    """Return ``frame`` in the stream's own pixel format (None: it is), the same values in other places.
+
+    Devices give two planes (nv12, p010) where a stream has three (yuv420p).
+    """
+    if stored_as is None or frame.format.name == stored_as:
+        return frame
+    # Named, for FFmpeg would take what is not stated for something else than what it writes.
+    kept = {"src_color_range": frame.color_range, "dst_color_range": frame.color_range}
+    return frame.reformat(format=stored_as, threads=1, **kept)
 
 
 def frame_checksum(frame: VideoFrame) -> int:

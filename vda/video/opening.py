@@ -6,10 +6,12 @@ pictures themselves. Playlists and scripts, which make FFmpeg open other files, 
 protocol but files. This file does not know streams.
 """
 
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, Literal
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 
 from vda.errors import VideoError
@@ -34,7 +36,39 @@ OPTIONS: Final = {
 }
 # From version 19 on, PyAV reads texts that are not UTF-8 without being asked to.
 TOLERANT: Final[dict[str, Any]] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+# A device that could not be used so often is left alone: each time costs the decoding of a few frames.
+_MOST_DOUBTS: Final = 3
+# AV_CUDA_USE_PRIMARY_CONTEXT: the context that PyTorch has as well, for a second one takes hundreds of megabytes.
+_PRIMARY_CONTEXT: Final = 1
 _PLAYLISTS: Final = (b"ffconcat", b"#EXTM3U", b"<MPD", b"<?xml", b"[playlist]", b"v=0")
+
+
+@dataclass
+class Decoder:
+    """What decodes: the CPU, or a GPU's own decoder (NVDEC) as long as nothing speaks against it.
+
+    ``frames`` came from the device; ``doubts`` say why others did not, where they were to.
+    """
+
+    kind: Literal["cpu", "gpu"] = "cpu"
+    frames: int = 0
+    doubts: list[str] = field(default_factory=list)
+
+    @property
+    def is_device(self) -> bool:
+        return self.kind == "gpu" and len(self.doubts) < _MOST_DOUBTS
+
+    def doubt(self, reason: str) -> None:
+        self.doubts.append(reason)
+
+
+def open_on_device(path: Path) -> InputContainer:
+    """As ``open_container``, of a file that opens, to be decoded by the process's GPU.
+
+    Raises FFmpeg's own errors or ``OSError`` where there is no such device.
+    """
+    device = HWAccel("cuda", flags=_PRIMARY_CONTEXT)
+    return av.open(f"file:{path}", container_options=OPTIONS, hwaccel=device, **TOLERANT)
 
 
 def open_container(path: Path) -> InputContainer:

@@ -19,6 +19,7 @@ from vda.stills.naming import base_of
 from vda.video.decoding import OpenVideo
 from vda.video.index import FrameIndex
 from vda.video.info import VideoInfo, require_same
+from vda.video.opening import Decoder
 from vda.video.seeking import RunReader, read_placed
 from vda.video.sequence import Pictures, in_threads
 
@@ -73,23 +74,34 @@ def read_frame_list(
 
 
 def map_frame_list(
-    work: Callable[[Frame], R], info: VideoInfo, index: FrameIndex, indices: Sequence[int], *, threads: int
+    work: Callable[[Frame], R],
+    info: VideoInfo,
+    index: FrameIndex,
+    indices: Sequence[int],
+    *,
+    threads: int,
+    decoder: Decoder | None = None,
 ) -> Iterator[R]:
     """Yield what ``work`` makes of the frames that ``read_frame_list`` gives, in that order.
 
-    One thread decodes; ``threads`` others make RGB of what is decoded and do the work, which has to bear that.
+    One thread decodes, or has a GPU's ``decoder`` do it; ``threads`` others make RGB of what is decoded and do the
+    work, which has to bear that.
     """
     if info.is_sequence:
         yield from in_threads(work, read_frame_list(info, index, indices, threads=threads), threads)
         return
     shown = _Shown(info, index)
     yield from in_threads(
-        lambda placed: work(shown.of(placed)), _read_runs(info, index, indices, threads), threads
+        lambda placed: work(shown.of(placed)), _read_runs(info, index, indices, threads, decoder), threads
     )
 
 
 def _read_runs(
-    info: VideoInfo, index: FrameIndex, indices: Sequence[int], threads: int | None
+    info: VideoInfo,
+    index: FrameIndex,
+    indices: Sequence[int],
+    threads: int | None,
+    decoder: Decoder | None = None,
 ) -> Iterator[RawFrame]:
     """Yield a video's frames with these indices as they are decoded, in the order given."""
     wanted = [int(position) for position in indices]
@@ -100,7 +112,7 @@ def _read_runs(
     first = 0
     for last in range(1, len(wanted) + 1):
         if last == len(wanted) or _worth_a_seek(index, wanted[last - 1], wanted[last]):
-            yield from _read_run(info, index, wanted[first:last], threads)
+            yield from _read_run(info, index, wanted[first:last], threads, decoder)
             first = last
 
 
@@ -164,13 +176,17 @@ def _worth_a_seek(index: FrameIndex, current: int, wanted: int) -> bool:
 
 
 def _read_run(
-    info: VideoInfo, index: FrameIndex, wanted: Sequence[int], threads: int | None
+    info: VideoInfo,
+    index: FrameIndex,
+    wanted: Sequence[int],
+    threads: int | None,
+    decoder: Decoder | None = None,
 ) -> Iterator[RawFrame]:
     """Yield the frames of rising indices ``wanted``, beginning further back until they come as they should."""
     if not wanted:
         return
     if not has_fields(info, index):
-        yield from read_placed(info, index, wanted, threads)
+        yield from read_placed(info, index, wanted, threads, decoder)
         return
     asked, near = set(wanted), neighbours(wanted, len(index))
     placed = read_placed(info, index, near, threads)

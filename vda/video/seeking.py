@@ -3,11 +3,13 @@
 Frames are known by their time, never by counting from where a seek landed, and each is held against the checksum
 that was taken when the video was decoded from its start. So whatever a file's key frames, open groups of pictures
 or seek tables are like, frames come out exactly as in reading from the start: where a seek does not deliver that,
-the reader starts further back, in the end from the first frame. This file does not know RGB.
+the reader starts further back, in the end from the first frame. A GPU's decoder is held against the same
+checksums, and where it gives another picture, the CPU's goes on. This file does not know RGB.
 """
 
 from collections.abc import Iterator, Sequence
 
+import av
 import numpy as np
 from av.video.frame import VideoFrame
 
@@ -16,14 +18,27 @@ from vda.picture.fields import RawFrame
 from vda.video.decoding import OpenVideo, frame_checksum
 from vda.video.index import FrameIndex
 from vda.video.info import VideoInfo
+from vda.video.opening import Decoder
 
 
 def read_placed(
-    info: VideoInfo, index: FrameIndex, wanted: Sequence[int], threads: int | None
+    info: VideoInfo,
+    index: FrameIndex,
+    wanted: Sequence[int],
+    threads: int | None,
+    decoder: Decoder | None = None,
 ) -> Iterator[RawFrame]:
-    """Yield the frames of rising indices ``wanted``, beginning further back until they come as they should."""
+    """Yield the frames of rising indices ``wanted``, beginning further back until they come as they should.
+
+    ``decoder`` may be a GPU's (None: the CPU); the first picture that is not the one counted ends its part.
+    """
     reader = RunReader(info, index, wanted, 1 if index.damaged else threads)
-    for entry in _entries(index, wanted[0]):
+    # Where pictures cannot be held against what was counted, a device is not asked.
+    if decoder is not None and decoder.is_device and index.checksums is not None and not index.damaged:
+        yield from reader.read_by(decoder, next(_entries(index, wanted[0]), None))
+        if reader.done:
+            return
+    for entry in _entries(index, reader.next_wanted):
         yield from reader.read_from(entry)
         if reader.done:
             return
@@ -48,6 +63,7 @@ class RunReader:
         self._wanted = wanted
         self._threads = threads
         self._delivered = 0
+        self._on_device = False
         self._order = np.argsort(index.pts, kind="stable")
         self._sorted_pts = index.pts[self._order]
 
@@ -55,12 +71,32 @@ class RunReader:
     def done(self) -> bool:
         return self._delivered == len(self._wanted)
 
+    @property
+    def next_wanted(self) -> int:
+        """The first of the indices that is not delivered."""
+        return self._wanted[self._delivered]
+
     def if_wanted(self, position: int, frame: VideoFrame) -> Iterator[RawFrame]:
         """Yield the frame at ``position``, if it is the next one to deliver."""
         if not self.done and self._wanted[self._delivered] == position:
             yield self._deliver(frame, decoded=True)
 
-    def read_from(self, entry: int) -> Iterator[RawFrame]:
+    def read_by(self, decoder: Decoder, entry: int | None) -> Iterator[RawFrame]:
+        """Yield the frames that a GPU's ``decoder`` gives as they were counted; note what it does otherwise."""
+        self._on_device = True
+        try:
+            for placed in self.read_from(entry):
+                decoder.frames += 1
+                yield placed
+        except (av.FFmpegError, OSError) as error:
+            decoder.doubt(f"it cannot decode this film ({getattr(error, 'strerror', None) or error})")
+        else:
+            if not self.done:
+                decoder.doubt(f"frame {self.next_wanted} was not the picture that the CPU's decoder gave")
+        finally:
+            self._on_device = False
+
+    def read_from(self, entry: int | None) -> Iterator[RawFrame]:
         """Yield the frames still to be delivered; end early as soon as what comes cannot be trusted."""
         held: VideoFrame | None = None
         for position, frame in self._positioned_frames(entry):
@@ -110,17 +146,18 @@ class RunReader:
     def _positioned_frames(self, entry: int | None) -> Iterator[tuple[int, VideoFrame]]:
         """Decode from ``entry`` and yield frames with their indices, rising; unknown times are passed over."""
         after = -1 if entry is None else None
-        with OpenVideo(self._info.path, self._info.stream_index, self._threads) as source:
+        threads, there = self._threads, self._on_device
+        with OpenVideo(self._info.path, self._info.stream_index, threads, on_device=there) as source:
             if entry is not None and not source.seek(int(self._index.pts[entry])):
                 return
             for pts, frame in source.timed_frames():
                 position = self._position(pts, after)
-                if source.damaged and self._threads != 1:
+                if source.damaged and (self._threads != 1 or there):
                     break
                 if position is not None:
                     yield position, frame
                     after = position
-            if not source.damaged or self._threads == 1:
+            if there or not source.damaged or self._threads == 1:
                 return
         # What a decoder makes of damage depends on its threads: once more in one, then on from here.
         self._threads = 1
