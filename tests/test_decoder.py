@@ -6,7 +6,6 @@ from pathlib import Path
 import clips
 import numpy as np
 import pytest
-from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 
@@ -122,11 +121,6 @@ def test_a_device_that_cannot_be_opened_is_asked_three_times(
 def test_without_a_gpu_films_are_read_all_the_same(film: tuple[VideoInfo, FrameIndex]) -> None:
     """FFmpeg's own answer where there is none, which is most machines that run this."""
     assert pictures(film, Decoder("gpu")) == by_the_cpu(film)
-
-
-def test_the_device_decodes_in_the_context_that_pytorch_has() -> None:
-    """FFmpeg's number for it (hwcontext_cuda.h): a context of its own would take hundreds of megabytes."""
-    assert HWAccel("cuda", flags=1).flags == 1
 
 
 @pytest.mark.parametrize(

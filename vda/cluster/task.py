@@ -152,9 +152,8 @@ def _run(scene: Scene, settings: TaskSettings, reporter: Reporter, telling: Task
             return "stopped"
         telling.begin()
         held = _TaskHeld([scene], Holder.this_process(home.folder), True, home=home, lease=lease, telling=telling)
-        crew = Crew(
-            scene, LocalLauncher(), settings.threads or _cores(), settings.batch_size, home, telling.log_path
-        )
+        threads = settings.threads or _cores()
+        crew = Crew(scene, LocalLauncher(), threads, settings.batch_size, apart=home, log=telling.log_path)
         space = window_bytes(scene, worst=True)
         supervisor = Supervisor(held, [device], crew, settings.retries, (chunk,), space, reporter)
         return _supervised(supervisor, held, should_stop, reporter)

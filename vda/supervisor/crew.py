@@ -105,8 +105,8 @@ class Member:
 class Crew:
     """Starts workers with ``launcher``; their files and what they print are in ``scene``, the first of the run.
 
-    ``threads``, ``batch_size`` and ``decoder`` are each worker's. A task of a cluster has its files ``apart``, on the machine's
-    own disk, and a ``log`` of its own.
+    ``threads``, ``batch_size`` and ``decoder`` are each worker's. A task of a cluster has its files
+    ``apart``, on the machine's own disk, and a ``log`` of its own.
     """
 
     scene: Scene
