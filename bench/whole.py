@@ -194,8 +194,8 @@ def _weights(path: Path) -> Path:
     model = build_model("vits")
     last = model.head.scratch.output_conv2[2]
     with torch.no_grad():
-        last.weight.mul_(30)  # type: ignore[operator, union-attr]
-        last.bias.fill_(4.0)  # type: ignore[operator, union-attr]
+        last.weight.mul_(30)  # type: ignore[operator]
+        last.bias.fill_(4.0)  # type: ignore[operator]
     torch.save(model.state_dict(), path)
     return path
 
