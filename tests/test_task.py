@@ -1,0 +1,277 @@
+"""A chunk as a task: the bytes of a local run, also without locks, where two compute it, and after kills."""
+
+import errno
+import fcntl
+import os
+import signal
+import struct
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+from chaos import ForkLauncher, fork
+from depth_runs import INPUT_SIZE, make_video, make_weights
+from depth_runs import vda as program
+
+import vda.cluster.task
+import vda.launch.local
+from vda.api.pipeline import RunSettings, merge_scene, plan_scene, redo, run
+from vda.cluster.lease import Lease
+from vda.cluster.task import EXIT_STOPPED, TaskSettings, run_task
+from vda.cluster.taskfiles import TaskName, TaskRecord, read_task
+from vda.errors import SceneError
+from vda.merging.settings import MergeSettings
+from vda.merging.stage import remove_intermediates
+from vda.scene.runstate import RunFiles
+from vda.scene.scene import Scene
+from vda.splitting.settings import PlanSettings
+from vda.supervisor import hold
+
+# A window of 32 frames, and one more for each 22: five of them, in chunks of two and three.
+FRAMES, CHUNKS = 100, 2
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> tuple[Scene, Path, Path]:
+    """A scene that a local run computed, its video and its weights."""
+    folder = tmp_path_factory.mktemp("quiet")
+    video, weights = make_video(folder / "v.mp4", FRAMES), make_weights(folder / "w.safetensors")
+    scene = plan_scene(video, folder / "scene", PlanSettings(chunks=CHUNKS))
+    run([scene], settings(weights))
+    return scene, video, weights
+
+
+@pytest.fixture
+def scene(quiet: tuple[Scene, Path, Path], tmp_path: Path) -> Scene:
+    """The same scene, fixed and not begun."""
+    done, video, _ = quiet
+    scene = plan_scene(video, tmp_path / "scene", PlanSettings(chunks=CHUNKS))
+    record = done.run_record()
+    assert record is not None
+    scene.write_run(record)
+    return scene
+
+
+@pytest.fixture
+def starting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
+    """Starts tasks as processes with forked workers; those that are left are ended."""
+    monkeypatch.setattr(vda.cluster.task, "LocalLauncher", ForkLauncher)
+    started: list[int] = []
+
+    def start(scene: Scene, chunk: int, before: Callable[[], None] = lambda: None) -> int:
+        def work() -> None:
+            before()
+            settings = TaskSettings("cpu", threads=1)
+            sys.exit(EXIT_STOPPED if run_task(scene, chunk, settings) == "stopped" else 0)
+
+        started.append(fork(work, scene.root / "task.out"))
+        return started[-1]
+
+    yield start
+    for pid in started:
+        if psutil.pid_exists(pid):
+            for process in [*psutil.Process(pid).children(recursive=True), psutil.Process(pid)]:
+                process.kill()
+
+
+def settings(weights: Path) -> RunSettings:
+    return RunSettings(model="mini", weights=weights, input_size=INPUT_SIZE, threads=1, devices="cpu", on="inline")
+
+
+def windows(scene: Scene) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(scene.windows_dir.glob("*.npz"))}
+
+
+def ended(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def await_windows(scene: Scene, pid: int, count: int = 1) -> None:
+    while len(list(scene.windows_dir.glob("window_*.npz"))) < count:
+        assert os.waitpid(pid, os.WNOHANG) == (0, 0), (scene.root / "task.out").read_text()
+        time.sleep(0.002)
+
+
+def with_locks_that(mean: int | None) -> Callable[[], None]:
+    """Locks below scenes fail with this error number; or (None) always succeed, and nobody is seen to hold one."""
+    real = fcntl.fcntl
+
+    def pretended(handle: int, command: int, argument: bytes = b"") -> object:
+        if command not in (fcntl.F_OFD_SETLK, fcntl.F_OFD_SETLKW, fcntl.F_OFD_GETLK):
+            return real(handle, command, argument)
+        descriptor = handle if isinstance(handle, int) else handle.fileno()
+        if "/scene/" not in str(Path(f"/proc/self/fd/{descriptor}").readlink()):
+            return real(handle, command, argument)
+        if mean is not None:
+            raise OSError(mean, os.strerror(mean))
+        free = struct.pack("hhqqi4x", fcntl.F_UNLCK, 0, 0, 0, 0)
+        return free if command == fcntl.F_OFD_GETLK else argument
+
+    def pretend() -> None:
+        fcntl.fcntl = pretended
+
+    return pretend
+
+
+def without_claims() -> None:
+    """As if each of several tasks could believe that it has the chunk."""
+    Lease.take = lambda lease: None  # type: ignore[method-assign]
+    Lease.renew = lambda lease: True  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("locks", [None, errno.ENOLCK, errno.EOPNOTSUPP], ids=["always", "ENOLCK", "EOPNOTSUPP"])
+def test_two_writers_of_each_chunk_without_locks_give_the_local_runs_bytes(
+    quiet: tuple[Scene, Path, Path], scene: Scene, starting: Callable[..., int], locks: int | None
+) -> None:
+    def without_both() -> None:
+        without_claims()
+        with_locks_that(locks)()
+
+    # A local run left its lock file, and the tasks ask whether somebody holds it.
+    RunFiles(scene.run_dir).folder.mkdir()
+    RunFiles(scene.run_dir).supervisor_lock.touch()
+    tasks = [starting(scene, chunk, without_both) for chunk in (0, 0, 1, 1)]
+    assert [ended(pid) for pid in tasks] == [0, 0, 0, 0], (scene.root / "task.out").read_text()
+    assert windows(scene) == windows(quiet[0]) != {}
+
+
+def test_what_a_killed_task_left_is_gone_on_with_at_once(
+    quiet: tuple[Scene, Path, Path], scene: Scene, starting: Callable[..., int]
+) -> None:
+    pid = starting(scene, 0)
+    await_windows(scene, pid)
+    for process in [*psutil.Process(pid).children(recursive=True), psutil.Process(pid)]:
+        process.kill()
+    assert ended(pid) == -signal.SIGKILL
+    assert RunFiles(scene.run_dir).claim_path(0).is_file()
+    kept = {path: path.stat().st_mtime_ns for path in scene.windows_dir.glob("window_*.npz")}
+    assert [ended(starting(scene, chunk)) for chunk in (0, 1)] == [0, 0]
+    assert windows(scene) == windows(quiet[0])
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert not list(RunFiles(scene.run_dir).claims_dir.glob("*.json"))
+
+
+def test_an_orphan_that_comes_back_harms_nothing_and_ends(
+    quiet: tuple[Scene, Path, Path], scene: Scene, starting: Callable[..., int]
+) -> None:
+    orphan = starting(scene, 0)
+    await_windows(scene, orphan)
+    frozen = [psutil.Process(orphan), *psutil.Process(orphan).children(recursive=True)]
+    for process in frozen:
+        process.suspend()
+    claim = RunFiles(scene.run_dir).claim_path(0)
+    os.utime(claim, (claim.stat().st_mtime - 61,) * 2)
+    assert ended(starting(scene, 0)) == 0
+    for process in frozen:
+        process.resume()
+    # All windows of the chunk are there by now, or it sees that another has the claim.
+    assert ended(orphan) in (0, EXIT_STOPPED)
+    assert ended(starting(scene, 1)) == 0
+    assert windows(scene) == windows(quiet[0])
+    assert not any(process.is_running() and process.status() != "zombie" for process in frozen)
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM])
+def test_a_signal_ends_it_after_the_window_in_hand(
+    quiet: tuple[Scene, Path, Path], scene: Scene, starting: Callable[..., int], number: int
+) -> None:
+    pid = starting(scene, 0)
+    # As a scheduler does, to all processes of the job.
+    while not RunFiles(scene.run_dir).claim_path(0).is_file():
+        time.sleep(0.002)
+    await_windows(scene, pid)
+    for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
+        process.send_signal(number)
+    code = ended(pid)
+    record = read_task(scene, 0)
+    assert record is not None and record.exit == code
+    assert (code, record.phase) in ((EXIT_STOPPED, "stopped"), (0, "done"))
+    there = windows(scene)
+    assert there == {name: data for name, data in windows(quiet[0]).items() if name in there}
+    assert not list(scene.windows_dir.glob(".tmp-*")) and not RunFiles(scene.run_dir).live_claims()
+
+
+def test_a_request_to_stop_is_seen_before_anything_is_begun(scene: Scene, starting: Callable[..., int]) -> None:
+    scene.run_dir.mkdir()
+    RunFiles(scene.run_dir).stop_path.touch()
+    assert ended(starting(scene, 0)) == EXIT_STOPPED
+    assert windows(scene) == {}
+
+
+def test_while_a_claim_lives_nobody_removes_windows(quiet: tuple[Scene, Path, Path], tmp_path: Path) -> None:
+    scene = plan_scene(quiet[1], tmp_path / "scene", PlanSettings(chunks=CHUNKS))
+    run([scene], settings(quiet[2]))
+    merge_scene(scene, MergeSettings())
+    before = windows(scene)
+    assert Lease.on(RunFiles(scene.run_dir), 1, TaskName("slurm 7_1", "n5")).take() is None
+    anew = replace(settings(quiet[2]), restart=True)
+    for removing in (
+        lambda: run([scene], settings(quiet[2])),
+        lambda: run([scene], anew),
+        lambda: redo(scene, 0, settings(quiet[2])),
+        lambda: plan_scene(quiet[1], scene.root, PlanSettings(chunks=3), restart=True),
+        lambda: remove_intermediates(scene),
+        lambda: merge_scene(scene, MergeSettings(overwrite=True), discard_windows=True),
+    ):
+        with pytest.raises(SceneError, match="slurm 7_1 on n5") as refused:
+            removing()
+        assert "vda stop" in refused.value.remedy
+    assert windows(scene) == before
+    # Merging removes nothing.
+    merge_scene(scene, MergeSettings(overwrite=True))
+
+
+def test_what_another_machine_writes_at_the_moment_is_not_swept(scene: Scene) -> None:
+    young, old = (scene.windows_dir / f".tmp-{name}-window_000_00001.npz" for name in ("young", "old"))
+    for path in (young, old):
+        path.write_bytes(b"half")
+    os.utime(old, (time.time() - 3600,) * 2)
+    with ExitStack() as locks:
+        held = hold([scene], locks)
+        assert Lease.on(RunFiles(scene.run_dir), 0, TaskName("slurm 7_0", "n5")).take() is None
+        held.sweep()
+        assert (young.exists(), old.exists()) == (True, False)
+        RunFiles(scene.run_dir).claim_path(0).unlink()
+        held.sweep()
+        assert not young.exists()
+
+
+def test_the_command_computes_a_chunk_and_says_what_came_of_it(
+    quiet: tuple[Scene, Path, Path], scene: Scene
+) -> None:
+    array = {"SLURM_ARRAY_JOB_ID": "123", "SLURM_ARRAY_TASK_ID": "1", "SLURM_RESTART_COUNT": "2"}
+    done = program("task", scene.root, "--chunk", 1, "--devices", "cpu", "-q", **array, SLURMD_NODENAME="n5")
+    assert done.returncode == 0, done.stderr
+    record = read_task(scene, 1)
+    assert record is not None and (record.task, record.restart, record.host) == ("slurm 123_1", 2, "n5")
+    assert (record.phase, record.windows, record.windows_total, record.exit) == ("done", 3, 3, 0)
+    assert (scene.root / record.log).name == "chunk_001.slurm-123_1.log"
+    assert len(windows(scene)) == 3 and windows(scene).items() <= windows(quiet[0]).items()
+    refused = program("task", scene.root, "--chunk", 2)
+    assert refused.returncode == 2 and "no chunk 2" in refused.stderr
+
+
+def test_a_chunk_that_fails_says_why_and_counts(
+    scene: Scene, starting: Callable[..., int], quiet: tuple[Scene, Path, Path]
+) -> None:
+    video = scene.video().path
+    away = video.rename(video.with_suffix(".away"))
+    try:
+        assert ended(starting(scene, 0)) == 1
+    finally:
+        away.rename(video)
+    record = read_task(scene, 0)
+    assert isinstance(record, TaskRecord) and record.phase == "failed" and record.for_good
+    assert str(video) in record.problem and record.remedy
+    assert not RunFiles(scene.run_dir).live_claims()
+
+
+def test_a_scene_that_is_not_fixed_is_refused(quiet: tuple[Scene, Path, Path], tmp_path: Path) -> None:
+    scene = plan_scene(quiet[1], tmp_path / "scene", PlanSettings(chunks=CHUNKS))
+    with pytest.raises(SceneError, match="not fixed"):
+        run_task(scene, 0)
