@@ -245,7 +245,9 @@ def test_the_command_computes_a_chunk_and_says_what_came_of_it(
     quiet: tuple[Scene, Path, Path], scene: Scene
 ) -> None:
     array = {"SLURM_ARRAY_JOB_ID": "123", "SLURM_ARRAY_TASK_ID": "1", "SLURM_RESTART_COUNT": "2"}
-    done = program("task", scene.root, "--chunk", 1, "--devices", "cpu", "-q", **array, SLURMD_NODENAME="n5")
+    done = program(
+        "task", scene.root, "--chunk", 1, "--devices", "cpu", "--threads", 1, "-q", **array, SLURMD_NODENAME="n5"
+    )
     assert done.returncode == 0, done.stderr
     record = read_task(scene, 1)
     assert record is not None and (record.task, record.restart, record.host) == ("slurm 123_1", 2, "n5")
