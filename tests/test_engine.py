@@ -127,6 +127,40 @@ def test_progress_counts_frames_batches_and_windows(model: VideoDepthModel) -> N
     assert engine.progress.batches_done == 14 + 2
 
 
+@pytest.mark.parametrize(("side", "places"), [(2400, 2), (1024, 10), (64, 16)])
+def test_frames_are_read_ahead_within_128_mib(
+    model: VideoDepthModel, monkeypatch: pytest.MonkeyPatch, side: int, places: int
+) -> None:
+    """As many as fit, 16 at most and 2 at least; one more is in the reader's hands."""
+    window = all_windows()[0]
+    changed, drawn, most = threading.Condition(), 0, 0
+    # Of any size, in no memory.
+    pixels = torch.zeros(1).expand(3, side, side)
+
+    def source(order: Sequence[int]) -> Iterator[Picture]:
+        nonlocal drawn
+        for index in order:
+            with changed:
+                drawn += 1
+                changed.notify()
+            yield Picture(index, pixels, True)
+
+    encoded = 0
+
+    def encode(images: Tensor) -> FrameFeatures:
+        nonlocal encoded, most
+        encoded += 1
+        with changed:
+            assert changed.wait_for(lambda: drawn - encoded > places or drawn == len(window), timeout=60)
+            most = max(most, drawn - encoded)
+        return FrameFeatures(*(images[:, :1, :1, :1] for _ in FrameFeatures._fields))
+
+    monkeypatch.setattr(model, "encode", encode)
+    monkeypatch.setattr(model, "decode", lambda features, micro_batch: torch.zeros(32, 2, 2))
+    list(Engine(model, torch.device("cpu")).compute([window], source))
+    assert most == places + 1
+
+
 def test_an_error_of_the_source_surfaces_and_ends_the_thread(model: VideoDepthModel) -> None:
     def broken(order: Sequence[int]) -> Iterator[Picture]:
         yield from Frames()(order[:5])

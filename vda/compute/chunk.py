@@ -19,7 +19,7 @@ from vda.compute.ladder import Part, step_down
 from vda.errors import DeviceError, NoRoomError, WorkError
 from vda.files import exclusive_lock
 from vda.machine.shortage import is_out_of_memory
-from vda.network.packing import PackedWindow, WindowCodes, packed
+from vda.network.packing import PackedWindow, packed
 from vda.scene.chunks import Plan
 from vda.scene.events import (
     ChunkBegun,
@@ -38,8 +38,6 @@ from vda.scene.windows import Window
 from vda.scene.windowstore import WindowStore
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from vda.compute.engine import Engine, FrameSource, WindowDepth
 
 _POLL_SECONDS = 0.05
@@ -137,13 +135,14 @@ def _compute_windows(scene: Scene, plan: Plan, todo: Todo, computer: Computer, a
             around.note(WindowBegun(*key))
             began = time.monotonic()
             answer = next(depths)
-            kept_as, precision = _trusted(scene, key, window, answer, source, computer, around)
+            sound, precision = _trusted(scene, key, window, answer, source, computer, around)
             seconds = time.monotonic() - began
             if len(waiting) == _WINDOWS_ON_THEIR_WAY:
                 waiting.popleft().result()
             kept = window.kept
             around.note(WindowComputed(*key, edge(kept.start), edge(kept.stop), seconds, precision))
-            waiting.append(writer.submit(_write, store, key, packed(kept_as, packers), answer.missing, around))
+            window_packed = packed(sound.kept, packers, sound.ends)
+            waiting.append(writer.submit(_write, store, key, window_packed, answer.missing, around))
         while waiting:
             waiting.popleft().result()
     if decoder.kind == "gpu":
@@ -193,26 +192,26 @@ def _trusted(
     source: "FrameSource",
     computer: Computer,
     around: Surroundings,
-) -> "tuple[np.ndarray | WindowCodes, str]":
-    """Return the window to be written and its precision: float32, and listed, where it was not finite or constant.
+) -> "tuple[WindowDepth, str]":
+    """Return what is to be written and its precision: float32, and listed, where it was not finite or constant.
 
     A constant window in float32 is what it is: a video may begin in black.
     """
     from vda.compute.precision import check_window
 
-    problem = check_window(answer.kept)
+    problem = check_window(answer.kept, answer.ends)
     if problem is None or (computer.record.precision == "fp32" and "finite" not in problem):
-        return answer.kept, computer.record.precision
+        return answer, computer.record.precision
     around.note(WindowRecomputed(*key, problem))
     (again,) = answers([window.frame_indices], source, computer.exact(), computer, around)
-    still = check_window(again.kept)
+    still = check_window(again.kept, again.ends)
     if still is not None and "finite" in still:
         raise WorkError(
             f"Window {key[0]}/{key[1]} cannot be computed, even in float32: {still}.",
             "Run the same command again; if it stays so, check the weights with 'vda weights verify'.",
         )
     RunFiles(scene.run_dir).note_recomputed(Recomputed(key, problem, "fp32"))
-    return again.kept, "fp32"
+    return again, "fp32"
 
 
 def _write(

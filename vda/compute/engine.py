@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import groupby
 
 import numpy as np
@@ -26,10 +27,14 @@ from vda.compute.ladder import MemoryFit, Part, first_fit
 from vda.compute.traffic import Arriving, Traffic, traffic_of
 from vda.network.model import FrameFeatures, VideoDepthModel
 from vda.network.ondevice import to_network_there
-from vda.network.packing import WindowCodes
+from vda.network.packing import SlotEnds, WindowCodes, slot_ends
 
 # Evens out what takes long at key frames; 92 MB at 924x518.
 _DECODE_AHEAD = 16
+# Of bytes as decoded, pinned where there is a GPU, 16 frames of 4K would be 400 MB.
+_AHEAD_BYTES = 128 << 20
+# One is taken while the next is put there, of any size.
+_LEAST_AHEAD = 2
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,11 @@ class WindowDepth:
     @property
     def depth(self) -> np.ndarray:
         return self.kept.depth() if isinstance(self.kept, WindowCodes) else self.kept
+
+    @cached_property
+    def ends(self) -> SlotEnds | None:
+        """The least and the largest value of each slot; None where codes tell them."""
+        return None if isinstance(self.kept, WindowCodes) else slot_ends(self.kept)
 
 
 @dataclass
@@ -167,10 +177,14 @@ class Engine:
         """
         size = self.fit.encoder_batch
         if block[0].size is None:
-            batch = np.zeros((size, *block[0].pixels.shape), np.float32)
-            for picture in block:
-                batch[picture.index % size] = picture.pixels
-            return torch.from_numpy(batch).to(self.device)
+            pixels = [torch.as_tensor(picture.pixels) for picture in block]
+            if size == 1:
+                # Nothing to gather: no copy, where the device is the host.
+                return pixels[0][None].to(self.device)
+            batch = torch.zeros(size, *pixels[0].shape)
+            for picture, image in zip(block, pixels, strict=True):
+                batch[picture.index % size] = image
+            return batch.to(self.device)
         width, height = block[0].size
         sent = self.traffic.send([torch.as_tensor(picture.pixels) for picture in block])
         images = torch.zeros(size, 3, height, width, device=self.device)
@@ -210,28 +224,24 @@ def _first_and_last_use(windows: Sequence[tuple[int, ...]]) -> tuple[list[int], 
 
 def _ahead(pictures: Iterable[Picture], progress: Counters) -> Generator[Picture, None, None]:
     """Yield ``pictures`` while a thread draws the next few; its errors surface here, and it ends with us."""
-    waiting: queue.Queue[Picture | BaseException | None] = queue.Queue(_DECODE_AHEAD)
-    stopped = threading.Event()
-
-    def put(item: Picture | BaseException | None) -> None:
-        # Nobody may be drawing any more: a thread that waited for room for ever would outlive its engine.
-        while not stopped.is_set():
-            try:
-                return waiting.put(item, timeout=0.1)
-            except queue.Full:
-                continue
+    waiting: queue.SimpleQueue[Picture | BaseException | None] = queue.SimpleQueue()
+    # Places for pictures that wait; how many there are, the first one tells.
+    places, stopped = threading.Semaphore(0), threading.Event()
 
     def draw() -> None:
         try:
-            for picture in pictures:
+            for number, picture in enumerate(pictures):
                 progress.frames_decoded += 1
-                put(picture)
+                if not number:
+                    places.release(_places_for(picture))
+                places.acquire()
                 if stopped.is_set():
                     return
-            put(None)
+                waiting.put(picture)
+            waiting.put(None)
         except BaseException as error:
             # Raised here it would only end the thread; whoever draws the next picture is to meet it.
-            put(error)
+            waiting.put(error)
 
     thread = threading.Thread(target=draw, name="decode-ahead", daemon=True)
     thread.start()
@@ -239,7 +249,15 @@ def _ahead(pictures: Iterable[Picture], progress: Counters) -> Generator[Picture
         while (item := waiting.get()) is not None:
             if isinstance(item, BaseException):
                 raise item
+            places.release()
             yield item
     finally:
         stopped.set()
+        # Nobody draws any more: a thread that waited for a place for ever would outlive its engine.
+        places.release()
         thread.join()
+
+
+def _places_for(picture: Picture) -> int:
+    """How many pictures of this one's size may wait."""
+    return min(_DECODE_AHEAD, max(_LEAST_AHEAD, _AHEAD_BYTES // max(1, picture.pixels.nbytes)))

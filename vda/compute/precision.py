@@ -20,7 +20,7 @@ from vda.errors import DeviceError
 from vda.joining.align import FitSums
 from vda.machine.devices import Device
 from vda.models.weights import MINI
-from vda.network.packing import WindowCodes
+from vda.network.packing import SlotEnds, WindowCodes, slot_ends
 from vda.records import filled
 
 if TYPE_CHECKING:
@@ -274,15 +274,20 @@ def check_joining(proof: Proof, precision: Precision) -> None:
         )
 
 
-def check_window(depth: Depth | WindowCodes) -> str | None:
-    """Say what is wrong with a raw window, as the end of a sentence; None where it is finite and not constant."""
+def check_window(depth: Depth | WindowCodes, ends: SlotEnds | None = None) -> str | None:
+    """Say what is wrong with a raw window, as the end of a sentence; None where it is finite and not constant.
+
+    ``ends`` are those of ``depth``, where somebody has looked for them already.
+    """
     if isinstance(depth, WindowCodes):
         if not np.isfinite([depth.offset, depth.step]).all():
             return "its values are not finite"
         return None if depth.step > 0 else "its values are all the same"
-    if not _is_finite(depth):
+    minima, maxima = ends or slot_ends(depth)
+    # They carry NaN and infinity along.
+    if not np.isfinite([minima, maxima]).all():
         return "its values are not finite"
-    return "its values are all the same" if depth.min() == depth.max() else None
+    return "its values are all the same" if minima.min() == maxima.max() else None
 
 
 def set_float32_means_float32() -> None:

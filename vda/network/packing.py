@@ -125,13 +125,31 @@ class PackedWindow:
     slots: Callable[[], list[PackedSlot]]
 
 
-def packed(window: NDArray[np.float32] | WindowCodes, pool: Executor | None = None) -> PackedWindow:
-    """Pack a window, finite float32 ``[slots, h, w]`` or its codes: at once, or in ``pool``, without waiting."""
+class SlotEnds(NamedTuple):
+    """The least and the largest value of each slot, float32 ``[slots]``; NaN where one of a slot's values is."""
+
+    minima: NDArray[np.float32]
+    maxima: NDArray[np.float32]
+
+
+def slot_ends(window: NDArray[np.float32]) -> SlotEnds:
+    """Return the ends of float32 ``[slots, h, w]``, slot by slot: both looks at one find it in a core's cache."""
+    ends = [(slot.min(), slot.max()) for slot in window]
+    return SlotEnds(*np.array(ends, window.dtype).T)
+
+
+def packed(
+    window: NDArray[np.float32] | WindowCodes, pool: Executor | None = None, ends: SlotEnds | None = None
+) -> PackedWindow:
+    """Pack a window, finite float32 ``[slots, h, w]`` or its codes: at once, or in ``pool``, without waiting.
+
+    ``ends`` are those of float32, where somebody has looked for them already.
+    """
     if isinstance(window, WindowCodes):
         scale = Scale(window.offset, window.step)
-        ends = [scale.offset + scale.step * codes.astype(np.float64) for codes in (window.lowest, window.highest)]
-        return _begun(window.folded, _packed_codes, scale, ends, pool)
-    minima, maxima = (pick(window.reshape(len(window), -1), axis=1) for pick in (np.min, np.max))
+        coded = [scale.offset + scale.step * codes.astype(np.float64) for codes in (window.lowest, window.highest)]
+        return _begun(window.folded, _packed_codes, scale, coded, pool)
+    minima, maxima = ends or slot_ends(window)
     scale = Scale.of(window, float(minima.min()), float(maxima.max()))
     return _begun(
         window, partial(_packed_values, scale), scale, [scale.rounded(minima), scale.rounded(maxima)], pool
