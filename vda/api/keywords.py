@@ -49,6 +49,7 @@ class DepthOptions(TypedDict, total=False):
     restart: bool
     engine: By | None
     decoder: DecodedBy
+    slurm: Sequence[str]
     format: Format | Sequence[Format]
     overwrite: bool
     create_video: bool

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from vda.api.engines import ENGINES, devices_of, run_on_engine
 from vda.api.films import DepthOutcome, Failure, InTurn, Merging, OfSeveral
 from vda.api.reports import report_scene
 from vda.calibration.fit import load_calibration
@@ -107,16 +108,23 @@ def run(
     check: bool = True,
     apart: dict[Scene, VdaError] | None = None,
     following: Following = _NOTHING_FOLLOWS,
+    waits: bool = True,
 ) -> None:
     """Compute the raw windows of ``scenes`` that are missing, on every device asked for.
 
     ``again``: throw this chunk away and compute it, and no other. ``check``: read all windows that are there, for
     damaged ones count as missing. ``apart`` takes the scenes that cannot be begun or of which something stays
     missing, and why, where the others are to be computed nevertheless. ``following`` is given each scene as soon
-    as its windows are whole. Raises ``SceneError`` where a scene was begun with other settings or somebody
+    as its windows are whole. Not ``waits``: tasks of an engine are submitted and not waited for.
+
+    Raises ``SceneError`` where a scene was begun with other settings or somebody
     computes it already, ``StorageError`` where the disk is too small, ``WorkError`` where something stays missing.
     """
     reporter = reporter or Silence()
+    if settings.on in ENGINES:
+        return run_on_engine(
+            scenes, settings, reporter, again=again, check=check, apart=apart, following=following, waits=waits
+        )
     require_memory(*COMPUTING_BYTES)
     devices = find_devices(settings.devices, reporter).devices
     for scene in scenes:
@@ -306,7 +314,7 @@ def require_wanted(
         raise UsageError(
             "A list of shots is of one video, and there are several.", "Give --shots auto, or one video."
         )
-    devices = find_devices(running.devices).devices
+    devices = devices_of(running) if running.on in ENGINES else find_devices(running.devices).devices
     if running.restart or not all(Scene(root).run_path.is_file() for root in roots):
         metric = _require_weights(running, devices, obtain)
         for root in roots:

@@ -17,6 +17,7 @@ from typing import Any, Self, overload
 import numpy as np
 import numpy.typing as npt
 
+from vda.api.engines import joined_status
 from vda.calibration.fit import Calibration, load_calibration
 from vda.calibration.identity import Fingerprint
 from vda.depthmaps.codes import DepthRecord, Float32Array, Kind, Unit
@@ -25,7 +26,6 @@ from vda.depthmaps.source import open_depth as open_source
 from vda.errors import InputError, UsageError
 from vda.scene.chunks import Plan
 from vda.scene.scene import Scene
-from vda.scene.status import scene_status
 
 StrPath = str | os.PathLike[str]
 Convert = Callable[[Float32Array], Float32Array]
@@ -147,7 +147,7 @@ class SceneView:
     @property
     def status(self) -> dict[str, Any]:
         """How far the work is now, with the names of ``vda status --json``."""
-        return scene_status(Scene(self.root))
+        return joined_status(Scene(self.root))
 
     @property
     def depth(self) -> VideoDepth:

@@ -103,12 +103,14 @@ def run(
     restart: bool = False,
     engine: By | None = None,
     decoder: DecodedBy = "cpu",
+    slurm: Sequence[str] = (),
     reporter: Reporter | None = None,
 ) -> SceneView:
     """Compute the raw windows of a planned scene that are not there yet: ``vda run``.
 
-    Raises ``SceneError`` where the scene was begun with other settings or somebody computes it already, and
-    ``WorkError`` where something stays missing.
+    ``on="slurm"`` submits job arrays and waits for them; ``slurm`` are sbatch's options, such as
+    ``["partition=gpu"]``. Raises ``SceneError`` where the scene was begun with other settings or somebody computes
+    it already, and ``WorkError`` where something stays missing.
     """
     settings = RunSettings(
         model,
@@ -123,6 +125,7 @@ def run(
         restart,
         engine,
         decoder,
+        tuple(slurm),
     )
     pipeline.run([Scene(Path(scene))], settings, reporter)
     return open_scene(scene)
@@ -228,6 +231,7 @@ def depth(
     restart: bool = False,
     engine: By | None = None,
     decoder: DecodedBy = "cpu",
+    slurm: Sequence[str] = (),
     format: Format | Sequence[Format] = "png16",
     overwrite: bool = False,
     create_video: bool = True,
@@ -273,6 +277,7 @@ def depth(
             restart,
             engine,
             decoder,
+            tuple(slurm),
         ),
         MergeSettings(
             formats=formats_of(format),

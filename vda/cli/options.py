@@ -238,10 +238,16 @@ run_options = together(
     ),
     click.option(
         "--on",
-        type=click.Choice(["local", "inline"]),
+        type=click.Choice(["local", "inline", "slurm"]),
         default="local",
         show_default=True,
-        help="Where workers run: as processes of this machine, or inside this process.",
+        help="Where workers run: as processes of this machine, inside this process, or as job arrays of SLURM.",
+    ),
+    click.option(
+        "--slurm",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="An option of sbatch, such as partition=gpu, or at-once=8; kept with the scene.",
     ),
     click.option(
         "--retries",

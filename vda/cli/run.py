@@ -58,26 +58,28 @@ def run(
         outlook = forecast_run([Scene(root) for root in scenes], run, reporter=progress)
         progress.close()
         return foretell(outlook, as_json=as_json)
-    if detach:
+    if detach and run.on != "slurm":
         from vda.scene.scene import Scene
 
         for root in scenes:
             Scene(root).require()
         return go_on_without_terminal(ctx, scenes, if_idle=if_idle)
+    from vda.api.engines import joined_status
     from vda.api.films import require_none
     from vda.api.pipeline import run as compute
     from vda.cli.progress import Progress
     from vda.errors import VdaError
     from vda.scene.scene import Scene
-    from vda.scene.status import scene_status
 
     progress = Progress(quiet)
     apart: dict[Scene, VdaError] | None = {} if len(scenes) > 1 else None
-    compute([Scene(root) for root in scenes], run, progress, apart=apart)
+    compute([Scene(root) for root in scenes], run, progress, apart=apart, waits=not detach)
     progress.close()
     if as_json:
-        say(json.dumps({"scenes": [scene_status(Scene(root)) for root in scenes if Scene(root).is_planned()]}))
+        say(json.dumps({"scenes": [joined_status(Scene(root)) for root in scenes if Scene(root).is_planned()]}))
     failed = {scene.root: error for scene, error in (apart or {}).items()}
     require_none(failed, len(scenes) - len(failed), "scenes")
+    if detach:
+        return None
     more = f", and so for each of the {len(scenes)} scenes" if len(scenes) > 1 else ""
     progress.say(f"Next: vda merge {quoted(scenes[0])}{more}")

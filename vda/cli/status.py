@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,18 +15,19 @@ from vda.shown import duration
 @scene_argument
 @json_option
 def status(scene: Path, as_json: bool) -> None:
-    """Say how far the work on SCENE is, from its files alone.
+    """Say how far the work on SCENE is, from its files, and from SLURM where it was handed over.
 
     Example: vda status data/film --json
     """
+    from vda.api.engines import joined_status
     from vda.scene.scene import Scene
-    from vda.scene.status import scene_status
 
-    state = scene_status(Scene(scene).require())
+    state = joined_status(Scene(scene).require())
     if as_json:
         say(json.dumps(state))
         return
     say(f"{state['scene']}: {state['state']}, {state['frames_done']} of {state['frames_total']} frames")
+    _say_engine(state["engine"])
     if state["state"] == "merged" and not state["windows_done"]:
         say("The raw windows were removed once they were merged; the depth stays.")
     if state["shots"] > 1:
@@ -45,4 +47,16 @@ def status(scene: Path, as_json: bool) -> None:
         device = f" on {chunk['device']}" if chunk["device"] else ""
         error = f": {chunk['error']}" if chunk["error"] else ""
         done = f"{chunk['frames_done']} of {chunk['frames_total']} frames"
-        say(f"  chunk {chunk['index']}: {chunk['state']}{device}, {done}{error}")
+        task = f", task {chunk['task']} {chunk['task_state']}" if chunk.get("task") else ""
+        say(f"  chunk {chunk['index']}: {chunk['state']}{device}, {done}{task}{error}")
+
+
+def _say_engine(engine: dict[str, Any] | None) -> None:
+    if engine is None:
+        return
+    if engine["problem"]:
+        say(f"{engine['problem']} This is what the files tell.")
+        return
+    jobs = f"SLURM: {engine['running']} tasks run, {engine['waiting']} wait"
+    live = f" (job {', '.join(engine['live_jobs'])})" if engine["live_jobs"] else ""
+    say(f"{jobs}{live}{'; it keeps no account of jobs that ended' if engine['accounting'] is False else ''}")

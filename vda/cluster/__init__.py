@@ -3,6 +3,11 @@
     taskfiles  what tasks tell in the scene's files, and what a task is called
     lease      who computes a chunk, where locks reach no further than a machine
     task       one chunk on one device of this machine: ``vda task``
+    clusteroptions  what is asked of SLURM for a scene, and what of it cannot be
+    slurmcommands   SLURM's programs, run and read; its errors in two sentences
+    sbatch          batch files, which array index is which chunk, the list of what was submitted
+    slurm           what is missing and in no live job is submitted
+    following       waiting for the tasks, and what became of those that ended
 
 Nothing here schedules: engines do. What is done is what the scene's files say.
 """

@@ -24,7 +24,7 @@ from vda.supervisor import Crew, PaceTelling, Trials, prove_devices
 if TYPE_CHECKING:
     from vda.compute.precision import Proof
 
-Place = Literal["local", "inline"]
+Place = Literal["local", "inline", "slurm"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class RunSettings:
     restart: bool = False
     engine: Literal["torch", "openvino"] | None = None
     decoder: Literal["cpu", "gpu"] = "cpu"
+    slurm: tuple[str, ...] = ()
+    """sbatch's options, as ``NAME=VALUE``."""
 
     def __post_init__(self) -> None:
         """Refuse, with ``UsageError``, what no machine could run."""

@@ -1,0 +1,462 @@
+"""Chunks handed to SLURM: batch files, which index is which chunk, what its programs say, and what is submitted.
+
+The answers of its programs were recorded from SLURM 22.05.8 (Debian 12).
+``tests/cluster`` does the same with a real one.
+"""
+
+import json
+import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from clips import make_clip
+
+from vda.cluster import slurmcommands
+from vda.cluster.clusteroptions import ClusterOptions, minutes_of, require_possible, require_seen, slurm_file
+from vda.cluster.following import judge
+from vda.cluster.sbatch import (
+    Submitted,
+    array_spec,
+    blocks,
+    chunks_text,
+    default_lines,
+    keep_batch,
+    log_pattern,
+    note_submitted,
+    read_submitted,
+    signal_seconds,
+)
+from vda.cluster.slurm import ask
+from vda.cluster.slurmcommands import (
+    ArrayTask,
+    NodeFacts,
+    SilentSchedulerError,
+    SubmitLimitError,
+    accounted,
+    indices,
+    queued,
+    refused,
+)
+from vda.cluster.taskfiles import TaskRecord
+from vda.errors import UsageError, VdaError, WorkError
+from vda.scene.scene import Scene
+from vda.splitting.settings import PlanSettings
+from vda.splitting.stage import split
+
+ROOT = Path(__file__).parents[1]
+BASH = shutil.which("bash")
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder on the path for programs that answer as recorded; each notes what it was called with."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    return folder
+
+
+def program(folder: Path, name: str, says: str = "", errors: str = "", code: int = 0) -> None:
+    (folder / f"{name}.out").write_text(says)
+    (folder / f"{name}.err").write_text(errors)
+    path = folder / name
+    path.write_text(
+        f'#!/bin/sh\necho "{name} $*" >>"{folder}/calls"\n[ -z "${{SQUEUE_FORMAT:-}}" ] || exit 9\n'
+        f'cat "{folder}/{name}.out"\ncat "{folder}/{name}.err" >&2\nexit {code}\n'
+    )
+    path.chmod(0o755)
+
+
+def calls(folder: Path) -> list[str]:
+    path = folder / "calls"
+    return path.read_text().splitlines() if path.is_file() else []
+
+
+class TestOptions:
+    def test_words_become_lines_of_a_batch_file(self) -> None:
+        words = [
+            "partition=gpu",
+            "memory=16G",
+            "cpus=4",
+            "exclusive",
+            "constraint=a100|h100",
+            'comment=it\'s "x" \\ y',
+        ]
+        assert ClusterOptions.of_words(words).lines() == [
+            "#SBATCH --partition=gpu",
+            "#SBATCH --mem=16G",
+            "#SBATCH --cpus-per-task=4",
+            "#SBATCH --exclusive",
+            "#SBATCH --constraint=a100|h100",
+            # As SLURM read it back in ``scontrol show job``.
+            '#SBATCH --comment="it\'s \\"x\\" \\\\ y"',
+        ]
+
+    def test_given_ones_come_before_kept_ones_and_an_empty_one_takes_back(self, tmp_path: Path) -> None:
+        scene = Scene(tmp_path)
+        ClusterOptions.of_words(["partition=gpu", "qos=high", "at-once=8"]).keep_with(scene)
+        assert json.loads(slurm_file(scene).read_text()) == {"partition": "gpu", "qos": "high", "at-once": "8"}
+        options = ClusterOptions.of_words(["partition=fast", "qos="], ClusterOptions.kept_with(scene))
+        assert (options.values, options.at_once) == ({"partition": "fast", "at-once": "8"}, 8)
+        slurm_file(scene).write_text('{"at_once": 3, "exclusive": true, "requeue": false}')
+        assert ClusterOptions.kept_with(scene).values == {"at-once": 3, "exclusive": True}
+
+    @pytest.mark.parametrize(
+        "word", ["", "=x", "two words=1", "array=0-3", "output=x", "at-once=0", "time=soon", "a=b\nc"]
+    )
+    def test_what_sbatch_could_not_be_given_is_refused(self, word: str) -> None:
+        with pytest.raises(UsageError):
+            ClusterOptions.of_words([word])
+
+    @pytest.mark.parametrize(
+        ("text", "minutes"),
+        # The formats of sbatch(1), --time.
+        [
+            ("30", 30), ("30:30", 30.5), ("2:00:00", 120), ("1-0", 1440), ("1-2:30", 1590), ("1-2:30:30", 1590.5),
+            ("UNLIMITED", math.inf),
+        ],
+    )  # fmt: skip
+    def test_times_are_read_as_sbatch_reads_them(self, text: str, minutes: float) -> None:
+        assert minutes_of(text) == minutes
+
+    def test_what_slurm_would_let_wait_for_ever_is_refused(self) -> None:
+        facts = {
+            "main": {"Default": "YES", "MaxTime": "1-00:00:00", "State": "UP"},
+            "old": {"MaxTime": "UNLIMITED", "State": "DOWN"},
+        }
+        require_possible(ClusterOptions.of_words(["time=24:00:00"]), facts, 4, needs_gpu=True)
+        require_possible(ClusterOptions(), facts, 0, needs_gpu=False)
+        for words, gpus, said in [
+            (["time=24:00:01"], 4, "1-00:00:00"),
+            (["partition=gpu"], 4, "no partition gpu"),
+            (["partition=old"], 4, "DOWN"),
+            ([], 0, "no GPUs"),
+        ]:
+            with pytest.raises(UsageError, match=said):
+                require_possible(ClusterOptions.of_words(words), facts, gpus, needs_gpu=True)
+
+    def test_a_scene_that_only_this_machine_sees_is_refused(self) -> None:
+        require_seen({"The scene": Path("/tmp/film")}, True)
+        require_seen({"The scene": Path("/shared/film")}, False)
+        with pytest.raises(UsageError, match="only this machine"):
+            require_seen({"The scene": Path("/tmp/film")}, False)
+
+
+class TestArrays:
+    def test_numbers_are_written_as_slurm_writes_them_and_read_back(self) -> None:
+        numbers = [0, 1, 2, 5, 7, 8]
+        assert array_spec(numbers) == "0-2,5,7-8"
+        assert indices("0-2,5,7-8") == numbers
+
+    @pytest.mark.parametrize("limit", [2, 10, 100, 1001, 5000, 100001])
+    def test_every_chunk_is_in_one_array_below_the_limit(self, limit: int) -> None:
+        chunks = [*range(0, 1200), 4000, 123456]
+        found = list(blocks(chunks, limit))
+        assert sorted(chunk for _, members in found for chunk in members) == chunks
+        assert all(0 <= chunk - offset < limit for offset, members in found for chunk in members)
+
+    def test_1200_chunks_are_two_arrays_where_the_limit_is_1001(self) -> None:
+        assert [(offset, len(members)) for offset, members in blocks(range(1200), 1001)] == [
+            (0, 1000),
+            (1000, 200),
+        ]
+
+    @pytest.mark.parametrize(
+        ("offset", "index", "name"),
+        [
+            (0, 3, "chunk_003.slurm-7_3.log"), (0, 45678, "chunk_45678.slurm-7_45678.log"),
+            (1000, 5, "chunk_1005.slurm-7_5.log"), (10, 3, "chunk_013.slurm-7_3.log"),
+            (1230, 4, "chunk_1234.slurm-7_4.log"),
+            (120000, 34, "chunk_120034.slurm-7_34.log"),
+        ],
+    )  # fmt: skip
+    def test_logs_are_named_by_the_chunk(self, tmp_path: Path, offset: int, index: int, name: str) -> None:
+        pattern = log_pattern(Scene(tmp_path / "50%"), offset)
+
+        def expanded(found: "re.Match[str]") -> str:
+            """What sbatch(1) says under FILENAME PATTERN."""
+            width, letter = found[1], found[2]
+            return "%" if letter == "%" else {"A": "7", "a": str(index)}[letter].zfill(int(width or 0))
+
+        assert re.sub(r"%(\d*)([%Aa])", expanded, pattern) == str(tmp_path / "50%" / "vda_logs" / name)
+
+
+class TestAnswers:
+    @pytest.mark.parametrize(
+        ("told", "kind", "words"),
+        [
+            (
+                "sbatch: error: invalid partition specified: nope\n"
+                "allocation failure: Invalid partition name specified",
+                UsageError,
+                "partition=",
+            ),
+            ("sbatch: error: Invalid generic resource (gres) specification", UsageError, "gres="),
+            ("allocation failure: Requested node configuration is not available", UsageError, "sinfo"),
+            ("allocation failure: Invalid feature specification", UsageError, "constraint="),
+            ("allocation failure: Invalid node name specified", UsageError, "sinfo"),
+            ("sbatch: error: Invalid --time specification", UsageError, "time="),
+            (
+                "sbatch: unrecognized option '--foo=1'\nTry \"sbatch --help\" for more information",
+                UsageError,
+                "slurm.json",
+            ),
+            (
+                "sbatch: error: Batch script contains DOS line breaks (\\r\\n)\n"
+                "sbatch: error: instead of expected UNIX line breaks (\\n).",
+                UsageError,
+                "Mend it",
+            ),
+            (
+                "sbatch: error: Batch job submission failed: "
+                "Invalid account or account/partition combination specified",
+                UsageError,
+                "account=",
+            ),
+            (
+                "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: "
+                "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)",
+                SubmitLimitError,
+                "same command",
+            ),
+            (
+                "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)",
+                SilentSchedulerError,
+                "same command",
+            ),
+            (
+                "slurm_load_jobs error: Unable to contact slurm controller (connect failure)",
+                SilentSchedulerError,
+                "jobs go on",
+            ),
+        ],
+    )  # fmt: skip
+    def test_what_slurm_refuses_is_said_in_two_sentences(
+        self, told: str, kind: type[VdaError], words: str
+    ) -> None:
+        error = refused("sbatch", told)
+        assert type(error) is kind
+        assert words in error.remedy
+        assert "sbatch: error" not in error.problem and error.problem.count("\n") == 0
+
+    def test_squeue_is_read_whatever_the_user_set_for_herself(
+        self, programs: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SQUEUE_FORMAT", "%i")
+        program(
+            programs, "squeue",
+            "1|3|COMPLETED|None|n2\n2|0|FAILED|JobLaunchFailure|n1\n5|2|RUNNING|None|n2\n5|7|PENDING|Resources|\n"
+            "34|N/A|PENDING|PartitionConfig|\n",
+        )  # fmt: skip
+        assert queued(["1", "2", "5", "34"]) == [
+            ArrayTask("1", 3, "COMPLETED", "", "n2"),
+            ArrayTask("2", 0, "FAILED", "JobLaunchFailure", "n1"),
+            ArrayTask("5", 2, "RUNNING", "", "n2"),
+            ArrayTask("5", 7, "PENDING", "Resources", ""),
+            ArrayTask("34", -1, "PENDING", "PartitionConfig", ""),
+        ]
+        assert [task.is_live for task in queued(["1"])] == [False, False, True, True, True]
+
+    def test_jobs_that_the_controller_has_forgotten_are_no_error(self, programs: Path) -> None:
+        program(programs, "squeue", errors="slurm_load_jobs error: Invalid job id specified\n", code=1)
+        assert queued(["9999"]) == []
+
+    def test_an_accounting_is_read_and_one_that_is_not_there_is_none(self, programs: Path) -> None:
+        program(programs, "sacct", errors="Slurm accounting storage is disabled\n", code=1)
+        assert accounted(["1"]) is None
+        # Elements that wait together, and who cancelled: as sacct(1) shows them.
+        program(programs, "sacct", "1_0|TIMEOUT|n1\n1_[2-3]|CANCELLED by 1000|None assigned\n4|COMPLETED|n2\n")
+        assert accounted(["1"]) == [
+            ArrayTask("1", 0, "TIMEOUT", "", "n1"),
+            ArrayTask("1", 2, "CANCELLED", "", ""),
+            ArrayTask("1", 3, "CANCELLED", "", ""),
+            ArrayTask("4", -1, "COMPLETED", "", "n2"),
+        ]
+
+    def test_a_program_that_hangs_is_given_up(self, programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (programs / "squeue").write_text("#!/bin/sh\nexec sleep 60\n")
+        (programs / "squeue").chmod(0o755)
+        monkeypatch.setattr(slurmcommands, "_TIMEOUT_SECONDS", 0.2)
+        with pytest.raises(SilentSchedulerError):
+            queued(["1"])
+
+    def test_gpus_are_counted_of_what_sinfo_calls_them(self) -> None:
+        found = [
+            NodeFacts("n", "n", 4, gres).gpus
+            for gres in ("gpu:2", "gpu:a100:4(S:0-1),nvme:1", "(null)", "gpu:a:1,gpu:b:2")
+        ]
+        assert found == [2, 4, 0, 3]
+
+
+def told(**facts: object) -> TaskRecord:
+    plain = {"chunk": 3, "task": "slurm 7_3", "restart": 0, "host": "n1", "pid": 1, "device": "cpu"}
+    return TaskRecord(**{**plain, "phase": "failed", "windows": 1, "windows_total": 5, **facts})  # type: ignore[arg-type]
+
+
+class TestEnds:
+    def ended(self, state: str) -> ArrayTask:
+        return ArrayTask("7", 3, state, "", "n1")
+
+    def test_what_the_machine_did_is_no_try(self) -> None:
+        for state in ("PREEMPTED", "NODE_FAIL"):
+            assert judge(self.ended(state), None, False, 2, 3) == (2, "")
+
+    def test_windows_make_good_for_tries(self) -> None:
+        assert judge(self.ended("TIMEOUT"), told(exit=75), True, 3, 3) == (0, "")
+
+    def test_tries_without_a_window_are_counted_and_come_to_an_end(self) -> None:
+        assert judge(self.ended("FAILED"), None, False, 0, 1) == (1, "")
+        tries, reason = judge(self.ended("FAILED"), None, False, 1, 1)
+        assert tries == 2 and "7_3" in reason and "FAILED" in reason
+
+    def test_what_a_person_cancelled_is_not_begun_again(self) -> None:
+        assert "cancelled" in judge(self.ended("CANCELLED"), None, True, 0, 3)[1]
+
+    def test_what_a_task_says_of_itself_is_believed(self) -> None:
+        assert (
+            judge(self.ended("FAILED"), told(exit=1, for_good=True, problem="No video."), False, 0, 3)[1]
+            == "No video."
+        )
+        assert judge(self.ended("FAILED"), told(exit=2, problem="Not fixed."), False, 0, 3)[1] == "Not fixed."
+        assert judge(self.ended("FAILED"), told(exit=1, attempts=1, problem="It hung."), False, 0, 3) == (1, "")
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    made = Scene(tmp_path / "the film's 50%")
+    split(make_clip(tmp_path / "film.mp4", range(120)), made, PlanSettings(chunks=4))
+    return made
+
+
+def batch_text(scene: Scene, python: str = sys.executable) -> str:
+    lines = default_lines("vda-film", log_pattern(scene), ClusterOptions.of_words(["time=10:00"]), "gpu:1", 2)
+    text = chunks_text(scene, scene.root / "chunks.sbatch", lines, ["--devices", "cpu"])
+    return text.replace(f"python={sys.executable}", f"python={python}")
+
+
+class TestBatchFiles:
+    def test_what_is_asked_for_comes_after_what_is_always_there(self, scene: Scene) -> None:
+        lines = [line for line in batch_text(scene).splitlines() if line.startswith("#SBATCH")]
+        assert lines[-1] == "#SBATCH --time=10:00"
+        assert {"#SBATCH --requeue", "#SBATCH --open-mode=append", "#SBATCH --gres=gpu:1"} <= set(lines)
+        gpus = default_lines("x", "y", ClusterOptions.of_words(["gpus-per-task=a100:1"]), "gpu:1")
+        assert not any("gres" in line for line in gpus)
+
+    def test_short_jobs_are_told_of_their_end_in_the_middle(self) -> None:
+        assert [signal_seconds(time) for time in ("", "1:00:00", "4", "1")] == [120, 120, 120, 30]
+
+    def test_one_that_a_person_changed_is_used_as_it_is(self, tmp_path: Path) -> None:
+        path = tmp_path / "chunks.sbatch"
+        assert not keep_batch(path, "first\n").is_changed
+        # Other options, nothing changed by hand: written anew.
+        assert not keep_batch(path, "second\n").is_changed and "second" in path.read_text()
+        path.write_text(path.read_text().replace("second", "second, and mine"))
+        assert keep_batch(path, "third\n").is_changed and "mine" in path.read_text()
+        path.unlink()
+        assert not keep_batch(path, "third\n").is_changed
+
+    @pytest.mark.skipif(BASH is None, reason="no bash here")
+    def test_bash_takes_it_and_so_the_one_by_hand(self, scene: Scene, tmp_path: Path) -> None:
+        path = tmp_path / "chunks.sbatch"
+        path.write_text(batch_text(scene))
+        for file in (path, ROOT / "runners" / "slurm_chunks.sbatch"):
+            checked = subprocess.run([str(BASH), "-n", str(file)], capture_output=True, text=True)
+            assert (checked.returncode, checked.stderr) == (0, "")
+
+    @pytest.mark.skipif(BASH is None, reason="no bash here")
+    @pytest.mark.parametrize("which", ["written", "by hand"])
+    @pytest.mark.parametrize(
+        ("sent", "code", "requeued"),
+        [
+            (signal.SIGUSR1, 75, True),
+            (signal.SIGTERM, 75, False),
+            (signal.SIGUSR1, 0, False),
+            (signal.SIGUSR1, 1, False),
+        ],
+    )
+    def test_only_a_task_that_slurm_warned_is_queued_again(
+        self, scene: Scene, programs: Path, which: str, sent: int, code: int, requeued: bool
+    ) -> None:
+        """With a task that ends as told once the signal came through, and a scontrol that notes its calls."""
+        stand_in = programs / "python"
+        stand_in.write_text(
+            "#!/bin/bash\n"
+            f'echo "$@" >"{programs}/arguments"\ntrap "exit {code}" USR1\n'
+            f'touch "{programs}/began"\nwhile :; do read -rt 1 <> <(:) || true; done\n'
+        )
+        stand_in.chmod(0o755)
+        program(programs, "scontrol")
+        path = programs / "batch.sbatch"
+        environment = {**os.environ, "SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_JOB_ID": "7"}
+        if which == "written":
+            path.write_text(batch_text(scene, str(stand_in)))
+            command = [str(BASH), str(path), "1000"]
+        else:
+            (programs / "vda").symlink_to(stand_in)
+            environment |= {"SCENE": str(scene.root), "VDA": str(programs / "vda")}
+            command = [str(BASH), str(ROOT / "runners" / "slurm_chunks.sbatch"), str(scene.root), "1000"]
+        batch = subprocess.Popen(command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL)
+        try:
+            deadline = time.monotonic() + 30
+            while not (programs / "began").exists() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            batch.send_signal(sent)
+            assert batch.wait(timeout=30) == code
+        finally:
+            batch.poll() is None and os.killpg(batch.pid, signal.SIGKILL)
+        assert "--chunk 1003" in (programs / "arguments").read_text()
+        assert str(scene.root) in (programs / "arguments").read_text()
+        assert calls(programs) == (["scontrol requeue 7_3"] if requeued else [])
+
+
+class TestWhatIsKnown:
+    def test_the_last_job_of_a_chunk_counts_and_any_live_one(self, scene: Scene, programs: Path) -> None:
+        note_submitted(
+            scene, [Submitted("slurm", "1", chunks="0-3"), Submitted("slurm", "2", chunks="1", offset=1)]
+        )
+        note_submitted(scene, [Submitted("ray", "x"), Submitted("slurm", "3", "merge")])
+        assert [entry.job for entry in read_submitted(scene)] == ["1", "2", "3"]
+        program(
+            programs, "squeue",
+            "1|0|RUNNING|None|n1\n1|1|FAILED|NonZeroExitCode|n1\n1|2|PENDING|Priority|\n2|0|COMPLETED|None|n2\n"
+            "3|N/A|PENDING|Dependency|\n",
+        )  # fmt: skip
+        # Of index 3 the controller knows nothing any more.
+        program(programs, "sacct", "1_3|TIMEOUT|n2\n1_0|FAILED|n1\n")
+        known = ask(scene)
+        assert {chunk: task.state for chunk, task in known.by_chunk.items()} == {
+            0: "RUNNING", 1: "COMPLETED", 2: "PENDING", 3: "TIMEOUT",
+        }  # fmt: skip
+        assert sorted(known.live) == [0, 2] and known.live_jobs == ["1", "3"] and known.has_accounting
+
+    def test_a_scheduler_that_is_away_is_said(self, scene: Scene, programs: Path) -> None:
+        note_submitted(scene, [Submitted("slurm", "1", chunks="0-3")])
+        program(
+            programs,
+            "squeue",
+            errors="slurm_load_jobs error: Unable to contact slurm controller (connect failure)",
+            code=1,
+        )
+        with pytest.raises(SilentSchedulerError, match="does not answer"):
+            ask(scene)
+
+
+def test_without_slurm_it_is_refused_at_the_start(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(programs))
+    with pytest.raises(UsageError, match="no program sbatch"):
+        slurmcommands.require_slurm()
+
+
+def test_a_number_that_is_none_is_no_job(programs: Path, tmp_path: Path) -> None:
+    program(programs, "sbatch", "123;cluster\n")
+    assert slurmcommands.submit(tmp_path / "x", tmp_path) == "123"
+    program(programs, "sbatch", "welcome\n")
+    with pytest.raises(WorkError):
+        slurmcommands.submit(tmp_path / "x", tmp_path)

@@ -1,0 +1,229 @@
+"""Where chunks are handed to an engine that people run already: scenes are begun as at home, and then handed over.
+
+In: planned scenes and settings. Out: their raw windows, computed elsewhere. They are begun as by
+``pipeline.run``; no device is looked for, for tasks run on other machines. How an engine works is not known here.
+"""
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from vda.cluster.clusteroptions import cluster_folder
+from vda.cluster.following import follow, where_to_look
+from vda.cluster.sbatch import read_submitted
+from vda.cluster.slurm import Known, Submission, ask, require_ready, submit_missing
+from vda.cluster.slurmcommands import cancel
+from vda.cluster.taskfiles import read_tasks
+from vda.errors import InputError, SceneError, UsageError, VdaError
+from vda.files import exclusive_lock, require_writable
+from vda.launch.local import LocalLauncher
+from vda.machine.devices import Device, cpu_device
+from vda.reporter import Reporter, Silence
+from vda.scene.runstate import RunFiles
+from vda.scene.scene import Scene
+from vda.scene.status import scene_status
+from vda.scene.windowstore import WindowStore
+from vda.shown import quoted
+from vda.supervisor import Crew, Following, make_free, require_disk, require_unsupervised
+from vda.supervisor.resolve import Resolver, RunSettings
+
+ENGINES = ("slurm",)
+
+
+def devices_of(settings: RunSettings) -> tuple[Device, ...]:
+    """What a task will compute on, as far as that can be said from here."""
+    if settings.devices == "cpu":
+        return (cpu_device(),)
+    return (Device("cluster", "cuda", "the GPU that a task is given"),)
+
+
+@dataclass
+class Handing:
+    """Scenes handed to an engine; ``apart`` takes those that cannot be, and why; None: it is raised."""
+
+    settings: RunSettings
+    reporter: Reporter = field(default_factory=Silence)
+    apart: dict[Scene, VdaError] | None = None
+    submitted: list[tuple[Submission, list[int]]] = field(default_factory=list, init=False)
+
+    def begin(self, scenes: list[Scene], *, again: int | None = None, check: bool = True) -> None:
+        """Fix what the scenes are computed with, and submit what of them is missing."""
+        for scene in scenes:
+            self._try(scene, lambda scene: self._require_startable(scene))
+        ready = self._ready(scenes)
+        if not ready:
+            return
+        with ExitStack() as locks:
+            # No supervisor's lock: tasks that begin meanwhile would wait for its end. Two commands at once would
+            # submit the same chunks, which does no harm; this lock may reach no further than a machine.
+            for scene in sorted(ready, key=lambda scene: scene.key):
+                locks.enter_context(exclusive_lock(cluster_folder(scene) / "submitting.lock", wait=True))
+            crew = Crew(ready[0], LocalLauncher(), 1)
+            resolver = Resolver(self._on_nodes(), devices_of(self.settings), crew, self.reporter)
+            for scene in ready:
+                self._try(scene, lambda scene: self._fix(scene, resolver, again, check))
+            if ready := self._ready(ready):
+                require_disk(ready)
+            for scene in ready:
+                self._try(scene, lambda scene: self._submit(scene, again))
+
+    def _ready(self, scenes: list[Scene]) -> list[Scene]:
+        return [scene for scene in scenes if scene not in (self.apart or {})]
+
+    def wait(self, following: Following, *, again: int | None = None) -> None:
+        """Wait until the tasks of all that was submitted are over; ``WorkError`` where something stays missing."""
+        only = None if again is None else (again,)
+        follower = follow(self.submitted, self.settings.retries, self.reporter, following, only)
+        try:
+            follower.run()
+        except VdaError:
+            if self.apart is None:
+                raise
+            self.apart.update(follower.missing)
+
+    def _try(self, scene: Scene, do: Any) -> None:
+        try:
+            do(scene)
+        except (InputError, SceneError, UsageError) as error:
+            if self.apart is None:
+                raise
+            self.apart[scene] = error
+
+    def _require_startable(self, scene: Scene) -> None:
+        require_ready(scene, self.settings)
+        scene.require_video()
+        require_writable(scene.run_dir)
+        require_unsupervised(scene)
+        if self.settings.restart:
+            if live := ask(scene).live_jobs:
+                raise SceneError(
+                    f"Jobs of {scene.root} are queued or at work: {', '.join(live)}.",
+                    f"End them first with 'vda stop {quoted(scene.root)}'.",
+                )
+            make_free(scene)
+
+    def _on_nodes(self) -> RunSettings:
+        """Half precision would have to be proven on nodes that nobody has yet."""
+        return replace(self.settings, precision="fp32") if self.settings.precision == "auto" else self.settings
+
+    def _fix(self, scene: Scene, resolver: Resolver, again: int | None, check: bool) -> None:
+        begun = None if self.settings.restart else scene.run_record()
+        if self.settings.restart:
+            scene.discard_computed()
+        if begun is not None and self.settings.precision == "auto" and begun.precision != "fp32":
+            if begun.asked_precision == "auto":
+                raise SceneError(
+                    f"{scene.root} was begun in {begun.precision}, proven on other devices than the cluster's.",
+                    f"Give --precision {begun.precision} to have it computed so nevertheless, or --restart.",
+                )
+            resolver = replace(resolver, settings=replace(self.settings, precision=begun.precision))
+        resolver.fix(scene)
+        record = scene.run_record()
+        assert record is not None, "it was just fixed"
+        if again is not None:
+            scene.note_redone(again)
+            scene.discard_chunk(again)
+        elif check and not RunFiles(scene.run_dir).live_claims():
+            # While tasks are at work, theirs is what is there.
+            WindowStore.of(scene, record).put_aside_damaged(self.reporter)
+
+    def _submit(self, scene: Scene, again: int | None) -> None:
+        submission = Submission.of(scene, self.settings, self.reporter)
+        only = None if again is None else (again,)
+        self.submitted.append((submission, submit_missing(submission, only)))
+
+
+def run_on_engine(
+    scenes: list[Scene],
+    settings: RunSettings,
+    reporter: Reporter,
+    *,
+    again: int | None = None,
+    check: bool = True,
+    apart: dict[Scene, VdaError] | None = None,
+    following: Following,
+    waits: bool = True,
+) -> None:
+    """As ``pipeline.run``, by tasks of an engine; not ``waits``: it returns once they are submitted."""
+    handing = Handing(settings, reporter, apart)
+    handing.begin(scenes, again=again, check=check)
+    if waits:
+        handing.wait(following, again=again)
+    else:
+        for submission, under_way in handing.submitted:
+            reporter.say(
+                where_to_look(submission.scene)
+                if under_way
+                else f"All windows of {submission.scene.root} are there; nothing was submitted."
+            )
+
+
+def stop_jobs(scene: Scene) -> list[str]:
+    """Cancel the jobs of a scene that are queued or at work, and have their tasks end; return the jobs' ids."""
+    if not read_submitted(scene):
+        return []
+    live = ask(scene).live_jobs
+    if live:
+        RunFiles(scene.run_dir).stop_path.touch()
+        cancel(live)
+    return live
+
+
+def has_live_jobs(scene: Scene) -> bool:
+    return bool(ask(scene).live_jobs)
+
+
+def joined_status(scene: Scene) -> dict[str, Any]:
+    """``scene_status``, with what an engine and its tasks tell of the chunks.
+
+    ``engine`` is None where nothing was submitted. Where SLURM does not answer, it is the files' word alone, and
+    ``engine`` says why.
+    """
+    status = scene_status(scene)
+    if not (submitted := read_submitted(scene)):
+        return {**status, "engine": None}
+    problem, known = "", Known()
+    try:
+        known = ask(scene)
+    except VdaError as error:
+        problem = error.problem
+    told = read_tasks(scene)
+    for chunk in status["chunks"]:
+        task, record = known.by_chunk.get(chunk["index"]), told.get(chunk["index"])
+        chunk["task"] = task and task.name
+        chunk["task_state"] = task and (f"{task.state} ({task.reason})" if task.reason else task.state)
+        if chunk["state"] == "done":
+            continue
+        if chunk["index"] in known.live:
+            chunk["state"] = "running" if known.live[chunk["index"]].state == "RUNNING" else "waiting"
+            chunk["device"] = (
+                f"{record.device} of {task.node}" if record and task and task.node else chunk["device"]
+            )
+        elif record is not None and record.exit in (1, 2):
+            chunk["state"], chunk["error"] = "failed", record.problem or chunk["error"]
+            chunk["attempts"] = max(chunk["attempts"], record.attempts)
+    if known.live and status["state"] in ("planned", "incomplete", "failed"):
+        status["state"] = "running"
+    elif status["state"] == "incomplete" and any(chunk["state"] == "failed" for chunk in status["chunks"]):
+        status["state"] = "failed"
+    engine = {
+        "name": "slurm",
+        "jobs": [entry.job for entry in submitted],
+        "live_jobs": known.live_jobs,
+        "running": sum(task.state == "RUNNING" for task in known.live.values()),
+        "waiting": sum(task.state != "RUNNING" for task in known.live.values()),
+        "accounting": known.has_accounting,
+        "problem": problem or None,
+    }
+    return {**status, "engine": engine}
+
+
+__all__ = [
+    "ENGINES",
+    "Handing",
+    "devices_of",
+    "has_live_jobs",
+    "joined_status",
+    "run_on_engine",
+    "stop_jobs",
+]

@@ -1,0 +1,236 @@
+"""Batch files for SLURM, and the list of what was submitted with them.
+
+In: a scene, options, how its tasks compute. Out: ``vda_run/cluster/chunks.sbatch``, which array index is which
+chunk, ``submitted.json``. A batch file that a person changed is used as it is. This file asks SLURM nothing.
+"""
+
+import hashlib
+import platform
+import re
+import shlex
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+from vda.cluster.clusteroptions import ClusterOptions, cluster_folder, minutes_of, sbatch_line
+from vda.cluster.slurmcommands import indices, whoami
+from vda.files import write_bytes, write_json
+from vda.records import Count, Within, read_record
+from vda.scene.scene import Scene
+from vda.shown import quoted
+
+# Time for a window in hand of a large model. A shorter time limit leaves half of itself.
+SIGNAL_SECONDS = 120
+_WRITTEN = "# As written: "
+_CHANGED = "# Whoever changes this file has it used as it is. Without it, the same command writes it anew."
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A job that was submitted for a scene: ``chunks`` as SLURM writes numbers, ``0-17,20``.
+
+    ``offset``: array index 0 is the chunk of that number. ``work`` is ``chunks``, or what else the job does.
+    """
+
+    engine: str
+    job: str
+    work: str = "chunks"
+    chunks: str = ""
+    offset: Count = 0
+    time: Annotated[float, Within(0)] = 0.0
+    user: str = ""
+    host: str = ""
+    batch_file: str = ""
+
+    @classmethod
+    def now(cls, job: str, batch: Path, work: str = "chunks", chunks: str = "", offset: int = 0) -> "Submitted":
+        return cls("slurm", job, work, chunks, offset, time.time(), whoami(), platform.node(), batch.name)
+
+    def chunk_numbers(self) -> list[int]:
+        return indices(self.chunks)
+
+
+def read_submitted(scene: Scene, engine: str = "slurm") -> list[Submitted]:
+    """The jobs that were submitted for a scene, the oldest first."""
+    path = _submitted_path(scene)
+    if not path.is_file():
+        return []
+    found = read_record(
+        path, list[Submitted], "Remove that file; jobs that it names can be seen with 'squeue --me'."
+    )
+    return [entry for entry in found if entry.engine == engine]
+
+
+def note_submitted(scene: Scene, more: Sequence[Submitted], forget: Iterable[str] = ()) -> None:
+    """Add jobs to the list, and leave out those (by id) that are of no interest any more."""
+    gone = set(forget)
+    kept = [entry for entry in read_submitted(scene) if entry.job not in gone]
+    write_json(_submitted_path(scene), [asdict(entry) for entry in (*kept, *more)])
+
+
+def _submitted_path(scene: Scene) -> Path:
+    return cluster_folder(scene) / "submitted.json"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch file: where it is, and whether somebody changed it since it was written."""
+
+    path: Path
+    is_changed: bool
+
+
+def keep_batch(path: Path, text: str) -> Batch:
+    """Write the batch file, unless a person changed the one that is there: that is used as it is."""
+    if path.is_file():
+        there = path.read_text(errors="surrogateescape")
+        if not _is_as_written(there):
+            return Batch(path, True)
+        if there == _sealed(text):
+            return Batch(path, False)
+    write_bytes(path, _sealed(text).encode(errors="surrogateescape"))
+    return Batch(path, False)
+
+
+def _sealed(text: str) -> str:
+    return f"{text}\n{_CHANGED}\n{_WRITTEN}{_digest(text)}\n"
+
+
+def _is_as_written(there: str) -> bool:
+    text, _, end = there.rpartition(f"\n{_CHANGED}\n{_WRITTEN}")
+    return end.strip() == _digest(text)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
+
+
+def array_spec(numbers: Iterable[int]) -> str:
+    """Numbers as SLURM takes them: ``0-3,7``."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def blocks(chunks: Iterable[int], max_array_size: int) -> Iterator[tuple[int, list[int]]]:
+    """Chunks in arrays that SLURM takes: the offset of each array, and its chunks.
+
+    An index is less than MaxArraySize (slurm.conf(5)). Offsets are multiples of a power of ten, so that a job's
+    ``123_45`` shows its chunk, and so does the pattern of its log's name.
+    """
+    size = 10 ** (len(str(max_array_size)) - 1)
+    found: dict[int, list[int]] = {}
+    for chunk in sorted(chunks):
+        found.setdefault(chunk // size * size, []).append(chunk)
+    yield from found.items()
+
+
+def log_pattern(scene: Scene, offset: int = 0) -> str:
+    """``--output`` of an array: ``chunk_003.slurm-123_3.log`` beside the other logs; a % in the path is doubled.
+
+    ``%A`` is the array's job, ``%3a`` the index in three digits (sbatch(1), FILENAME PATTERN).
+    """
+    digits = len(str(offset)) - len(str(offset).rstrip("0"))
+    index = f"{str(offset)[:-digits].zfill(max(3 - digits, 0))}%{digits}a" if offset else "%3a"
+    return f"{_without_patterns(scene.logs_dir.resolve())}/chunk_{index}.slurm-%A_%a.log"
+
+
+def chunk_log(scene: Scene, task: str, chunk: int) -> Path:
+    """The log of a ``task`` such as ``123_3``: what it prints, and what SLURM says of it."""
+    return scene.logs_dir / f"chunk_{chunk:03d}.slurm-{task}.log"
+
+
+def _without_patterns(path: Path) -> str:
+    return str(path).replace("%", "%%")
+
+
+def job_name(scene: Scene, work: str = "") -> str:
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", scene.root.resolve().name).strip("-") or "scene"
+    return f"vda-{name}{work and '-'}{work}"
+
+
+def default_lines(name: str, log: str, options: ClusterOptions, gres: str = "", cpus: int = 0) -> list[str]:
+    """The options that every job of the toolkit has, before those asked for, which win (sbatch: the last does)."""
+    lines = [
+        sbatch_line("job-name", name),
+        sbatch_line("output", log),
+        sbatch_line("open-mode", "append"),
+        sbatch_line("requeue"),
+        sbatch_line("signal", f"B:USR1@{signal_seconds(options.get('time'))}"),
+        sbatch_line("ntasks", "1"),
+    ]
+    if cpus and "cpus-per-task" not in options.values:
+        lines.append(sbatch_line("cpus-per-task", str(cpus)))
+    if gres and not options.names_gpus:
+        lines.append(sbatch_line("gres", gres))
+    return [*lines, *options.lines()]
+
+
+def signal_seconds(time_limit: str) -> int:
+    """So long before the time limit a task is told of it; it may come a minute early (sbatch(1), --signal)."""
+    minutes = minutes_of(time_limit) if time_limit else float("inf")
+    return SIGNAL_SECONDS if minutes * 30 >= SIGNAL_SECONDS else max(round(minutes * 30), 1)
+
+
+_CHUNKS = """\
+#!/bin/bash
+# The chunks of a scene as a job array of SLURM: each array task computes one chunk, or what is missing of it.
+# Index I of the array is chunk OFFSET + I, where OFFSET is this file's first argument, or 0.
+# Submitted by:
+#   vda run {scene} --on slurm
+# By hand, for chunks 0 to 17, eight at once:
+#   sbatch --array=0-17%8 {batch}
+{lines}
+
+scene={scene}
+python={python}
+chunk=$((${{1:-0}} + SLURM_ARRAY_TASK_ID))
+{environment}
+# USR1 comes ahead of the time limit and of preemption: the window in hand is finished, and this task alone is
+# queued again. TERM comes where SLURM ends or requeues the task by itself: then nothing is queued again from here.
+told=
+trap 'told=USR1; kill -USR1 "$task" 2>/dev/null' USR1
+trap 'told=TERM; kill -USR1 "$task" 2>/dev/null' TERM
+
+name=${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID
+echo "chunk $chunk: task $name on ${{SLURMD_NODENAME:-$HOSTNAME}}, restart ${{SLURM_RESTART_COUNT:-0}}"
+"$python" -m vda task "$scene" --chunk "$chunk" {arguments} &
+task=$!
+# A signal ends the waiting, not the task.
+while kill -0 "$task" 2>/dev/null; do
+    wait "$task"
+done
+wait "$task"
+code=$?
+
+# 75: stopped before its end, to be started again.
+if [ "$code" -eq 75 ] && [ "$told" != TERM ] && [ ! -e "$scene/vda_run/stop" ]; then
+    scontrol requeue "$name"
+fi
+exit "$code"
+"""
+
+
+def chunks_text(
+    scene: Scene, path: Path, lines: Sequence[str], arguments: Sequence[str], path_variable: str = ""
+) -> str:
+    """The batch file of a scene's chunks; ``arguments`` are those of ``vda task``, as a shell takes them.
+
+    ``path_variable`` is the login's PYTHONPATH: part of the file, so that it can be submitted from anywhere.
+    """
+    environment = f"export PYTHONPATH={shlex.quote(path_variable)}\n" if path_variable else ""
+    return _CHUNKS.format(
+        scene=shlex.quote(str(scene.root.resolve())),
+        batch=quoted(path.resolve()),
+        python=shlex.quote(sys.executable),
+        lines="\n".join(lines),
+        environment=environment,
+        arguments=" ".join(arguments),
+    )

@@ -1,0 +1,286 @@
+"""Chunks handed to SLURM: what is missing and in no live job is submitted as job arrays, and waited for.
+
+In: scenes whose run is fixed. Out: their raw windows, written by ``vda task`` on the cluster's nodes. All that
+is known is in the scenes' files and in SLURM, so the same command, given again from anywhere, finds the tasks that
+are queued or at work and submits the rest. When a task runs is SLURM's business, and requeueing it is, too.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vda.cluster.clusteroptions import ClusterOptions, cluster_folder, require_possible, require_seen
+from vda.cluster.sbatch import (
+    Batch,
+    Submitted,
+    array_spec,
+    blocks,
+    chunks_text,
+    default_lines,
+    job_name,
+    keep_batch,
+    log_pattern,
+    note_submitted,
+    read_submitted,
+)
+from vda.cluster.slurmcommands import (
+    ArrayTask,
+    NodeFacts,
+    SubmitLimitError,
+    accounted,
+    configuration,
+    nodes,
+    partitions,
+    queued,
+    rehearse,
+    require_slurm,
+    submit,
+)
+from vda.cluster.taskfiles import record_path
+from vda.errors import UsageError
+from vda.reporter import Reporter
+from vda.scene.runstate import RunFiles
+from vda.scene.scene import Scene
+from vda.shown import counted
+from vda.supervisor.resolve import RunSettings
+
+# Beside a GPU, more cores than these have nothing to do; without one a task takes no whole node for itself.
+_MOST_CPUS, _CPUS_ALONE = 8, 4
+
+
+def require_ready(scene: Scene, settings: RunSettings) -> None:
+    """Refuse, before anything is written, what can be known by now not to work. Raises ``UsageError``."""
+    require_slurm()
+    if settings.devices not in ("auto", "cpu"):
+        raise UsageError(
+            f"A task computes on the device that SLURM gives it, not on --devices {settings.devices}.",
+            "Give auto or cpu; which GPUs there are to choose from is --slurm gres= or constraint=.",
+        )
+    if settings.decoder != "cpu":
+        raise UsageError(
+            "Tasks decode on CPUs alone, and --decoder gpu asks for a GPU's decoder.", "Leave it out."
+        )
+    root = str(scene.root.resolve())
+    if "\\" in root or "\n" in root:
+        raise UsageError(
+            f"SLURM writes no logs below {root}: it takes no backslash and no line end in a path.",
+            "Rename the folder.",
+        )
+    options = ClusterOptions.of_words(settings.slurm, ClusterOptions.kept_with(scene))
+    found = nodes_of(options)
+    on_gpu = settings.devices != "cpu" and not options.names_gpus
+    gpus = sum(node.gpus for node in found) if found else None
+    require_possible(options, partitions(), gpus, needs_gpu=on_gpu)
+    if int(configuration().get("MaxArraySize", "1001")) < 2:
+        raise UsageError("This SLURM takes no job arrays (MaxArraySize).", "Ask who runs the cluster.")
+    paths = {"The scene": scene.root, "Python": Path(sys.executable)}
+    if scene.is_planned():
+        paths["The video"] = scene.video().path
+    require_seen(paths, all(node.is_here for node in found))
+
+
+def nodes_of(options: ClusterOptions) -> list[NodeFacts]:
+    """The nodes that tasks may run on; none where the partition is unknown, which is refused elsewhere."""
+    return nodes(options.get("partition"))
+
+
+@dataclass(frozen=True)
+class Known:
+    """What SLURM knows of a scene's jobs: ``by_chunk`` the last task of each chunk, ``live`` those that live."""
+
+    by_chunk: dict[int, ArrayTask] = field(default_factory=dict)
+    live: dict[int, ArrayTask] = field(default_factory=dict)
+    others: list[ArrayTask] = field(default_factory=list)
+    """Of jobs that are no chunks, such as a merge."""
+    has_accounting: bool | None = None
+    """None: it was not asked, for the controller still knew all."""
+
+    @property
+    def live_jobs(self) -> list[str]:
+        tasks = (*self.live.values(), *(task for task in self.others if task.is_live))
+        return list(dict.fromkeys(task.job for task in tasks))
+
+
+def ask(scene: Scene, accounting: Callable[[Sequence[str]], list[ArrayTask] | None] = accounted) -> Known:
+    """What SLURM knows of the scene's jobs; ``SilentSchedulerError`` where it does not answer.
+
+    The controller forgets what ended minutes ago (MinJobAge); that is asked of the accounting, if there is any.
+    """
+    submitted = read_submitted(scene)
+    seen = {(task.job, task.index): task for task in queued([entry.job for entry in submitted])}
+    forgotten = [entry for entry in submitted if _tasks_of(entry) - seen.keys()]
+    told = accounting([entry.job for entry in forgotten]) if forgotten else []
+    for task in told or ():
+        # What the accounting takes for alive while the controller knows nothing of it was lost in a crash.
+        if not task.is_live:
+            seen.setdefault((task.job, task.index), task)
+    by_chunk, live, others = {}, {}, []
+    for entry in submitted:
+        found = [seen[key] for key in sorted(_tasks_of(entry) & seen.keys())]
+        if entry.work != "chunks":
+            others += found
+            continue
+        for task in found:
+            by_chunk[entry.offset + task.index] = task
+            if task.is_live:
+                live[entry.offset + task.index] = task
+    return Known(by_chunk, live, others, told is not None if forgotten else None)
+
+
+def _tasks_of(entry: Submitted) -> set[tuple[str, int]]:
+    if entry.work != "chunks":
+        return {(entry.job, -1)}
+    return {(entry.job, chunk - entry.offset) for chunk in entry.chunk_numbers()}
+
+
+@dataclass
+class Submission:
+    """How the chunks of one scene are submitted; ``options`` are those given now, over those kept with it."""
+
+    scene: Scene
+    settings: RunSettings
+    reporter: Reporter
+    options: ClusterOptions
+    batch: Batch
+    max_array_size: int
+
+    @classmethod
+    def of(cls, scene: Scene, settings: RunSettings, reporter: Reporter) -> "Submission":
+        """Write what is asked for and the batch file, and have SLURM look at it; raises what it would refuse."""
+        options = ClusterOptions.of_words(settings.slurm, ClusterOptions.kept_with(scene))
+        path = _batch_path(scene)
+        batch = keep_batch(path, _batch_text(scene, settings, options))
+        if batch.is_changed:
+            reporter.say(f"{path} was changed by hand and is used as it is; --slurm changes nothing in it.")
+        scene.logs_dir.mkdir(exist_ok=True)
+        rehearse(path, scene.root, ["--array=0"])
+        options.keep_with(scene)
+        return cls(scene, settings, reporter, options, batch, int(configuration().get("MaxArraySize", "1001")))
+
+    def submit(self, chunks: Iterable[int], known: Known) -> list[int]:
+        """Submit arrays of ``chunks``; return those that SLURM took: it may take no more jobs of one person.
+
+        Raises ``SubmitLimitError`` where it takes none.
+        """
+        taken: list[int] = []
+        after = known.live_jobs
+        for offset, members in blocks(chunks, self.max_array_size):
+            left = members
+            while left:
+                part, job = self._submit_some(left, offset, after, may_fail=not taken)
+                if not part:
+                    self._say_limit(len(taken), sum(1 for _ in chunks))
+                    return taken
+                taken += part
+                left = left[len(part) :]
+                after = [*after, job]
+        return taken
+
+    def _submit_some(
+        self, chunks: list[int], offset: int, after: list[str], *, may_fail: bool
+    ) -> tuple[list[int], str]:
+        """Submit as many of ``chunks`` as SLURM takes in one array, by halves."""
+        part = chunks
+        while True:
+            try:
+                return part, self._submit_array(part, offset, after)
+            except SubmitLimitError:
+                if len(part) == 1:
+                    if may_fail:
+                        raise
+                    return [], ""
+                part = part[: len(part) // 2]
+
+    def _submit_array(self, chunks: list[int], offset: int, after: list[str]) -> str:
+        spec, at_once = array_spec(chunk - offset for chunk in chunks), self.options.at_once
+        options = [f"--array={spec}{f'%{at_once}' if at_once else ''}"]
+        # An array's limit counts its own tasks alone.
+        if at_once and after:
+            options.append(f"--dependency=afterany:{':'.join(after)}")
+        if offset:
+            options.append(f"--output={log_pattern(self.scene, offset)}")
+        job = submit(self.batch.path, self.scene.root, options, [str(offset)])
+        note_submitted(self.scene, [Submitted.now(job, self.batch.path, chunks=array_spec(chunks), offset=offset)])
+        more = f"; index I of it is chunk {offset} + I" if offset else ""
+        self.reporter.say(
+            f"Job {job}: {counted(len(chunks), 'chunk')} of {self.scene.root} ({array_spec(chunks)}){more}."
+        )
+        return job
+
+    def _say_limit(self, taken: int, wanted: int) -> None:
+        self.reporter.say(
+            f"SLURM takes no more jobs of yours for now: {taken} of {wanted} chunks are submitted. The others are "
+            "as soon as it takes some, by this command or by the same one again."
+        )
+
+
+def missing_chunks(scene: Scene, only: Sequence[int] | None = None) -> list[int]:
+    return [chunk for chunk in scene.unfinished_chunks(scene.plan()) if only is None or chunk in only]
+
+
+def submit_missing(submission: Submission, only: Sequence[int] | None = None) -> list[int]:
+    """Submit what is missing and in no live job, as a person asked for it; return the chunks that are under way.
+
+    What failed before is forgiven: a person wants it tried again.
+    """
+    scene, reporter = submission.scene, submission.reporter
+    RunFiles(scene.run_dir).stop_path.unlink(missing_ok=True)
+    known, missing = ask(scene), missing_chunks(scene, only)
+    under_way = [chunk for chunk in missing if chunk in known.live]
+    if under_way:
+        jobs = ", ".join(dict.fromkeys(known.live[chunk].job for chunk in under_way))
+        reporter.say(
+            f"{counted(len(under_way), 'chunk')} of {scene.root} are queued or at work already (job {jobs})."
+        )
+    todo = [chunk for chunk in missing if chunk not in known.live]
+    for chunk in todo:
+        record_path(scene, chunk).unlink(missing_ok=True)
+    _forget_old(scene, known)
+    return [*under_way, *(submission.submit(todo, known) if todo else [])]
+
+
+def _forget_old(scene: Scene, known: Known) -> None:
+    """Leave out of the list of jobs what SLURM knows nothing of any more: it can only grow otherwise."""
+    heard = {task.job for task in (*known.by_chunk.values(), *known.others)}
+    old = [
+        entry.job
+        for entry in read_submitted(scene)
+        if entry.job not in heard and entry.job not in known.live_jobs and time.time() - entry.time > 3600
+    ]
+    if old:
+        note_submitted(scene, (), old)
+
+
+def _batch_text(scene: Scene, settings: RunSettings, options: ClusterOptions) -> str:
+    on_cpu = settings.devices == "cpu"
+    cpus = settings.threads or _share_of_cores(options, on_cpu=on_cpu)
+    lines = default_lines(job_name(scene), log_pattern(scene), options, "" if on_cpu else "gpu:1", cpus)
+    arguments = ["--devices", settings.devices, "--threads", f'"${{SLURM_CPUS_PER_TASK:-{cpus}}}"']
+    if settings.threads:
+        arguments[-1] = str(settings.threads)
+    if settings.batch_size:
+        arguments += ["--batch-size", str(settings.batch_size)]
+    arguments += ["--retries", str(settings.retries)]
+    return chunks_text(scene, _batch_path(scene), lines, arguments, _python_path())
+
+
+def _batch_path(scene: Scene) -> Path:
+    return cluster_folder(scene).resolve() / "chunks.sbatch"
+
+
+def _python_path() -> str:
+    """Where this process finds what it runs, if that was said by the environment; absolute, for any folder."""
+    parts = [str(Path(part).absolute()) for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+    return os.pathsep.join(parts)
+
+
+def _share_of_cores(options: ClusterOptions, *, on_cpu: bool) -> int:
+    """The cores of a task: what a GPU has of its node's, where the least is; not more than it can use."""
+    found = nodes_of(options)
+    if on_cpu:
+        return min([_CPUS_ALONE, *(node.cpus for node in found)])
+    shares = [node.cpus // node.gpus for node in found if node.gpus]
+    return max(min([_MOST_CPUS, *shares]), 1)
