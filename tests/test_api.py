@@ -42,7 +42,8 @@ COMMANDS = {
 }  # fmt: skip
 # What only a command has: what it prints, and working without a terminal.
 # ``--dry-run`` is ``vda.dry_run``, for what comes of it is another type.
-OF_COMMANDS = {"json", "quiet", "debug", "detach", "if_idle", "dry_run"}
+# A part of a merge is no depth to open yet.
+OF_COMMANDS = {"json", "quiet", "debug", "detach", "if_idle", "dry_run", "part"}
 FRAMES, HEIGHT, WIDTH = 7, 12, 16
 
 

@@ -372,10 +372,11 @@ def _no_locks(path: Path) -> StorageError:
 
 
 @contextmanager
-def folder_lock(folder: Path) -> Iterator[bool]:
+def folder_lock(folder: Path, *, shared: bool = False) -> Iterator[bool]:
     """Try to take ``folder`` itself, without a file for it; yield False where another has it.
 
-    A folder that is not there is nobody's, and so is one on a file system that locks no folders.
+    Several may have it ``shared``, and then nobody has it alone. A folder that is not there is nobody's, and so is
+    one on a file system that locks no folders.
     """
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -383,14 +384,14 @@ def folder_lock(folder: Path) -> Iterator[bool]:
         yield True
         return
     try:
-        yield _is_ours(handle)
+        yield _is_ours(handle, shared)
     finally:
         os.close(handle)
 
 
-def _is_ours(handle: int) -> bool:
+def _is_ours(handle: int, shared: bool) -> bool:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError as error:
         return not isinstance(error, BlockingIOError)
     return True

@@ -15,7 +15,8 @@ from vda.api.engines import ENGINES, devices_of, run_on_engine
 from vda.api.films import DepthOutcome, Failure, InTurn, Merging, OfSeveral
 from vda.api.reports import report_scene
 from vda.calibration.fit import load_calibration
-from vda.depthmaps.codes import DepthRecord
+from vda.calibration.metres import require_metres
+from vda.depthmaps.codes import DepthRecord, Kind
 from vda.errors import DamagedWindowError, InputError, SceneError, UsageError, VdaError, WorkError
 from vda.files import require_writable, sha256_file
 from vda.launch import Launcher
@@ -24,11 +25,11 @@ from vda.machine.choice import Choice, choose_devices
 from vda.machine.devices import Device, Inventory
 from vda.machine.shortage import COMPUTING_BYTES, require_memory, system_error
 from vda.merging.looks import require_views
+from vda.merging.parts import Part, merge_part
 from vda.merging.request import refuse_foreign
 from vda.merging.settings import MergeResult, MergeSettings
 from vda.merging.stage import merge, require_overlaps
 from vda.merging.workplace import settle
-from vda.merging.writing import require_metres
 from vda.models.weights import Obtain, choose_model, require_fitting
 from vda.network.presets import PRESETS
 from vda.reporter import Reporter, Silence
@@ -408,7 +409,8 @@ def _require_weights(settings: RunSettings, devices: tuple[Device, ...], obtain:
 
 def _require_metres(scene: Scene, settings: MergeSettings, metric: bool) -> None:
     """Refuse depth in metres that a relative model would not have once everything is computed."""
-    require_metres("depth" if metric else "inverse_depth", settings, load_calibration(scene.calibration_path))
+    kind: Kind = "depth" if metric else "inverse_depth"
+    require_metres(kind, settings.depth_scale, settings.metres, load_calibration(scene.calibration_path))
 
 
 def _is_merged(scene: Scene, settings: RunSettings) -> bool:
@@ -435,9 +437,11 @@ def merge_scene(
     *,
     discard_windows: bool = False,
     with_report: bool = False,
+    part: Part | None = None,
     reporter: Reporter | None = None,
 ) -> MergeResult:
-    """Merge one scene; ``discard_windows`` removes its raw windows once the result is verified.
+    """Merge one scene, or make one ``part`` of its merge; ``discard_windows`` removes its raw windows once the
+    result is verified, at the end.
 
     ``with_report`` writes ``report.html``, before the windows that it tells of are gone. A window that is damaged
     is put aside, so that a run computes it again, and ``DamagedWindowError`` is raised.
@@ -446,7 +450,11 @@ def merge_scene(
     if discard_windows:
         scene.require_unclaimed()
     try:
-        result = merge(scene, settings, reporter=reporter)
+        result = (
+            merge(scene, settings, reporter=reporter)
+            if part is None
+            else merge_part(scene, part, settings, reporter=reporter)
+        )
     except DamagedWindowError as error:
         _windows(scene).put_aside_file(error)
         raise
@@ -454,7 +462,7 @@ def merge_scene(
         reporter.say(sentence)
     if with_report:
         _report(scene, reporter)
-    if discard_windows:
+    if discard_windows and part in (None, "end"):
         scene.discard_windows()
     return result
 

@@ -19,9 +19,11 @@ from vda.cli.options import (
     video_option,
 )
 from vda.cli.output import say
+from vda.cli.types import PartOfMerge
 from vda.shown import counted, quoted
 
 if TYPE_CHECKING:
+    from vda.merging.parts import Part
     from vda.merging.settings import MergeSettings
 
 other_depth_options = together(
@@ -43,12 +45,24 @@ other_depth_options = together(
 @merge_options
 @video_option(False)
 @other_depth_options
+@click.option(
+    "--part",
+    type=PartOfMerge(),
+    help="Make this part of the merge alone: fits first, then ranges I of N of the frames, in any order, on any "
+    "machines, and end last. Give other options with fits.",
+)
 @dry_run_option
 @quiet_option
 @json_option
 @gathered_merge
 def merge(
-    scene: Path, merge: "MergeSettings", discard_windows: bool, dry_run: bool, quiet: bool, as_json: bool
+    scene: Path,
+    merge: "MergeSettings",
+    discard_windows: bool,
+    part: "Part | None",
+    dry_run: bool,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Join the raw windows of SCENE, or blend the chunks in its vda_depth_final, into one depth image per frame.
 
@@ -64,11 +78,10 @@ def merge(
         from vda.cli.foretelling import foretell
 
         return foretell(forecast_merge(Scene(scene), merge, reporter=progress), as_json=as_json)
-    result = merge_scene(Scene(scene), merge, discard_windows=discard_windows, reporter=progress)
+    result = merge_scene(Scene(scene), merge, discard_windows=discard_windows, part=part, reporter=progress)
     progress.close()
-    say(
-        json.dumps(result.to_json())
-        if as_json
-        else f"{counted(result.frames, 'frame')} of depth in {result.folder}"
-    )
-    progress.say(f"Next: vda view {quoted(scene)}")
+    is_there = part in (None, "end")
+    made = f"{counted(result.frames, 'frame')} of depth {'' if is_there else 'of this merge, which goes '}in "
+    say(json.dumps(result.to_json()) if as_json else f"{made}{result.folder}")
+    if is_there:
+        progress.say(f"Next: vda view {quoted(scene)}")

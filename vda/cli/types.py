@@ -44,6 +44,17 @@ SHARES = Numbers("TRAIN/VAL/TEST", "/", "three shares, such as 80/10/10", float)
 SCALE_AND_SHIFT = Numbers("SCALE,SHIFT", ",", "two numbers, such as 0.01,0.02", float)
 
 
+class PartOfMerge(click.ParamType):
+    """``fits``, ``end``, or range I of N of the frames."""
+
+    name = "fits|I/N|end"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | tuple[Any, ...]:
+        return value if value in ("fits", "end") else SHARD.convert(value, param, ctx)
+
+
 class DepthScale(click.ParamType):
     """``mm``, ``tum``, ``kitti`` or a number: 16-bit codes per metre."""
 

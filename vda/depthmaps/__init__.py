@@ -9,6 +9,7 @@
     exr       depth in OpenEXR files, as compositing programs have them
     grey      grey video of depth, read at its full number of bits
     source    depth read back from whatever holds it
+    stored    depth that a finished merge left, as the frames of another
     colours   depth as a picture
     doubtful  pixels on depth edges and in the sky
 

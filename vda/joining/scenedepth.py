@@ -13,13 +13,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vda.joining.align import Float32Array
+from vda.errors import SceneError
+from vda.joining.align import Float32Array, ScaleShift
 from vda.joining.chunkdepths import open_chunk_depths
 from vda.joining.framed import FramedDepth
 from vda.joining.overlaps import Kind
 from vda.joining.pieces import BlendedPieces, FrameDepth, Piece
 from vda.joining.remarks import joining_remarks
 from vda.joining.sequence import Alignment, SequenceDepth, cached_reader
+from vda.joining.smooth import SmoothTerms
 from vda.scene.chunks import Plan
 from vda.scene.chunks import Sequence as PlannedSequence
 from vda.scene.rawwindows import RawWindow
@@ -98,6 +100,53 @@ class SceneDepth:
         return [_in_frames(part.to_json(), self.plan) for part in self.parts]
 
 
+@dataclass(frozen=True)
+class FoundWindow:
+    """How a window was fitted, and the ``fingerprint`` of the file that it was fitted from."""
+
+    fit: ScaleShift
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class FoundPieces:
+    """How the pieces of a shot were fitted; ``smooth`` is empty where no smooth terms were asked for."""
+
+    fits: tuple[ScaleShift, ...]
+    smooth: tuple[SmoothTerms | None, ...] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """All that has to be found before any frame of a scene can be made, by whoever has the windows or chunks.
+
+    ``windows`` are those of each sequence (none of other programs' chunks), ``shots`` the pieces of each shot
+    (none of linked chunks).
+    """
+
+    windows: tuple[tuple[FoundWindow, ...], ...]
+    shots: tuple[FoundPieces, ...]
+
+    @classmethod
+    def of(cls, depth: SceneDepth) -> "Found":
+        """What was found for ``depth``; the figures of each window are read."""
+        blended = [part for part in depth.parts if isinstance(part, BlendedPieces)]
+        single = [part for part in depth.parts if not isinstance(part, BlendedPieces)]
+        sequences = [*single, *(piece.depth for part in blended for piece in part.pieces)]
+        return cls(
+            tuple(tuple(_found_windows(sequence)) for sequence in sequences),
+            tuple(FoundPieces(part.fits, part.smooth) for part in blended),
+        )
+
+
+def _found_windows(part: FrameDepth) -> Iterator[FoundWindow]:
+    if isinstance(part, FramedDepth):
+        yield from _found_windows(part.part)
+    elif isinstance(part, SequenceDepth):
+        for k, fit in enumerate(part.fits):
+            yield FoundWindow(fit, part.read(k).fingerprint)
+
+
 def _in_frames(part: dict[str, Any], plan: Plan) -> dict[str, Any]:
     edges = {name: plan.edge(part[name]) for name in ("start_frame", "end_frame")}
     inner: dict[str, Any] = {
@@ -106,8 +155,14 @@ def _in_frames(part: dict[str, Any], plan: Plan) -> dict[str, Any]:
     return {**part, **edges, **inner}
 
 
-def depth_of_windows(scene: Scene, plan: Plan, record: RunRecord, align: Joining) -> SceneDepth:
-    """The depth of the scene's raw windows: joined inside sequences, and blended where chunks are independent."""
+def depth_of_windows(
+    scene: Scene, plan: Plan, record: RunRecord, align: Joining, found: Found | None = None
+) -> SceneDepth:
+    """The depth of the scene's raw windows: joined inside sequences, and blended where chunks are independent.
+
+    With what was ``found`` before nothing is fitted anew, and frames are the same; a window that is another by
+    now raises ``SceneError`` when it is read.
+    """
     framings = scene.framings(sequence.shot for sequence in plan.sequences)
     width, height = next(iter(framings.values())).size
     shape = (height, width)
@@ -116,25 +171,49 @@ def depth_of_windows(scene: Scene, plan: Plan, record: RunRecord, align: Joining
     store = WindowStore.of(scene, record)
 
     def joined(sequence: PlannedSequence) -> FrameDepth:
-        reader, framing = cached_reader(partial(_open_window, store, sequence.index)), framings[sequence.shot]
-        fitted = SequenceDepth.fitted(
-            sequence.start, sequence.stop, *framing.box.size, reader, metric=record.metric, align=inner
-        )
-        return fitted if framing.is_whole else FramedDepth(fitted, framing)
+        framing, bounds = framings[sequence.shot], (sequence.start, sequence.stop)
+        size = framing.box.size
+        if found is None:
+            reader = cached_reader(partial(_open_window, store, sequence.index))
+            made = SequenceDepth.fitted(*bounds, *size, reader, metric=record.metric, align=inner)
+        else:
+            known = found.windows[sequence.index]
+            reader = cached_reader(partial(_open_found, store, sequence.index, known))
+            made = SequenceDepth(*bounds, *size, reader, tuple(window.fit for window in known), kind)
+        return made if framing.is_whole else FramedDepth(made, framing)
 
     if plan.chunking == "linked":
         return SceneDepth(plan, shape, tuple(joined(sequence) for sequence in plan.sequences), kind)
     pieces = tuple(Piece(joined(sequence), sequence.index, sequence.shot) for sequence in plan.sequences)
-    return SceneDepth(plan, shape, tuple(_blended(pieces, plan, shape, kind, align)), kind)
+    return SceneDepth(plan, shape, tuple(_blended(pieces, plan, shape, kind, align, found)), kind)
 
 
 def _blended(
-    pieces: tuple[Piece, ...], plan: Plan, shape: tuple[int, int], kind: Kind, align: Joining
+    pieces: tuple[Piece, ...],
+    plan: Plan,
+    shape: tuple[int, int],
+    kind: Kind,
+    align: Joining,
+    found: Found | None,
 ) -> Iterator[BlendedPieces]:
     """The pieces of each shot, fitted to each other."""
     for shot, (start, stop) in enumerate(plan.shots):
         own = tuple(piece for piece in pieces if piece.shot == shot)
-        yield BlendedPieces.fitted(start, stop, shape, own, kind=kind, smooth=align == "smooth")
+        if found is None:
+            yield BlendedPieces.fitted(start, stop, shape, own, kind=kind, smooth=align == "smooth")
+        else:
+            known = found.shots[shot]
+            yield BlendedPieces(start, stop, shape, own, known.fits, smooth=known.smooth)
+
+
+def _open_found(store: WindowStore, sequence: int, known: tuple[FoundWindow, ...], k: int) -> RawWindow:
+    window = store.open((sequence, k))
+    if window.fingerprint != known[k].fingerprint:
+        raise SceneError(
+            f"{window.path} was computed again since the windows were fitted to each other.",
+            "Give 'vda merge --part fits' again, and then the other parts.",
+        )
+    return window
 
 
 def _open_window(store: WindowStore, sequence: int, k: int) -> RawWindow:
@@ -151,8 +230,12 @@ def depth_of_chunks(
     allow_gaps: bool = False,
     by_order: bool = False,
     align: Joining = "sequential",
+    found: Found | None = None,
 ) -> SceneDepth:
-    """The depth that another program made of the plan's chunks; arguments and errors of ``open_chunk_depths``."""
+    """The depth that another program made of the plan's chunks; arguments and errors of ``open_chunk_depths``.
+
+    With what was ``found`` before nothing is fitted anew, and frames are the same.
+    """
     pieces = open_chunk_depths(
         folder, plan, size, kind=kind, scale=scale, allow_gaps=allow_gaps, by_order=by_order
     )
@@ -161,4 +244,4 @@ def depth_of_chunks(
         next(index for index in range(first.start, first.stop) if not first.is_missing(index))
     ).shape
     size_of = shape[0], shape[1]
-    return SceneDepth(plan, size_of, tuple(_blended(pieces, plan, size_of, kind, align)), kind)
+    return SceneDepth(plan, size_of, tuple(_blended(pieces, plan, size_of, kind, align, found)), kind)

@@ -8,10 +8,10 @@
     workplace  where new files are made beside old ones, and how they take their place
     request    what a merge still has to make
     looks      how a film is shown: one range for all of it
-    stored     depth that a finished merge left, as frames
     frames     frames made by a pool, written in order, resumed
     writing    the outputs of one depth, and its record
     stage      the merge itself
+    parts      the same merge by several processes or machines: fits, ranges of frames, the end
 
 Nothing here knows how raw windows were computed.
 """

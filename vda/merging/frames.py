@@ -2,7 +2,8 @@
 
 In: a scene's depth and its outputs. Out: the outputs' files, and what had to be left out. Images appear whole, and
 a journal has a line for each frame whose images are there: frames in it are not made again unless an output that
-takes them in order needs them. This file does not know what the outputs are.
+takes them in order needs them. Some of a scene's frames can be made alone (``images_of``), and what is known of
+them put together (``write_rest``). This file does not know what the outputs are.
 """
 
 import json
@@ -11,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -21,7 +22,7 @@ import numpy as np
 from vda.depthmaps.codes import Codes, Float32Array, Kind
 from vda.depthmaps.files import is_whole, read_png16
 from vda.depthmaps.usage import CodeUse, Counts, code_counts
-from vda.files import read_json_lines, storage_errors
+from vda.files import DAMAGED_ARRAYS, array_in, atomic_writer, read_json_lines, storage_errors
 from vda.merging.outputs import Outputs
 from vda.merging.target import MergedFrame
 from vda.records import Count, Index, filled_lines
@@ -73,9 +74,16 @@ class Tally:
         if made.counts is not None:
             self.codes.add_counts(made.counts)
 
+    def add_block(self, block: "FrameBlock") -> None:
+        """Add frames that lie behind those added before."""
+        self.missing += [line.index for line in block.lines if line.missing]
+        self.invalid += sum(line.invalid for line in block.lines)
+        self.clipped += sum(line.clipped for line in block.lines)
+        self.codes.add_counts(block.counts)
+
 
 @dataclass(frozen=True)
-class _Line:
+class FrameLine:
     """A frame in the journal: what it counts for, without its pixels."""
 
     index: Index
@@ -83,29 +91,86 @@ class _Line:
     invalid: Count
     clipped: Count
 
+    @classmethod
+    def of(cls, made: MergedFrame) -> "FrameLine":
+        return cls(made.index, made.missing, made.invalid, made.clipped)
+
+
+@dataclass(frozen=True)
+class FrameBlock:
+    """Frames whose images are there: what each counts for, and how often codes occur in all of them."""
+
+    lines: tuple[FrameLine, ...]
+    counts: Counts
+
+    def write(self, path: Path) -> None:
+        """Write it to ``path``, whole or not at all."""
+        lines = np.array([astuple(line) for line in self.lines], np.int64)
+        codes = np.flatnonzero(self.counts)
+        with atomic_writer(path) as handle:
+            np.savez(handle, lines=lines, codes=codes, counts=self.counts[codes])
+
+    @classmethod
+    def read(cls, path: Path) -> "FrameBlock | None":
+        """Read it; None where it is absent or damaged, for then it is made again."""
+        counts = CodeUse().counts
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                counts[array_in(archive, "codes")] = array_in(archive, "counts")
+                rows = array_in(archive, "lines").tolist()
+            return cls(tuple(FrameLine(index, bool(missing), *left) for index, missing, *left in rows), counts)
+        except DAMAGED_ARRAYS:
+            return None
+
 
 def write_frames(depth: Frames, outputs: Outputs, reporter: Reporter) -> Tally:
     """Write every frame of ``depth`` to every output; ``reporter`` is told how many are done."""
-    reporter.begin("writing depth", len(depth.frames))
-    tally = Tally()
     with ExitStack() as stack:
         finished, note = stack.enter_context(_journal(outputs.target.folder / JOURNAL))
-        streams = outputs.open_streams(stack)
-        make = partial(_make, depth, outputs, finished)
-        for done, made in enumerate(_in_order(make, depth.frames), start=1):
-            line = _Line(made.index, made.missing, made.invalid, made.clipped)
-            for stream in streams:
-                stream(made)
-            # Noted only behind the images, which are whole by now: a kill in between costs this frame.
-            if made.index not in finished:
-                note(line)
-            tally.add(made)
-            reporter.at(done)
+        tally = _write(depth, outputs, finished, note, reporter)
     (outputs.target.folder / JOURNAL).unlink(missing_ok=True)
     return tally
 
 
-def _make(depth: Frames, outputs: Outputs, finished: dict[int, _Line], index: int) -> MergedFrame:
+def write_rest(depth: Frames, outputs: Outputs, finished: dict[int, FrameLine], reporter: Reporter) -> Tally:
+    """Write what takes the frames in order, where all images are there, and ``finished`` says what of them."""
+    return _write(depth, outputs, finished, lambda line: None, reporter)
+
+
+def _write(
+    depth: Frames,
+    outputs: Outputs,
+    finished: dict[int, FrameLine],
+    note: Callable[[FrameLine], None],
+    reporter: Reporter,
+) -> Tally:
+    reporter.begin("writing depth", len(depth.frames))
+    tally = Tally()
+    with ExitStack() as stack:
+        streams = outputs.open_streams(stack)
+        make = partial(_make, depth, outputs, finished)
+        for done, made in enumerate(_in_order(make, depth.frames), start=1):
+            for stream in streams:
+                stream(made)
+            # Noted only behind the images, which are whole by now: a kill in between costs this frame.
+            if made.index not in finished:
+                note(FrameLine.of(made))
+            tally.add(made)
+            reporter.at(done)
+    return tally
+
+
+def images_of(depth: Frames, outputs: Outputs, frames: Sequence[int]) -> Iterator[MergedFrame]:
+    """Write the images of ``frames`` alone, each whole; yield the frames in order, each with its images there."""
+    with ExitStack() as stack:
+        streams = outputs.open_streams(stack)
+        for made in _in_order(partial(_make, depth, outputs, {}), frames):
+            for stream in streams:
+                stream(made)
+            yield made
+
+
+def _make(depth: Frames, outputs: Outputs, finished: dict[int, FrameLine], index: int) -> MergedFrame:
     line = finished.get(index)
     images = outputs.image_paths(index)
     if line is not None and not outputs.want_depth and all(map(is_whole, images.values())):
@@ -133,14 +198,14 @@ def _counts(codes: Codes, outputs: Outputs) -> Counts | None:
 
 
 @contextmanager
-def _journal(path: Path) -> Iterator[tuple[dict[int, _Line], Callable[[_Line], None]]]:
+def _journal(path: Path) -> Iterator[tuple[dict[int, FrameLine], Callable[[FrameLine], None]]]:
     """Yield the frames an earlier merge finished, and what notes another one; a damaged line is none."""
-    finished = {line.index: line for line in filled_lines(_Line, read_json_lines(path))}
+    finished = {line.index: line for line in filled_lines(FrameLine, read_json_lines(path))}
     with storage_errors(path):
         handle = path.open("w", buffering=1)
     with handle:
 
-        def note(line: _Line) -> None:
+        def note(line: FrameLine) -> None:
             with storage_errors(path):
                 handle.write(json.dumps(asdict(line)) + "\n")
 

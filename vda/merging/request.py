@@ -75,7 +75,7 @@ def requested(folder: Path, settings: MergeSettings, *, stale: bool = False) -> 
         return replace(anew, remarks=(said, *anew.remarks, *remarks))
     if not formats and not video:
         return MergeResult(folder, existing.frames, ("The depth was already merged.", *remarks))
-    return Request(_only(settings, formats, video), existing, remarks=tuple(remarks))
+    return Request(only(settings, formats, video), existing, remarks=tuple(remarks))
 
 
 def _harmed(folder: Path, existing: DepthRecord) -> list[Path]:
@@ -85,11 +85,13 @@ def _harmed(folder: Path, existing: DepthRecord) -> list[Path]:
     return [path for path in paths if not is_whole(path)]
 
 
-def _only(settings: MergeSettings, formats: tuple[str, ...], video: bool) -> MergeSettings:
+def only(settings: MergeSettings, formats: tuple[str, ...], video: bool) -> MergeSettings:
     """``settings`` of these outputs alone; how EXR is written is no longer said where there is none."""
     style = settings.exr_style if "exr" in formats else ExrStyle()
     stereo = settings.stereo_style if set(formats) & STEREO_FILES.keys() else StereoStyle()
-    return replace(settings, formats=formats, create_video=video, **_fields_of(style), **asdict(stereo))
+    beside = settings.side_by_side and video
+    shown = {"create_video": video, "side_by_side": beside, **_fields_of(style), **asdict(stereo)}
+    return replace(settings, formats=formats, **shown)
 
 
 def _fields_of(style: ExrStyle) -> dict[str, Any]:

@@ -15,19 +15,20 @@ from pathlib import Path
 from typing import Literal
 
 from vda.calibration.fit import Calibration, load_calibration
+from vda.calibration.metres import require_metres
 from vda.depthmaps.codes import Kind
 from vda.depthmaps.colours import Rgb
+from vda.depthmaps.stored import StoredDepth
 from vda.errors import SceneError, UsageError, WorkError
 from vda.files import folder_lock, read_json, require_writable
-from vda.joining.scenedepth import SceneDepth, depth_of_chunks, depth_of_windows
+from vda.joining.scenedepth import Found, SceneDepth, depth_of_chunks, depth_of_windows
 from vda.merging.frames import Frames
 from vda.merging.looks import framing_of, require_views
 from vda.merging.request import Request, requested
 from vda.merging.settings import MergeResult, MergeSettings
-from vda.merging.stored import StoredDepth
 from vda.merging.target import Target
-from vda.merging.workplace import settle
-from vda.merging.writing import Origin, require_metres, write, write_more
+from vda.merging.workplace import PartFiles, settle
+from vda.merging.writing import Origin, write, write_more
 from vda.picture.framing import Framing
 from vda.refining.guided import GuidedFilter
 from vda.refining.guides import Guides
@@ -54,14 +55,17 @@ def merge(
     missing, ``InputError`` naming those of which other programs' depth is, ``UsageError`` where all of it is there
     and ``overwrite`` is not given, or was made with other settings, ``SceneError`` where another merge is at work.
     """
-    with _alone(scene.root):
+    with alone(scene.root):
         return _merge(scene, settings, reporter or Silence())
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Merges that write into one folder, and whoever removes what they read, would be in each other's way."""
-    with folder_lock(folder) as ours:
+def alone(folder: Path, *, in_parts: bool = False) -> Iterator[None]:
+    """Merges that write into one folder, and whoever removes what they read, would be in each other's way.
+
+    The parts of one merge (``in_parts``) are not in each other's.
+    """
+    with folder_lock(folder, shared=in_parts) as ours:
         if not ours:
             raise SceneError(
                 f"{folder} is being merged or cleaned by another command.",
@@ -75,19 +79,15 @@ def _merge(scene: Scene, settings: MergeSettings, reporter: Reporter) -> MergeRe
     asked = asked_of(scene, settings)
     if isinstance(asked, MergeResult):
         return asked
-    request, settings, plan, record = asked.request, asked.request.settings, asked.plan, scene.run_record()
-    video, index = scene.film()
+    # They would go on with what this merge is about to change.
+    PartFiles.of(scene).discard()
+    request = asked.request
     reporter.begin("aligning", None)
     if asked.of == "stored" and request.existing is not None:
         stored = StoredDepth.open(scene.merged_dir, request.existing)
-        return write_more(target_of(scene, stored, settings), stored, request, reporter)
-    if asked.of == "chunks":
-        depth, origin = _other_depth(scene.depths_dir, plan, (video.width, video.height), settings)
-    else:
-        depth, origin = _own_depth(scene, plan, record, settings)
-    if settings.refine == "guided":
-        depth = _guided(depth, video, index, record.input_size if record else None)
-    target = target_of(scene, depth, settings)
+        return write_more(target_of(scene, stored, request.settings), stored, request, reporter)
+    depth, origin = joined(scene, asked)
+    target = target_of(scene, depth, request.settings)
     result = write(target, depth, origin, request, asked.calibration, reporter)
     scene.redone_path.unlink(missing_ok=True)
     return result
@@ -135,10 +135,26 @@ def asked_of(scene: Scene, settings: MergeSettings, *, computed: bool = True) ->
         scene.require_video()
     require_views(scene, settings)
     kind: Kind = settings.kind if record is None else "depth" if record.metric else "inverse_depth"
-    require_metres(kind, settings, calibration)
+    require_metres(kind, settings.depth_scale, settings.metres, calibration)
     if computed and of == "windows":
         _require_windows(scene, plan)
     return MergeAsked(request, plan, calibration, of)
+
+
+def joined(scene: Scene, asked: MergeAsked, found: Found | None = None) -> tuple[SceneDepth, Origin]:
+    """The depth that is merged, of windows or of chunks, with edges as asked for.
+
+    With what was ``found`` before nothing is fitted anew.
+    """
+    settings, record = asked.request.settings, scene.run_record()
+    video, index = scene.film()
+    if asked.of == "chunks":
+        depth, origin = _other_depth(scene.depths_dir, asked.plan, (video.width, video.height), settings, found)
+    else:
+        depth, origin = _own_depth(scene, asked.plan, record, settings, found)
+    if settings.refine == "guided":
+        depth = _guided(depth, video, index, record.input_size if record else None)
+    return depth, origin
 
 
 def look(scene: Scene, settings: MergeSettings, *, computed: bool = True) -> MergeAsked | MergeResult:
@@ -146,7 +162,7 @@ def look(scene: Scene, settings: MergeSettings, *, computed: bool = True) -> Mer
 
     Raises ``SceneError`` where another merge is at work, ``InputError`` for other programs' depth as ``merge``.
     """
-    with _alone(scene.root):
+    with alone(scene.root):
         asked = asked_of(scene, settings, computed=computed)
         if isinstance(asked, MergeAsked) and asked.of == "chunks":
             video = scene.video()
@@ -154,20 +170,30 @@ def look(scene: Scene, settings: MergeSettings, *, computed: bool = True) -> Mer
     return asked
 
 
-def target_of(scene: Scene, depth: Frames, settings: MergeSettings, folder: Path | None = None) -> Target:
-    """What the outputs of ``depth`` need to know of the scene's video; ``folder`` None is the scene's own."""
+def target_of(
+    scene: Scene,
+    depth: Frames,
+    settings: MergeSettings,
+    folder: Path | None = None,
+    frames: Sequence[int] | None = None,
+) -> Target:
+    """What the outputs of ``depth`` need to know of the scene's video; ``folder`` None is the scene's own.
+
+    ``frames`` are those that are written (None: all).
+    """
     (video, index), plan = scene.film(), scene.plan()
+    frames = depth.frames if frames is None else frames
     return Target(
         folder or scene.merged_dir,
-        depth.frames,
+        frames,
         depth.shape,
         _frame_rate(video, index, plan),
         index.time_base,
         index.pts_of,
-        partial(_pictures, video, index, depth.shape, depth.frames),
+        partial(_pictures, video, index, depth.shape, frames),
         video.pixel_aspect,
-        index.resized(depth.frames),
-        Sound.of(video, index, depth.frames) if settings.stereo_formats else None,
+        index.resized(frames),
+        Sound.of(video, index, frames) if settings.stereo_formats else None,
         framing_of(scene, plan) if settings.stereo_formats else None,
     )
 
@@ -192,7 +218,7 @@ def merge_chunks(
         raise UsageError("Two views need the video, which only a scene knows.", "Merge a scene.")
     if settings.refine == "guided":
         raise UsageError("Refining needs the video, which only a scene knows.", "Merge a scene.")
-    with _alone(output_dir):
+    with alone(output_dir):
         return _merge_chunks(metadata, depth_dir, output_dir, settings, reporter)
 
 
@@ -214,16 +240,20 @@ def _merge_chunks(
 
 
 def _own_depth(
-    scene: Scene, plan: Plan, record: RunRecord | None, settings: MergeSettings
+    scene: Scene, plan: Plan, record: RunRecord | None, settings: MergeSettings, found: Found | None
 ) -> tuple[SceneDepth, Origin]:
     assert record is not None
     facts = {**asdict(record), "chunking": plan.chunking, "align": settings.align, "refine": settings.refine}
     origin = Origin(record.model, facts, scene.picture().to_json())
-    return depth_of_windows(scene, plan, record, settings.align), origin
+    return depth_of_windows(scene, plan, record, settings.align, found), origin
 
 
 def _other_depth(
-    folder: Path, plan: Plan, size: tuple[int, int] | None, settings: MergeSettings
+    folder: Path,
+    plan: Plan,
+    size: tuple[int, int] | None,
+    settings: MergeSettings,
+    found: Found | None = None,
 ) -> tuple[SceneDepth, Origin]:
     depth = depth_of_chunks(
         folder,
@@ -234,6 +264,7 @@ def _other_depth(
         allow_gaps=settings.allow_gaps,
         by_order=settings.by_order,
         align=settings.align,
+        found=found,
     )
     made = {"chunking": plan.chunking, "align": settings.align, "refine": settings.refine}
     return depth, Origin("another program's", {**made, "depth_dir": str(folder)})
@@ -299,7 +330,7 @@ def remove_intermediates(scene: Scene) -> int:
             f"Wait for it, or end it with 'vda stop {quoted(scene.root)}' first.",
         )
     scene.require_unclaimed()
-    with _alone(scene.root):
+    with alone(scene.root):
         return _remove_intermediates(scene)
 
 
@@ -320,5 +351,6 @@ def _remove_intermediates(scene: Scene) -> int:
     freed = sum(path.stat().st_size for path in files)
     for path in files:
         path.unlink(missing_ok=True)
+    PartFiles.of(scene).discard()
     shutil.rmtree(scene.run_dir, ignore_errors=True)
     return freed

@@ -2,16 +2,28 @@
 
 In: the folder of merged depth. Out: a folder inside it, and the moves that bring its files to where they belong.
 The record that comes last says that the new files are whole; a merge that dies while it moves them is ended by the
-next one.
+next one. A merge in parts has a folder of its own there, whose name no other merge takes: whoever still writes for
+one that was given up, on whatever machine, is in nobody's way.
+
+    vda_run/cluster/merge/
+      fits.json                       what the first part found, and of what (``parts``)
+      end.lock                        held by the one that ends the merge
+      <token>/frames_00003.npz        a block of frames whose images are there, and what they count for
+    vda_merged_depth/.parts-<token>/  the images, and at the end all else
 """
 
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from vda.files import DEPTH_RECORD_NAME, storage_errors
+from vda.files import DEPTH_RECORD_NAME, TEMPORARY_PREFIX, storage_errors
 from vda.merging.meaning import Meaning
 from vda.merging.outputs import written_files
+from vda.scene.scene import Scene
 
 _BESIDE = ".new"
+_PARTS = ".parts-"
 
 
 def workplace(folder: Path) -> Path:
@@ -52,3 +64,50 @@ def _remove_folders(folder: Path) -> None:
     for inner in folder.iterdir():
         inner.rmdir()
     folder.rmdir()
+
+
+@dataclass(frozen=True)
+class PartFiles:
+    """Where the parts of a scene's merge keep what they know, ``folder``, and below ``merged`` what they make."""
+
+    folder: Path
+    merged: Path
+
+    @classmethod
+    def of(cls, scene: Scene) -> "PartFiles":
+        return cls(scene.run_dir / "cluster" / "merge", scene.merged_dir)
+
+    @property
+    def fits_path(self) -> Path:
+        return self.folder / "fits.json"
+
+    @property
+    def end_lock(self) -> Path:
+        return self.folder / "end.lock"
+
+    def block_path(self, token: str, number: int) -> Path:
+        return self.folder / token / f"frames_{number:05d}.npz"
+
+    def images(self, token: str) -> Path:
+        return self.merged / f"{_PARTS}{token}"
+
+    def state(self) -> tuple[int, int] | None:
+        """What tells one ``fits.json`` from the next; None where there is none."""
+        with suppress(FileNotFoundError):
+            found = self.fits_path.stat()
+            return found.st_ino, found.st_mtime_ns
+        return None
+
+    def discard(self) -> None:
+        """Give up the merge in parts that is there, if any: who works for it finds that out."""
+        self.fits_path.unlink(missing_ok=True)
+        for folder in (self.folder, *self.merged.glob(f"{_PARTS}*")):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def hand_over(self, token: str) -> None:
+        """Make the folder of images that of a merge that is whole but for its moves, as ``settle`` takes it."""
+        for file in self.images(token).rglob(f"{TEMPORARY_PREFIX}*"):
+            file.unlink(missing_ok=True)
+        with storage_errors(self.merged):
+            shutil.rmtree(workplace(self.merged), ignore_errors=True)
+            self.images(token).rename(workplace(self.merged))

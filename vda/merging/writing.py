@@ -7,17 +7,16 @@ does not know where depth comes from, nor what the outputs' files are like.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from math import inf, isinf
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vda.calibration.fit import Calibration
-from vda.calibration.identity import Fingerprint, require_one_scale
+from vda.calibration.metres import conversion_of, in_metres, require_made_for
 from vda.depthmaps.codes import DepthRecord, Kind, Quantizer
+from vda.depthmaps.stored import StoredDepth
 from vda.errors import UsageError
 from vda.files import DEPTH_RECORD_NAME
-from vda.joining.align import Float32Array
 from vda.joining.scenedepth import SceneDepth
 from vda.merging.frames import JOURNAL, Frames, Tally, write_frames
 from vda.merging.looks import look_of, remarks_on_views, stereo_json, stereo_of
@@ -25,7 +24,6 @@ from vda.merging.meaning import Meaning
 from vda.merging.outputs import FORMATS, Outputs, written_files
 from vda.merging.request import Request
 from vda.merging.settings import MergeResult, MergeSettings
-from vda.merging.stored import StoredDepth
 from vda.merging.target import Target
 from vda.merging.workplace import settle, workplace
 from vda.reporter import Reporter
@@ -41,6 +39,71 @@ class Origin:
     picture: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class FirstPass:
+    """What is known of joined depth before a frame of it is written; ``found`` says how its parts were fitted.
+
+    ``value_range`` is that of what is written; its end None is infinity, which only metres have. ``storing_error``
+    is the largest that storing the raw windows can have put into a value. ``shots`` and ``remarks`` are for the
+    record.
+    """
+
+    value_range: tuple[float, float | None]
+    shots: list[dict[str, Any]]
+    remarks: list[str]
+    storing_error: float
+
+    @classmethod
+    def of(cls, depth: SceneDepth, settings: MergeSettings, calibration: Calibration | None) -> "FirstPass":
+        """Raises ``UsageError`` where ``calibration`` has to make metres and cannot, or was found for others."""
+        found = conversion_of(depth, settings.depth_scale, settings.metres, calibration)
+        require_made_for(found, depth)
+        low, high = in_metres(depth, found).value_range()
+        storing = 0.0 if found else max(part.quantisation_error() for part in depth.parts)
+        return cls((low, None if isinf(high) else high), depth.shots_json(), [*depth.remarks()], storing)
+
+
+@dataclass(frozen=True)
+class MergeWork:
+    """What a merge writes: ``depth``, in metres where it has to be, as ``outputs``; all else is for the record."""
+
+    target: Target
+    depth: SceneDepth
+    first: FirstPass
+    outputs: Outputs
+    meaning: Meaning
+    origin: Origin
+    request: Request
+
+
+def work_of(
+    target: Target,
+    depth: SceneDepth,
+    first: FirstPass,
+    origin: Origin,
+    request: Request,
+    calibration: Calibration | None,
+    folder: Path | None = None,
+) -> MergeWork:
+    """What ``request`` asks for of ``depth``, to be made in ``folder`` (None: where a whole merge makes it).
+
+    Raises ``UsageError`` where it is to be added to depth that was made with other settings.
+    """
+    settings = request.settings
+    found = conversion_of(depth, settings.depth_scale, settings.metres, calibration)
+    depth = in_metres(depth, found)
+    low, end = first.value_range
+    value_range = low, inf if end is None else end
+    quantizer = _quantizer(depth.kind, *value_range, settings)
+    metres = None if found is None else [found.scale, found.shift]
+    meaning = Meaning.of(quantizer, _frames_json(depth.plan), first.shots, settings, metres)
+    if metres is not None:
+        origin = replace(origin, settings={**origin.settings, "metres": metres})
+    _require_same_depth(target.folder, meaning, request)
+    outputs = _outputs(target, depth, quantizer, value_range, request, origin, folder)
+    return MergeWork(target, depth, first, outputs, meaning, origin, request)
+
+
 def write(
     target: Target,
     depth: SceneDepth,
@@ -53,23 +116,29 @@ def write(
 
     Raises ``UsageError`` where it is to be added to depth that was made with other settings.
     """
-    settings = request.settings
-    found = _conversion(depth, settings, calibration)
-    depth = _in_metres(depth, found)
-    low, high = depth.value_range()
-    quantizer = _quantizer(depth.kind, low, high, settings)
-    shots = depth.shots_json()
-    metres = None if found is None else [found.scale, found.shift]
-    meaning = Meaning.of(quantizer, _frames_json(depth.plan), shots, settings, metres)
-    if metres is not None:
-        origin = replace(origin, settings={**origin.settings, "metres": metres})
-    _require_same_depth(target.folder, meaning, request)
-    outputs = _outputs(target, depth, quantizer, (low, high), request, origin)
-    tally = _write_frames(depth, outputs, meaning, request, reporter)
-    record = _record(outputs, depth, origin, settings, shots, tally)
-    record = _told(record, tally, outputs, settings)
-    _finish(target.folder, outputs, record, request)
-    return MergeResult(target.folder, len(depth.frames), (*request.remarks, *record.remarks))
+    first = FirstPass.of(depth, request.settings, calibration)
+    work = work_of(target, depth, first, origin, request, calibration)
+    tally = _write_frames(work.depth, work.outputs, work.meaning, request, reporter)
+    return finish(work, tally)
+
+
+def finish(work: MergeWork, tally: Tally) -> MergeResult:
+    """Write the record of what is written by now, and bring all of it to its place."""
+    record = write_record(work, tally)
+    settle(work.target.folder)
+    return told_of(work, record)
+
+
+def write_record(work: MergeWork, tally: Tally) -> DepthRecord:
+    """Write, beside what is made, the record that says it is whole; return the record of what was asked for."""
+    record = _told(_record(work, tally), tally, work.outputs, work.request.settings)
+    _write_record(work.target.folder, work.outputs, record, work.request)
+    return record
+
+
+def told_of(work: MergeWork, record: DepthRecord) -> MergeResult:
+    """What came of the merge."""
+    return MergeResult(work.target.folder, len(work.depth.frames), (*work.request.remarks, *record.remarks))
 
 
 def write_more(target: Target, depth: StoredDepth, request: Request, reporter: Reporter) -> MergeResult:
@@ -83,7 +152,8 @@ def write_more(target: Target, depth: StoredDepth, request: Request, reporter: R
     meaning = Meaning.of(record.quantizer, frames, record.shots, request.settings, metres)
     tally = _write_frames(depth, outputs, meaning, request, reporter)
     told = _told(replace(record, remarks=[]), tally, outputs, request.settings)
-    _finish(target.folder, outputs, told, request)
+    _write_record(target.folder, outputs, told, request)
+    settle(target.folder)
     return MergeResult(target.folder, len(depth.frames), (depth.remark(), *request.remarks, *told.remarks))
 
 
@@ -109,10 +179,12 @@ def _outputs(
     value_range: tuple[float, float],
     request: Request,
     origin: Origin,
+    folder: Path | None = None,
 ) -> Outputs:
     settings = request.settings
-    if request.is_beside:
-        target = replace(target, folder=workplace(target.folder))
+    if folder is None and request.is_beside:
+        folder = workplace(target.folder)
+    target = replace(target, folder=folder or target.folder)
     stereo = stereo_of(depth, quantizer, settings, origin.settings, origin.picture)
     look = look_of(depth, settings)
     return Outputs(target, quantizer, value_range, settings.formats, look, settings.exr_style, stereo)
@@ -142,15 +214,20 @@ def _start_over_unless_same(outputs: Outputs, meaning: Meaning, request: Request
     known = Meaning.read(folder)
     same = meaning.is_same_depth(known) and known is not None and known.exr == meaning.exr
     if not same or (request.settings.overwrite and not request.is_beside):
-        for file in (*written_files(folder), folder / JOURNAL):
-            file.unlink(missing_ok=True)
+        start_over(folder)
     for file in written_files(folder, set(FORMATS) - set(outputs.formats)):
         file.unlink()
     replace(meaning, replaces=request.replaces).write(folder)
 
 
-def _finish(folder: Path, outputs: Outputs, record: DepthRecord, request: Request) -> None:
-    """Write the record, and bring what was made beside other depth to its place."""
+def start_over(folder: Path) -> None:
+    """Remove what merges have left in ``folder``."""
+    for file in (*written_files(folder), folder / JOURNAL):
+        file.unlink(missing_ok=True)
+
+
+def _write_record(folder: Path, outputs: Outputs, record: DepthRecord, request: Request) -> None:
+    """Write the record beside what was made, of all that will be in ``folder`` once that is in its place."""
     made = outputs.target.folder
     if (existing := request.existing) is not None:
         there = Meaning.read(folder)
@@ -171,66 +248,14 @@ def _finish(folder: Path, outputs: Outputs, record: DepthRecord, request: Reques
             settings=settings,
         )
     record.write(made / DEPTH_RECORD_NAME)
-    settle(folder)
 
 
 def _frames_json(plan: Plan) -> list[int]:
     return list(plan.frame_range if plan.selection is None else plan.frames)
 
 
-def require_metres(kind: Kind, settings: MergeSettings, calibration: Calibration | None) -> None:
-    """Raise ``UsageError`` where relative depth is to be written in metres, and nothing says what a metre is."""
-    if kind != "depth" and settings.depth_scale is not None and settings.metres is None and calibration is None:
-        raise _no_metres()
-
-
-def _no_metres() -> UsageError:
-    return UsageError(
-        "The depth is relative: it has no metres that --depth-scale could count.",
-        "Give --metres SCALE,SHIFT (see 'vda merge --help'), or calibrate the scene with 'vda enrich'.",
-    )
-
-
-def _conversion(depth: SceneDepth, settings: MergeSettings, calibration: Calibration | None) -> Calibration | None:
-    """What makes metres of relative ``depth`` where a depth scale is asked for; None where nothing has to.
-
-    Raises ``UsageError`` where nothing says what a metre is (``require_metres``), or it was found for other depth.
-    """
-    if settings.depth_scale is None or depth.kind == "depth":
-        return None
-    require_one_scale(len(depth.plan.shots))
-    if settings.metres is not None:
-        calibration = Calibration(*settings.metres)
-    if calibration is None:
-        raise _no_metres()
-    made_for = calibration.made_for
-    if made_for is not None and not made_for.fits(Fingerprint.of(depth.frames, depth.frame)):
-        raise UsageError(
-            "The scene's calibration was made for other depth than this.", "Calibrate again with 'vda enrich'."
-        )
-    return calibration
-
-
-def _in_metres(depth: SceneDepth, found: Calibration | None) -> SceneDepth:
-    """``depth`` in metres where it has to become that, and as it is elsewhere."""
-    if found is None:
-        return depth
-
-    def to_metres(values: Float32Array) -> Float32Array:
-        return found.metres(values).astype(np.float32)
-
-    return replace(depth, kind="depth", to_metres=to_metres)
-
-
-def _record(
-    outputs: Outputs,
-    depth: SceneDepth,
-    origin: Origin,
-    settings: MergeSettings,
-    shots: list[dict[str, Any]],
-    tally: Tally,
-) -> DepthRecord:
-    storing = max(part.quantisation_error() for part in depth.parts) / outputs.quantizer.finest_step
+def _record(work: MergeWork, tally: Tally) -> DepthRecord:
+    outputs, settings, depth, origin = work.outputs, work.request.settings, work.depth, work.origin
     plan = depth.plan
     return DepthRecord(
         quantizer=outputs.quantizer,
@@ -244,16 +269,16 @@ def _record(
             "frame_range": list(plan.frame_range),
             **stereo_json(outputs.stereo, settings),
         },
-        shots=shots,
+        shots=work.first.shots,
         missing_frames=tally.missing,
         clipped=tally.clipped,
         invalid_pixels=tally.invalid,
         formats=list(settings.formats),
-        raw_window_error_steps=0.0 if depth.to_metres else storing,
+        raw_window_error_steps=work.first.storing_error / outputs.quantizer.finest_step,
         levels=outputs.levels_json(),
         pixel_aspect=str(outputs.target.pixel_aspect),
         picture=origin.picture,
-        remarks=[*depth.remarks(), *_remarks(tally)],
+        remarks=[*work.first.remarks, *_remarks(tally)],
         thinning=None if plan.selection is None else plan.selection.thinning_json,
         frame_indices=None if plan.selection is None else list(plan.frames),
         resized_frames=list(outputs.target.resized),

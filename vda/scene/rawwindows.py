@@ -5,6 +5,7 @@ member a slot, so that the merger can read single slots; its CRCs tell damage. T
 is.
 """
 
+import hashlib
 import os
 import struct
 import zipfile
@@ -70,6 +71,13 @@ class RawWindow:
     def step(self) -> float:
         """What codes are apart by."""
         return self.scale.step
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells this window from one of other values, or of another plan; no slot is read for it."""
+        said = (self.name, *self.shape, self.scale.offset, self.scale.step, *self.missing)
+        sums = (*self.corners.ravel().tolist(), *(member.CRC for member in self.members))
+        return hashlib.sha256(repr((said, sums)).encode()).hexdigest()[:16]
 
     def slot(self, index: int) -> NDArray[np.float32]:
         """Return slot ``index`` as float32 ``[h, w]``, within ``step / 2`` of what the network gave."""
