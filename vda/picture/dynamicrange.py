@@ -14,6 +14,7 @@ This file does not know where pictures come from.
 
 from dataclasses import dataclass
 from functools import cache
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -23,6 +24,7 @@ from vda.picture.colours import Colours, Primaries
 from vda.picture.signal import Transfer
 
 Floats = NDArray[np.floating]
+_T = TypeVar("_T", np.float32, np.uint8)
 
 _WHITE_NITS = 203.0
 _PQ_NITS = 10_000.0
@@ -108,13 +110,17 @@ def _tables(transfer: Transfer, peak_nits: int) -> _Tables:
 def to_standard_range(signal: NDArray[np.float32], colours: Colours) -> NDArray[np.uint8]:
     """Return uint8 R'G'B' [height, width, 3] of such a ``signal``, float32, 0..1; what lies outside is clipped."""
     tables = _tables(colours.transfer, colours.peak_nits)
-    light = tables.light[_entries(signal)]
+    light = _looked_up(tables.light, signal)
     if colours.transfer == "hlg":
         light *= _hlg_gain(light, colours.peak_nits)[..., None]
-    brightest = np.maximum(np.maximum(light[..., 0], light[..., 1]), light[..., 2])
-    light *= tables.gain[_entries(np.sqrt(brightest / _PQ_NITS))][..., None]
-    shown = cv2.transform(light, to_bt709(colours.primaries) / _WHITE_NITS)
-    return tables.coded[_entries(np.sqrt(np.maximum(shown, 0)))]
+    planes = cv2.split(light)
+    brightest = np.maximum(np.maximum(planes[0], planes[1]), planes[2])
+    gain = _looked_up(tables.gain, np.sqrt(brightest / _PQ_NITS))
+    # Plane by plane: a factor for three values side by side takes NumPy five times as long.
+    for plane in planes:
+        np.multiply(plane, gain, out=plane)
+    shown = cv2.transform(cv2.merge(planes), to_bt709(colours.primaries) / _WHITE_NITS)
+    return _looked_up(tables.coded, np.sqrt(np.maximum(shown, 0)))
 
 
 def _hlg_gain(scene: NDArray[np.float32], peak_nits: int) -> NDArray[np.float32]:
@@ -123,5 +129,9 @@ def _hlg_gain(scene: NDArray[np.float32], peak_nits: int) -> NDArray[np.float32]
     return np.asarray(peak_nits * luminance ** np.float32(_HLG_GAMMA - 1), np.float32)
 
 
-def _entries(values: NDArray[np.float32]) -> NDArray[np.uint16]:
-    return np.rint(np.clip(values, 0, 1) * (_ENTRIES - 1)).astype(np.uint16)
+def _looked_up(table: NDArray[_T], values: NDArray[np.float32]) -> NDArray[_T]:
+    """The entries of ``table`` that are nearest to ``values``, 0..1; those beyond its ends are its ends."""
+    places = np.rint(values * np.float32(_ENTRIES - 1)).astype(np.intp)
+    found = np.empty(values.shape, table.dtype)
+    # Into an array that is there, by NumPy's own kind of index, and clipped: other ways take four times as long.
+    return np.take(table, places, out=found, mode="clip")

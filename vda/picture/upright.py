@@ -5,6 +5,7 @@ bits are rounded to 8, alpha is dropped); high dynamic range by ``dynamicrange``
 frames come from.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -31,6 +32,8 @@ _SHARES: dict[Matrix, tuple[float, float]] = {
     "bt709": (0.2126, 0.0722),
     "bt2020": (0.2627, 0.0593),
 }
+# High dynamic range has many steps: of so many pixels, all that lies between stays in a core's own cache.
+_BAND_PIXELS = 16_384
 # Sides that are rounded to whole pixels: what differs by no more has the same shape.
 _SAME_SHAPE = 0.01
 
@@ -82,7 +85,7 @@ class UprightRgb:
     def _rgb(self, frame: VideoFrame, width: int, height: int) -> np.ndarray:
         colours = self.colours
         if colours.is_high_range:
-            return to_standard_range(_signal(frame, width, height, colours), colours)
+            return _from_high_range(frame, width, height, colours)
         if colours.matrix is not None:
             frame.colorspace = _COLORSPACES[colours.matrix]
         if colours.range is not None:
@@ -96,18 +99,35 @@ def _in_format(name: str, frame: VideoFrame, width: int, height: int) -> VideoFr
     return VideoReformatter().reformat(frame, width, height, name, threads=1)
 
 
-def _signal(frame: VideoFrame, width: int, height: int, colours: Colours) -> NDArray[np.float32]:
-    """R'G'B' float32 [height, width, 3], 1.0 where the signal is full, as BT.2100 (table 9) quantises it.
+def _from_high_range(frame: VideoFrame, width: int, height: int, colours: Colours) -> NDArray[np.uint8]:
+    signal = _signal(frame, width, height, colours)
+    rgb = np.empty((height, width, 3), np.uint8)
+    count = max(1, _BAND_PIXELS // width)
+    for top in range(0, height, count):
+        rows = slice(top, top + count)
+        rgb[rows] = to_standard_range(signal(rows), colours)
+    return rgb
+
+
+def _signal(
+    frame: VideoFrame, width: int, height: int, colours: Colours
+) -> Callable[[slice], NDArray[np.float32]]:
+    """R'G'B' float32 [rows, width, 3] of any rows, 1.0 where the signal is full (BT.2100, table 9).
 
     By formula, for libswscale is off by up to 5 steps of 10 bits, which PQ makes 5 % of the light.
     """
     if frame.format.is_rgb:
         whole = _in_format("rgb48le", frame, width, height).to_ndarray()
-        return whole.astype(np.float32) / np.float32(65535)
+        return lambda rows: whole[rows].astype(np.float32) / np.float32(65535)
     planes = _in_format("yuv444p16le", frame, width, height).planes
     codes = [np.frombuffer(memoryview(plane), np.uint16).reshape(height, -1)[:, :width] for plane in planes]
-    matrix, offset = _from_yuv(colours, max(part.bits for part in frame.format.components))
-    return np.asarray(cv2.transform(np.stack(codes, 2).astype(np.float32), np.column_stack([matrix, offset])))
+    affine = np.column_stack(_from_yuv(colours, max(part.bits for part in frame.format.components)))
+
+    def signal(rows: slice) -> NDArray[np.float32]:
+        beside = cv2.merge([plane[rows] for plane in codes])
+        return np.asarray(cv2.transform(beside.astype(np.float32), affine))
+
+    return signal
 
 
 def _from_yuv(colours: Colours, bits: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
