@@ -1,6 +1,7 @@
 """Chunks handed to SLURM: batch files, which index is which chunk, what its programs say, and what is submitted.
 
-The answers of its programs were recorded from SLURM 22.05.8 (Debian 12).
+The answers of its programs were recorded from SLURM 22.05.8 (Debian 12), but for those of an accounting and its
+limits, which are as its manuals have them.
 ``tests/cluster`` does the same with a real one.
 """
 
@@ -18,7 +19,9 @@ from pathlib import Path
 import pytest
 from clips import make_clip
 
-from vda.cluster import slurmcommands
+from vda.api import pipeline
+from vda.api.engines import joined_status, stop_jobs
+from vda.cluster import following, slurmcommands
 from vda.cluster.clusteroptions import ClusterOptions, minutes_of, require_possible, require_seen, slurm_file
 from vda.cluster.following import judge
 from vda.cluster.sbatch import (
@@ -46,9 +49,12 @@ from vda.cluster.slurmcommands import (
 )
 from vda.cluster.taskfiles import TaskRecord
 from vda.errors import UsageError, VdaError, WorkError
+from vda.reporter import Noted
+from vda.scene.runstate import RunFiles
 from vda.scene.scene import Scene
 from vda.splitting.settings import PlanSettings
 from vda.splitting.stage import split
+from vda.supervisor.resolve import RunSettings
 
 ROOT = Path(__file__).parents[1]
 BASH = shutil.which("bash")
@@ -316,9 +322,6 @@ class TestEnds:
         tries, reason = judge(self.ended("FAILED"), None, False, 1, 1)
         assert tries == 2 and "7_3" in reason and "FAILED" in reason
 
-    def test_what_a_person_cancelled_is_not_begun_again(self) -> None:
-        assert "cancelled" in judge(self.ended("CANCELLED"), None, True, 0, 3)[1]
-
     def test_what_a_task_says_of_itself_is_believed(self) -> None:
         assert (
             judge(self.ended("FAILED"), told(exit=1, for_good=True, problem="No video."), False, 0, 3)[1]
@@ -446,6 +449,147 @@ class TestWhatIsKnown:
         )
         with pytest.raises(SilentSchedulerError, match="does not answer"):
             ask(scene)
+
+
+# As 22.05.8 printed them, shortened.
+CONFIG = "AccountingStorageType   = accounting_storage/none\nMaxArraySize            = 1001\n"
+PARTITION = (
+    "PartitionName=main AllowGroups=ALL Default=YES DefaultTime=NONE MaxTime=UNLIMITED Nodes=n[1-2] State=UP\n"
+    "PartitionName=urgent AllowGroups=ALL Default=NO DefaultTime=NONE MaxTime=00:10:00 Nodes=n[1-2] State=UP\n"
+)
+SUBMIT_LIMIT = (
+    "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job violates "
+    "accounting/QOS policy (job submit limit, user's size and/or time limits)"
+)
+
+
+@pytest.fixture
+def cluster(programs: Path) -> Path:
+    """Programs that take jobs and run none: ``squeue.out`` says what becomes of them."""
+    program(programs, "squeue")
+    program(programs, "scancel")
+    program(programs, "sinfo", "n1|127.0.0.1|4|gpu:2\nn2|127.0.0.1|4|gpu:2\n")
+    (programs / "config").write_text(CONFIG)
+    (programs / "partition").write_text(PARTITION)
+    (programs / "refusal").write_text(SUBMIT_LIMIT)
+    (programs / "scontrol").write_text(
+        f'#!/bin/sh\ncase "$*" in *config*) cat "{programs}/config" ;; *) cat "{programs}/partition" ;; esac\n'
+    )
+    # Takes at most as many tasks at once as the file ``most`` says: of arrays written as FIRST-LAST.
+    (programs / "sbatch").write_text(
+        f'''#!/bin/bash
+case "$*" in *--test-only*) exit 0 ;; esac
+[[ "$*" =~ --array=([0-9]+)-?([0-9]*) ]]
+count=$(( ${{BASH_REMATCH[2]:-${{BASH_REMATCH[1]}}}} - BASH_REMATCH[1] + 1 ))
+if [ -e "{programs}/most" ] && [ "$count" -gt "$(cat "{programs}/most")" ]; then
+    cat "{programs}/refusal" >&2
+    exit 1
+fi
+echo "sbatch $*" >>"{programs}/calls"
+grep -c ^sbatch "{programs}/calls"
+'''
+    )
+    for name in ("scontrol", "sbatch"):
+        (programs / name).chmod(0o755)
+    return programs
+
+
+class TestRuns:
+    def hand_over(self, scene: Scene, *words: str, on: str = "slurm", waits: bool = False) -> Noted:
+        noted = Noted(None)
+        settings = RunSettings("mini", devices="cpu", threads=1, on="slurm", slurm=words)
+        pipeline.run([scene], settings, noted, waits=waits)
+        return noted
+
+    def submitted(self, programs: Path) -> list[str]:
+        return [call for call in calls(programs) if call.startswith("sbatch")]
+
+    def test_what_is_missing_is_submitted_once(self, scene: Scene, cluster: Path) -> None:
+        self.hand_over(scene, "time=10:00", "at-once=2")
+        [call] = self.submitted(cluster)
+        assert "--array=0-3%2 " in call and call.endswith(f"{scene.root}/vda_run/cluster/chunks.sbatch 0")
+        (cluster / "squeue.out").write_text(
+            "1|0|RUNNING|None|n1\n1|1|PENDING|Priority|\n1|2|TIMEOUT|TimeLimit|n1\n1|3|PENDING|Priority|\n"
+        )
+        self.hand_over(scene)
+        assert len(self.submitted(cluster)) == 2
+        # What was given is kept, and what is at work is waited for where there is a limit.
+        assert "--array=2%2 --dependency=afterany:1 " in self.submitted(cluster)[1]
+        assert "--time=10:00" in (scene.root / "vda_run" / "cluster" / "chunks.sbatch").read_text()
+        assert [entry.chunks for entry in read_submitted(scene)] == ["0-3", "2"]
+
+    def test_where_slurm_takes_no_more_jobs_the_others_come_later(self, scene: Scene, cluster: Path) -> None:
+        (cluster / "most").write_text("1")
+        self.hand_over(scene)
+        assert [entry.chunks for entry in read_submitted(scene)] == ["0", "1", "2", "3"]
+        (cluster / "most").write_text("0")
+        note_submitted(scene, (), "1234")
+        with pytest.raises(SubmitLimitError):
+            self.hand_over(scene)
+
+    def test_what_is_known_to_fail_is_refused_before_anything_is_written(
+        self, scene: Scene, cluster: Path
+    ) -> None:
+        for words, said in [
+            (("partition=nope",), "no partition nope"),
+            (("partition=urgent", "time=11"), "00:10:00"),
+        ]:
+            with pytest.raises(UsageError, match=said):
+                self.hand_over(scene, *words)
+        (cluster / "config").write_text("MaxArraySize = 0\n")
+        with pytest.raises(UsageError, match="MaxArraySize"):
+            self.hand_over(scene)
+        assert not scene.run_path.exists() and not self.submitted(cluster)
+
+    def test_a_scene_whose_path_slurm_cannot_have_is_refused(self, scene: Scene, cluster: Path) -> None:
+        moved = Scene(scene.root.rename(scene.root.with_name("a\\b")))
+        with pytest.raises(UsageError, match="backslash"):
+            self.hand_over(moved)
+
+    def test_status_joins_what_slurm_says_and_stopping_cancels(self, scene: Scene, cluster: Path) -> None:
+        self.hand_over(scene)
+        (cluster / "squeue.out").write_text("1|0|RUNNING|None|n1\n1|1|PENDING|Priority|\n")
+        status = joined_status(scene)
+        assert status["state"] == "running"
+        assert [(chunk["state"], chunk["task"], chunk["task_state"]) for chunk in status["chunks"]] == [
+            ("running", "1_0", "RUNNING"),
+            ("waiting", "1_1", "PENDING (Priority)"),
+            ("waiting", None, None),
+            ("waiting", None, None),
+        ]
+        assert stop_jobs(scene) == ["1"]
+        assert "scancel 1" in calls(cluster) and RunFiles(scene.run_dir).stop_path.exists()
+        program(cluster, "squeue", errors="slurm_load_jobs error: Unable to contact slurm controller", code=1)
+        assert "does not answer" in joined_status(scene)["engine"]["problem"]
+
+    def test_tasks_that_fail_without_a_word_are_given_up_with_their_log(
+        self, scene: Scene, cluster: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(following, "_LOOK_SECONDS", 0.0)
+        monkeypatch.setattr(following, "_ASK_SECONDS", 0.0)
+        monkeypatch.setattr(following, "_MOST_ASK_SECONDS", 0.0)
+        (cluster / "squeue").write_text(
+            "#!/bin/sh\nfor job in 1 2 3 4 5; do for i in 0 1 2 3; do"
+            ' echo "$job|$i|FAILED|NonZeroExitCode|n1"; done; done\n'
+        )
+        scene.logs_dir.mkdir()
+        for job in range(1, 6):
+            (scene.logs_dir / f"chunk_003.slurm-{job}_3.log").write_text(f"no python, says job {job}\n")
+        with pytest.raises(WorkError, match=r"chunk 0 .*chunk 3") as failed:
+            self.hand_over(scene, waits=True)
+        # Once, and three times again.
+        assert len(self.submitted(cluster)) == 4
+        assert failed.value.tail == "no python, says job 4"
+
+    def test_a_job_that_is_cancelled_whole_is_not_begun_again(
+        self, scene: Scene, cluster: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(following, "_LOOK_SECONDS", 0.0)
+        monkeypatch.setattr(following, "_ASK_SECONDS", 0.0)
+        (cluster / "squeue.out").write_text("".join(f"1|{index}|CANCELLED|None|n1\n" for index in range(4)))
+        with pytest.raises(WorkError, match="was cancelled"):
+            self.hand_over(scene, waits=True)
+        assert len(self.submitted(cluster)) == 1
 
 
 def test_without_slurm_it_is_refused_at_the_start(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

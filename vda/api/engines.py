@@ -4,9 +4,10 @@ In: planned scenes and settings. Out: their raw windows, computed elsewhere. The
 ``pipeline.run``; no device is looked for, for tasks run on other machines. How an engine works is not known here.
 """
 
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from vda.cluster.clusteroptions import cluster_folder
 from vda.cluster.following import follow, where_to_look
@@ -20,12 +21,15 @@ from vda.launch.local import LocalLauncher
 from vda.machine.devices import Device, cpu_device
 from vda.reporter import Reporter, Silence
 from vda.scene.runstate import RunFiles
-from vda.scene.scene import Scene
+from vda.scene.scene import RunRecord, Scene
 from vda.scene.status import scene_status
 from vda.scene.windowstore import WindowStore
 from vda.shown import quoted
 from vda.supervisor import Crew, Following, make_free, require_disk, require_unsupervised
 from vda.supervisor.resolve import Resolver, RunSettings
+
+if TYPE_CHECKING:
+    from vda.compute.precision import Proof
 
 ENGINES = ("slurm",)
 
@@ -35,6 +39,11 @@ def devices_of(settings: RunSettings) -> tuple[Device, ...]:
     if settings.devices == "cpu":
         return (cpu_device(),)
     return (Device("cluster", "cuda", "the GPU that a task is given"),)
+
+
+def untried(record: RunRecord, devices: Sequence[Device]) -> "dict[str, Proof]":
+    """No proofs, so float32: half precision would have to be tried on nodes that nobody has yet."""
+    return {}
 
 
 @dataclass
@@ -59,7 +68,7 @@ class Handing:
             for scene in sorted(ready, key=lambda scene: scene.key):
                 locks.enter_context(exclusive_lock(cluster_folder(scene) / "submitting.lock", wait=True))
             crew = Crew(ready[0], LocalLauncher(), 1)
-            resolver = Resolver(self._on_nodes(), devices_of(self.settings), crew, self.reporter)
+            resolver = Resolver(self.settings, devices_of(self.settings), crew, self.reporter, guess=untried)
             for scene in ready:
                 self._try(scene, lambda scene: self._fix(scene, resolver, again, check))
             if ready := self._ready(ready):
@@ -102,21 +111,16 @@ class Handing:
                 )
             make_free(scene)
 
-    def _on_nodes(self) -> RunSettings:
-        """Half precision would have to be proven on nodes that nobody has yet."""
-        return replace(self.settings, precision="fp32") if self.settings.precision == "auto" else self.settings
-
     def _fix(self, scene: Scene, resolver: Resolver, again: int | None, check: bool) -> None:
         begun = None if self.settings.restart else scene.run_record()
         if self.settings.restart:
             scene.discard_computed()
-        if begun is not None and self.settings.precision == "auto" and begun.precision != "fp32":
-            if begun.asked_precision == "auto":
-                raise SceneError(
-                    f"{scene.root} was begun in {begun.precision}, proven on other devices than the cluster's.",
-                    f"Give --precision {begun.precision} to have it computed so nevertheless, or --restart.",
-                )
-            resolver = replace(resolver, settings=replace(self.settings, precision=begun.precision))
+        half = begun is not None and "auto" == begun.asked_precision == self.settings.precision != begun.precision
+        if begun is not None and half and begun.precision != "fp32":
+            raise SceneError(
+                f"{scene.root} was begun in {begun.precision}, proven on other devices than the cluster's.",
+                f"Give --precision {begun.precision} to have it computed so nevertheless, or --restart.",
+            )
         resolver.fix(scene)
         record = scene.run_record()
         assert record is not None, "it was just fixed"
@@ -224,6 +228,8 @@ __all__ = [
     "devices_of",
     "has_live_jobs",
     "joined_status",
+    "require_ready",
     "run_on_engine",
     "stop_jobs",
+    "untried",
 ]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vda.api.engines import ENGINES, devices_of, require_ready, untried
 from vda.api.films import Failure, require_none
 from vda.api.pipeline import (
     crew_of,
@@ -37,7 +38,7 @@ from vda.scene.windowstore import WindowStore
 from vda.shown import counted
 from vda.splitting.draft import draft_plan
 from vda.splitting.settings import PlanSettings
-from vda.supervisor import require_disk, require_free
+from vda.supervisor import require_disk, require_free, require_unsupervised
 from vda.supervisor.resolve import Resolver, RunSettings
 from vda.video import notes_of
 
@@ -211,13 +212,16 @@ class _Ready:
             return cls()
         require_memory(*COMPUTING_BYTES)
         told = _Keeping(reporter)
-        devices = find_devices(settings.devices, told).devices
+        handed = settings.on in ENGINES
+        devices = devices_of(settings) if handed else find_devices(settings.devices, told).devices
         for film in films:
             with set_apart(film.scene, apart):
+                if handed:
+                    require_ready(film.scene, settings)
                 require_startable(film.scene)
-                require_free(film.scene)
+                (require_unsupervised if handed else require_free)(film.scene)
         crew = crew_of(films[0].scene, settings, devices)
-        resolver = Resolver(settings, devices, crew, told, announced, _untried)
+        resolver = Resolver(settings, devices, crew, told, announced, untried if handed else _untried)
         for film in _left(films, apart):
             with set_apart(film.scene, apart):
                 resolver.reporter = film.told

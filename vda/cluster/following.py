@@ -46,8 +46,6 @@ def judge(
     state = task.state if task else ""
     where = f" on {task.node}" if task and task.node else ""
     name = f"task {task.name}{where}" if task else "its task"
-    if state == "CANCELLED":
-        return tries, f"{name} was cancelled"
     if told is not None and told.exit in (1, 2) and (told.for_good or told.exit == 2 or told.attempts > retries):
         return tries, told.problem or f"{name} failed"
     if advanced:
@@ -112,6 +110,9 @@ class _Followed:
         ended = sorted((idle & self.gone) - self.waiting)
         self.gone = idle
         again = sorted(idle & self.waiting)
+        if self._is_cancelled(ended, known):
+            self.given_up |= {chunk: f"job {self.last[chunk].job} was cancelled" for chunk in ended}
+            ended = []
         for chunk in ended:
             left = len(self.job.missing[chunk])
             told, task = read_task(self.scene, chunk), self.last.get(chunk)
@@ -127,6 +128,11 @@ class _Followed:
                 reporter.say(f"Chunk {chunk} is not complete, {how}; it is submitted again.")
         if again:
             self._submit(sorted(again), known)
+
+    def _is_cancelled(self, ended: list[int], known: Known) -> bool:
+        """Whether a person ended all there was: one who ends a single task of several wants it done elsewhere."""
+        states = {self.last[chunk].state if chunk in self.last else "" for chunk in ended}
+        return states == {"CANCELLED"} and not known.live and (len(ended) > 1 or len(self.wanted) == 1)
 
     def _submit(self, chunks: list[int], known: Known) -> None:
         taken: list[int] = []
@@ -169,7 +175,7 @@ class Follower:
     wait: Callable[[float], None] = time.sleep
     missing: dict[Scene, WorkError] = field(default_factory=dict, init=False)
     _asked: float = field(default=float("-inf"), init=False)
-    _interval: float = field(default=_ASK_SECONDS, init=False)
+    _interval: float = field(default=0.0, init=False)
     _silent: bool = field(default=False, init=False)
     _reasons: set[str] = field(default_factory=set, init=False)
     _paces: deque[tuple[float, int]] = field(default_factory=deque, init=False)
@@ -211,7 +217,8 @@ class Follower:
             if one.missing:
                 self._ask(one)
         changed = before != [one.gone for one in self.followed]
-        self._interval = _ASK_SECONDS if changed else min(self._interval * 1.2, _MOST_ASK_SECONDS)
+        slower = min(max(self._interval * 1.2, _ASK_SECONDS), _MOST_ASK_SECONDS)
+        self._interval = _ASK_SECONDS if changed else slower
         self._asked = self.clock()
 
     def _ask(self, one: _Followed) -> None:

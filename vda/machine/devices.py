@@ -45,6 +45,8 @@ class Device:
         """What to call it in front of people: "GPU 0 (NVIDIA A100-SXM4-40GB)", "cpu:1"."""
         if self.kind in ("mps", "rocm"):
             return f"{self.id} ({self.name})"
+        if self.kind == "cuda" and self.index is None:
+            return self.name
         return self.id if self.kind == "cpu" else f"GPU {self.index} ({self.name})"
 
     def environment(self) -> dict[str, str]:
