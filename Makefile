@@ -15,7 +15,7 @@ export ASKED_VIDEO := $(value VIDEO)
 export ASKED_SCENE := $(value SCENE)
 export ASKED_TRACKS := $(value TRACKS)
 
-.PHONY: help setup depth enrich test test-fast check format lint types docs package bench gpu bench-joining tables slow cluster chaos cuts fuzz mini monitor clean
+.PHONY: help setup depth enrich test test-fast check format lint types docs package bench bench-picture gpu bench-joining tables slow cluster chaos cuts fuzz mini monitor clean
 .DEFAULT_GOAL := help
 
 help:
@@ -23,7 +23,7 @@ help:
 	@echo "make test                    the tests"
 	@echo "make test-fast               those that take less than a minute together"
 	@echo "make docs                    the manual as web pages, in build/manual"
-	@echo "Others: setup enrich check format lint types package bench gpu bench-joining tables slow cluster chaos cuts fuzz mini monitor clean"
+	@echo "Others: setup enrich check format lint types package bench bench-picture gpu bench-joining tables slow cluster chaos cuts fuzz mini monitor clean"
 
 setup: $(VENV)/.ready
 
@@ -102,7 +102,11 @@ gpu:
 	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m bench.gpu $(ARGS)
 
 bench: $(VENV)/.ready-test
-	$(BIN)/python -m bench $(ARGS)
+	$(BIN)/python -m bench --keep $(ARGS); missed=$$?; $(BIN)/python -m bench.picture && exit $$missed
+
+# The picture alone, of figures that are kept.
+bench-picture: $(VENV)/.ready-test
+	$(BIN)/python -m bench.picture
 
 bench-joining: $(VENV)/.ready-test
 	$(BIN)/python -m bench.joining --write $(ARGS)

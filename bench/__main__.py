@@ -1,6 +1,7 @@
 """``make bench``: every measurement that is a ratio, a size or a rate, with its bound. Speed is judged here only.
 
-``python -m bench [NAME ...]`` runs those named, or all; it exits 1 where a bound is missed.
+``python -m bench [--keep] [NAME ...]`` runs those named, or all; it exits 1 where a bound is missed. With
+``--keep`` the figures of each that ran to its end are put into ``docs/bench/figures.json``.
 """
 
 import importlib
@@ -9,6 +10,7 @@ import sys
 from types import ModuleType
 
 import bench
+from bench.keeping import keep, load
 
 
 def benches() -> dict[str, ModuleType]:
@@ -20,13 +22,19 @@ def benches() -> dict[str, ModuleType]:
 
 def main(wanted: list[str]) -> int:
     missed = 0
+    to_keep = "--keep" in wanted
+    wanted = [name for name in wanted if name != "--keep"]
     for name, module in benches().items():
         if wanted and name not in wanted:
             continue
         print(f"{name}: {(module.__doc__ or '').splitlines()[0]}", flush=True)
+        before, figures = load(), []
         for figure in module.measure():
             print(f"  {figure}", flush=True)
-            missed += not figure.holds
+            figures.append(figure)
+        missed += sum(not figure.holds for figure in figures)
+        if to_keep:
+            keep(name, figures, before)
     return 1 if missed else 0
 
 

@@ -5,6 +5,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from vda.scene.rawwindows import write_raw_window
 from vda.video import write_clip
 
 SHORT, LONG = 200, 2000
+# Of what most films have at the least, and of frames that a leak per frame would show in: a run alone.
+LARGE, FEW, MANY = (1280, 720), 400, 4000
 INPUT_SIZE = 64
 
 
@@ -26,23 +29,35 @@ def measure() -> Iterator[Figure]:
             short, long = peaks[SHORT][stage], peaks[LONG][stage]
             yield Figure(f"vda {stage}: peak memory for {LONG} frames", long / 1e6, "MB")
             yield Figure(f"vda {stage}: against {SHORT} frames", long / short, "", 1.1)
+        few, many = (_peak_of_run(_film(Path(folder), frames, LARGE)) for frames in (FEW, MANY))
+        yield Figure(f"vda run, {LARGE[0]}x{LARGE[1]}: peak memory for {MANY} frames", many / 1e6, "MB")
+        yield Figure(f"vda run, {LARGE[0]}x{LARGE[1]}: against {FEW} frames", many / few, "", 1.05)
         yield Figure(
             "raw windows at 518x924, noise of 1e-3", _window_bytes(Path(folder)) / 1e6, "MB per frame", 1.0
         )
 
 
 def _peaks(folder: Path, frames: int) -> dict[str, int]:
-    from fractions import Fraction
+    video = _film(folder, frames, (160, 120))
+    return {"run": _peak_of_run(video), "merge": _peak("merge", video.with_suffix(""), "-q")}
 
-    video, scene = folder / f"{frames}.mp4", folder / str(frames)
-    y, x = np.mgrid[:120, :160]
+
+def _film(folder: Path, frames: int, size: tuple[int, int]) -> Path:
+    width, height = size
+    video = folder / f"{width}x{height}_{frames}.mp4"
+    y, x = np.mgrid[:height, :width]
     pictures = (
         np.stack([(x + i) % 256, (y + 2 * i) % 256, (x + y) % 256], -1).astype(np.uint8) for i in range(frames)
     )
-    write_clip(video, pictures, fps=Fraction(25))
-    _peak("split", video, "--scene", scene, "--devices", "cpu")
-    run = _peak("run", scene, "--model", "mini", "--input-size", INPUT_SIZE, "--devices", "cpu", "-q")
-    return {"run": run, "merge": _peak("merge", scene, "-q")}
+    write_clip(video, pictures, fps=Fraction(25), options={"preset": "ultrafast"})
+    return video
+
+
+def _peak_of_run(video: Path) -> int:
+    """Split and run the film in a scene beside it."""
+    scene = video.with_suffix("")
+    _peak("split", video, "--scene", scene, "--devices", "cpu", "-q")
+    return _peak("run", scene, "--model", "mini", "--input-size", INPUT_SIZE, "--devices", "cpu", "-q")
 
 
 def _peak(*arguments: object) -> int:

@@ -87,7 +87,7 @@ def _first_windows(folder: Path, weights: Path) -> Iterator[Figure]:
             for precision in ("fp32", "bf16") if model == "vits" and cpu_device().has_bf16 else ("fp32",):
                 asked = (*options, "--precision", precision, "--devices", "cpu", "--threads", THREADS, "-q")
                 begun = [_first_window(folder, command, film, asked) for _ in range(2)][-1]
-                words = f"vda {command}, {model}, {precision}: to the first window, but for loading the weights"
+                words = f"vda {command}, {model}, {precision}: to the first window, loading apart"
                 yield Figure(words, begun.wall - loading.wall, "s", START_SECONDS)
                 yield Figure("its CPU time", begun.cpu - loading.cpu, "s")
 

@@ -1,8 +1,9 @@
 """What GPUs there are, how they are, and which of them a request means, replayed from recorded answers."""
 
 import sys
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pynvml
 import pytest
@@ -14,6 +15,9 @@ from vda.compute.precision import policy
 from vda.errors import DeviceError, UsageError
 from vda.machine.choice import Choice, choose_devices
 from vda.machine.devices import Device, Inventory, cpu_device
+from vda.outlook.doctor import examine
+from vda.reporter import Silence
+from vda.supervisor.resolve import Resolver, RunSettings
 
 OWNERS = {100: "me", 200: "alice", 201: "alice", 300: "bob"}
 
@@ -378,6 +382,48 @@ class TestUntested:
         monkeypatch.setenv("HIP_VISIBLE_DEVICES", "3,5")
         (hidden,) = choose_devices("rocm:1", inventory([])).devices
         assert hidden.environment() == {"HIP_VISIBLE_DEVICES": "5"}
+
+    def test_an_intel_gpu_is_one_that_openvino_lists(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """A stand-in lists them, nothing runs on one."""
+        names = {"CPU": "Xeon", "GPU.0": "Intel Arc A770", "GPU.1": "Intel Iris Xe", "NPU": "Intel AI Boost"}
+        core = SimpleNamespace(available_devices=list(names), get_property=lambda name, what: names[name])
+        monkeypatch.setitem(sys.modules, "openvino", SimpleNamespace(Core=lambda: core))
+        choice = choose_devices("openvino:GPU", inventory([]))
+        (device,) = choice.devices
+        assert (device.id, device.label) == ("openvino:GPU.0", "openvino:GPU.0 (Intel Arc A770)")
+        assert "never tried" in choice.notes[0]
+        assert choose_devices("openvino:GPU.1", inventory([])).devices[0].name == "Intel Iris Xe"
+        assert torch_device(device.id) == torch.device("cpu")
+        assert policy(device, "vits").candidates == ("fp32",)
+        assert inventory([]).reading(device).problem is None
+        assert choose_devices("auto", inventory([])).devices == (cpu_device(),)
+        told = {found.name: found for found in examine(tmp_path, inventory([]))}
+        assert "never tried" in told["openvino:GPU.1 (Intel Iris Xe)"].found
+        with pytest.raises(
+            DeviceError, match=r"lists no openvino:GPU.2 \(there: openvino:GPU.0, openvino:GPU.1\)"
+        ):
+            choose_devices("openvino:GPU.2", inventory([]))
+        with pytest.raises(UsageError, match="names no device"):
+            choose_devices("openvino:NPU", inventory([]))
+        monkeypatch.setitem(sys.modules, "openvino", None)
+        with pytest.raises(DeviceError, match="there: none"):
+            choose_devices("openvino:GPU", inventory([]))
+
+    @pytest.mark.parametrize(
+        ("settings", "words"),
+        [
+            (RunSettings(), "by OpenVINO alone"),
+            (RunSettings(engine="openvino", precision="bf16"), "float32 alone"),
+            (RunSettings(engine="openvino", precision="fp16"), "float32 or bfloat16"),
+        ],
+    )
+    def test_what_an_intel_gpu_is_not_offered_for_is_refused(self, settings: RunSettings, words: str) -> None:
+        pytest.importorskip("openvino")
+        intel = Device("openvino:GPU", "openvino", "Intel Arc A770")
+        with pytest.raises(UsageError, match=words):
+            Resolver(settings, [intel], cast(Any, None), Silence())._engine(settings)
 
     def test_what_this_pytorch_has_not_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)

@@ -224,7 +224,7 @@ run_options = together(
         "--devices",
         default="auto",
         show_default=True,
-        help="auto, cpu, cpu,cpu, 0,1, cuda:0, UUIDs, mps, rocm:0.",
+        help="auto, cpu, cpu,cpu, 0,1, cuda:0, UUIDs, mps, rocm:0, openvino:GPU.",
     ),
     click.option(
         "--batch-size",

@@ -93,7 +93,7 @@ def load_computer(
     fits = run.fits_path(device_id)
     engine.fit = known_fit(fits) or begin_with(engine, record, run, batch_size)
     if record.engine == "openvino":
-        hand_over(engine, exact, record, run, threads)
+        hand_over(engine, exact, record, run, threads, device_id)
     return Computer(engine, record, threads, fits, Decoder(decoder))
 
 
@@ -116,24 +116,33 @@ def begin_with(engine: "Engine", record: RunRecord, run: RunFiles, batch_size: i
     return engine.fit_from_the_start(batch_size, record.net_width, record.net_height)
 
 
-def hand_over(engine: "Engine", exact: "VideoDepthModel", record: RunRecord, run: RunFiles, threads: int) -> None:
+def hand_over(
+    engine: "Engine", exact: "VideoDepthModel", record: RunRecord, run: RunFiles, threads: int, device_id: str
+) -> None:
     """Let OpenVINO compute the parts of ``engine``'s model that it is faster at, from ``exact``, the float32 one.
 
-    The first worker measures that, for all and for good: another choice would move the last bits.
+    The first worker on a CPU measures that, for all and for good: another choice would move the last bits. An
+    Intel GPU computes all.
     """
     import torch
 
     from vda.compute.openvino import OpenVinoModel, faster_parts
 
+    def ours(parts: EngineParts, place: str = "CPU") -> OpenVinoModel:
+        return OpenVinoModel(exact, engine.model, record.precision, threads, parts, record.weights_sha256, place)
+
+    kind, _, place = device_id.partition(":")
+    if kind == "openvino":
+        engine.model = ours(EngineParts(True, True), place)  # type: ignore[assignment]
+        return
     with exclusive_lock(run.pace_lock, wait=True):
         path = run.parts_path(record.precision)
         parts = EngineParts.found(path)
-        begun_with = parts or EngineParts(False, False)
-        ours = OpenVinoModel(exact, engine.model, record.precision, threads, begun_with, record.weights_sha256)
+        model = ours(parts or EngineParts(False, False))
         if parts is None:
             images = torch.zeros(engine.fit.encoder_batch, 3, record.net_height, record.net_width)
-            ours.parts = faster_parts(ours, images).first(path)
-    engine.model = ours  # type: ignore[assignment]
+            model.parts = faster_parts(model, images).first(path)
+    engine.model = model  # type: ignore[assignment]
 
 
 def torch_device(device_id: str) -> "torch.device":
@@ -141,8 +150,11 @@ def torch_device(device_id: str) -> "torch.device":
     import torch
 
     kind = device_id.partition(":")[0]
+    if kind in ("cpu", "openvino"):
+        # Of an Intel GPU PyTorch knows nothing: it gives and takes arrays in the host's memory.
+        return torch.device("cpu")
     # ROCm's builds of PyTorch call an AMD card "cuda".
-    return torch.device(kind if kind in ("cpu", "mps") else "cuda:0")
+    return torch.device(kind if kind == "mps" else "cuda:0")
 
 
 def load_network(record: RunRecord) -> "VideoDepthModel":

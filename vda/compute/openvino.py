@@ -42,7 +42,7 @@ class OpenVinoModel:
     """``encode`` and ``decode`` of ``model`` (float32), computed in ``precision`` (fp32 or bf16) on a CPU.
 
     What is not in ``parts`` PyTorch computes, with ``plain``: the same model in that precision. ``weights_sha256``
-    says which weights it has, for translations of it to be known by.
+    says which weights it has, for translations of it to be known by. ``place`` is OpenVINO's name of the device.
     """
 
     def __init__(
@@ -53,15 +53,17 @@ class OpenVinoModel:
         threads: int,
         parts: EngineParts,
         weights_sha256: str,
+        place: str = "CPU",
     ) -> None:
         self.plain, self.parts = plain, parts
         self._model, self._core = model, _openvino().Core()
         self._programs: dict[tuple[object, ...], _Program] = {}
         self._weights = f"{model.preset.name} {weights_sha256}"
+        self._place = place
         self._settings = {
             "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
-            "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
+            **({"INFERENCE_NUM_THREADS": threads} if place == "CPU" else {}),
         }
 
     def encode(self, images: Tensor) -> FrameFeatures:
@@ -96,7 +98,7 @@ class OpenVinoModel:
             kept = _translated(module, example)
             _keep(path, *kept)
         # Of what is kept in the first process, too: every run has the same bytes.
-        compiled = self._core.compile_model(self._core.read_model(*kept), "CPU", self._settings)
+        compiled = self._core.compile_model(self._core.read_model(*kept), self._place, self._settings)
 
         def run(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
             found = compiled([np.ascontiguousarray(part.numpy()) for part in inputs])

@@ -155,6 +155,8 @@ def policy(device: Device, model: str) -> Verdict:
 def _refused_by_kind(device: Device) -> dict[Precision, str]:
     if device.kind == "cpu":
         return {"fp16": _NOT_ON_A_CPU} if device.has_bf16 else {"fp16": _BY_DEFAULT_ON_A_CPU, "bf16": _NO_UNITS}
+    if device.kind == "openvino":
+        return dict.fromkeys(("fp16", "bf16"), "OpenVINO computes in float32 on a GPU here")
     if device.kind in ("mps", "rocm"):
         # Nothing is known of them but what their trial shows.
         return {}

@@ -138,7 +138,7 @@ class _Trial:
         record = replace(self._record, precision=precision)
         engine.fit = begin_with(engine, record, self._run, self._settings.batch_size)
         if not by_pytorch and record.engine == "openvino":
-            hand_over(engine, self._network, record, self._run, self._settings.threads)
+            hand_over(engine, self._network, record, self._run, self._settings.threads, self._settings.device)
         computer = Computer(engine, self._record, self._settings.threads, self._files.folder / "fits.json")
         # Two slots have all the kernels made and loaded that 32 need.
         list(answers([self._window[:2]], self._source, engine, computer))

@@ -31,7 +31,7 @@ class Choice:
 
 def choose_devices(request: str, inventory: Inventory) -> Choice:
     """Resolve ``request``: "auto", or a list with commas of "cpu", nvidia-smi numbers, UUIDs or their unique
-    beginnings, "cuda:N" (counted inside CUDA_VISIBLE_DEVICES), "mps" and "rocm:N".
+    beginnings, "cuda:N" (counted inside CUDA_VISIBLE_DEVICES), "mps", "rocm:N" and "openvino:GPU".
 
     "auto" is every GPU inside CUDA_VISIBLE_DEVICES that answers and on which nobody else computes, else the CPU.
     Raises ``UsageError`` for words that mean no device or the same GPU twice, ``DeviceError`` for a device that is
@@ -136,7 +136,8 @@ def _named(word: str, devices: Sequence[Device], inventory: Inventory) -> list[D
         return [_by_cuda_number(word, devices, inventory)]
     if not (is_count(word) or word.upper().startswith(_UUID_PREFIXES)):
         raise UsageError(
-            f"'{word}' names no device.", "Give auto, cpu, a number of nvidia-smi, a UUID, cuda:N, mps or rocm:N."
+            f"'{word}' names no device.",
+            "Give auto, cpu, a number of nvidia-smi, a UUID, cuda:N, mps, rocm:N or openvino:GPU.",
         )
     matches = _matches(word, devices)
     if not matches:

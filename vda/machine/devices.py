@@ -32,7 +32,7 @@ class Device:
     """
 
     id: str
-    kind: Literal["cuda", "cpu", "mps", "rocm"]
+    kind: Literal["cuda", "cpu", "mps", "rocm", "openvino"]
     name: str
     index: int | None = None
     memory_total_bytes: int | None = None
@@ -43,7 +43,7 @@ class Device:
     @property
     def label(self) -> str:
         """What to call it in front of people: "GPU 0 (NVIDIA A100-SXM4-40GB)", "cpu:1"."""
-        if self.kind in ("mps", "rocm"):
+        if self.kind in ("mps", "rocm", "openvino"):
             return f"{self.id} ({self.name})"
         if self.kind == "cuda" and self.index is None:
             return self.name
@@ -144,7 +144,7 @@ class Inventory:
         """How ``device`` is now. What it cannot tell is None; a lost card is a reading with a ``problem``."""
         if device.kind == "cpu":
             return _cpu_reading()
-        if device.kind in ("mps", "rocm"):
+        if device.kind in ("mps", "rocm", "openvino"):
             return DeviceReading(memory_total_bytes=device.memory_total_bytes)
         try:
             return self._gpu_reading(device)

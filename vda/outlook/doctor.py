@@ -18,6 +18,7 @@ from vda.launch.detached import outlives_logout
 from vda.machine.choice import choose_devices, visible_devices
 from vda.machine.devices import Device, Inventory, cpu_device
 from vda.machine.host import disk_free_bytes, host_memory
+from vda.machine.untested import intel_gpus
 from vda.models import hub
 from vda.models.weights import CHECKPOINTS, DEFAULT, MINI
 from vda.outlook.abilities import Ability, by_measurement, by_memory
@@ -90,6 +91,10 @@ def _devices(inventory: Inventory, torch: Any, measured: bool) -> Iterator[Diagn
         yield Diagnosis(
             "devices", "note", "CUDA_VISIBLE_DEVICES hides every GPU, so the CPU computes.", "Unset the variable."
         )
+    for device in intel_gpus():
+        found = "OpenVINO lists it; this program was never tried on one, so --devices auto leaves it alone."
+        remedy = f"To try it: --devices {device.id} --engine openvino."
+        yield Diagnosis(device.label, "note", found, remedy)
     if not devices:
         yield _cpu(measured)
 

@@ -71,8 +71,8 @@ def _others(workers: list[str], gpus: tuple[Device, ...]) -> list[Device]:
 
 def _unlisted(name: str) -> Device:
     kind = name.partition(":")[0]
-    if kind in ("mps", "rocm"):
-        return Device(name, "mps" if kind == "mps" else "rocm", "not listed by a driver")
+    if kind in ("mps", "rocm", "openvino"):
+        return Device(name, kind, "not listed by a driver")  # type: ignore[arg-type]
     return _cpu(name) if kind == "cpu" else Device(name, "cuda", "lost")
 
 

@@ -126,13 +126,22 @@ class Resolver:
         )
 
     def _engine(self, settings: RunSettings) -> str:
+        intel = [device for device in self.devices if device.kind == "openvino"]
         if settings.engine != "openvino":
+            if intel:
+                raise UsageError(
+                    f"{intel[0].label} computes by OpenVINO alone.", "Give --engine openvino with it."
+                )
             return "torch"
         require_package("openvino", "--engine openvino", "openvino")
-        if settings.precision == "fp16" or any(device.kind != "cpu" for device in self.devices):
+        if settings.precision == "fp16" or any(device.kind not in ("cpu", "openvino") for device in self.devices):
             raise UsageError(
-                "--engine openvino computes on CPUs alone, in float32 or bfloat16.",
+                "--engine openvino computes on CPUs and Intel GPUs alone, in float32 or bfloat16.",
                 "Give --devices cpu and another --precision, or leave --engine out.",
+            )
+        if intel and settings.precision == "bf16":
+            raise UsageError(
+                f"{intel[0].label} computes in float32 alone.", "Give --precision fp32, or leave it out."
             )
         return "openvino"
 
