@@ -113,15 +113,21 @@ def with_locks_that(mean: int | None) -> Callable[[], None]:
         return free if command == fcntl.F_OFD_GETLK else argument
 
     def pretend() -> None:
-        fcntl.fcntl = pretended
+        vars(fcntl)["fcntl"] = pretended
 
     return pretend
 
 
 def without_claims() -> None:
     """As if each of several tasks could believe that it has the chunk."""
-    Lease.take = lambda lease: None  # type: ignore[method-assign]
-    Lease.renew = lambda lease: True  # type: ignore[method-assign]
+
+    def take(lease: Lease) -> None:
+        return None
+
+    def renew(lease: Lease) -> bool:
+        return True
+
+    Lease.take, Lease.renew = take, renew  # type: ignore[method-assign, assignment]
 
 
 @pytest.mark.parametrize("locks", [None, errno.ENOLCK, errno.EOPNOTSUPP], ids=["always", "ENOLCK", "EOPNOTSUPP"])
@@ -242,11 +248,12 @@ def test_what_another_machine_writes_at_the_moment_is_not_swept(scene: Scene) ->
 
 
 def test_the_command_computes_a_chunk_and_says_what_came_of_it(
-    quiet: tuple[Scene, Path, Path], scene: Scene
+    quiet: tuple[Scene, Path, Path], scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    array = {"SLURM_ARRAY_JOB_ID": "123", "SLURM_ARRAY_TASK_ID": "1", "SLURM_RESTART_COUNT": "2"}
+    for name, value in (("ARRAY_JOB_ID", "123"), ("ARRAY_TASK_ID", "1"), ("RESTART_COUNT", "2")):
+        monkeypatch.setenv(f"SLURM_{name}", value)
     done = program(
-        "task", scene.root, "--chunk", 1, "--devices", "cpu", "--threads", 1, "-q", **array, SLURMD_NODENAME="n5"
+        "task", scene.root, "--chunk", 1, "--devices", "cpu", "--threads", 1, "-q", SLURMD_NODENAME="n5"
     )
     assert done.returncode == 0, done.stderr
     record = read_task(scene, 1)

@@ -9,7 +9,8 @@ from vda.cli.options import Command, quiet_option, scene_argument
 
 @click.command(cls=Command)
 @scene_argument
-@click.option("--chunk", type=click.IntRange(min=0), required=True, help="The chunk's number in 'vda status'.")
+@click.option("--chunk", type=click.IntRange(min=0), help="The chunk's number in 'vda status'.")
+@click.option("--prove", is_flag=True, help="Try half precision on this kind of device instead, before a run.")
 @click.option("--devices", default="auto", show_default=True, help="The one to compute on: auto, cpu, 0, cuda:0.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads [default: what the job may use].")
 @click.option(
@@ -31,7 +32,8 @@ from vda.cli.options import Command, quiet_option, scene_argument
 def task(
     ctx: click.Context,
     scene: Path,
-    chunk: int,
+    chunk: int | None,
+    prove: bool,
     devices: str,
     threads: int | None,
     batch_size: int,
@@ -46,11 +48,17 @@ def task(
     Example: vda task data/film --chunk 3
     """
     from vda.cli.progress import Progress
-    from vda.cluster.task import EXIT_STOPPED, TaskSettings, run_task
+    from vda.cluster.task import EXIT_STOPPED, TaskSettings, run_proof, run_task
+    from vda.errors import UsageError
     from vda.scene.scene import Scene
 
     progress = Progress(quiet)
     settings = TaskSettings(devices, threads, batch_size, retries)
+    if (chunk is None) != prove:
+        raise UsageError("A task computes a chunk or proves a precision.", "Give either --chunk or --prove.")
+    if chunk is None:
+        run_proof(Scene(scene), settings, progress)
+        return progress.close()
     outcome = run_task(Scene(scene), chunk, settings, progress)
     progress.close()
     if outcome == "stopped":

@@ -2,6 +2,7 @@
 
     taskfiles  what tasks tell in the scene's files, and what a task is called
     lease      who computes a chunk, where locks reach no further than a machine
+    proving    half precision tried on each kind of node, one precision for the scene
     task       one chunk on one device of this machine: ``vda task``
     clusteroptions  what is asked of SLURM for a scene, and what of it cannot be
     slurmcommands   SLURM's programs, run and read; its errors in two sentences

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from vda.cluster.lease import Lease
+from vda.cluster.proving import KindProof, prove_here, require_proven
 from vda.cluster.taskfiles import TaskName, TaskTelling
 from vda.errors import SceneError, StorageError, UsageError, VdaError, WorkError
 from vda.files import append_line, exclusive_lock, never_made_anew, require_writable
@@ -154,9 +155,28 @@ def _run(scene: Scene, settings: TaskSettings, reporter: Reporter, telling: Task
         held = _TaskHeld([scene], Holder.this_process(home.folder), True, home=home, lease=lease, telling=telling)
         threads = settings.threads or _cores()
         crew = Crew(scene, LocalLauncher(), threads, settings.batch_size, apart=home, log=telling.log_path)
+        require_proven(scene, device, crew, telling.name.host, reporter)
         space = window_bytes(scene, worst=True)
         supervisor = Supervisor(held, [device], crew, settings.retries, (chunk,), space, reporter)
         return _supervised(supervisor, held, should_stop, reporter)
+
+
+def run_proof(
+    scene: Scene,
+    settings: TaskSettings = TaskSettings(),
+    reporter: Reporter | None = None,
+    name: TaskName | None = None,
+) -> KindProof:
+    """Try half precision for ``scene`` on one device of this machine, as ``proving`` asks; no chunk is claimed."""
+    reporter, name = reporter or Silence(), name or TaskName.of(os.environ)
+    scene.require()
+    require_memory(*COMPUTING_BYTES)
+    scene.require_video()
+    device = _device(settings.devices, reporter)
+    log = scene.logs_dir / f"proof.{name.slug}.log"
+    with _home() as home, never_made_anew(scene.root):
+        crew = Crew(scene, LocalLauncher(), settings.threads or _cores(), settings.batch_size, apart=home, log=log)
+        return prove_here(scene, device, crew, name.host, reporter)
 
 
 def _not_ours(scene: Scene, telling: TaskTelling, lease: Lease, should_stop: Callable[[], bool]) -> str:

@@ -101,6 +101,10 @@ class Resolver:
             scene.write_run(replace(draft, proofs=(*begun.proofs, *self._joining(scene, begun))))
             self._keep_tried(begun)
 
+    def draft(self, scene: Scene) -> RunRecord:
+        """What ``scene`` would be begun with, in float32 for now; it may fetch weights, and writes nothing."""
+        return self._draft(scene, self.settings)
+
     def _draft(self, scene: Scene, settings: RunSettings) -> RunRecord:
         """All but the precision, which is float32 for now."""
         choice = self._choose(settings, is_new=scene.run_record() is None)
