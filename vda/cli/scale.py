@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from vda.cli.options import (
     Command,
@@ -29,6 +30,7 @@ from vda.shown import counted
 if TYPE_CHECKING:
     from vda.fvc.rate import Rate
     from vda.fvc.request import ScaleSettings
+    from vda.fvc.scale import ScaleResult
     from vda.fvc.selection import Order, Selection
     from vda.supervisor.resolve import RunSettings
 
@@ -107,6 +109,14 @@ row_options = together(
         help="Videos at once, each in a process [default: cores, or those of a SLURM task; 1 with --autoencoder].",
     ),
     click.option("--keep-removed", is_flag=True, help="Keep, and mark, videos that METADATA has no more."),
+    click.option(
+        "--rows-per-task",
+        type=click.IntRange(min=1),
+        default=100,
+        show_default=True,
+        help="With --on slurm or ray: rows of a task.",
+    ),
+    click.option("--detach", is_flag=True, help="With --on slurm: submit, and do not wait."),
     click.option("--start-idx", type=click.IntRange(min=0), help="First row of the metadata [default: 0]."),
     click.option("--end-idx", type=click.IntRange(min=0), help="Row to stop before [default: the last too]."),
     click.option("--shard", type=SHARD, help="Part I of N [default: SLURM_PROCID of SLURM_NTASKS, or all]."),
@@ -166,6 +176,8 @@ def scale(
     make_depth: bool,
     jobs: int | None,
     keep_removed: bool,
+    rows_per_task: int,
+    detach: bool,
     resume: bool,
     dry_run: bool,
     quiet: bool,
@@ -200,8 +212,18 @@ def scale(
         from vda.fvc.foretold import forecast_scale
 
         return foretell_scaling(forecast_scale(metadata, output_dir, settings, **asked), as_json=as_json)
-    result = scale_all(metadata, output_dir, settings, **asked)
+    if run.on in ("slurm", "ray"):
+        result = _scaled_elsewhere(
+            metadata, output_dir, settings, run, rows_per_task, jobs, asked, waits=not detach
+        )
+    elif detach:
+        raise UsageError("--detach is for jobs of SLURM.", "Give --on slurm, or leave it out.")
+    else:
+        result = scale_all(metadata, output_dir, settings, **asked)
     progress.close()
+    if detach:
+        say("It is whole when the jobs are: the same command again tells, and submits what is missing.")
+        return
     summary = (
         f"{counted(result.rows, 'video')} in {output_dir}: {result.scaled} scaled now, {result.kept} were there."
     )
@@ -211,6 +233,86 @@ def scale(
             f"{len(result.failed)} of {result.rows} videos could not be scaled.",
             f"The reasons are in {output_dir / 'scaled_log.csv'}; the others are done.",
         )
+
+
+# What is this command's own, and no task's.
+_NOT_FOR_TASKS = {
+    "on", "slurm", "ray_address", "detach", "rows_per_task", "start_idx", "end_idx", "shard", "resume", "dry_run",
+    "jobs", "as_json", "quiet", "precision",
+}  # fmt: skip
+
+
+def _scaled_elsewhere(
+    metadata: Path,
+    folder: Path,
+    settings: "ScaleSettings",
+    run: "RunSettings",
+    rows_per_task: int,
+    jobs: int | None,
+    asked: dict[str, Any],
+    *,
+    waits: bool,
+) -> "ScaleResult":
+    from vda.cluster.scalejobs import ScaleJobs
+    from vda.fvc.spread import scale_elsewhere
+
+    if run.on == "ray" and not waits:
+        raise UsageError("--detach is for jobs of SLURM.", "Leave it out with --on ray.")
+    made = asked["maker"] is not None
+    # Nodes of different kinds would choose differently, and all depth of a data set is made with the same.
+    precision = ["--precision", "fp32" if run.precision == "auto" else run.precision] if made else []
+    on_gpu = (
+        run.devices != "cpu" if made else settings.autoencoder is not None and asked["autoencoder_device"] != "cpu"
+    )
+    tasks = ScaleJobs(
+        folder,
+        ("fvc", "scale", *_words_of_a_task(click.get_current_context()), *precision, "-q"),
+        "ray" if run.on == "ray" else "slurm",
+        rows_per_task,
+        jobs or (1 if settings.autoencoder else None),
+        on_gpu,
+        run.slurm,
+        getattr(run, "ray_address", None),
+        run.retries,
+        waits,
+    )
+    tasks.require_ready()
+    rest = {name: asked[name] for name in ("selection", "root", "encoding", "delete_existing", "keep_removed")}
+    return scale_elsewhere(
+        metadata,
+        folder,
+        settings,
+        tasks.hand_out,
+        waits=waits,
+        maker=asked["maker"],
+        reporter=asked["reporter"],
+        **rest,
+    )
+
+
+def _words_of_a_task(ctx: click.Context) -> list[str]:
+    """What was asked of this command, for a task on another machine: whole paths, and nothing about where."""
+    words: list[str] = []
+    for param in ctx.command.params:
+        value = ctx.params.get(param.name or "")
+        source = ctx.get_parameter_source(param.name or "")
+        if source in (None, ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP) or param.name in _NOT_FOR_TASKS:
+            continue
+        if not isinstance(param, click.Option):
+            words.append(_as_word(value))
+        elif param.is_flag:
+            words += [param.opts[0]] if value else []
+        else:
+            for each in (value or ()) if param.multiple else [value]:
+                words += [param.opts[0], _as_word(each)]
+    return words
+
+
+def _as_word(value: object) -> str:
+    """An existing file's whole path: names of models may be paths as well."""
+    if isinstance(value, Path) or (isinstance(value, str) and os.sep in value and Path(value).exists()):
+        return str(Path(value).resolve())
+    return str(value)
 
 
 def _cores() -> int:

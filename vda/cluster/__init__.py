@@ -9,6 +9,7 @@
     sbatch          batch files, which array index is which chunk, the list of what was submitted
     slurm           what is missing and in no live job is submitted
     following       waiting for the tasks, and what became of those that ended
+    scalejobs       rows of a table as tasks of SLURM or Ray
 
 Nothing here schedules: engines do. What is done is what the scene's files say.
 """

@@ -99,7 +99,7 @@ def scale(
             if maker is not None:
                 maker.forget(chosen)
         kind = require_same_kind(ledger, items, chosen, places, settings, maker)
-        removed = _follow(ledger, items, keep_removed, reporter)
+        removed = follow(ledger, items, keep_removed, reporter)
         workplace = Workplace(folder, places, settings, threads_of(jobs))
         try:
             if maker is not None:
@@ -109,7 +109,7 @@ def scale(
                 work.do(chosen)
         finally:
             # Interrupted, what was done is in the tables as well.
-            _finish(ledger, None if len(rows) == len(items) else rows)
+            finish(ledger, None if len(rows) == len(items) else rows)
         mine = [record for item in chosen if (record := ledger.get(item.name)) is not None]
     failed = {record.name: record.reason for record in mine if record.state == "failed"}
     kept = len(chosen) - work.scaled - len(failed)
@@ -173,7 +173,7 @@ def _kind_of_depth(
     return kind
 
 
-def _finish(ledger: Ledger, rows: range | None) -> None:
+def finish(ledger: Ledger, rows: range | None) -> None:
     """Join what all processes have made so far; the ``rows`` of a shard, if it has any, get a log of their own."""
     with ledger.frozen():
         _join_all(ledger)
@@ -205,7 +205,7 @@ def _join(ledger: Ledger) -> None:
     write_log(ledger.folder / LOG_NAME, records)
 
 
-def _follow(ledger: Ledger, items: list[Item], keep_removed: bool, reporter: Reporter) -> int:
+def follow(ledger: Ledger, items: list[Item], keep_removed: bool, reporter: Reporter) -> int:
     """Remove, or mark, what was made of rows that the metadata has no more; return how many there were."""
     names = {item.name for item in items}
     records, gone = ledger.records(), gone_from(ledger, items)
@@ -239,6 +239,15 @@ def _in_common(records: list[Record], items: list[Item]) -> bool:
     """Whether any of ``records`` is of a row of the metadata; names change with rows that are called alike."""
     names, paths = {item.name for item in items}, {item.video_path for item in items}
     return any(record.name in names or record.inputs.get("video_path") in paths for record in records)
+
+
+def keep(ledger: Ledger, item: Item) -> None:
+    """Tell of a video that is there what its row says now: labels are corrected, and rows move."""
+    record = ledger.get(item.name)
+    assert record is not None
+    told = replace(record, row=item.row, inputs=item.inputs, columns={**record.columns, **item.columns})
+    if told != record:
+        ledger.note(told)
 
 
 @dataclass
@@ -297,7 +306,7 @@ class _Work:
         if record is None or record.inputs != item.inputs:
             return False
         if record.state == "done":
-            self._keep(item)
+            keep(self.ledger, item)
         self._over(item)
         return True
 
@@ -322,7 +331,7 @@ class _Work:
 
     def _note(self, item: Item, outcome: Outcome) -> None:
         if outcome.kept:
-            self._keep(item)
+            keep(self.ledger, item)
         else:
             self._write_down(item, outcome)
             self._cadence.maybe(self._join_now, self.ledger.folder / METADATA_NAME)
@@ -332,14 +341,6 @@ class _Work:
         self._claims.pop(item.name, ExitStack()).close()
         self.done += 1
         self.reporter.at(self.done)
-
-    def _keep(self, item: Item) -> None:
-        """Tell of a video that is there what its row says now: labels are corrected, and rows move."""
-        record = self.ledger.get(item.name)
-        assert record is not None
-        told = replace(record, row=item.row, inputs=item.inputs, columns={**record.columns, **item.columns})
-        if told != record:
-            self.ledger.note(told)
 
     def _write_down(self, item: Item, outcome: Outcome) -> None:
         if outcome.state == "failed":

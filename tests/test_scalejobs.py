@@ -1,0 +1,126 @@
+"""A data set's rows handed out in ranges: which ones, by which command, and what is made of them."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from data_sets import content, data_set, rows_of, scaled, table
+
+from vda.cluster.clusteroptions import ClusterOptions
+from vda.cluster.scalejobs import ScaleJobs, batch_text
+from vda.errors import WorkError
+from vda.fvc.request import ScaleSettings
+from vda.fvc.scale import scale
+from vda.fvc.selection import Selection
+from vda.fvc.spread import scale_elsewhere
+from vda.reporter import Reporter, Silence
+
+SMALL = ScaleSettings(size=64)
+ROOT = Path(__file__).parents[1]
+
+
+def jobs(folder: Path, size: int = 2) -> ScaleJobs:
+    return ScaleJobs(
+        folder, ("fvc", "scale", "a table.csv", "--output-dir", "out"), "slurm", size, slurm=("time=5",)
+    )
+
+
+def test_ranges_begin_with_the_first_row_and_end_with_the_last(tmp_path: Path) -> None:
+    tasks, rows = jobs(tmp_path, 4), range(10, 21)
+    assert tasks.shards(rows, {10, 13, 20}) == [0, 2]
+    assert [tasks.rows_of(rows, shard) for shard in range(3)] == [range(10, 14), range(14, 18), range(18, 21)]
+
+
+def run_by_shell(path: Path, place: Path, arguments: list[str], **environment: str) -> list[list[str]]:
+    """What a batch file has ``vda`` or Python do, by stand-ins that write their words down."""
+    for name in ("vda", "scontrol"):
+        (place / name).write_text(
+            f'#!/bin/bash\nprintf "%s\\0" {name} "$@" >> {place}/said; echo >> {place}/said\n'
+        )
+        (place / name).chmod(0o755)
+    around = {**os.environ, "PATH": f"{place}:{os.environ['PATH']}", "SLURM_ARRAY_JOB_ID": "7", **environment}
+    subprocess.run(["bash", str(path), *arguments], env=around, check=True, capture_output=True)
+    return [line.rstrip("\0").split("\0") for line in (place / "said").read_text().splitlines()]
+
+
+@pytest.mark.parametrize(("offset", "index", "first", "last"), [("0", "1", 12, 14), ("100", "2", 214, 215)])
+def test_the_batch_file_takes_the_rows_of_its_index(
+    tmp_path: Path, offset: str, index: str, first: int, last: int
+) -> None:
+    text = batch_text(jobs(tmp_path), range(10, 215), ClusterOptions.of_words(("time=5",)))
+    (tmp_path / "scaled_jobs").mkdir()
+    python = next(line for line in text.splitlines() if line.startswith("python="))
+    (tmp_path / "batch").write_text(text.replace(python, f"python={tmp_path}/vda"))
+    (said,) = run_by_shell(
+        tmp_path / "batch", tmp_path, [offset], SLURM_ARRAY_TASK_ID=index, SLURM_CPUS_PER_TASK="3"
+    )
+    begin = ["vda", "-m", "vda", "fvc", "scale", "a table.csv", "--output-dir", "out"]
+    assert said == [*begin, "--start-idx", str(first), "--end-idx", str(last), "--jobs", "3"]
+    assert "#SBATCH --time=5" in text.splitlines()
+
+
+def test_the_file_to_submit_by_hand_takes_the_rows_of_its_index(tmp_path: Path) -> None:
+    (said,) = run_by_shell(
+        ROOT / "runners" / "slurm_fvc.sbatch", tmp_path, ["a table.csv", "out", "100", "--size", "64"],
+        SLURM_ARRAY_TASK_ID="3", SLURM_CPUS_PER_TASK="2",
+    )  # fmt: skip
+    assert said == [
+        "vda", "fvc", "scale", "a table.csv", "--output-dir", "out", "--start-idx", "300", "--end-idx", "400",
+        "--jobs", "2", "-q", "--size", "64",
+    ]  # fmt: skip
+
+
+def in_ranges(metadata: Path, out: Path, handed: list[set[int]]) -> Callable[..., None]:
+    """Scales here what would be scaled elsewhere: by ranges of two rows, the last first."""
+
+    def hand_out(rows: range, missing: Callable[[], set[int]], _reporter: Reporter) -> None:
+        handed.append(missing())
+        tasks = jobs(out)
+        for shard in reversed(tasks.shards(rows, missing())):
+            part = tasks.rows_of(rows, shard)
+            scale(metadata, out, SMALL, selection=Selection(part.start, part.stop))
+        assert not missing()
+
+    return hand_out
+
+
+def without_logs(folder: Path) -> dict[str, bytes]:
+    return {name: data for name, data in content(folder).items() if not name.startswith("scaled_logs")}
+
+
+def test_only_what_is_missing_is_handed_out_and_the_same_comes_out(tmp_path: Path) -> None:
+    metadata, out = data_set(tmp_path, 5, frames=4), tmp_path / "out"
+    (tmp_path / "video3.mp4").write_bytes(b"no video")
+    handed: list[set[int]] = []
+
+    def again() -> tuple[int, int, int]:
+        result = scale_elsewhere(metadata, out, SMALL, in_ranges(metadata, out, handed))
+        scale(metadata, tmp_path / "whole", SMALL)
+        assert without_logs(out) == without_logs(tmp_path / "whole")
+        return result.scaled, result.kept, len(result.failed)
+
+    assert again() == (4, 0, 1)
+    # What failed is tried again, what is damaged is made again, and labels follow the metadata.
+    (out / "video4_scaled_original.mp4").write_bytes(b"damaged")
+    rows = rows_of(metadata)
+    rows[0]["label"] = "fake"
+    table(metadata, rows)
+    assert again() == (1, 3, 1)
+    assert scaled(out)[0]["label"] == "fake"
+    (tmp_path / "video3.mp4").write_bytes((tmp_path / "video2.mp4").read_bytes())
+    assert again() == (1, 4, 0)
+    assert again() == (0, 5, 0)
+    assert handed == [{0, 1, 2, 3, 4}, {3, 4}, {3}]
+
+
+def test_rows_that_nobody_scaled_are_an_error_unless_nobody_waits(tmp_path: Path) -> None:
+    metadata = data_set(tmp_path, 2, frames=2)
+
+    def nothing(*_arguments: object) -> None:
+        pass
+
+    with pytest.raises(WorkError, match="2 rows of 2 were not scaled"):
+        scale_elsewhere(metadata, tmp_path / "out", SMALL, nothing, reporter=Silence())
+    assert scale_elsewhere(metadata, tmp_path / "out", SMALL, nothing, waits=False).scaled == 0
