@@ -29,6 +29,7 @@ def work(command: list[str], log: str, variables: dict[str, str]) -> dict[str, A
     Cancelled once it tells the command to end, and waits until it has; cancelled again it kills it and all that it
     started. The command is told to end as well when this process dies.
     """
+    import contextlib
     import ctypes
     import os
     import platform
@@ -78,8 +79,9 @@ def work(command: list[str], log: str, variables: dict[str, str]) -> dict[str, A
             if told:
                 import psutil
 
-                for child in psutil.Process(process.pid).children(recursive=True):
-                    child.kill()
+                with contextlib.suppress(psutil.Error):
+                    for child in psutil.Process(process.pid).children(recursive=True):
+                        child.kill()
                 process.kill()
             told = True
             process.send_signal(signal.SIGTERM)
