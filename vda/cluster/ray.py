@@ -97,7 +97,9 @@ class RayRun:
             for view in job.views():
                 if view.left:
                     index = view.id[1]
-                    self._chunks[f"{place} {job.scene.root.name} chunk {index}"] = _Chunk(job.scene, index, view.left)
+                    self._chunks[f"{place} {job.scene.root.name} chunk {index}"] = _Chunk(
+                        job.scene, index, view.left
+                    )
         self._hand_on()
 
     @property
@@ -133,6 +135,7 @@ class RayRun:
                 # They were told to end before, so this ends them at once.
                 tasks.cancel()
                 raise
+            telling.tell(self._frames_done(), "", self._expected)
             if interrupted():
                 raise KeyboardInterrupt
 
