@@ -10,7 +10,7 @@ from typing import Any
 
 from ray.cluster_utils import Cluster
 
-# All CPUs for each: bytes are those of a run here only with as many threads. Ray's own store of objects is not used.
+# All CPUs for each: bytes are those of a run here only with as many threads. Ray's store of objects stays empty.
 NODE: dict[str, Any] = {"num_cpus": os.cpu_count(), "num_gpus": 1, "object_store_memory": 80 << 20}
 
 

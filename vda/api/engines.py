@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from vda.cluster import ray
 from vda.cluster.clusteroptions import cluster_folder
 from vda.cluster.following import follow, where_to_look
 from vda.cluster.sbatch import read_submitted
@@ -31,7 +32,7 @@ from vda.supervisor.resolve import Resolver, RunSettings
 if TYPE_CHECKING:
     from vda.compute.precision import Proof
 
-ENGINES = ("slurm",)
+ENGINES = ("slurm", "ray")
 
 
 def devices_of(settings: RunSettings) -> tuple[Device, ...]:
@@ -54,6 +55,8 @@ class Handing:
     reporter: Reporter = field(default_factory=Silence)
     apart: dict[Scene, VdaError] | None = None
     submitted: list[tuple[Submission, list[int]]] = field(default_factory=list, init=False)
+    ready: list[Scene] = field(default_factory=list, init=False)
+    """Those whose tasks live no longer than the command."""
 
     def begin(self, scenes: list[Scene], *, again: int | None = None, check: bool = True) -> None:
         """Fix what the scenes are computed with, and submit what of them is missing."""
@@ -82,6 +85,8 @@ class Handing:
     def wait(self, following: Following, *, again: int | None = None) -> None:
         """Wait until the tasks of all that was submitted are over; ``WorkError`` where something stays missing."""
         only = None if again is None else (again,)
+        if self.settings.on == "ray":
+            return ray.compute(self.ready, self.settings, self.reporter, following, only, self.apart)
         follower = follow(self.submitted, self.settings.retries, self.reporter, following, only)
         try:
             follower.run()
@@ -99,12 +104,15 @@ class Handing:
             self.apart[scene] = error
 
     def _require_startable(self, scene: Scene) -> None:
-        require_ready(scene, self.settings)
+        if self.settings.on == "ray":
+            ray.require_ready(self.settings)
+        else:
+            require_ready(scene, self.settings)
         scene.require_video()
         require_writable(scene.run_dir)
         require_unsupervised(scene)
         if self.settings.restart:
-            if live := ask(scene).live_jobs:
+            if live := ask(scene).live_jobs if read_submitted(scene) else []:
                 raise SceneError(
                     f"Jobs of {scene.root} are queued or at work: {', '.join(live)}.",
                     f"End them first with 'vda stop {quoted(scene.root)}'.",
@@ -132,6 +140,9 @@ class Handing:
             WindowStore.of(scene, record).put_aside_damaged(self.reporter)
 
     def _submit(self, scene: Scene, again: int | None) -> None:
+        if self.settings.on == "ray":
+            self.ready.append(scene)
+            return
         submission = Submission.of(scene, self.settings, self.reporter)
         only = None if again is None else (again,)
         self.submitted.append((submission, submit_missing(submission, only)))

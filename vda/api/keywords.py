@@ -50,6 +50,7 @@ class DepthOptions(TypedDict, total=False):
     engine: By | None
     decoder: DecodedBy
     slurm: Sequence[str]
+    ray_address: str | None
     format: Format | Sequence[Format]
     overwrite: bool
     create_video: bool

@@ -104,13 +104,15 @@ def run(
     engine: By | None = None,
     decoder: DecodedBy = "cpu",
     slurm: Sequence[str] = (),
+    ray_address: str | None = None,
     reporter: Reporter | None = None,
 ) -> SceneView:
     """Compute the raw windows of a planned scene that are not there yet: ``vda run``.
 
     ``on="slurm"`` submits job arrays and waits for them; ``slurm`` are sbatch's options, such as
-    ``["partition=gpu"]``. Raises ``SceneError`` where the scene was begun with other settings or somebody computes
-    it already, and ``WorkError`` where something stays missing.
+    ``["partition=gpu"]``. ``on="ray"`` makes a task of each chunk on the Ray cluster at ``ray_address`` (None: as
+    RAY_ADDRESS says, or one of this machine's own). Raises ``SceneError`` where the scene was begun with other
+    settings or somebody computes it already, and ``WorkError`` where something stays missing.
     """
     settings = RunSettings(
         model,
@@ -126,6 +128,8 @@ def run(
         engine,
         decoder,
         tuple(slurm),
+        ray_address,
+        ray_address,
     )
     pipeline.run([Scene(Path(scene))], settings, reporter)
     return open_scene(scene)
@@ -232,6 +236,7 @@ def depth(
     engine: By | None = None,
     decoder: DecodedBy = "cpu",
     slurm: Sequence[str] = (),
+    ray_address: str | None = None,
     format: Format | Sequence[Format] = "png16",
     overwrite: bool = False,
     create_video: bool = True,
@@ -278,6 +283,8 @@ def depth(
             engine,
             decoder,
             tuple(slurm),
+            ray_address,
+            ray_address,
         ),
         MergeSettings(
             formats=formats_of(format),

@@ -238,16 +238,22 @@ run_options = together(
     ),
     click.option(
         "--on",
-        type=click.Choice(["local", "inline", "slurm"]),
+        type=click.Choice(["local", "inline", "slurm", "ray"]),
         default="local",
         show_default=True,
-        help="Where workers run: as processes of this machine, inside this process, or as job arrays of SLURM.",
+        help="Where workers run: as processes of this machine, inside this process, as job arrays of SLURM, or as "
+        "tasks of Ray.",
     ),
     click.option(
         "--slurm",
         multiple=True,
         metavar="NAME=VALUE",
         help="An option of sbatch, such as partition=gpu, or at-once=8; kept with the scene.",
+    ),
+    click.option(
+        "--ray-address",
+        metavar="ADDRESS",
+        help="The cluster for --on ray, such as 10.0.0.1:6379 or auto [default: RAY_ADDRESS, or one of its own].",
     ),
     click.option(
         "--retries",

@@ -24,7 +24,7 @@ from vda.supervisor import Crew, PaceTelling, Trials, prove_devices
 if TYPE_CHECKING:
     from vda.compute.precision import Proof
 
-Place = Literal["local", "inline", "slurm"]
+Place = Literal["local", "inline", "slurm", "ray"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class RunSettings:
     decoder: Literal["cpu", "gpu"] = "cpu"
     slurm: tuple[str, ...] = ()
     """sbatch's options, as ``NAME=VALUE``."""
+    ray_address: str | None = None
+    """The Ray cluster to use; None: what RAY_ADDRESS says, or one of this machine's own."""
 
     def __post_init__(self) -> None:
         """Refuse, with ``UsageError``, what no machine could run."""
