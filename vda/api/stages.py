@@ -129,7 +129,6 @@ def run(
         decoder,
         tuple(slurm),
         ray_address,
-        ray_address,
     )
     pipeline.run([Scene(Path(scene))], settings, reporter)
     return open_scene(scene)
@@ -283,7 +282,6 @@ def depth(
             engine,
             decoder,
             tuple(slurm),
-            ray_address,
             ray_address,
         ),
         MergeSettings(
