@@ -26,6 +26,7 @@ from vda.files import exclusive_lock
 from vda.launch.inline import InlineLauncher
 from vda.launch.local import LocalLauncher
 from vda.machine.devices import Device
+from vda.merging.settings import MergeSettings
 from vda.network.model import VideoDepthModel
 from vda.reporter import Silence
 from vda.scene.events import ChunkBegun, ChunkEnded, MemoryLowered, read_events
@@ -293,11 +294,24 @@ class TestRoom:
         self, files: tuple[Path, Path], scene: Scene, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(room, "disk_free_bytes", lambda folder: 10_000)
-        with pytest.raises(StorageError, match=r"takes about 0\.00 GB of disk, and 0\.00 GB are free"):
+        with pytest.raises(StorageError, match=r"takes up to 0\.00 GB of disk, and 0\.00 GB are free"):
             run([scene], settings(files))
         assert not windows(scene)
         monkeypatch.undo()
         require_disk([scene])
+
+    def test_the_disk_needed_follows_from_what_is_written(
+        self, files: tuple[Path, Path], scene: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Floats of 4 bytes leave no room for windows beside them, where 16 bits do."""
+        run([scene], settings(files))
+        width, height = scene.picture().framing().size
+        for path in scene.windows_dir.glob("*.npz"):
+            path.unlink()
+        monkeypatch.setattr(room, "disk_free_bytes", lambda folder: 4 * width * height * len(scene.plan().frames))
+        require_disk([scene], MergeSettings(formats=("png16",), create_video=False))
+        with pytest.raises(StorageError, match="takes up to"):
+            require_disk([scene], MergeSettings(formats=("npy",), create_video=False))
 
 
 class TestHolding:

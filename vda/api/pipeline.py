@@ -154,7 +154,7 @@ def run(
         if not scenes:
             return
         # Those in hand, one a device, and what waits to be merged.
-        require_disk(scenes, len(devices) + 1 if following.discards else None)
+        require_disk(scenes, following.merging, len(devices) + 1 if following.discards else None)
         supervisor = Supervisor(
             replace(held, scenes=scenes),
             list(devices),
@@ -280,10 +280,10 @@ def depth(
     finishing = _Finishing(running, merging, discard_windows)
     if not several:
         for scene in scenes.values():
-            _run_all([scene], running, reporter)
+            _run_all([scene], running, reporter, following=Following(merging=merging))
         return DepthOutcome([finishing.merged(scene, reporter) for scene in scenes.values()], [])
     with Merging(finishing.merge, reporter) as beside:
-        following = Following(beside.take, beside.has_room, discard_windows)
+        following = Following(beside.take, beside.has_room, discard_windows, merging)
         apart = _run_all(list(scenes.values()), running, reporter, {}, following)
     for scene in scenes.values():
         if not any(scene in done for done in (apart, beside.failed, beside.results)):
@@ -380,12 +380,12 @@ class _Finishing:
     def merged(self, scene: Scene, reporter: Reporter, *, again: bool = False) -> MergeResult:
         """As ``merge``; windows that are damaged, or were found so before (``again``), are computed again."""
         if again:
-            run([scene], replace(self.running, restart=False), reporter)
+            run([scene], replace(self.running, restart=False), reporter, following=Following(merging=self.merging))
         try:
             return self.merge(scene, reporter)
         except DamagedWindowError as error:
             reporter.say(f"{error.problem} It is computed again.")
-            run([scene], replace(self.running, restart=False), reporter)
+            run([scene], replace(self.running, restart=False), reporter, following=Following(merging=self.merging))
             return self.merge(scene, reporter)
 
 

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from vda.compute.precision import Proof
 
 _ANY_PLAN = PlanSettings()
+_ANY_MERGE = MergeSettings()
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def forecast_depth(
             with set_apart(film.scene, apart):
                 if running.restart or not needs_no_windows(film.scene, running):
                     todo.append(film)
-        ready = _Ready.of(todo, running, reporter, apart, discards=discard_windows)
+        ready = _Ready.of(todo, running, reporter, apart, discards=discard_windows, merging=merging)
         wanted = replace(merging, keep_finished=True)
         forecasts = []
         for video, film in films.items():
@@ -206,6 +207,7 @@ class _Ready:
         *,
         check: bool = False,
         discards: bool = False,
+        merging: MergeSettings = _ANY_MERGE,
     ) -> "_Ready":
         """Go through the start of ``pipeline.run`` with the scenes of ``films``, up to its first worker."""
         if not films:
@@ -230,7 +232,7 @@ class _Ready:
                     _leave_out_damaged(film)
         left = [film.scene for film in _left(films, apart)]
         if left:
-            require_disk(left, len(devices) + 1 if discards else None)
+            require_disk(left, merging, len(devices) + 1 if discards else None)
         return cls(Forecaster(devices, crew.threads, resolver), tuple(told.said))
 
     def forecast(self, film: _Film, merging: MergeSettings | None, *, computes: bool) -> Forecast:

@@ -7,7 +7,7 @@ a start is rehearsed.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -29,7 +29,7 @@ from vda.outlook.tried import FRAMES, CpuTrial, TrialOrder, try_cpu
 from vda.scene.runstate import DeviceNotes, Pace, RunFiles
 from vda.scene.scene import RunRecord
 from vda.scene.windows import WINDOW_STEP
-from vda.supervisor import window_bytes
+from vda.supervisor import most_by_frame, outputs_of, window_bytes
 from vda.supervisor.resolve import Resolver
 
 # Other windows and frames of a film differ from those that were weighed: a bound from above is of more use.
@@ -38,13 +38,6 @@ _MARGIN: Final = 1.15
 _MOST_SECONDS: Final = 20.0
 # Records, logs and the report with its pictures, and what of them grows with the film.
 _OTHERS_BYTES, _OTHERS_PER_FRAME = 1_000_000, 100
-# The most that a pixel takes, where nothing can be weighed: floats have 4 bytes, codes 2 or 1, and compress by a
-# quarter at the least; videos to look at are far below a tenth.
-_MOST_PER_PIXEL: Final[Mapping[str, float]] = {
-    "png16": 1.5, "png8": 0.8, "mkv": 1.5, "exr": 4.0, "npz": 4.0, "npy": 4.0
-}  # fmt: skip
-_MOST_OF_VIDEO: Final = 0.1
-_COLOURED_EXR: Final = 10.0
 
 
 @dataclass
@@ -89,7 +82,7 @@ class Forecaster:
             len(plan.chunks),
             windows,
             todo,
-            _outputs(settings),
+            () if settings is None else outputs_of(settings),
             self._time(scene, record, todo, settings, written),
             self._disk(scene, todo, sample, settings, written),
             computing,
@@ -218,8 +211,8 @@ class Forecaster:
             each = window_bytes(scene) if sample is None else sample.file_bytes * _MARGIN
             parts["raw windows"] = round(todo * each)
         if settings is not None:
-            names = _outputs(settings)
-            by_frame = _most_by_frame(scene, settings) if written is None else written.bytes_by_output
+            names = outputs_of(settings)
+            by_frame = most_by_frame(scene, settings) if written is None else written.bytes_by_output
             margin = 1.0 if written is None else _MARGIN
             parts |= {name: round(frames * by_frame[name] * margin) for name in names}
         parts["records and report"] = _OTHERS_BYTES + _OTHERS_PER_FRAME * frames
@@ -227,18 +220,6 @@ class Forecaster:
             "weighed on a window and some frames" if sample is not None else "at the most: none could be weighed"
         )
         return DiskOutlook(parts, disk_free_bytes(scene.root), weighed)
-
-
-def _outputs(settings: MergeSettings | None) -> tuple[str, ...]:
-    if settings is None:
-        return ()
-    return (*settings.formats, *(["visualization"] if settings.create_video else []))
-
-
-def _most_by_frame(scene: Rehearsed, settings: MergeSettings) -> dict[str, float]:
-    width, height = scene.picture().framing().size
-    most = {**_MOST_PER_PIXEL, **({"exr": _COLOURED_EXR} if settings.exr == "rgb" else {})}
-    return {name: most.get(name, _MOST_OF_VIDEO) * width * height for name in _outputs(settings)}
 
 
 def _network(record: RunRecord) -> tuple[object, ...]:

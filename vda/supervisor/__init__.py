@@ -27,7 +27,7 @@ from vda.supervisor.holding import (
 )
 from vda.supervisor.jobs import Following
 from vda.supervisor.loop import Supervisor
-from vda.supervisor.room import require_disk, window_bytes
+from vda.supervisor.room import most_by_frame, outputs_of, require_disk, window_bytes
 from vda.supervisor.telling import PaceTelling
 from vda.supervisor.trials import Trials, prove_devices
 
@@ -40,6 +40,8 @@ __all__ = [
     "Trials",
     "hold",
     "make_free",
+    "most_by_frame",
+    "outputs_of",
     "prove_devices",
     "require_disk",
     "require_free",

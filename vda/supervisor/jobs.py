@@ -3,11 +3,14 @@
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from vda.merging.settings import MergeSettings
 from vda.scene.chunks import Chunk
 from vda.scene.runstate import ChunkAttempts, RunFiles
 from vda.scene.scene import Scene, WindowId, chunk_windows
 from vda.scene.status import Estimate, estimate
 from vda.supervisor.seen import ChunkId, ChunkView
+
+_ANY_MERGE = MergeSettings()
 
 
 @dataclass(frozen=True)
@@ -15,11 +18,13 @@ class Following:
     """What follows when a scene is computed, while others are: ``take`` is given each whose windows are whole.
 
     Where it ``discards`` them afterwards, no scene is begun while there is no ``has_room`` for what it leaves.
+    ``merging`` is what will be written of them.
     """
 
     take: Callable[[Scene], None] = lambda scene: None
     has_room: Callable[[], bool] = lambda: True
     discards: bool = False
+    merging: MergeSettings = _ANY_MERGE
 
     def may_begin(self) -> bool:
         return not self.discards or self.has_room()
