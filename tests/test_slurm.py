@@ -413,7 +413,8 @@ class TestBatchFiles:
             batch.send_signal(sent)
             assert batch.wait(timeout=30) == code
         finally:
-            batch.poll() is None and os.killpg(batch.pid, signal.SIGKILL)
+            if batch.poll() is None:
+                os.killpg(batch.pid, signal.SIGKILL)
         assert "--chunk 1003" in (programs / "arguments").read_text()
         assert str(scene.root) in (programs / "arguments").read_text()
         assert calls(programs) == (["scontrol requeue 7_3"] if requeued else [])
@@ -561,6 +562,10 @@ class TestRuns:
         assert "scancel 1" in calls(cluster) and RunFiles(scene.run_dir).stop_path.exists()
         program(cluster, "squeue", errors="slurm_load_jobs error: Unable to contact slurm controller", code=1)
         assert "does not answer" in joined_status(scene)["engine"]["problem"]
+        RunFiles(scene.run_dir).stop_path.unlink()
+        with pytest.raises(SilentSchedulerError):
+            stop_jobs(scene)
+        assert RunFiles(scene.run_dir).stop_path.exists()
 
     def test_tasks_that_fail_without_a_word_are_given_up_with_their_log(
         self, scene: Scene, cluster: Path, monkeypatch: pytest.MonkeyPatch

@@ -14,7 +14,7 @@ from vda.cluster.clusteroptions import cluster_folder
 from vda.cluster.following import follow, where_to_look
 from vda.cluster.sbatch import read_submitted
 from vda.cluster.slurm import Known, Submission, ask, require_ready, submit_missing
-from vda.cluster.slurmcommands import cancel
+from vda.cluster.slurmcommands import SilentSchedulerError, cancel
 from vda.cluster.taskfiles import read_tasks
 from vda.errors import InputError, SceneError, UsageError, VdaError
 from vda.files import exclusive_lock, require_writable
@@ -177,9 +177,15 @@ def stop_jobs(scene: Scene) -> list[str]:
     """Cancel the jobs of a scene that are queued or at work, and have their tasks end; return the jobs' ids."""
     if not read_submitted(scene):
         return []
-    live = ask(scene).live_jobs
+    stop = RunFiles(scene.run_dir).stop_path
+    try:
+        live = ask(scene).live_jobs
+    except SilentSchedulerError:
+        # Tasks look for it after each window; those that begin later end at once, and are not queued again.
+        stop.touch()
+        raise
     if live:
-        RunFiles(scene.run_dir).stop_path.touch()
+        stop.touch()
         cancel(live)
     return live
 
