@@ -200,19 +200,18 @@ def joined_status(scene: Scene) -> dict[str, Any]:
     ``engine`` is None where nothing was submitted. Where SLURM does not answer, it is the files' word alone, and
     ``engine`` says why.
     """
-    status = scene_status(scene)
-    if not (submitted := read_submitted(scene)):
-        return {**status, "engine": None}
+    status, submitted = scene_status(scene), read_submitted(scene)
     problem, known = "", Known()
     try:
-        known = ask(scene)
+        known = ask(scene) if submitted else known
     except VdaError as error:
         problem = error.problem
-    told = read_tasks(scene)
+    told, claims = read_tasks(scene), RunFiles(scene.run_dir).live_claims()
     for chunk in status["chunks"]:
         task, record = known.by_chunk.get(chunk["index"]), told.get(chunk["index"])
-        chunk["task"] = task and task.name
-        chunk["task_state"] = task and (f"{task.state} ({task.reason})" if task.reason else task.state)
+        if submitted:
+            chunk["task"] = task and task.name
+            chunk["task_state"] = task and (f"{task.state} ({task.reason})" if task.reason else task.state)
         if chunk["state"] == "done":
             continue
         if chunk["index"] in known.live:
@@ -220,13 +219,19 @@ def joined_status(scene: Scene) -> dict[str, Any]:
             chunk["device"] = (
                 f"{record.device} of {task.node}" if record and task and task.node else chunk["device"]
             )
+        elif chunk["index"] in claims:
+            # Of Ray, or by hand.
+            chunk["state"] = "running"
+            chunk["device"] = f"{record.device} of {record.host}" if record else chunk["device"]
         elif record is not None and record.exit in (1, 2):
             chunk["state"], chunk["error"] = "failed", record.problem or chunk["error"]
             chunk["attempts"] = max(chunk["attempts"], record.attempts)
-    if known.live and status["state"] in ("planned", "incomplete", "failed"):
+    if (known.live or claims) and status["state"] in ("planned", "incomplete", "failed"):
         status["state"] = "running"
     elif status["state"] == "incomplete" and any(chunk["state"] == "failed" for chunk in status["chunks"]):
         status["state"] = "failed"
+    if not submitted:
+        return {**status, "engine": None}
     engine = {
         "name": "slurm",
         "jobs": [entry.job for entry in submitted],

@@ -27,6 +27,7 @@ from vda.machine.packages import require_package
 from vda.reporter import Reporter, Silence
 from vda.scene.runstate import last_lines
 
+_DRIVER = ("-m", "vda.launch.raydriver")
 # Ray tries for a minute to reach a cluster, and asks its nodes for another.
 _READY_SECONDS = 300.0
 _LOOK_SECONDS = 0.2
@@ -101,7 +102,7 @@ class RayTasks:
             output = self.log.open("ab")
         with output:
             self._driver = subprocess.Popen(
-                [sys.executable, "-m", "vda.launch.raydriver", json.dumps(asked)],
+                [sys.executable, *_DRIVER, json.dumps(asked)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=output,
@@ -119,8 +120,9 @@ class RayTasks:
 
     def _listen(self) -> None:
         assert self._driver.stdout is not None
-        for line in self._driver.stdout:
-            self._events.put(json.loads(line))
+        with self._driver.stdout as lines:
+            for line in lines:
+                self._events.put(json.loads(line))
         self._events.put(None)
 
     def _begin(self) -> None:
