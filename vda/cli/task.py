@@ -27,6 +27,11 @@ from vda.cli.options import Command, quiet_option, scene_argument
     show_default=True,
     help="Attempts after the first, in a row without a finished window.",
 )
+@click.option(
+    "--stage-video",
+    metavar="DIR",
+    help="Read the video from a copy in this folder of the machine's own disk, or its temporary one: auto.",
+)
 @quiet_option
 @click.pass_context
 def task(
@@ -38,6 +43,7 @@ def task(
     threads: int | None,
     batch_size: int,
     retries: int,
+    stage_video: str | None,
     quiet: bool,
 ) -> None:
     """Compute what is missing of one chunk of a planned SCENE on one device: what 'vda run --on' has engines do.
@@ -53,7 +59,7 @@ def task(
     from vda.scene.scene import Scene
 
     progress = Progress(quiet)
-    settings = TaskSettings(devices, threads, batch_size, retries)
+    settings = TaskSettings(devices, threads, batch_size, retries, stage_video)
     if (chunk is None) != prove:
         raise UsageError("A task computes a chunk or proves a precision.", "Give either --chunk or --prove.")
     if chunk is None:

@@ -9,6 +9,7 @@
     sbatch          batch files, which array index is which chunk, the list of what was submitted
     slurm           what is missing and in no live job is submitted
     following       waiting for the tasks, and what became of those that ended
+    staging         a video on a node's own disk for as long as its tasks read it
     scalejobs       rows of a table as tasks of SLURM or Ray
     ray        chunks handed to Ray, and waited for
 

@@ -17,6 +17,7 @@ from typing import Annotated, Literal
 
 from vda.cluster.lease import Lease
 from vda.cluster.proving import KindProof, prove_here, require_proven
+from vda.cluster.staging import staged, staging_place
 from vda.cluster.taskfiles import TaskName, TaskTelling
 from vda.errors import SceneError, StorageError, UsageError, VdaError, WorkError
 from vda.files import append_line, exclusive_lock, never_made_anew, require_writable
@@ -49,6 +50,8 @@ class TaskSettings:
     threads: Annotated[int, Within(1)] | None = None
     batch_size: Annotated[int, Within(0)] = 0
     retries: Annotated[int, Within(0)] = 3
+    stage_video: str | None = None
+    """A folder of this machine, or ``auto``: the video is copied there and read from there (``staging``)."""
 
     def __post_init__(self) -> None:
         """Refuse, with ``UsageError``, what no machine could run."""
@@ -133,6 +136,7 @@ def _run(scene: Scene, settings: TaskSettings, reporter: Reporter, telling: Task
     require_memory(*COMPUTING_BYTES)
     scene.require_video()
     require_writable(scene.run_dir)
+    place = None if settings.stage_video is None else staging_place(settings.stage_video)
     device = _device(settings.devices, reporter)
     telling.device = device.id
     with ExitStack() as ends:
@@ -152,6 +156,8 @@ def _run(scene: Scene, settings: TaskSettings, reporter: Reporter, telling: Task
             reporter.say(problem)
             return "stopped"
         telling.begin()
+        if place is not None:
+            ends.enter_context(staged(scene.video(), place, reporter, lambda: should_stop() or not lease.renew()))
         held = _TaskHeld([scene], Holder.this_process(home.folder), True, home=home, lease=lease, telling=telling)
         threads = settings.threads or _cores()
         crew = Crew(scene, LocalLauncher(), threads, settings.batch_size, apart=home, log=telling.log_path)

@@ -48,6 +48,8 @@ _AGAIN: Final = (
     "what was computed is kept."
 )
 # Of scene.json: the way from the scene to its video.
+STAGED: Final = "VDA_STAGED_VIDEO"
+"""The variable that names a copy of a video on this machine's own disk; of another video it says nothing."""
 _WAY: Final = "path_from_scene"
 _WINDOW_NAME = re.compile(r"window_(\d{3,})_(\d{5,})\.npz")
 
@@ -331,11 +333,14 @@ class Scene:
     def video(self) -> "VideoInfo":
         """The video as it was when the scene was split, and where it is now.
 
-        Where its old path leads to no such file, and the way from the scene does, both have moved.
+        Where its old path leads to no such file, and the way from the scene does, both have moved. A copy of it on
+        this machine's own disk is read in its place (``STAGED``).
         """
         from vda.video import is_same
 
         record, info = self._video_record()
+        if (staged := os.environ.get(STAGED)) and is_same(info, Path(staged)):
+            return replace(info, path=Path(staged))
         way = record.get(_WAY)
         moved = self.root.resolve() / way if isinstance(way, str) and is_nameable(way) else None
         if moved is None or is_same(info, info.path) or not is_same(info, moved):
