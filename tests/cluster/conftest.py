@@ -7,7 +7,8 @@ import pytest
 
 from cluster import nodes
 from cluster.awaiting import until
-from cluster.scenes import Cluster, Film, Gate, sample_film, small_film
+from cluster.scenes import Film, sample_film, small_film
+from cluster.world import Cluster
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -27,8 +28,9 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[nodes.Slurm]:
 @pytest.fixture
 def cluster(slurm: nodes.Slurm, tmp_path: Path) -> Iterator[Cluster]:
     """The SLURM; afterwards nothing of the test's runs, and the nodes are as they were."""
-    (tmp_path / "gate").mkdir()
-    given = Cluster(slurm, Gate(tmp_path / "gate"))
+    given = Cluster(slurm, tmp_path)
+    given.gate.folder.mkdir()
+    given.local_disk.mkdir()
     yield given
     slurm.clear()
     until(lambda: not given.queue(), "an empty queue", given.told)

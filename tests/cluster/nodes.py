@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -124,16 +124,27 @@ class Slurm:
     def clear(self) -> None:
         """Cancel all jobs, end what they left behind, and have both nodes idle, as they were at the start."""
         self.ask("scancel", f"--user={_user()}")
-        daemons = {daemon.pid for daemon in self._daemons.values()}
         for process in self.processes():
-            if process.pid not in daemons and process.info["name"] not in ("slurmscriptd", "slurmstepd"):
+            # The daemons' own processes are let be, such as one that is about to tell the controller of an end.
+            if "SLURM_JOB_ID" in (process.info["environ"] or {}):
                 kill(process.pid)
         for node in NODES:
             if self._daemons[node].poll() is not None:
                 self.start_node(node)
-            if "drain" in self.node_state(node) or "down" in self.node_state(node):
-                self.ask("scontrol", "update", f"NodeName={node}", "State=RESUME")
+        self.wait_for(lambda: all(self.resumed(node) for node in NODES), "nodes that are up")
         self.wait_for(self._idle, "idle nodes")
+
+    def resumed(self, node: str) -> bool:
+        """Whether a node is up; where it is not, ask for it: it may come back by itself just then."""
+        is_up = not any(word in self.node_state(node) for word in ("down", "drain"))
+        if not is_up:
+            with suppress(RuntimeError):
+                self.ask("scontrol", "update", f"NodeName={node}", "State=RESUME")
+        return is_up
+
+    def daemon_of(self, node: str) -> int:
+        """The pid of a node's slurmd."""
+        return self._daemons[node].pid
 
     def node_state(self, node: str) -> str:
         return self.ask("sinfo", "--noheader", "--partition=main", f"--nodes={node}", "--format=%T")

@@ -1,14 +1,10 @@
-"""A small film with a small network, what a run on this machine makes of it, and holding a task in its middle."""
+"""Films that are computed on this machine first: what a cluster makes of them must be the same bytes."""
 
 import hashlib
-import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from depth_runs import check, depth_digest, make_video, make_weights, run_options, vda
-
-from cluster.awaiting import until
-from cluster.nodes import Slurm
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "data" / "sample.mp4"
@@ -60,61 +56,4 @@ def small_film(folder: Path) -> Film:
 
 
 def sample_film(folder: Path) -> Film:
-    return Film.computed(SAMPLE, ["--model", "mini"], CHUNKS, folder / "sample")
-
-
-@dataclass
-class Gate:
-    """Where workers wait that are about to finish a window which a test holds."""
-
-    folder: Path
-    held: set[str] = field(default_factory=set)
-
-    def hold(self, window: str) -> None:
-        (self.folder / f"{window}.hold").touch()
-
-    def release(self, window: str) -> None:
-        (self.folder / f"{window}.hold").unlink(missing_ok=True)
-
-    def waiting(self, window: str) -> set[int]:
-        """The processes that came as far as ``window`` while it was held."""
-        return {int(path.suffix[1:]) for path in self.folder.glob(f"{window}.[0-9]*")}
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """A SLURM that tests may use and break, and the gate that its jobs pass."""
-
-    slurm: Slurm
-    gate: Gate
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """For ``vda`` and its jobs: this checkout, the gate, this SLURM."""
-        path = [str(Path(__file__).with_name("gate")), str(ROOT), os.environ.get("PYTHONPATH", "")]
-        return {
-            **self.slurm.environment,
-            "PYTHONPATH": os.pathsep.join(filter(None, path)),
-            "VDA_TEST_GATE": str(self.gate.folder),
-            "OMP_NUM_THREADS": "1",
-        }
-
-    def until_held(self, window: str, others: set[int] | None = None) -> set[int]:
-        """The processes that wait at ``window``, once there is one that is none of ``others``."""
-        return until(lambda: self.gate.waiting(window) - (others or set()), f"a task at {window}", self.told)
-
-    def until_all_ended(self) -> None:
-        until(lambda: not self.queue(), "an empty queue", self.told)
-
-    def queue(self) -> list[str]:
-        """The jobs and tasks that wait or run: id, state and reason."""
-        return self.slurm.ask("squeue", "--noheader", "--array", "--format=%i %T %r").splitlines()
-
-    def jobs(self) -> list[dict[str, str]]:
-        """All jobs and tasks that this SLURM knows, ended ones too, with the fields of ``scontrol show job``."""
-        shown = self.slurm.ask("scontrol", "--oneliner", "show", "job").splitlines()
-        lines = [line.split() for line in shown if line.startswith("JobId=")]
-        return [dict(word.partition("=")[::2] for word in line if "=" in word) for line in lines]
-
-    def told(self) -> str:
-        return "\n".join([*self.queue(), self.slurm.logs()])
+    return Film.computed(SAMPLE, ["--model", "mini", "--threads", 1], CHUNKS, folder / "sample")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from cluster.awaiting import until
-from cluster.scenes import Cluster
+from cluster.world import Cluster
 
 JOB = """#!/bin/bash
 #SBATCH --array=0-5%4 --gres=gpu:1 --requeue --open-mode=append --output={folder}/%a.out
@@ -26,18 +26,3 @@ def test_an_array_has_a_gpu_each_and_a_requeued_task_starts_again(cluster: Clust
     assert len(told) == 6
     assert all(text.endswith("done\n") for text in told.values()), told
     assert {line[-1] for text in told.values() for line in text.splitlines() if "gpu=" in line} == {"0", "1"}
-
-
-def test_a_node_that_dies_leaves_its_job_to_the_other(cluster: Cluster, tmp_path: Path) -> None:
-    script = f"echo $SLURMD_NODENAME >> {tmp_path}/nodes; while [ ! -e {tmp_path}/go ]; do sleep 0.1; done"
-    nodes = tmp_path / "nodes"
-    cluster.slurm.ask("sbatch", "--requeue", "--nodelist=n1", f"--output={tmp_path}/out", "--wrap", script)
-    until(lambda: nodes.exists() and nodes.read_text() == "n1\n", "the job", cluster.told)
-    cluster.slurm.kill_node("n1")
-    until(lambda: cluster.slurm.node_state("n1").startswith("down"), "the node to be given up", cluster.told)
-    (job,) = [job for job in cluster.jobs() if job["JobState"] == "PENDING"]
-    cluster.slurm.start_node("n1")
-    until(lambda: nodes.read_text() == "n1\nn1\n", f"job {job['JobId']} once more", cluster.told)
-    # The first one still waits: nobody was there to end it.
-    (tmp_path / "go").touch()
-    cluster.until_all_ended()

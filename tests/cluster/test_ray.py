@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from cluster.awaiting import until
-from cluster.scenes import Film, Gate, names_of_chunk, windows_digest
+from cluster.scenes import Film, names_of_chunk, windows_digest
+from cluster.world import Gate
 
 ROOT = Path(__file__).parents[2]
 VDA = [sys.executable, "-c", "from vda.cli import main; main()"]

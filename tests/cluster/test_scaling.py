@@ -7,7 +7,7 @@ from pathlib import Path
 from data_sets import content, data_set
 from depth_runs import check, vda
 
-from cluster.scenes import Cluster
+from cluster.world import Cluster
 from vda.fvc.request import ScaleSettings
 from vda.fvc.scale import scale
 
