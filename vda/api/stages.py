@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, Unpack, overload
 
 from vda.api import pipeline
 from vda.api.keywords import By, DecodedBy, DepthOptions, Precision
+from vda.api.parts import merge_elsewhere, require_local
 from vda.api.results import SceneView, StrPath, VideoDepth, open_depth, open_scene
 from vda.depthmaps.codings import Coding
 from vda.depthmaps.exr import Base, Compression, PixelType
@@ -159,6 +160,10 @@ def merge(
     by_order: bool = False,
     allow_gaps: bool = False,
     discard_windows: bool = False,
+    on: Literal["local", "slurm", "ray"] = "local",
+    slurm: Sequence[str] = (),
+    ray_address: str | None = None,
+    ranges: int | None = None,
     reporter: Reporter | None = None,
 ) -> VideoDepth:
     """Join a scene's raw windows, or its chunks' depth, into one depth per frame: ``vda merge``.
@@ -166,7 +171,8 @@ def merge(
     Returns the depth, opened. ``refine`` is ``guided`` where the depth's edges are to follow the frames' own.
     ``coding`` is how codes lie over the range (None: linear). ``depth_scale`` are codes
     per metre; relative depth then needs ``metres``, the scale and shift of 1/metres = scale * inverse depth +
-    shift. Raises ``WorkError`` where windows are missing,
+    shift. ``on`` is ``slurm`` or ``ray`` where ``ranges`` of the frames are to be made by jobs or tasks of these;
+    ``slurm`` are sbatch's options. Raises ``WorkError`` where windows are missing,
     ``UsageError`` where depth is there and ``overwrite`` is not given.
     """
     settings = MergeSettings(
@@ -193,6 +199,19 @@ def merge(
         allow_gaps=allow_gaps,
     )
     made = Scene(Path(scene)).require()
+    if on != "local":
+        merge_elsewhere(
+            made,
+            settings,
+            on,
+            slurm=tuple(slurm),
+            ray_address=ray_address,
+            ranges=ranges,
+            discard_windows=discard_windows,
+            reporter=reporter or Silence(),
+        )
+        return open_depth(made.merged_dir)
+    require_local(slurm=slurm, ray_address=ray_address, ranges=ranges)
     result = pipeline.merge_scene(made, settings, discard_windows=discard_windows, reporter=reporter)
     return open_depth(result.folder)
 

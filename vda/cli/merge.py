@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -51,6 +51,17 @@ other_depth_options = together(
     help="Make this part of the merge alone: fits first, then ranges I of N of the frames, in any order, on any "
     "machines, and end last. Give other options with fits.",
 )
+@click.option(
+    "--on",
+    type=click.Choice(["local", "slurm", "ray"]),
+    default="local",
+    show_default=True,
+    help="Where parts of the merge are made: here in one go, or as jobs of SLURM, tasks of Ray.",
+)
+@click.option("--slurm", multiple=True, metavar="NAME=VALUE", help="An option of sbatch, such as time=1:00:00.")
+@click.option("--ray-address", help="The Ray cluster to use [default: RAY_ADDRESS, or one of this machine].")
+@click.option("--ranges", type=click.IntRange(min=1), help="Into how many the frames are shared out there.")
+@click.option("--detach", is_flag=True, help="Return once SLURM has the jobs.")
 @dry_run_option
 @quiet_option
 @json_option
@@ -60,6 +71,11 @@ def merge(
     merge: "MergeSettings",
     discard_windows: bool,
     part: "Part | None",
+    on: Literal["local", "slurm", "ray"],
+    slurm: tuple[str, ...],
+    ray_address: str | None,
+    ranges: int | None,
+    detach: bool,
     dry_run: bool,
     quiet: bool,
     as_json: bool,
@@ -68,6 +84,7 @@ def merge(
 
     Example: vda merge data/film --format png16 --format npz
     """
+    from vda.api.parts import require_local
     from vda.api.pipeline import merge_scene
     from vda.cli.progress import Progress
     from vda.scene.scene import Scene
@@ -78,6 +95,30 @@ def merge(
         from vda.cli.foretelling import foretell
 
         return foretell(forecast_merge(Scene(scene), merge, reporter=progress), as_json=as_json)
+    if on != "local":
+        from vda.api.parts import merge_elsewhere
+
+        found = merge_elsewhere(
+            Scene(scene),
+            merge,
+            on,
+            slurm=slurm,
+            ray_address=ray_address,
+            ranges=ranges,
+            waits=not detach,
+            part=part,
+            discard_windows=discard_windows,
+            reporter=progress,
+        )
+        progress.close()
+        if found is not None:
+            say(
+                json.dumps(found.to_json())
+                if as_json
+                else f"{counted(found.frames, 'frame')} of depth in {found.folder}"
+            )
+        return None
+    require_local(slurm=slurm, ray_address=ray_address, ranges=ranges, detach=detach)
     result = merge_scene(Scene(scene), merge, discard_windows=discard_windows, part=part, reporter=progress)
     progress.close()
     is_there = part in (None, "end")

@@ -131,7 +131,8 @@ def ask(scene: Scene, accounting: Callable[[Sequence[str]], list[ArrayTask] | No
 
 
 def _tasks_of(entry: Submitted) -> set[tuple[str, int]]:
-    if entry.work != "chunks":
+    # A merge's array counts ranges of frames; a job that is none has no numbers.
+    if entry.work != "chunks" and not entry.chunks:
         return {(entry.job, -1)}
     return {(entry.job, chunk - entry.offset) for chunk in entry.chunk_numbers()}
 
@@ -264,14 +265,14 @@ def _batch_text(scene: Scene, settings: RunSettings, options: ClusterOptions) ->
     if settings.batch_size:
         arguments += ["--batch-size", str(settings.batch_size)]
     arguments += ["--retries", str(settings.retries)]
-    return chunks_text(scene, _batch_path(scene), lines, arguments, _python_path())
+    return chunks_text(scene, _batch_path(scene), lines, arguments, python_path())
 
 
 def _batch_path(scene: Scene) -> Path:
     return cluster_folder(scene).resolve() / "chunks.sbatch"
 
 
-def _python_path() -> str:
+def python_path() -> str:
     """Where this process finds what it runs, if that was said by the environment; absolute, for any folder."""
     parts = [str(Path(part).absolute()) for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
     return os.pathsep.join(parts)

@@ -1,0 +1,343 @@
+"""Merging on a cluster: one job for the fits, an array of ranges of frames, and one for the end.
+
+In: a scene whose windows are there. Out: its merged depth, the bytes of ``vda merge`` alone. Each job runs
+``vda merge --part``, which anybody can run by hand, and looks for itself whether what it needs is there; so jobs
+wait for the end of those before them, however that was. ``vda_run/cluster/merge.sbatch`` is the one batch file of
+all of them. The same command, given again, submits what is missing.
+"""
+
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from vda.cluster.clusteroptions import ClusterOptions, cluster_folder, require_possible, require_seen
+from vda.cluster.sbatch import Submitted, array_spec, default_lines, job_name, keep_batch, note_submitted
+from vda.cluster.slurm import ask, nodes_of, python_path
+from vda.cluster.slurmcommands import configuration, partitions, rehearse, require_slurm, submit
+from vda.depthmaps.codes import DepthRecord
+from vda.errors import UsageError, WorkError
+from vda.launch.interrupts import first_is_asked
+from vda.launch.onray import Needs, RayTasks
+from vda.merging.parts import PartsLeft, parts_left
+from vda.merging.settings import MergeResult, MergeSettings
+from vda.merging.workplace import PartFiles
+from vda.reporter import Reporter
+from vda.scene.runstate import last_lines
+from vda.scene.scene import Scene
+from vda.shown import counted, quoted
+
+WORK = "merge"
+# Of a range, unless the number of ranges is given: a minute's work or more, beside a start of seconds.
+_BLOCKS_A_RANGE, _MOST_RANGES = 4, 64
+_MOST_CPUS = 8
+# Merging computes on no GPU: what the scene's chunks are given is not asked for.
+_OF_CHUNKS = ("gres", "gpus", "gpus-per-node", "gpus-per-task", "at-once")
+_LOOK_SECONDS, _ASK_SECONDS = 1.0, 5.0
+# Ray says that a node was lost; a range that fails so often fails for a reason.
+_TRIES = 4
+
+_TEXT = """\
+#!/bin/bash
+# Merges the depth of a scene in parts that several nodes make at once.
+# By hand, in this order, each once those before it have ended:
+#   sbatch {batch} fits
+#   sbatch --array=0-9 {batch} 10
+#   sbatch {batch} end
+# or all of it by one task:
+#   sbatch {batch} all
+{lines}
+
+scene={scene}
+python={python}
+{environment}
+part=()
+case "${{1:?fits, end, all, or how many ranges the array has}}" in
+fits) part=(--part fits {options}) ;;
+end) part=(--part end) ;;
+all) part=({options}) ;;
+*) part=(--part "$SLURM_ARRAY_TASK_ID/$1") ;;
+esac
+
+told=
+trap 'told=USR1; kill "$task" 2>/dev/null' USR1
+echo "merge ${{part[*]}} on ${{SLURMD_NODENAME:-$HOSTNAME}}, restart ${{SLURM_RESTART_COUNT:-0}}"
+"$python" -m vda merge "$scene" "${{part[@]}}" --quiet &
+task=$!
+while kill -0 "$task" 2>/dev/null; do
+    wait "$task"
+done
+wait "$task"
+code=$?
+
+# USR1 comes ahead of the time limit. A range goes on behind the blocks that it has; all else would begin anew.
+if [ "$told" = USR1 ] && [ -n "$SLURM_ARRAY_TASK_ID" ] && [ "${{SLURM_RESTART_COUNT:-0}}" -lt 20 ]; then
+    scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"
+fi
+exit "$code"
+"""
+
+
+def merge_words(settings: MergeSettings) -> list[str]:
+    """The options of ``vda merge`` that ask for ``settings``."""
+    words: list[str] = []
+    for field in fields(settings):
+        value, name = getattr(settings, field.name), f"--{field.name.replace('_', '-')}"
+        if value == field.default or field.name == "keep_finished":
+            continue
+        if field.name == "formats":
+            words += [word for one in value for word in ("--format", one)]
+        elif value is True:
+            words.append(name)
+        else:
+            words += [name, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+    return words
+
+
+@dataclass(frozen=True)
+class MergeJobs:
+    """How the parts of a scene's merge are submitted; ``words`` are sbatch's options, given over those kept."""
+
+    scene: Scene
+    settings: MergeSettings
+    words: tuple[str, ...]
+    reporter: Reporter
+
+    def submit(self, left: PartsLeft, ranges: int | None) -> list[str]:
+        """Submit what is missing; return the jobs' ids."""
+        count = _count_of(left, ranges)
+        self._prepare(["--array=0"], count)
+        after: list[str] = []
+        if left.fits is None:
+            after = [self._submit("fits", after)]
+        jobs = list(after)
+        if indices := left.ranges(count):
+            at_once = self._options().at_once
+            spec = f"--array={array_spec(indices)}{f'%{at_once}' if at_once else ''}"
+            after = [self._submit(str(count), after, [spec], array_spec(indices))]
+            jobs += after
+        jobs.append(self._submit("end", after))
+        self.reporter.say(
+            f"Jobs {', '.join(jobs)}: the merge of {self.scene.root}, "
+            f"{counted(len(indices), 'range')} of frames and what comes before and after."
+        )
+        return jobs
+
+    def submit_all(self, after: Sequence[str]) -> str:
+        """Submit the merge as one job, once the jobs ``after`` have ended, however they did."""
+        self._prepare([], 1)
+        job = self._submit("all", after)
+        self.reporter.say(f"Job {job}: the merge of {self.scene.root}, once the others have ended.")
+        return job
+
+    def _options(self) -> ClusterOptions:
+        """Those given, over those kept with the scene but for what only its chunks need."""
+        kept = ClusterOptions.kept_with(self.scene).values
+        of_all = {name: value for name, value in kept.items() if name not in _OF_CHUNKS}
+        return ClusterOptions.of_words(self.words, ClusterOptions(of_all))
+
+    @property
+    def _path(self) -> Path:
+        return cluster_folder(self.scene).resolve() / "merge.sbatch"
+
+    def _prepare(self, options: Sequence[str], count: int) -> None:
+        """Write the batch file, and have SLURM look at it; raises what it would refuse."""
+        require_slurm()
+        asked = self._options()
+        found = nodes_of(asked)
+        require_possible(asked, partitions(), None, needs_gpu=False)
+        require_seen(
+            {"The scene": self.scene.root, "Python": Path(sys.executable)}, all(node.is_here for node in found)
+        )
+        if count >= (largest := int(configuration().get("MaxArraySize", "1001"))):
+            raise UsageError(f"This SLURM takes arrays of fewer than {largest} tasks.", "Give fewer --ranges.")
+        cpus = min([_MOST_CPUS, *(node.cpus for node in found)])
+        lines = default_lines(f"{job_name(self.scene)}-{WORK}", self._log("%j", doubled=True), asked, "", cpus)
+        batch = keep_batch(self._path, self._text(lines))
+        if batch.is_changed:
+            self.reporter.say(
+                f"{batch.path} was changed by hand and is used as it is; options change nothing in it."
+            )
+        self.scene.logs_dir.mkdir(exist_ok=True)
+        rehearse(self._path, self.scene.root, options)
+
+    def _text(self, lines: Sequence[str]) -> str:
+        here = python_path()
+        return _TEXT.format(
+            scene=shlex.quote(str(self.scene.root.resolve())),
+            batch=quoted(self._path),
+            python=shlex.quote(sys.executable),
+            lines="\n".join(lines),
+            environment=f"export PYTHONPATH={shlex.quote(here)}\n" if here else "",
+            options=shlex.join(merge_words(self.settings)),
+        )
+
+    def _log(self, job: str, *, doubled: bool = False) -> str:
+        folder = str(self.scene.logs_dir.resolve())
+        return f"{folder.replace('%', '%%') if doubled else folder}/merge.slurm-{job}.log"
+
+    def _submit(self, part: str, after: Sequence[str], options: Sequence[str] = (), indices: str = "") -> str:
+        more = [f"--output={self._log('%A_%a', doubled=True)}"] if indices else []
+        if after:
+            more.append(f"--dependency=afterany:{':'.join(after)}")
+        job = submit(self._path, self.scene.root, [*options, *more], [part])
+        note_submitted(self.scene, [Submitted.now(job, self._path, WORK, indices)])
+        return job
+
+
+def merge_on_slurm(
+    scene: Scene,
+    settings: MergeSettings,
+    words: tuple[str, ...],
+    reporter: Reporter,
+    *,
+    ranges: int | None = None,
+    waits: bool = True,
+) -> MergeResult | None:
+    """Submit what is missing of the merge of ``scene``, unless it is queued or at work already, and wait for it.
+
+    None where it is not waited for. Raises what ``merge`` refuses at its start, ``WorkError`` where jobs have
+    ended and the depth is not there.
+    """
+    require_slurm()
+    before = _stamp(scene)
+    left = parts_left(scene, settings)
+    if isinstance(left, MergeResult):
+        return left
+    jobs = _live_jobs(scene)
+    if jobs:
+        reporter.say(f"The merge of {scene.root} is queued or at work already: {', '.join(jobs)}.")
+    else:
+        jobs = MergeJobs(scene, settings, words, reporter).submit(left, ranges)
+    if not waits:
+        reporter.say(f"Look at it with 'vda status {quoted(scene.root)}', or end it with 'vda stop'.")
+        return None
+    _wait(scene, jobs, left, reporter)
+    if PartFiles.of(scene).state() is not None or _stamp(scene) in (None, before):
+        raise _not_merged(scene, jobs)
+    return _result(scene)
+
+
+def merge_afterwards(scene: Scene, words: tuple[str, ...], reporter: Reporter) -> None:
+    """Submit a merge of ``scene`` as one job that begins once those under way have ended."""
+    known = ask(scene)
+    if _live_jobs(scene):
+        reporter.say(f"A merge of {scene.root} is submitted already.")
+        return
+    MergeJobs(scene, MergeSettings(keep_finished=True), words, reporter).submit_all(known.live_jobs)
+
+
+def _live_jobs(scene: Scene) -> list[str]:
+    """The jobs of a merge that are queued or at work."""
+    return list(dict.fromkeys(task.job for task in ask(scene).others if task.is_live))
+
+
+def _wait(scene: Scene, jobs: Sequence[str], left: PartsLeft, reporter: Reporter) -> None:
+    """Wait until none of the jobs lives, and tell how far they are; Ctrl-C ends the waiting alone."""
+    files, asked = PartFiles.of(scene), float("-inf")
+    reporter.begin("merging", left.blocks)
+    with first_is_asked() as interrupted:
+        while True:
+            if interrupted():
+                reporter.say("The jobs go on without this command; 'vda stop' with the scene ends them.")
+                raise KeyboardInterrupt
+            if files.state() is not None:
+                reporter.at(sum(1 for _ in files.folder.glob("*/frames_*.npz")))
+            if time.monotonic() - asked > _ASK_SECONDS:
+                if not set(_live_jobs(scene)) & set(jobs):
+                    break
+                asked = time.monotonic()
+            time.sleep(_LOOK_SECONDS)
+
+
+def _stamp(scene: Scene) -> tuple[int, int] | None:
+    """What tells one record of merged depth from the next; None where there is none."""
+    with suppress(FileNotFoundError):
+        found = scene.depth_record_path.stat()
+        return found.st_ino, found.st_mtime_ns
+    return None
+
+
+def _not_merged(scene: Scene, jobs: Sequence[str]) -> WorkError:
+    """What the first of the jobs that failed says."""
+    logs = [log for job in jobs for log in sorted(scene.logs_dir.glob(f"merge.slurm-{job}*.log"))]
+    failed = [log for log in logs if "Error: " in last_lines(log)] or logs[-1:]
+    return WorkError(
+        f"The depth of {scene.root} is not merged: jobs {', '.join(jobs)} have ended.",
+        "Give the same command again: it submits just what is missing.",
+        log=failed[0] if failed else None,
+        tail=last_lines(failed[0]) if failed else "",
+    )
+
+
+def _result(scene: Scene) -> MergeResult:
+    record = DepthRecord.read(scene.depth_record_path)
+    return MergeResult(scene.merged_dir, record.frames, tuple(record.remarks))
+
+
+def _count_of(left: PartsLeft, ranges: int | None) -> int:
+    return min(ranges or min(-(-left.blocks // _BLOCKS_A_RANGE), _MOST_RANGES), left.blocks)
+
+
+def merge_on_ray(
+    scene: Scene,
+    settings: MergeSettings,
+    address: str | None,
+    reporter: Reporter,
+    *,
+    ranges: int | None = None,
+) -> MergeResult:
+    """Make what is missing of the merge of ``scene`` as tasks of Ray, and wait for it; as ``merge_on_slurm``."""
+    left = parts_left(scene, settings)
+    if isinstance(left, MergeResult):
+        return left
+    with RayTasks(address, Needs(0.0), scene.root, scene.logs_dir / "ray.log") as tasks:
+        if left.fits is None:
+            _run_on_ray(scene, tasks, {"fits": ["--part", "fits", *merge_words(settings)]}, reporter)
+            found = parts_left(scene, settings)
+            left = found if isinstance(found, PartsLeft) else left
+        count = _count_of(left, ranges)
+        parts = {f"{index}/{count}": ["--part", f"{index}/{count}"] for index in left.ranges(count)}
+        _run_on_ray(scene, tasks, parts, reporter)
+        _run_on_ray(scene, tasks, {"end": ["--part", "end"]}, reporter)
+    return _result(scene)
+
+
+def _run_on_ray(scene: Scene, tasks: RayTasks, parts: dict[str, list[str]], reporter: Reporter) -> None:
+    """Run parts at once, each again where its node was lost; ``WorkError`` where one fails."""
+    tries = dict.fromkeys(parts, 0)
+
+    def begin(part: str) -> None:
+        tries[part] += 1
+        log = scene.logs_dir / f"merge.ray-{part.replace('/', '-')}.log"
+        tasks.submit(part, ["merge", str(scene.root.resolve()), *parts[part], "--quiet"], log)
+
+    for part in parts:
+        begin(part)
+    reporter.begin("merging", len(parts))
+    done = 0
+    with first_is_asked() as interrupted:
+        while tasks.running:
+            if interrupted():
+                tasks.cancel()
+                raise KeyboardInterrupt
+            if (found := tasks.ended(_LOOK_SECONDS)) is None:
+                continue
+            part, ended = found
+            if ended.code == 0:
+                done += 1
+                reporter.at(done)
+            elif ended.lost and tries[part] < _TRIES:
+                begin(part)
+            else:
+                log = scene.logs_dir / f"merge.ray-{part.replace('/', '-')}.log"
+                tasks.cancel()
+                raise WorkError(
+                    f"Part {part} of the merge of {scene.root} failed: {ended.lost or ended.said or ended.code}.",
+                    "Give the same command again: it makes just what is missing.",
+                    log=log if log.is_file() else None,
+                    tail=last_lines(log) if log.is_file() else "",
+                )
