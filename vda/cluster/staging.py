@@ -82,15 +82,13 @@ def staged(
         if copy is None:
             yield info.path
             return
-        before = os.environ.get(STAGED)
         os.environ[STAGED] = str(copy)
         try:
             yield copy
         finally:
-            if before is None:
+            # Of several readers in one process the first that ends leaves the others the shared file.
+            if os.environ.get(STAGED) == str(copy):
                 os.environ.pop(STAGED, None)
-            else:
-                os.environ[STAGED] = before
 
 
 class _Copy:
