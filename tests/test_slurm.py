@@ -21,7 +21,7 @@ from clips import make_clip
 
 from vda.api import pipeline
 from vda.api.engines import joined_status, stop_jobs
-from vda.cluster import following, slurmcommands
+from vda.cluster import following
 from vda.cluster.clusteroptions import ClusterOptions, minutes_of, require_possible, require_seen, slurm_file
 from vda.cluster.following import judge
 from vda.cluster.sbatch import (
@@ -37,7 +37,10 @@ from vda.cluster.sbatch import (
     signal_seconds,
 )
 from vda.cluster.slurm import ask
-from vda.cluster.slurmcommands import (
+from vda.cluster.taskfiles import TaskRecord
+from vda.errors import UsageError, VdaError, WorkError
+from vda.launch import slurmcommands
+from vda.launch.slurmcommands import (
     ArrayTask,
     NodeFacts,
     SilentSchedulerError,
@@ -47,8 +50,6 @@ from vda.cluster.slurmcommands import (
     queued,
     refused,
 )
-from vda.cluster.taskfiles import TaskRecord
-from vda.errors import UsageError, VdaError, WorkError
 from vda.reporter import Noted
 from vda.scene.runstate import RunFiles
 from vda.scene.scene import Scene

@@ -14,11 +14,11 @@ from vda.cluster.clusteroptions import cluster_folder
 from vda.cluster.following import follow, where_to_look
 from vda.cluster.sbatch import read_submitted
 from vda.cluster.slurm import Known, Submission, ask, require_ready, submit_missing
-from vda.cluster.slurmcommands import SilentSchedulerError, cancel
 from vda.cluster.taskfiles import read_tasks
 from vda.errors import InputError, SceneError, UsageError, VdaError
 from vda.files import exclusive_lock, require_writable
 from vda.launch.local import LocalLauncher
+from vda.launch.slurmcommands import SilentSchedulerError, cancel
 from vda.machine.devices import Device, cpu_device
 from vda.reporter import Reporter, Silence
 from vda.scene.runstate import RunFiles

@@ -5,7 +5,6 @@
     proving    half precision tried on each kind of node, one precision for the scene
     task       one chunk on one device of this machine: ``vda task``
     clusteroptions  what is asked of SLURM for a scene, and what of it cannot be
-    slurmcommands   SLURM's programs, run and read; its errors in two sentences
     sbatch          batch files, which array index is which chunk, the list of what was submitted
     slurm           what is missing and in no live job is submitted
     following       waiting for the tasks, and what became of those that ended

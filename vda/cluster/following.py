@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 
 from vda.cluster.sbatch import chunk_log
 from vda.cluster.slurm import Known, Submission, ask
-from vda.cluster.slurmcommands import ArrayTask, SilentSchedulerError, SubmitLimitError
 from vda.cluster.taskfiles import TaskRecord, read_task
 from vda.errors import WorkError
 from vda.launch.interrupts import first_is_asked
+from vda.launch.slurmcommands import ArrayTask, SilentSchedulerError, SubmitLimitError
 from vda.reporter import Reporter
 from vda.scene.runstate import EXIT_NO_ROOM, RunFiles, last_lines
 from vda.scene.scene import Scene, WindowId

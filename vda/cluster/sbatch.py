@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Annotated
 
 from vda.cluster.clusteroptions import ClusterOptions, cluster_folder, minutes_of, sbatch_line
-from vda.cluster.slurmcommands import indices, whoami
 from vda.files import write_bytes, write_json
+from vda.launch.slurmcommands import indices, whoami
 from vda.records import Count, Within, read_record
 from vda.scene.scene import Scene
 from vda.shown import quoted

@@ -21,7 +21,10 @@ from typing import Annotated, Final, Literal
 
 from vda.cluster.clusteroptions import ClusterOptions
 from vda.cluster.sbatch import array_spec, blocks, default_lines, keep_batch
-from vda.cluster.slurmcommands import (
+from vda.errors import WorkError
+from vda.files import write_json
+from vda.launch.onray import Needs, run_tasks
+from vda.launch.slurmcommands import (
     ArrayTask,
     SilentSchedulerError,
     configuration,
@@ -31,9 +34,6 @@ from vda.cluster.slurmcommands import (
     require_slurm,
     submit,
 )
-from vda.errors import WorkError
-from vda.files import write_json
-from vda.launch.onray import Needs, run_tasks
 from vda.records import Count, Within, read_record
 from vda.reporter import Reporter
 from vda.shown import counted

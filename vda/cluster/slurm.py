@@ -26,7 +26,9 @@ from vda.cluster.sbatch import (
     note_submitted,
     read_submitted,
 )
-from vda.cluster.slurmcommands import (
+from vda.cluster.taskfiles import record_path
+from vda.errors import UsageError
+from vda.launch.slurmcommands import (
     ArrayTask,
     NodeFacts,
     SubmitLimitError,
@@ -39,8 +41,6 @@ from vda.cluster.slurmcommands import (
     require_slurm,
     submit,
 )
-from vda.cluster.taskfiles import record_path
-from vda.errors import UsageError
 from vda.reporter import Reporter
 from vda.scene.runstate import RunFiles
 from vda.scene.scene import Scene

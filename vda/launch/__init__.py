@@ -5,6 +5,7 @@
     inline    a thread of this process
     onray     commands as tasks of Ray
     raydriver  the process that speaks with Ray
+    slurmcommands  SLURM's programs, run and read; its errors in two sentences
     detached  a command that goes on without its terminal
     interrupts  Ctrl-C once asks for an end, twice is one
     keeper    starts a detached command again when it is killed
