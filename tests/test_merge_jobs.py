@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from vda.api.mergejobs import merge_words
 from vda.cli import main
-from vda.cluster.mergejobs import merge_words
 from vda.merging.parts import PartsLeft
 from vda.merging.settings import MergeSettings
 

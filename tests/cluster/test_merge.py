@@ -9,7 +9,8 @@ import pytest
 from depth_runs import check, vda
 
 from cluster.awaiting import until
-from cluster.scenes import Cluster, Film
+from cluster.scenes import Film
+from cluster.world import Cluster
 
 FORMATS = ["--format", "png16", "--format", "npz"]
 

@@ -2,7 +2,7 @@
 
     pipeline   a video to depth in one call, several scenes at once
     engines    scenes handed to an engine that people run already: SLURM
-    parts      a merge in parts, handed to SLURM or Ray
+    mergejobs  a merge in parts, as jobs of SLURM or tasks of Ray
     films      several films, each to its end while others are computed
     rehearsal  what depth, run and merge would do: their start up to the first write
     reports    the report of a scene, made again only where it would show something else

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Unpack, overload
 
 from vda.api import pipeline
 from vda.api.keywords import By, DecodedBy, DepthOptions, Precision
-from vda.api.parts import merge_elsewhere, require_local
+from vda.api.mergejobs import merge_elsewhere, require_local
 from vda.api.results import SceneView, StrPath, VideoDepth, open_depth, open_scene
 from vda.depthmaps.codings import Coding
 from vda.depthmaps.exr import Base, Compression, PixelType

@@ -84,7 +84,7 @@ def merge(
 
     Example: vda merge data/film --format png16 --format npz
     """
-    from vda.api.parts import require_local
+    from vda.api.mergejobs import require_local
     from vda.api.pipeline import merge_scene
     from vda.cli.progress import Progress
     from vda.scene.scene import Scene
@@ -96,7 +96,7 @@ def merge(
 
         return foretell(forecast_merge(Scene(scene), merge, reporter=progress), as_json=as_json)
     if on != "local":
-        from vda.api.parts import merge_elsewhere
+        from vda.api.mergejobs import merge_elsewhere
 
         found = merge_elsewhere(
             Scene(scene),

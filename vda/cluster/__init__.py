@@ -11,7 +11,6 @@
     staging         a video on a node's own disk for as long as its tasks read it
     scalejobs       rows of a table as tasks of SLURM or Ray
     ray        chunks handed to Ray, and waited for
-    mergejobs       merging in parts, as jobs of SLURM or tasks of Ray
 
 Nothing here schedules: engines do. What is done is what the scene's files say.
 """
