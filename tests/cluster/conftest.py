@@ -1,4 +1,4 @@
-"""One SLURM for all tests, given to each with an empty queue and idle nodes, and films that were computed here."""
+"""One SLURM for all, given to each test with an empty queue and both nodes up, and films computed here."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -122,7 +122,7 @@ class Slurm:
         self._daemons[node].wait()
 
     def clear(self) -> None:
-        """Cancel all jobs, end what they left behind, and have both nodes idle, as they were at the start."""
+        """Cancel all jobs, end what they left behind, and have both nodes up."""
         self.ask("scancel", f"--user={_user()}")
         for process in self.processes():
             # The daemons' own processes are let be, such as one that is about to tell the controller of an end.
@@ -132,7 +132,6 @@ class Slurm:
             if self._daemons[node].poll() is not None:
                 self.start_node(node)
         self.wait_for(lambda: all(self.resumed(node) for node in NODES), "nodes that are up")
-        self.wait_for(self._idle, "idle nodes")
 
     def resumed(self, node: str) -> bool:
         """Whether a node is up; where it is not, ask for it: it may come back by itself just then."""

@@ -1,0 +1,14 @@
+"""Chunks handed to a SLURM where nothing goes wrong: the same bytes as at home, each chunk once."""
+
+from pathlib import Path
+
+from cluster.scenes import CHUNKS, Film
+from cluster.world import Cluster, is_of
+
+
+def test_the_sample_by_an_array_of_jobs(cluster: Cluster, sample: Film, tmp_path: Path) -> None:
+    scene = sample.plan(tmp_path / "scene")
+    cluster.finish(sample, scene)
+    (job,) = {task["ArrayJobId"] for task in cluster.tasks() if is_of(task, scene)}
+    logs = sorted(path.name for path in (scene / "vda_logs").glob("chunk_*.slurm-*"))
+    assert logs == [f"chunk_{chunk:03d}.slurm-{job}_{chunk}.log" for chunk in range(CHUNKS)]
