@@ -9,10 +9,10 @@ import pytest
 from data_sets import content, data_set, rows_of, scaled, table
 
 from vda.cluster.clusteroptions import ClusterOptions
-from vda.cluster.scalejobs import ScaleJobs, batch_text
 from vda.errors import WorkError
 from vda.fvc.request import ScaleSettings
 from vda.fvc.scale import scale
+from vda.fvc.scalejobs import ScaleJobs, batch_text
 from vda.fvc.selection import Selection
 from vda.fvc.spread import scale_elsewhere
 from vda.reporter import Reporter, Silence

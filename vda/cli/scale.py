@@ -253,7 +253,7 @@ def _scaled_elsewhere(
     *,
     waits: bool,
 ) -> "ScaleResult":
-    from vda.cluster.scalejobs import ScaleJobs
+    from vda.fvc.scalejobs import ScaleJobs
     from vda.fvc.spread import scale_elsewhere
 
     if run.on == "ray" and not waits:
@@ -272,7 +272,7 @@ def _scaled_elsewhere(
         jobs or (1 if settings.autoencoder else None),
         on_gpu,
         run.slurm,
-        getattr(run, "ray_address", None),
+        run.ray_address,
         run.retries,
         waits,
     )

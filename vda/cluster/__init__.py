@@ -9,7 +9,6 @@
     slurm           what is missing and in no live job is submitted
     following       waiting for the tasks, and what became of those that ended
     staging         a video on a node's own disk for as long as its tasks read it
-    scalejobs       rows of a table as tasks of SLURM or Ray
     ray        chunks handed to Ray, and waited for
 
 Nothing here schedules: engines do. What is done is what the scene's files say.

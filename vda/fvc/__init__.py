@@ -30,6 +30,7 @@ on comes with the ``fvc`` extra; a part of the package that is imported without 
     tables       the tables that others read
     scale        the stage that scales a data set
     spread       the same with the scaling done on the nodes of a cluster
+    scalejobs    ranges of rows as tasks of SLURM or Ray
     foretold     what that would do: its start up to the first write, each row looked at
     promises     what a row promises of its files
     verify       whether the data set is whole, and its files what their rows say
