@@ -18,11 +18,11 @@ from typing import Any, Literal
 from vda.cluster.clusteroptions import ClusterOptions, cluster_folder, require_possible, require_seen
 from vda.cluster.sbatch import Submitted, array_spec, default_lines, job_name, keep_batch, note_submitted
 from vda.cluster.slurm import ask, nodes_of, python_path
-from vda.cluster.slurmcommands import configuration, partitions, rehearse, require_slurm, submit
 from vda.depthmaps.codes import DepthRecord
 from vda.errors import UsageError, WorkError
 from vda.launch.interrupts import first_is_asked
 from vda.launch.onray import Needs, RayTasks
+from vda.launch.slurmcommands import configuration, partitions, rehearse, require_slurm, submit
 from vda.merging.parts import Part, PartsLeft, parts_left
 from vda.merging.settings import MergeResult, MergeSettings
 from vda.merging.workplace import PartFiles
