@@ -50,6 +50,7 @@ from vda.launch.slurmcommands import (
     queued,
     refused,
 )
+from vda.merging.settings import MergeSettings
 from vda.reporter import Noted
 from vda.scene.runstate import RunFiles
 from vda.scene.scene import Scene
@@ -547,6 +548,25 @@ class TestRuns:
         moved = Scene(scene.root.rename(scene.root.with_name("a\\b")))
         with pytest.raises(UsageError, match="backslash"):
             self.hand_over(moved)
+
+    def test_depth_without_waiting_is_chunks_and_a_merge_after_any_end_of_them(
+        self, scene: Scene, cluster: Path, tmp_path: Path
+    ) -> None:
+        def asked() -> None:
+            settings = RunSettings("mini", devices="cpu", threads=1, on="slurm")
+            pipeline.submit_depth([tmp_path / "film.mp4"], [scene.root], settings, MergeSettings())
+
+        (cluster / "squeue.out").write_text("1|0|PENDING|Priority|\n1|1|RUNNING|None|n1\n")
+        asked()
+        chunks, merge = self.submitted(cluster)
+        assert (
+            "--array=0-3 " in chunks and "--dependency=afterany:1 " in merge and merge.endswith("merge.sbatch all")
+        )
+        (cluster / "squeue.out").write_text(
+            "".join(f"1|{index}|PENDING|Priority|\n" for index in range(4)) + "2|N/A|PENDING|Dependency|\n"
+        )
+        asked()
+        assert len(self.submitted(cluster)) == 2
 
     def test_status_joins_what_slurm_says_and_stopping_cancels(self, scene: Scene, cluster: Path) -> None:
         self.hand_over(scene)

@@ -295,6 +295,43 @@ def depth(
     return DepthOutcome(results, [Failure(video, bad[video]) for video in videos if video in bad])
 
 
+def submit_depth(
+    videos: list[Path],
+    roots: list[Path],
+    running: RunSettings,
+    merging: MergeSettings,
+    planning: PlanSettings = _ANY_PLAN,
+    *,
+    reporter: Reporter | None = None,
+) -> None:
+    """As ``depth``, by jobs of SLURM alone: chunks, then a merge once they have ended. It waits for none."""
+    from vda.api.mergejobs import MergeJobs
+    from vda.cluster.slurm import ask
+
+    reporter = reporter or Silence()
+    devices = require_wanted(videos, roots, running, merging, planning)
+    for video, root in zip(videos, roots, strict=True):
+        if running.restart:
+            make_free(Scene(root))
+        scene = plan_scene(
+            video,
+            root,
+            planning,
+            restart=running.restart,
+            devices=devices,
+            scenes=len(videos),
+            reporter=reporter,
+        )
+        require_mergeable(scene, merging)
+        if _is_merged(scene, running) and not scene.redone_chunks():
+            reporter.say(f"The depth of {scene.root} is there; nothing was submitted.")
+            continue
+        run([scene], replace(running, restart=False), reporter, check=False, waits=False)
+        known = ask(scene)
+        if not any(task.is_live for task in known.others):
+            MergeJobs(scene, merging, running.slurm, reporter).submit_all(known.live_jobs)
+
+
 def require_wanted(
     videos: list[Path],
     roots: list[Path],

@@ -84,6 +84,19 @@ def depth(
         )
         progress.close()
         return foretell(outlook, as_json=as_json)
+    if detach and run.on == "slurm":
+        from vda.api.pipeline import submit_depth
+        from vda.cli.progress import Progress
+        from vda.errors import UsageError
+
+        if discard_windows:
+            raise UsageError(
+                "Jobs that nobody waits for remove no windows.",
+                "Leave --discard-windows out, and give 'vda clean' once it is merged; or leave --detach out.",
+            )
+        progress = Progress(quiet)
+        submit_depth(list(videos), scene_roots(videos, root), run, merge, plan, reporter=progress)
+        return progress.close()
     if detach:
         from vda.video import probe
 
