@@ -1,5 +1,6 @@
 """Chunks handed to a SLURM where nothing goes wrong: the same bytes as at home, each chunk once."""
 
+from collections import Counter
 from pathlib import Path
 
 from cluster.scenes import CHUNKS, Film
@@ -12,3 +13,13 @@ def test_the_sample_by_an_array_of_jobs(cluster: Cluster, sample: Film, tmp_path
     (job,) = {task["ArrayJobId"] for task in cluster.tasks() if is_of(task, scene)}
     logs = sorted(path.name for path in (scene / "vda_logs").glob("chunk_*.slurm-*"))
     assert logs == [f"chunk_{chunk:03d}.slurm-{job}_{chunk}.log" for chunk in range(CHUNKS)]
+
+
+def test_two_commands_at_once_submit_each_chunk_once(cluster: Cluster, film: Film, tmp_path: Path) -> None:
+    scene = film.plan(tmp_path / "scene")
+    both = [cluster.start(*cluster.command(film, scene)) for _ in range(2)]
+    told = [process.communicate(timeout=300)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    film.require_same(scene)
+    chunks = Counter(task["ArrayTaskId"] for task in cluster.tasks() if is_of(task, scene))
+    assert chunks == {str(chunk): 1 for chunk in range(CHUNKS)}
