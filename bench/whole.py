@@ -27,8 +27,8 @@ from vda.video import index_frames, probe, read_frames, write_clip
 
 SAMPLE = Path(__file__).parents[1] / "data" / "sample.mp4"
 WIDTH, HEIGHT, INPUT_SIZE, THREADS = 640, 360, 280, 2
-# Ten windows and one more in the public way.
-FRAMES = 222
+# Fifteen windows and one more in the public way.
+FRAMES = 332
 SHORT = 25
 START_SECONDS = 3.0
 _LOOK_SECONDS = 0.02
