@@ -1,4 +1,4 @@
-"""SLURM ends tasks in their middle: no window is lost or done twice, the bytes are the same.
+"""SLURM ends tasks in their middle, in all its ways: no window is lost or done twice, the bytes are the same.
 
 A task is held at the second of its chunk's four windows, so one is done when it is told to end. The third is being
 computed by then; the last is for the successor.
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.scenes import Film, names_of_chunk
+from cluster.awaiting import until
+from cluster.scenes import Film, names_of_chunk, windows_digest
 from cluster.world import Cluster, identities, task_id
 
 CHUNK = 1
@@ -51,3 +52,33 @@ def test_a_requeued_task_that_is_killed_in_its_window_loses_that_window_alone(
     cluster.gate.release(HELD)
     cluster.finish(film, scene)
     assert identities(scene, [FIRST]) == before
+
+
+def test_a_cancelled_task_is_submitted_by_the_same_command(cluster: Cluster, film: Film, scene: Path) -> None:
+    cluster.hand_over(film, scene)
+    held = cluster.until_held(HELD)
+    cluster.slurm.ask("scancel", task_id(cluster.task(scene, CHUNK)))
+    cluster.until_told()
+    cluster.gate.release(HELD)
+    cluster.until_all_ended()
+    cluster.until_gone(held)
+    assert windows_digest(scene).keys() >= film.windows.keys() - set(names_of_chunk(CHUNK)[2:])
+    assert LAST not in windows_digest(scene)
+    cluster.finish(film, scene)
+
+
+def test_an_urgent_job_preempts_and_the_tasks_come_back(
+    cluster: Cluster, film: Film, scene: Path, tmp_path: Path
+) -> None:
+    cluster.hand_over(film, scene)
+    held = cluster.until_held(HELD)
+    script = f"touch {tmp_path}/urgent; while [ ! -e {tmp_path}/over ]; do sleep 0.1; done"
+    options = ["--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null"]
+    cluster.slurm.ask("sbatch", *options, "--wrap", script)
+    cluster.until_told()
+    cluster.gate.release(HELD)
+    until((tmp_path / "urgent").exists, "the urgent job", cluster.told)
+    cluster.until_gone(held)
+    assert windows_digest(scene).keys() < film.windows.keys()
+    (tmp_path / "over").touch()
+    cluster.finish(film, scene)

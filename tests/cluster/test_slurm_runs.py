@@ -3,7 +3,9 @@
 from collections import Counter
 from pathlib import Path
 
-from cluster.scenes import CHUNKS, Film
+from depth_runs import check
+
+from cluster.scenes import CHUNKS, Film, names_of_chunk, windows_digest
 from cluster.world import Cluster, is_of
 
 
@@ -23,3 +25,16 @@ def test_two_commands_at_once_submit_each_chunk_once(cluster: Cluster, film: Fil
     film.require_same(scene)
     chunks = Counter(task["ArrayTaskId"] for task in cluster.tasks() if is_of(task, scene))
     assert chunks == {str(chunk): 1 for chunk in range(CHUNKS)}
+
+
+def test_stopping_cancels_and_the_same_command_goes_on(cluster: Cluster, film: Film, tmp_path: Path) -> None:
+    scene, window = film.plan(tmp_path / "scene"), names_of_chunk(1)[1]
+    cluster.gate.hold(window)
+    cluster.hand_over(film, scene)
+    held = cluster.until_held(window)
+    check(cluster.vda("stop", scene))
+    cluster.gate.release(window)
+    cluster.until_all_ended()
+    cluster.until_gone(held)
+    assert windows_digest(scene).keys() < film.windows.keys()
+    cluster.finish(film, scene)
