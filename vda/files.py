@@ -341,10 +341,13 @@ def head_tail_sha256(path: Path) -> str:
 
 
 @contextmanager
-def exclusive_lock(path: Path, *, byte: int | None = None, wait: bool = False) -> Iterator[bool]:
+def exclusive_lock(
+    path: Path, *, byte: int | None = None, wait: bool = False, optional: bool = False
+) -> Iterator[bool]:
     """Try to take the lock file ``path``; yield whether it was had. The kernel releases it with the process.
 
-    ``byte``: only one of the many locks that a file has room for. ``wait``: until it is free.
+    ``byte``: only one of the many locks that a file has room for. ``wait``: until it is free. ``optional``: it is
+    everybody's on a file system that takes no locks, which else is a ``StorageError``.
 
     An open-file-description lock: unlike ``flock`` it can be looked at without being taken for a moment, and
     unlike plain record locks it is not lost when another part of the process closes the same file.
@@ -360,7 +363,10 @@ def exclusive_lock(path: Path, *, byte: int | None = None, wait: bool = False) -
             yield False
             return
         except OSError as error:
-            raise (_no_locks(path) if error.errno in _NO_LOCKS else storage_error(path, error)) from error
+            if error.errno not in _NO_LOCKS:
+                raise storage_error(path, error) from error
+            if not optional:
+                raise _no_locks(path) from error
         yield True
 
 

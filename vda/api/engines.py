@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from vda.cluster import ray
 from vda.cluster.clusteroptions import cluster_folder
 from vda.cluster.following import follow, where_to_look
+from vda.cluster.proving import ask_for_proofs, by_proofs, proving_command, read_proofs
 from vda.cluster.sbatch import read_submitted
-from vda.cluster.slurm import Known, Submission, ask, require_ready, submit_missing
+from vda.cluster.slurm import Known, Submission, ask, require_ready, run_first_jobs, submit_missing
 from vda.cluster.taskfiles import read_tasks
 from vda.errors import InputError, SceneError, UsageError, VdaError
 from vda.files import exclusive_lock, require_writable
@@ -43,7 +44,7 @@ def devices_of(settings: RunSettings) -> tuple[Device, ...]:
 
 
 def untried(record: RunRecord, devices: Sequence[Device]) -> "dict[str, Proof]":
-    """No proofs, so float32: half precision would have to be tried on nodes that nobody has yet."""
+    """No proofs, so float32: what first jobs would find (``--prove``) is not known before they ran."""
     return {}
 
 
@@ -69,9 +70,11 @@ class Handing:
             # No supervisor's lock: tasks that begin meanwhile would wait for its end. Two commands at once would
             # submit the same chunks, which does no harm; this lock may reach no further than a machine.
             for scene in sorted(ready, key=lambda scene: scene.key):
-                locks.enter_context(exclusive_lock(cluster_folder(scene) / "submitting.lock", wait=True))
+                locks.enter_context(
+                    exclusive_lock(cluster_folder(scene) / "submitting.lock", wait=True, optional=True)
+                )
             crew = Crew(ready[0], LocalLauncher(), 1)
-            resolver = Resolver(self.settings, devices_of(self.settings), crew, self.reporter, guess=untried)
+            resolver = Resolver(self.settings, devices_of(self.settings), crew, self.reporter)
             for scene in ready:
                 self._try(scene, lambda scene: self._fix(scene, resolver, again, check))
             if ready := self._ready(ready):
@@ -120,11 +123,15 @@ class Handing:
             make_free(scene)
 
     def _fix(self, scene: Scene, resolver: Resolver, again: int | None, check: bool) -> None:
+        resolver.guess = by_proofs(scene)
         begun = None if self.settings.restart else scene.run_record()
         if self.settings.restart:
             scene.discard_computed()
         half = begun is not None and "auto" == begun.asked_precision == self.settings.precision != begun.precision
-        if begun is not None and half and begun.precision != "fp32":
+        if begun is None and self.settings.prove:
+            ask_for_proofs(scene, resolver.draft(scene))
+            run_first_jobs(scene, self.settings, proving_command(scene), self.reporter)
+        if begun is not None and half and begun.precision != "fp32" and not read_proofs(scene, begun):
             raise SceneError(
                 f"{scene.root} was begun in {begun.precision}, proven on other devices than the cluster's.",
                 f"Give --precision {begun.precision} to have it computed so nevertheless, or --restart.",

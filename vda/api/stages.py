@@ -106,6 +106,7 @@ def run(
     decoder: DecodedBy = "cpu",
     slurm: Sequence[str] = (),
     ray_address: str | None = None,
+    prove: bool = False,
     reporter: Reporter | None = None,
 ) -> SceneView:
     """Compute the raw windows of a planned scene that are not there yet: ``vda run``.
@@ -130,6 +131,7 @@ def run(
         decoder,
         tuple(slurm),
         ray_address,
+        prove,
     )
     pipeline.run([Scene(Path(scene))], settings, reporter)
     return open_scene(scene)
@@ -255,6 +257,7 @@ def depth(
     decoder: DecodedBy = "cpu",
     slurm: Sequence[str] = (),
     ray_address: str | None = None,
+    prove: bool = False,
     format: Format | Sequence[Format] = "png16",
     overwrite: bool = False,
     create_video: bool = True,
@@ -302,6 +305,7 @@ def depth(
             decoder,
             tuple(slurm),
             ray_address,
+            prove,
         ),
         MergeSettings(
             formats=formats_of(format),

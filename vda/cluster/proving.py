@@ -59,7 +59,9 @@ def proving_command(scene: Scene) -> list[str]:
 
 
 def ask_for_proofs(scene: Scene, draft: RunRecord) -> None:
-    """Write down what first jobs are to try: ``draft`` in other precisions."""
+    """Write down what first jobs are to try: ``draft`` in other precisions. What was found before is forgotten."""
+    for path in proofs_folder(scene).glob("*") if proofs_folder(scene).is_dir() else ():
+        path.unlink(missing_ok=True)
     write_json(proofs_folder(scene) / "draft.json", asdict(replace(draft, precision="fp32")))
 
 
@@ -71,7 +73,8 @@ def prove_here(scene: Scene, device: Device, crew: Crew, host: str, reporter: Re
     path = proofs_folder(scene) / "draft.json"
     if not path.is_file():
         raise SceneError(
-            f"Nothing is to be tried for {scene.root}.", f"Begin with 'vda run {quoted(scene.root)} --prove'."
+            f"Nothing is to be tried for {scene.root}.",
+            f"Begin with 'vda run {quoted(scene.root)} --on slurm --prove'.",
         )
     draft = read_record(path, RunRecord, _AGAIN)
     found = KindProof(kind_of(device), _tried(draft), host)
@@ -127,8 +130,17 @@ def read_proofs(scene: Scene, record: RunRecord) -> "dict[str, Proof]":
 
 
 def by_proofs(scene: Scene) -> "Callable[[RunRecord, Sequence[Device]], dict[str, Proof]]":
-    """What ``Resolver`` takes as ``guess``: it chooses the best precision that every kind passes."""
-    return lambda record, devices: read_proofs(scene, record)
+    """What ``Resolver`` takes as ``guess``: it chooses the best precision that every kind passes.
+
+    With none it is float32: half precision would have to be tried on nodes that nobody has yet.
+    """
+
+    def guess(record: RunRecord, devices: Sequence[Device]) -> "dict[str, Proof]":
+        begun = scene.run_record()
+        known = {proof.id for proof in begun.proofs} if begun is not None else set()
+        return {kind: proof for kind, proof in read_proofs(scene, record).items() if kind not in known}
+
+    return guess
 
 
 def require_proven(scene: Scene, device: Device, crew: Crew, host: str, reporter: Reporter) -> None:

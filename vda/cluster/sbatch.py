@@ -234,3 +234,21 @@ def chunks_text(
         environment=environment,
         arguments=" ".join(arguments),
     )
+
+
+def proof_text(scene: Scene, lines: Sequence[str], command: Sequence[str], path_variable: str) -> str:
+    """The batch file of a first job, which tries half precision and leaves its exit code in ``proof_code``."""
+    code = shlex.quote(str(proof_code(scene, "").resolve()))
+    return "\n".join(
+        [
+            "#!/bin/bash",
+            *lines,
+            *([f"export PYTHONPATH={shlex.quote(path_variable)}"] if path_variable else []),
+            shlex.join(command),
+            f'echo $? > {code}"$SLURM_JOB_ID"',
+        ]
+    )
+
+
+def proof_code(scene: Scene, job: str) -> Path:
+    return cluster_folder(scene) / "proofs" / f"exit_code_{job}"

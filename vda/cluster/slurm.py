@@ -6,6 +6,7 @@ are queued or at work and submits the rest. When a task runs is SLURM's business
 """
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -24,10 +25,12 @@ from vda.cluster.sbatch import (
     keep_batch,
     log_pattern,
     note_submitted,
+    proof_code,
+    proof_text,
     read_submitted,
 )
 from vda.cluster.taskfiles import record_path
-from vda.errors import UsageError
+from vda.errors import UsageError, WorkError
 from vda.launch.slurmcommands import (
     ArrayTask,
     NodeFacts,
@@ -42,13 +45,15 @@ from vda.launch.slurmcommands import (
     submit,
 )
 from vda.reporter import Reporter
-from vda.scene.runstate import RunFiles
+from vda.scene.runstate import RunFiles, last_lines
 from vda.scene.scene import Scene
 from vda.shown import counted
 from vda.supervisor.resolve import RunSettings
 
 # Beside a GPU, more cores than these have nothing to do; without one a task takes no whole node for itself.
 _MOST_CPUS, _CPUS_ALONE = 8, 4
+# A first job takes minutes, most of them in the queue.
+_FIRST_JOB_SECONDS = 2.0
 
 
 def require_ready(scene: Scene, settings: RunSettings) -> None:
@@ -285,3 +290,39 @@ def _share_of_cores(options: ClusterOptions, *, on_cpu: bool) -> int:
         return min([_CPUS_ALONE, *(node.cpus for node in found)])
     shares = [node.cpus // node.gpus for node in found if node.gpus]
     return max(min([_MOST_CPUS, *shares]), 1)
+
+
+def gpu_kinds(settings: RunSettings, options: ClusterOptions) -> list[str]:
+    """What to ask SLURM for to meet each kind of GPU that tasks may be given; "" asks for none, or for no kind."""
+    if settings.devices == "cpu" or options.names_gpus:
+        return [""]
+    names = {name for node in nodes_of(options) for name in re.findall(r"\bgpu(?::([^:,()]+))?:\d+", node.gres)}
+    return [f"gpu:{name}:1" if name else "gpu:1" for name in sorted(names)] or ["gpu:1"]
+
+
+def run_first_jobs(scene: Scene, settings: RunSettings, command: Sequence[str], reporter: Reporter) -> None:
+    """Run ``command`` as a job on each kind of device and wait; ``WorkError`` where one of them fails."""
+    options = ClusterOptions.of_words(settings.slurm, ClusterOptions.kept_with(scene))
+    scene.logs_dir.mkdir(exist_ok=True)
+    jobs: list[str] = []
+    for number, gres in enumerate(gpu_kinds(settings, options)):
+        path = cluster_folder(scene).resolve() / f"proof_{number}.sbatch"
+        log = f"{str(scene.logs_dir.resolve()).replace('%', '%%')}/proof.slurm-%j.log"
+        lines = default_lines(job_name(scene, "proof"), log, options, gres)
+        asked = [*command, "--devices", settings.devices]
+        batch = keep_batch(path, proof_text(scene, lines, asked, python_path()))
+        jobs.append(submit(batch.path, scene.root))
+        note_submitted(scene, [Submitted.now(jobs[-1], batch.path, work="proof")])
+        reporter.say(f"Job {jobs[-1]} tries half precision{f' on {gres}' if gres else ''}.")
+    while any(task.is_live for task in queued(jobs)):
+        time.sleep(_FIRST_JOB_SECONDS)
+    for job in jobs:
+        told = proof_code(scene, job)
+        if not told.is_file() or told.read_text().strip() != "0":
+            log_path = scene.logs_dir / f"proof.slurm-{job}.log"
+            raise WorkError(
+                f"Job {job}, which was to try half precision for {scene.root}, did not come to its end.",
+                "Look into its log, or leave --prove out: float32 needs no proof.",
+                log=log_path if log_path.is_file() else None,
+                tail=last_lines(log_path) if log_path.is_file() else "",
+            )

@@ -47,10 +47,17 @@ class RunSettings:
     """sbatch's options, as ``NAME=VALUE``."""
     ray_address: str | None = None
     """The Ray cluster to use; None: what RAY_ADDRESS says, or one of this machine's own."""
+    prove: bool = False
+    """Whether first jobs try half precision on a cluster's nodes; devices of this machine are tried anyhow."""
 
     def __post_init__(self) -> None:
         """Refuse, with ``UsageError``, what no machine could run."""
         require_sound(self)
+        if self.prove and (self.on != "slurm" or self.precision != "auto"):
+            raise UsageError(
+                "--prove is for --on slurm, where no --precision is named.",
+                "Leave it out: this machine's devices are proven anyhow, and what is named needs no proof.",
+            )
         if self.model not in ("auto", *CHECKPOINTS):
             raise UsageError(
                 f"There is no model called {self.model}.", f"Choose one of: auto, {', '.join(CHECKPOINTS)}."
