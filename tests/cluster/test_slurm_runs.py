@@ -1,12 +1,14 @@
 """Chunks handed to a SLURM where nothing goes wrong: the same bytes as at home, each chunk once."""
 
+import json
 from collections import Counter
 from pathlib import Path
 
 from depth_runs import check
 
+from cluster.awaiting import until
 from cluster.scenes import CHUNKS, Film, names_of_chunk, windows_digest
-from cluster.world import Cluster, is_of
+from cluster.world import Cluster, is_of, task_id
 
 
 def test_the_sample_by_an_array_of_jobs(cluster: Cluster, sample: Film, tmp_path: Path) -> None:
@@ -37,4 +39,32 @@ def test_stopping_cancels_and_the_same_command_goes_on(cluster: Cluster, film: F
     cluster.until_all_ended()
     cluster.until_gone(held)
     assert windows_digest(scene).keys() < film.windows.keys()
+    cluster.finish(film, scene)
+
+
+def test_a_command_that_dies_leaves_the_work_to_slurm(cluster: Cluster, film: Film, tmp_path: Path) -> None:
+    scene, window = film.plan(tmp_path / "scene"), names_of_chunk(1)[1]
+    cluster.gate.hold(window)
+    waiting = cluster.start(*cluster.command(film, scene))
+    cluster.until_held(window)
+    waiting.kill()
+    waiting.communicate()
+    again = cluster.hand_over(film, scene)
+    cluster.gate.release(window)
+    cluster.until_all_ended()
+    film.require_same(scene)
+    chunks = Counter(task["ArrayTaskId"] for task in cluster.tasks() if is_of(task, scene))
+    assert chunks == {str(chunk): 1 for chunk in range(CHUNKS)}, again
+
+
+def test_the_state_is_told_by_slurm_and_by_the_files(cluster: Cluster, film: Film, tmp_path: Path) -> None:
+    scene, window = film.plan(tmp_path / "scene"), names_of_chunk(3)[1]
+    cluster.gate.hold(window)
+    cluster.hand_over(film, scene)
+    cluster.until_held(window)
+    until(lambda: len(windows_digest(scene)) == 13, "the other chunks and one window", cluster.told)
+    said = check(cluster.vda("status", scene)).stdout
+    assert task_id(cluster.task(scene, 3)) in said, said
+    assert json.loads(check(cluster.vda("status", scene, "--json")).stdout)
+    cluster.gate.release(window)
     cluster.finish(film, scene)
