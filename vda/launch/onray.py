@@ -29,7 +29,7 @@ from vda.scene.runstate import last_lines
 
 _DRIVER = ("-m", "vda.launch.raydriver")
 # Ray tries for a minute to reach a cluster, and asks its nodes for another.
-_READY_SECONDS = 300.0
+_READY_SECONDS = 150.0
 _LOOK_SECONDS = 0.2
 # What a command says that wants to be started again (sysexits.h: EX_TEMPFAIL).
 AGAIN = 75
@@ -225,7 +225,8 @@ class RayTasks:
         try:
             self._driver.wait(seconds)
         except subprocess.TimeoutExpired:
-            self._driver.terminate()
+            # While Ray looks for a cluster it hears no other signal; what it started ends with it.
+            self._driver.kill()
             self._driver.wait()
 
     def __exit__(
