@@ -1,13 +1,15 @@
 """Chunks handed to a SLURM where nothing goes wrong: the same bytes as at home, each chunk once."""
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 from depth_runs import check
 
 from cluster.awaiting import until
-from cluster.scenes import CHUNKS, Film, names_of_chunk, windows_digest
+from cluster.scenes import CHUNKS, ROOT, Film, names_of_chunk, windows_digest
 from cluster.world import Cluster, is_of, task_id
 
 
@@ -68,3 +70,22 @@ def test_the_state_is_told_by_slurm_and_by_the_files(cluster: Cluster, film: Fil
     assert json.loads(check(cluster.vda("status", scene, "--json")).stdout)
     cluster.gate.release(window)
     cluster.finish(film, scene)
+
+
+def test_the_runner_does_the_same_by_hand(cluster: Cluster, film: Film, tmp_path: Path) -> None:
+    scene = film.plan(tmp_path / "scene")
+    # Any run fixes what the scene is computed with; this one's tasks are cancelled at once.
+    cluster.gate.hold(names_of_chunk(0)[0])
+    cluster.hand_over(film, scene)
+    check(cluster.vda("stop", scene))
+    cluster.gate.release(names_of_chunk(0)[0])
+    cluster.until_all_ended()
+    (scene / "vda_run" / "stop").unlink(missing_ok=True)
+    program = tmp_path / "vda"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m vda "$@" --devices cpu --threads 1\n')
+    program.chmod(0o755)
+    words = ["--array=0-3", "--cpus-per-task=1", f"--export=ALL,VDA={program}", f"--output={tmp_path}/%a.log"]
+    runner = [ROOT / "runners" / "slurm_chunks.sbatch", scene]
+    subprocess.run(["sbatch", *words, *map(str, runner)], env=cluster.environment, check=True, capture_output=True)
+    cluster.until_all_ended()
+    film.require_same(scene)
