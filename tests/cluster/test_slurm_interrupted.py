@@ -7,6 +7,7 @@ computed by then; the last is for the successor.
 from pathlib import Path
 
 import pytest
+from depth_runs import check
 
 from cluster.awaiting import until
 from cluster.scenes import Film, names_of_chunk, windows_digest
@@ -57,7 +58,8 @@ def test_a_requeued_task_that_is_killed_in_its_window_loses_that_window_alone(
 def test_a_cancelled_task_is_submitted_by_the_same_command(cluster: Cluster, film: Film, scene: Path) -> None:
     cluster.hand_over(film, scene)
     held = cluster.until_held(HELD)
-    cluster.slurm.ask("scancel", task_id(cluster.task(scene, CHUNK)))
+    first = cluster.task(scene, CHUNK)
+    cluster.slurm.ask("scancel", task_id(first))
     cluster.until_told()
     cluster.gate.release(HELD)
     cluster.until_all_ended()
@@ -65,6 +67,8 @@ def test_a_cancelled_task_is_submitted_by_the_same_command(cluster: Cluster, fil
     assert windows_digest(scene).keys() >= film.windows.keys() - set(names_of_chunk(CHUNK)[2:])
     assert LAST not in windows_digest(scene)
     cluster.finish(film, scene)
+    second = [task for task in cluster.tasks() if int(task["ArrayJobId"]) > int(first["ArrayJobId"])]
+    assert [task["ArrayTaskId"] for task in second] == [str(CHUNK)]
 
 
 def test_an_urgent_job_preempts_and_the_tasks_come_back(
@@ -82,3 +86,17 @@ def test_an_urgent_job_preempts_and_the_tasks_come_back(
     assert windows_digest(scene).keys() < film.windows.keys()
     (tmp_path / "over").touch()
     cluster.finish(film, scene)
+    assert int(cluster.task(scene, CHUNK)["Restarts"]) >= 1
+
+
+def test_a_waiting_command_submits_a_cancelled_task_by_itself(cluster: Cluster, film: Film, scene: Path) -> None:
+    waiting = cluster.start(*cluster.command(film, scene))
+    held = cluster.until_held(HELD)
+    first = cluster.task(scene, CHUNK)
+    cluster.slurm.ask("scancel", "--signal=KILL", "--full", task_id(first))
+    cluster.until_held(HELD, held)
+    cluster.gate.release(HELD)
+    told, _ = waiting.communicate(timeout=300)
+    assert waiting.returncode == 0, told
+    film.require_same(scene)
+    check(cluster.vda("status", scene))
