@@ -56,6 +56,13 @@ def test_large_slots_come_back_within_half_a_step(tmp_path: Path, spike: float) 
     np.testing.assert_allclose(window.maxima, found.max(axis=(1, 2)), rtol=1e-6)
 
 
+def test_one_stream_is_the_same_bytes(tmp_path: Path) -> None:
+    depth = np.random.default_rng(4).random((32, 40, 60), np.float32)
+    write_raw_window(tmp_path / "plain", packed(depth), (3,), "who")
+    write_raw_window(tmp_path / "in_one", packed(depth), (3,), "who", in_one=True)
+    assert (tmp_path / "plain").read_bytes() == (tmp_path / "in_one").read_bytes()
+
+
 def test_threads_make_the_same_bytes(tmp_path: Path) -> None:
     depth = np.random.default_rng(4).random((32, 40, 60), np.float32)
     write_raw_window(tmp_path / "one", packed(depth))

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -520,6 +521,15 @@ class TestRuns:
         assert "--array=2%2 --dependency=afterany:1 " in self.submitted(cluster)[1]
         assert "--time=10:00" in (scene.root / "vda_run" / "cluster" / "chunks.sbatch").read_text()
         assert [entry.chunks for entry in read_submitted(scene)] == ["0-3", "2"]
+
+    def test_tasks_are_told_where_to_keep_a_copy_of_the_video(self, scene: Scene, cluster: Path) -> None:
+        settings = RunSettings("mini", devices="cpu", threads=1, on="slurm", stage_video="/local disk")
+        pipeline.run([scene], settings, Noted(None), waits=False)
+        text = (scene.root / "vda_run" / "cluster" / "chunks.sbatch").read_text()
+        [line] = [line for line in text.splitlines() if '-m vda task "$scene"' in line]
+        assert shlex.split(line.rstrip("&"))[-2:] == ["--stage-video", "/local disk"]
+        with pytest.raises(UsageError, match="--on slurm"):
+            RunSettings(stage_video="auto")
 
     def test_where_slurm_takes_no_more_jobs_the_others_come_later(self, scene: Scene, cluster: Path) -> None:
         (cluster / "most").write_text("1")

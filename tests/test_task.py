@@ -24,7 +24,7 @@ from vda.api.pipeline import RunSettings, merge_scene, plan_scene, redo, run
 from vda.cluster.lease import Lease
 from vda.cluster.task import EXIT_STOPPED, TaskSettings, run_task
 from vda.cluster.taskfiles import TaskName, TaskRecord, read_task
-from vda.errors import SceneError
+from vda.errors import DeviceError, SceneError
 from vda.merging.settings import MergeSettings
 from vda.merging.stage import remove_intermediates
 from vda.scene.runstate import RunFiles
@@ -284,3 +284,12 @@ def test_a_scene_that_is_not_fixed_is_refused(quiet: tuple[Scene, Path, Path], t
     scene = plan_scene(quiet[1], tmp_path / "scene", PlanSettings(chunks=CHUNKS))
     with pytest.raises(SceneError, match="not fixed"):
         run_task(scene, 0)
+
+
+def test_a_task_that_was_given_a_gpu_does_not_compute_on_the_cpu(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    with pytest.raises(DeviceError, match="given a GPU"):
+        run_task(scene, 0, TaskSettings("auto", threads=1))
+    assert not RunFiles(scene.run_dir).live_claims()

@@ -193,7 +193,7 @@ def refuse_to_overwrite(path: Path | None, *, overwrite: bool, is_file: bool = T
         raise UsageError(f"{path} is there already.", "Give --overwrite to replace it.")
 
 
-def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
+def write_bytes(path: Path, data: bytes | memoryview, *, durable: bool = True) -> None:
     with atomic_writer(path, durable=durable) as handle:
         handle.write(data)
 

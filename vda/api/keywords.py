@@ -51,6 +51,7 @@ class DepthOptions(TypedDict, total=False):
     decoder: DecodedBy
     slurm: Sequence[str]
     ray_address: str | None
+    stage_video: str | None
     prove: bool
     format: Format | Sequence[Format]
     overwrite: bool

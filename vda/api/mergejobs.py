@@ -224,15 +224,6 @@ def merge_on_slurm(
     return _result(scene)
 
 
-def merge_afterwards(scene: Scene, words: tuple[str, ...], reporter: Reporter) -> None:
-    """Submit a merge of ``scene`` as one job that begins once those under way have ended."""
-    known = ask(scene)
-    if _live_jobs(scene):
-        reporter.say(f"A merge of {scene.root} is submitted already.")
-        return
-    MergeJobs(scene, MergeSettings(keep_finished=True), words, reporter).submit_all(known.live_jobs)
-
-
 def _live_jobs(scene: Scene) -> list[str]:
     """The jobs of a merge that are queued or at work."""
     return list(dict.fromkeys(task.job for task in ask(scene).others if task.is_live))

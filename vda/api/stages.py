@@ -106,6 +106,7 @@ def run(
     decoder: DecodedBy = "cpu",
     slurm: Sequence[str] = (),
     ray_address: str | None = None,
+    stage_video: str | None = None,
     prove: bool = False,
     reporter: Reporter | None = None,
 ) -> SceneView:
@@ -113,7 +114,8 @@ def run(
 
     ``on="slurm"`` submits job arrays and waits for them; ``slurm`` are sbatch's options, such as
     ``["partition=gpu"]``. ``on="ray"`` makes a task of each chunk on the Ray cluster at ``ray_address`` (None: as
-    RAY_ADDRESS says, or one of this machine's own). Raises ``SceneError`` where the scene was begun with other
+    RAY_ADDRESS says, or one of this machine's own); ``stage_video`` is a folder of
+    the nodes' own disks for a copy of the video. Raises ``SceneError`` where the scene was begun with other
     settings or somebody computes it already, and ``WorkError`` where something stays missing.
     """
     settings = RunSettings(
@@ -131,6 +133,7 @@ def run(
         decoder,
         tuple(slurm),
         ray_address,
+        stage_video,
         prove,
     )
     pipeline.run([Scene(Path(scene))], settings, reporter)
@@ -257,6 +260,7 @@ def depth(
     decoder: DecodedBy = "cpu",
     slurm: Sequence[str] = (),
     ray_address: str | None = None,
+    stage_video: str | None = None,
     prove: bool = False,
     format: Format | Sequence[Format] = "png16",
     overwrite: bool = False,
@@ -305,6 +309,7 @@ def depth(
             decoder,
             tuple(slurm),
             ray_address,
+            stage_video,
             prove,
         ),
         MergeSettings(

@@ -257,6 +257,11 @@ run_options = together(
         help="The cluster for --on ray, such as 10.0.0.1:6379 or auto [default: RAY_ADDRESS, or one of its own].",
     ),
     click.option(
+        "--stage-video",
+        metavar="DIR",
+        help="With --on slurm or ray: nodes read a copy in this folder of their own disk; auto: a temporary one.",
+    ),
+    click.option(
         "--retries",
         type=click.IntRange(min=0),
         default=3,

@@ -164,6 +164,8 @@ class RayRun:
             options += ["--retries", str(self.settings.retries), "-q"]
             if self.settings.batch_size:
                 options += ["--batch-size", str(self.settings.batch_size)]
+            if self.settings.stage_video is not None:
+                options += ["--stage-video", self.settings.stage_video]
             command = ["task", *options, "--chunk", str(chunk.index), "--", str(chunk.scene.root.resolve())]
             variables = {NAME_VARIABLE: self._name, RESTART_VARIABLE: str(chunk.starts)}
             log = chunk.scene.task_log_path(chunk.index, self._name.replace(" ", "-"))

@@ -7,6 +7,7 @@ are queued or at work and submits the rest. When a task runs is SLURM's business
 
 import os
 import re
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -270,6 +271,8 @@ def _batch_text(scene: Scene, settings: RunSettings, options: ClusterOptions) ->
     if settings.batch_size:
         arguments += ["--batch-size", str(settings.batch_size)]
     arguments += ["--retries", str(settings.retries)]
+    if settings.stage_video is not None:
+        arguments += ["--stage-video", shlex.quote(settings.stage_video)]
     return chunks_text(scene, _batch_path(scene), lines, arguments, python_path())
 
 

@@ -19,7 +19,7 @@ from vda.cluster.lease import Lease
 from vda.cluster.proving import KindProof, prove_here, require_proven
 from vda.cluster.staging import staged, staging_place
 from vda.cluster.taskfiles import TaskName, TaskTelling
-from vda.errors import SceneError, StorageError, UsageError, VdaError, WorkError
+from vda.errors import DeviceError, SceneError, StorageError, UsageError, VdaError, WorkError
 from vda.files import append_line, exclusive_lock, never_made_anew, require_writable
 from vda.launch.interrupts import signals_ask
 from vda.launch.local import LocalLauncher
@@ -223,8 +223,20 @@ def _device(request: str, reporter: Reporter) -> Device:
     if len(choice.devices) > 1 and request != "auto":
         raise UsageError("A task computes on one device.", "Name one in --devices, and start a task for each.")
     device = choice.devices[0]
+    if request == "auto" and device.kind == "cpu" and _was_given_a_gpu():
+        raise DeviceError(
+            "This task was given a GPU (CUDA_VISIBLE_DEVICES), and none can be used here.",
+            "Run 'vda doctor' on that node; or give --devices cpu, if the CPU is to compute.",
+        )
     reporter.say(f"It computes on {device.label}.")
     return device
+
+
+def _was_given_a_gpu() -> bool:
+    """Whether the engine says so: days on a CPU by mistake are what nobody wants."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    # SLURM's word for none is NoDevFiles.
+    return given not in ("", "-1", "NoDevFiles")
 
 
 def _cores() -> int:

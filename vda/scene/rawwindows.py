@@ -6,6 +6,7 @@ is.
 """
 
 import hashlib
+import io
 import os
 import struct
 import zipfile
@@ -21,7 +22,7 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from vda.errors import DamagedWindowError
-from vda.files import DAMAGED_ARRAYS, array_in, atomic_writer, damage
+from vda.files import DAMAGED_ARRAYS, array_in, atomic_writer, damage, write_bytes
 from vda.network.packing import PackedSlot, PackedWindow, Scale, unpacked
 
 # How slots are packed. Windows of other forms are computed again.
@@ -32,8 +33,10 @@ _LOCAL_LENGTHS: Final = 26
 _NPY_LENGTH: Final = 8
 
 
-def write_raw_window(path: Path, window: PackedWindow, missing: tuple[int, ...] = (), name: str = "") -> None:
-    """Write ``window`` to ``path``, whole or not at all.
+def write_raw_window(
+    path: Path, window: PackedWindow, missing: tuple[int, ...] = (), name: str = "", *, in_one: bool = False
+) -> None:
+    """Write ``window`` to ``path``, whole or not at all; ``in_one`` stream, put together in memory first.
 
     ``missing``: slots whose frame could not be decoded (the network saw the frame before it instead).
     ``name`` says who the window is, whatever its file is called.
@@ -49,6 +52,10 @@ def write_raw_window(path: Path, window: PackedWindow, missing: tuple[int, ...] 
     members["range"] = np.array([window.minima, window.maxima])
     members["missing"] = np.array(missing, np.int64)
     members["name"] = np.array(name)
+    if in_one:
+        whole = io.BytesIO()
+        np.savez(whole, allow_pickle=False, **members)
+        return write_bytes(path, whole.getbuffer())
     with atomic_writer(path) as handle:
         np.savez(handle, allow_pickle=False, **members)
 

@@ -7,6 +7,7 @@ again. This file does not know what the values mean.
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from vda.files import append_line, storage_errors
 from vda.network.slots import WINDOW_SLOTS
 from vda.reporter import Reporter
 from vda.scene.rawwindows import RawWindow, check_raw_window, open_raw_window, write_raw_window
-from vda.scene.scene import RunRecord, Scene, WindowId
+from vda.scene.scene import STAGED, RunRecord, Scene, WindowId
 
 if TYPE_CHECKING:
     from vda.network.packing import PackedWindow
@@ -52,7 +53,9 @@ class WindowStore:
 
     def write(self, key: WindowId, window: "PackedWindow", missing: tuple[int, ...]) -> None:
         """Write a window, whole or not at all; raise ``StorageError`` when the disk refuses."""
-        write_raw_window(self.scene.window_path(key), window, missing, self._name(key))
+        # Where the scene's disk is so slow that the video is read from a copy, a window goes there in one stream.
+        in_one = STAGED in os.environ
+        write_raw_window(self.scene.window_path(key), window, missing, self._name(key), in_one=in_one)
 
     def open(self, key: WindowId) -> RawWindow:
         """Open a window; raise ``DamagedWindowError`` where it is damaged or is not the one it should be."""

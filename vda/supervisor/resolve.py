@@ -47,6 +47,8 @@ class RunSettings:
     """sbatch's options, as ``NAME=VALUE``."""
     ray_address: str | None = None
     """The Ray cluster to use; None: what RAY_ADDRESS says, or one of this machine's own."""
+    stage_video: str | None = None
+    """Where a cluster's nodes keep a copy of the video; None: they read the shared file."""
     prove: bool = False
     """Whether first jobs try half precision on a cluster's nodes; devices of this machine are tried anyhow."""
 
@@ -61,6 +63,11 @@ class RunSettings:
         if self.model not in ("auto", *CHECKPOINTS):
             raise UsageError(
                 f"There is no model called {self.model}.", f"Choose one of: auto, {', '.join(CHECKPOINTS)}."
+            )
+        if self.stage_video is not None and self.on not in ("slurm", "ray"):
+            raise UsageError(
+                "--stage-video is for machines that share the video, and this one computes alone.",
+                "Leave it out, or give --on slurm or --on ray.",
             )
 
 
