@@ -19,15 +19,17 @@ from depth_runs import INPUT_SIZE, make_video, make_weights
 from depth_runs import vda as program
 
 import vda.cluster.task
+import vda.compute.worker
 import vda.launch.local
 from vda.api.pipeline import RunSettings, merge_scene, plan_scene, redo, run
 from vda.cluster.lease import Lease
 from vda.cluster.task import EXIT_STOPPED, TaskSettings, run_task
 from vda.cluster.taskfiles import TaskName, TaskRecord, read_task
+from vda.compute.chunk import Surroundings
 from vda.errors import DeviceError, SceneError
 from vda.merging.settings import MergeSettings
 from vda.merging.stage import remove_intermediates
-from vda.scene.runstate import RunFiles
+from vda.scene.runstate import Outcome, RunFiles
 from vda.scene.scene import Scene
 from vda.splitting.settings import PlanSettings
 from vda.supervisor import hold
@@ -200,6 +202,28 @@ def test_a_signal_ends_it_after_the_window_in_hand(
     there = windows(scene)
     assert there == {name: data for name, data in windows(quiet[0]).items() if name in there}
     assert not list(scene.windows_dir.glob(".tmp-*")) and not RunFiles(scene.run_dir).live_claims()
+
+
+def test_a_task_that_is_always_ended_before_its_first_window_is_not_begun_for_ever(
+    scene: Scene, starting: Callable[..., int]
+) -> None:
+    def always_too_short() -> None:
+        task = os.getpid()
+
+        def told_to_end(scene: Scene, chunk: int, computer: object, around: Surroundings, **_: object) -> Outcome:
+            os.kill(task, signal.SIGUSR1)
+            while not around.should_stop():
+                time.sleep(0.002)
+            return "stopped"
+
+        vda.compute.worker.compute_chunk = told_to_end  # type: ignore[assignment]
+
+    codes = [ended(starting(scene, 0, always_too_short)) for _ in range(4)]
+    assert codes == [EXIT_STOPPED, EXIT_STOPPED, EXIT_STOPPED, 1]
+    record = read_task(scene, 0)
+    assert record is not None and "4 times in a row" in record.problem and "time=" in record.remedy
+    # A person who gives it more time has it begun again.
+    assert ended(starting(scene, 0)) == 0
 
 
 def test_a_request_to_stop_is_seen_before_anything_is_begun(scene: Scene, starting: Callable[..., int]) -> None:

@@ -209,10 +209,21 @@ def _supervised(
             raise held.telling.explained(error) from error
         why = "Another task has the chunk by now." if held.lease.lost else "It was asked to stop."
         reporter.say(why)
-        held.telling.end("stopped", EXIT_STOPPED, why, _GOES_ON)
+        # By a signal of the engine's: what a person ends, or another task has, is no attempt.
+        is_warned = not held.lease.lost and not RunFiles(held.scenes[0].run_dir).stop_path.exists()
+        vain = held.telling.stop(EXIT_STOPPED, why, _GOES_ON, is_attempt=is_warned)
+        if vain > supervisor.retries:
+            raise _too_short(held, vain) from error
         return "stopped"
     held.telling.end("done", 0)
     return "done"
+
+
+def _too_short(held: _TaskHeld, vain: int) -> WorkError:
+    return WorkError(
+        f"Chunk {held.telling.chunk.index} was told to end {vain} times in a row before a window was finished.",
+        "Give its tasks more time, such as --slurm time=2:00:00, or a place where they are not ended so soon.",
+    )
 
 
 def _device(request: str, reporter: Reporter) -> Device:

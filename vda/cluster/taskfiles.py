@@ -170,6 +170,15 @@ class TaskTelling:
             last = replace(self._record, phase=phase, exit=code, problem=problem, remedy=remedy)
             self._tell(replace(last, windows=self._windows(), attempts=0 if phase == "done" else last.attempts))
 
+    def stop(self, code: int, problem: str, remedy: str, *, is_attempt: bool) -> int:
+        """Tell that the task was ended before the chunk was whole; return the attempts without a new window."""
+        if is_attempt and self._record is not None:
+            attempts, windows = self._before
+            again = attempts + 1 if self._windows() == windows else 0
+            self._record = replace(self._record, attempts=again)
+        self.end("stopped", code, problem, remedy)
+        return self._record.attempts if is_attempt and self._record is not None else 0
+
     def fail(self, error: VdaError) -> None:
         """Tell that the task failed with ``error``; of a chunk that another computes that one tells."""
         if self._record is None and self.chunk.index not in RunFiles(self.scene.run_dir).live_claims():
