@@ -13,6 +13,7 @@ from vda.cli import main
 COMMANDS: dict[str, list[str]] = {
     "run": ["--devices", "cpu"],
     "merge": [],
+    "task": ["--chunk", "0"],
     "status": [],
     "monitor": ["--once"],
     "stop": [],

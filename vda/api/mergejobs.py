@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from vda.cluster.clusteroptions import ClusterOptions, cluster_folder, require_possible, require_seen
 from vda.cluster.sbatch import Submitted, array_spec, default_lines, job_name, keep_batch, note_submitted
@@ -26,12 +26,25 @@ from vda.launch.slurmcommands import configuration, partitions, rehearse, requir
 from vda.merging.parts import Part, PartsLeft, parts_left
 from vda.merging.settings import MergeResult, MergeSettings
 from vda.merging.workplace import PartFiles
+from vda.records import Within, require_sound
 from vda.reporter import Reporter
 from vda.scene.runstate import last_lines
 from vda.scene.scene import Scene
 from vda.shown import counted, quoted
 
 Elsewhere = Literal["slurm", "ray"]
+
+
+@dataclass(frozen=True)
+class MergePlace:
+    """Where a merge is made, and in how many ranges (None: as many as suit). Raises ``UsageError`` for others."""
+
+    on: Literal["local", "slurm", "ray"] = "local"
+    ranges: Annotated[int, Within(1)] | None = None
+
+    def __post_init__(self) -> None:
+        require_sound(self)
+
 
 WORK = "merge"
 # Of a range, unless the number of ranges is given: a minute's work or more, beside a start of seconds.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Unpack, overload
 
 from vda.api import pipeline
 from vda.api.keywords import By, DecodedBy, DepthOptions, Precision
-from vda.api.mergejobs import merge_elsewhere, require_local
+from vda.api.mergejobs import MergePlace, merge_elsewhere, require_local
 from vda.api.results import SceneView, StrPath, VideoDepth, open_depth, open_scene
 from vda.depthmaps.codings import Coding
 from vda.depthmaps.exr import Base, Compression, PixelType
@@ -203,6 +203,7 @@ def merge(
         by_order=by_order,
         allow_gaps=allow_gaps,
     )
+    MergePlace(on, ranges)
     made = Scene(Path(scene)).require()
     if on != "local":
         merge_elsewhere(
