@@ -36,11 +36,15 @@ _SAME_START_SECONDS = 2.0
 
 @dataclass
 class Lease:
-    """The claim of a task on a chunk. ``mine`` is what it writes; ``lost``: another has the chunk by now."""
+    """The claim of a task on a chunk. ``mine`` is what it writes; ``lost``: another has the chunk by now.
+
+    ``for_good``: it is also lost where it is gone, for somebody may have had it meanwhile; else it is made again.
+    """
 
     path: Path
     mine: ChunkClaim
     clock: Callable[[], float] = time.monotonic
+    for_good: bool = False
     lost: bool = field(default=False, init=False)
     _renewed: float = field(default=0.0, init=False)
 
@@ -48,10 +52,15 @@ class Lease:
     def on(cls, files: RunFiles, chunk: int, name: TaskName) -> "Lease":
         """The lease to be taken on ``chunk`` by the task that is called ``name``, in this process."""
         files.claims_dir.mkdir(parents=True, exist_ok=True)
+        return cls.at(files.claim_path(chunk), name)
+
+    @classmethod
+    def at(cls, path: Path, name: TaskName, *, for_good: bool = False) -> "Lease":
+        """The lease whose claim is ``path``, in a folder that is there, to be taken as ``on`` says."""
         started, token = psutil.Process().create_time(), uuid.uuid4().hex
-        since = server_time(files.claims_dir)
+        since = server_time(path.parent)
         mine = ChunkClaim(token, name.words, name.host, os.getpid(), since, name.restart, this_machine(), started)
-        return cls(files.claim_path(chunk), mine)
+        return cls(path, mine, for_good=for_good)
 
     def take(self) -> ChunkClaim | None:
         """Take the chunk; return None, or whose it is where that may be alive. ``StorageError`` on a full disk."""
@@ -86,7 +95,13 @@ class Lease:
 
         On a full disk or without an answer of the server nothing is known, and it is tried again.
         """
-        if not self.lost and self.clock() - self._renewed >= RENEW_SECONDS:
+        if self.clock() - self._renewed >= RENEW_SECONDS:
+            self.is_mine()
+        return not self.lost
+
+    def is_mine(self) -> bool:
+        """As ``renew``, but at once: for what two at work would spoil for each other."""
+        if not self.lost:
             self._renewed = self.clock()
             with suppress(OSError, StorageError):
                 self._renew()
@@ -100,15 +115,26 @@ class Lease:
 
     def _renew(self) -> None:
         there = ChunkClaim.found(self.path)
-        if there is None and self.path.exists():
+        if there is None and self._is_there():
             # Damaged: whoever is renewed last has it, and the other sees so.
             write_json(self.path, asdict(self.mine), durable=False)
+        elif there is None and self.for_good:
+            self.lost = True
+            return
         elif there is None:
             write_first(self.path, asdict(self.mine))
         elif there.token == self.mine.token:
             os.utime(self.path)
         there = ChunkClaim.found(self.path)
         self.lost = there is not None and there.token != self.mine.token
+
+    def _is_there(self) -> bool:
+        """Raises ``OSError`` where that is not known."""
+        try:
+            self.path.stat()
+        except FileNotFoundError:
+            return False
+        return True
 
     def _look(self) -> tuple[ChunkClaim | None, float] | None:
         """The claim that is there (None: damaged) and its age in seconds; None where there is none."""

@@ -20,6 +20,7 @@ on comes with the ``fvc`` extra; a part of the package that is imported without 
     fallback     less memory for the same video
     clip         one video scaled
     makedepth    depth for the rows that have none
+    alone        a folder that one process works on, on whatever machine
     checksums    what files hold, in a few digits
     freshness    whether what was made of a row is what would be made now
     row          one row, from its files to what came of it

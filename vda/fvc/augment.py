@@ -1,8 +1,8 @@
 """The stage before scaling: a table of videos in, augmentations of its originals and a longer table out.
 
 What is drawn for an augmentation follows from the video's content, its number and the seed. A row is written when
-all its files are whole; what is there and as it was written is kept. One process works on one folder. This file
-does not know pictures.
+all its files are whole; what is there and as it was written is kept. One process works on one folder, on whatever
+machine. This file does not know pictures.
 """
 
 import hashlib
@@ -17,7 +17,8 @@ from typing import Annotated, Any, Final
 import polars as pl
 
 from vda.errors import InputError, StorageError, UsageError, VdaError
-from vda.files import append_line, exclusive_lock, read_json_lines, write_bytes
+from vda.files import append_line, read_json_lines, write_bytes
+from vda.fvc.alone import OwnFolder, alone
 from vda.fvc.augmented import Names, write_augmented
 from vda.fvc.checksums import content_checksum
 from vda.fvc.freshness import identities
@@ -33,7 +34,6 @@ from vda.reporter import Reporter, Silence
 
 METADATA_NAME: Final = "augmented_metadata.csv"
 _STATE_NAME: Final = "augmented_state.jsonl"
-_LOCK_NAME: Final = ".augment.lock"
 _SHOWN: Final = 5
 
 
@@ -87,19 +87,16 @@ def augment(
     ``encoding`` is how ``metadata`` is stored, ``root`` where else relative paths are looked for. Rows that are
     augmentations already stay as they are. Raises ``InputError`` for metadata that cannot be used,
     ``UsageError`` where the folder was made with other settings, or an augmentation's number is taken, or
-    another process is at work there, and ``StorageError`` where the disk refuses.
+    another process is at work there, ``WorkError`` where one took the folder over, and ``StorageError`` where the
+    disk refuses.
     """
     settings, reporter = settings or AugmentSettings(), reporter or Silence()
     checked = read_metadata(metadata, outputs=False, encoding=encoding, reporter=reporter)
     table = _Table(checked, read_table(metadata, encoding=encoding), Places(metadata, root), folder)
     wanted = [Wanted(item, number) for item in table.originals for number in range(settings.count)]
     _refuse_taken(table.items, wanted)
-    with exclusive_lock(folder / _LOCK_NAME) as had:
-        if not had:
-            raise UsageError(
-                f"Another process is augmenting into {folder}.", "Wait for it, or give another folder."
-            )
-        return _Work(folder, table, settings, reporter).do(wanted)
+    with alone(folder, "augment", "augmenting into", reporter) as mine:
+        return _Work(folder, table, settings, mine, reporter).do(wanted)
 
 
 @dataclass(frozen=True)
@@ -212,8 +209,11 @@ class _Table:
 class _Work:
     """One run over all rows; its state is the file of lines, of which the last of a name counts."""
 
-    def __init__(self, folder: Path, table: _Table, settings: AugmentSettings, reporter: Reporter) -> None:
-        self._folder, self._table, self._settings, self._reporter = folder, table, settings, reporter
+    def __init__(
+        self, folder: Path, table: _Table, settings: AugmentSettings, mine: OwnFolder, reporter: Reporter
+    ) -> None:
+        self._folder, self._table, self._settings = folder, table, settings
+        self._alone, self._reporter = mine, reporter
         self._made: dict[tuple[int, int], _Made] = {}
         self._failed: dict[str, str] = {}
         self._cadence = Cadence()
@@ -245,7 +245,10 @@ class _Work:
             self._reporter.say(f"{len(gone)} augmentations that are not asked for any more were removed.")
 
     def _write(self) -> None:
+        # One that was taken for gone would put an older table in the place of its successor's.
+        self._alone.require()
         self._table.write(self._made)
+        self._alone.require()
 
     def _known(self) -> dict[str, _Made]:
         """What was made before. Raises ``UsageError`` where other settings would have made something else."""
@@ -280,6 +283,7 @@ class _Work:
             self._failed[wanted.names.stem] = error.problem
             self._reporter.say(f"{wanted.names.video}: {error.problem}")
             return False
+        self._alone.require()
         self._made[wanted.item.row, wanted.number] = made
         line = _Line(**asdict(made), name=wanted.names.stem, settings=self._asked())
         append_line(self._folder / _STATE_NAME, json.dumps(asdict(line)))

@@ -2,7 +2,8 @@
 
 In: a table of videos, scaled or not. Out: a file for each video with the frames' indices, times and vectors, and
 ``embeddings.csv``, a row for each. A file appears when it is whole, and one that is there, of the same video,
-model and settings, is kept. Frames and vectors stream through. This file does not know models.
+model and settings, is kept. Frames and vectors stream through. One process works on one folder, on whatever
+machine. This file does not know models.
 """
 
 import json
@@ -22,12 +23,12 @@ from vda.errors import StorageError, UsageError, VdaError
 from vda.files import (
     append_line,
     atomic_writer,
-    exclusive_lock,
     read_json_lines,
     sha256_file,
     write_bytes,
     write_json,
 )
+from vda.fvc.alone import OwnFolder, alone
 from vda.fvc.paths import Places, tracks_name
 from vda.fvc.rate import Fps, Rate, Timing, time_frames
 from vda.fvc.request import Item, items_of
@@ -39,7 +40,6 @@ from vda.video import Frame, NotAsListed, VideoInfo, index_frames, list_frames, 
 
 TABLE_NAME: Final = "embeddings.csv"
 _STATE_NAME: Final = "embeddings_state.jsonl"
-_LOCK_NAME: Final = ".embed.lock"
 # Rows of a group in Parquet: some MB, which readers take at once.
 _GROUP: Final = 1024
 
@@ -107,16 +107,13 @@ def embed(
     """Embed the frames of every video in ``metadata`` (stored in ``encoding``) by ``model`` into ``folder``.
 
     Raises ``InputError`` for metadata that cannot be used, ``UsageError`` where the folder is of another model or
-    other settings, or another process is at work there, and ``StorageError`` where the disk refuses.
+    other settings, or another process is at work there, ``WorkError`` where one took the folder over, and
+    ``StorageError`` where the disk refuses.
     """
     settings, reporter = settings or EmbedSettings(), reporter or Silence()
     items = list(items_of(read_metadata(metadata, encoding=encoding, reporter=reporter)))
-    with exclusive_lock(folder / _LOCK_NAME) as had:
-        if not had:
-            raise UsageError(
-                f"Another process is embedding into {folder}.", "Wait for it, or give another folder."
-            )
-        return _Work(folder, Places(metadata, root), model, settings, reporter).do(items)
+    with alone(folder, "embed", "embedding into", reporter) as mine:
+        return _Work(folder, Places(metadata, root), model, settings, mine, reporter).do(items)
 
 
 @dataclass(frozen=True)
@@ -133,10 +130,16 @@ class _Work:
     """One run over all rows; its state is a file of lines, of which the last of a name counts."""
 
     def __init__(
-        self, folder: Path, places: Places, model: Embedder, settings: EmbedSettings, reporter: Reporter
+        self,
+        folder: Path,
+        places: Places,
+        model: Embedder,
+        settings: EmbedSettings,
+        mine: OwnFolder,
+        reporter: Reporter,
     ) -> None:
         self._folder, self._places, self._model = folder, places, model
-        self._settings, self._reporter = settings, reporter
+        self._settings, self._alone, self._reporter = settings, mine, reporter
         self._asked = {"model": model.checksum, **asdict(settings)}
         self._rows: list[dict[str, Any]] = []
         self._failed: dict[str, str] = {}
@@ -151,10 +154,16 @@ class _Work:
                 self._reporter.at(place + 1)
         finally:
             # Interrupted, what was made is in the table as well.
-            table = pl.DataFrame(self._rows, infer_schema_length=None)
-            write_bytes(self._folder / TABLE_NAME, table.write_csv().encode())
+            self._write()
         kept = len(self._rows) - made
         return EmbedResult(self._folder / TABLE_NAME, len(items), made, kept, self._failed)
+
+    def _write(self) -> None:
+        # One that was taken for gone would put an older table in the place of its successor's.
+        self._alone.require()
+        table = pl.DataFrame(self._rows, infer_schema_length=None)
+        write_bytes(self._folder / TABLE_NAME, table.write_csv().encode())
+        self._alone.require()
 
     def _name(self, item: Item) -> str:
         return tracks_name(item.video_id, item.augmentation_idx).removesuffix("_tracks.json") + (
@@ -187,6 +196,7 @@ class _Work:
             self._failed[item.video_path] = error.problem
             self._reporter.say(f"{item.video_path}: {error.problem}")
             return False
+        self._alone.require()
         self._rows.append(row)
         files = {name: sha256_file(self._folder / name) for name in self._files(self._name(item))}
         line = _Line(self._asked, info.sha256_head_tail, files, row)

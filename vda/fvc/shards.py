@@ -3,7 +3,7 @@
 In: the scaled table, and the metadata it was made of for columns of its own. Out: tars that the package
 ``webdataset`` reads, ``index.parquet`` with a row for each sample, ``labels.json``. Which sample is in which shard
 follows from the table, the sizes of files and the seed; the same again gives the same bytes. One video is in
-memory at a time. This file does not know pictures.
+memory at a time. One process works on one folder, on whatever machine. This file does not know pictures.
 """
 
 import hashlib
@@ -22,11 +22,11 @@ from vda.errors import InputError, UsageError
 from vda.files import (
     DEPTH_RECORD_NAME,
     atomic_writer,
-    exclusive_lock,
     head_tail_sha256,
     sha256_file,
     write_json,
 )
+from vda.fvc.alone import OwnFolder, alone
 from vda.fvc.clipreading import read_times
 from vda.fvc.scaledtable import ScaledTable, ScaledVideo, read_scaled
 from vda.fvc.schema import OPTIONAL, REQUIRED, read_metadata
@@ -36,7 +36,6 @@ from vda.reporter import Reporter, Silence
 INDEX_NAME: Final = "index.parquet"
 LABELS_NAME: Final = "labels.json"
 _STATE_NAME: Final = "shards.json"
-_LOCK_NAME: Final = ".shards.lock"
 # Of a tar, each file has a header of a block, and whole blocks.
 _BLOCK: Final = 512
 # What the index says of a sample itself; columns that are called so get another name.
@@ -147,20 +146,18 @@ def write_shards(
     With folds or splits, in the table or in ``folds``, no shard holds two of them. ``metadata`` is the table
     that was scaled, stored in ``encoding``: its other columns come along. Shards that are there as they would be
     written are kept, others of ours are removed. Raises ``InputError`` for tables and files that cannot be used,
-    ``UsageError`` where another process is at work in ``folder``, and ``StorageError`` where the disk refuses.
+    ``UsageError`` where another process is at work in ``folder``, ``WorkError`` where one took it over, and
+    ``StorageError`` where the disk refuses.
     """
     settings, reporter = settings or ShardSettings(), reporter or Silence()
     read = read_scaled(table, folds)
     samples = _samples(read, _extra_columns(read, metadata, encoding, reporter))
     shards = list(_dealt(read, samples, settings))
-    with exclusive_lock(folder / _LOCK_NAME) as had:
-        if not had:
-            raise UsageError(
-                f"Another process writes shards into {folder}.", "Wait for it, or give another folder."
-            )
-        written = _write_all(folder, shards, reporter)
-        _write_index(folder, shards)
+    with alone(folder, "shards", "writing shards into", reporter) as mine:
+        written = _write_all(folder, shards, mine, reporter)
+        _write_index(folder, shards, mine)
         write_json(folder / LABELS_NAME, {label: number for number, label in enumerate(read.labels)})
+        mine.require()
     return ShardResult(folder, len(samples), len(shards), written, read.labels)
 
 
@@ -255,7 +252,7 @@ class _Written:
     sha256: str
 
 
-def _write_all(folder: Path, shards: list[_Shard], reporter: Reporter) -> int:
+def _write_all(folder: Path, shards: list[_Shard], mine: OwnFolder, reporter: Reporter) -> int:
     """Write the shards that are not there; return how many."""
     state_path = folder / _STATE_NAME
     before = read_record(state_path, dict[InnerPath, _Written], _ANEW) if state_path.is_file() else {}
@@ -267,11 +264,12 @@ def _write_all(folder: Path, shards: list[_Shard], reporter: Reporter) -> int:
     for place, shard in enumerate(shards):
         known, identity = before.get(shard.name), shard.identity()
         if known is None or known.of != identity or not _is_as_written(folder / shard.name, known.sha256):
-            _write_tar(folder / shard.name, shard)
+            _write_tar(folder / shard.name, shard, mine)
             known = _Written(identity, sha256_file(folder / shard.name))
             written += 1
         state[shard.name] = known
         # What is behind in the list is not lost when this run ends here.
+        mine.require()
         _write_state(state_path, {**before, **state})
         reporter.at(place + 1)
     _write_state(state_path, state)
@@ -286,7 +284,7 @@ def _is_as_written(path: Path, checksum: str) -> bool:
     return path.is_file() and sha256_file(path) == checksum
 
 
-def _write_tar(path: Path, shard: _Shard) -> None:
+def _write_tar(path: Path, shard: _Shard, mine: OwnFolder) -> None:
     import webdataset
 
     # A fixed time, or each run would give other bytes; bytes as they are, for files are coded already.
@@ -296,9 +294,11 @@ def _write_tar(path: Path, shard: _Shard) -> None:
     ):
         for sample in shard.samples:
             tar.write(sample.contents())
+        # Another process may deal the samples otherwise, and its index would tell of other shards.
+        mine.require()
 
 
-def _write_index(folder: Path, shards: list[_Shard]) -> None:
+def _write_index(folder: Path, shards: list[_Shard], mine: OwnFolder) -> None:
     """A row for each sample: where it is, its label's number, the times of its frames, and its columns."""
     rows = [
         {
@@ -316,3 +316,4 @@ def _write_index(folder: Path, shards: list[_Shard]) -> None:
     path = folder / INDEX_NAME
     with atomic_writer(path) as handle:
         pl.DataFrame(rows, infer_schema_length=None).write_parquet(handle)
+        mine.require()
