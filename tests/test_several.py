@@ -54,3 +54,21 @@ def test_two_films_of_one_name_are_refused_before_anything_is_done(tmp_path: Pat
     code, _, err = _depth(tmp_path / "a.mp4", tmp_path / "b" / "a.mov")
     assert code == 2
     assert "would share the scene data/a" in err
+
+
+def test_a_film_that_could_not_be_merged_is_not_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in "ab":
+        make_video(tmp_path / f"{name}.mp4", 3)
+    # Depth of another program is in the way; it is as it was at the end.
+    foreign = tmp_path / "data" / "b" / "vda_merged_depth" / "depth_000000.png"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_bytes(b"of another program")
+    options = [*run_options(make_weights(tmp_path / "w.safetensors")), "--devices", "cpu"]
+    code, out, err = _depth("a.mp4", "b.mp4", "--json", *options)
+    told = json.loads(out)
+    assert (code, [Path(failed["video"]).name for failed in told["failed"]]) == (1, ["b.mp4"])
+    assert err.count("holds depth that no merge here has written") == 1
+    windows = {name: len(list((tmp_path / "data" / name / "vda_windows").glob("window_*"))) for name in "ab"}
+    assert windows == {"a": 1, "b": 0}
+    assert [path.name for path in foreign.parent.iterdir()] == [foreign.name]

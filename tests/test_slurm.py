@@ -18,10 +18,12 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from clips import make_clip
 
 from vda.api import pipeline
 from vda.api.engines import joined_status, stop_jobs
+from vda.cli import main
 from vda.cluster import following
 from vda.cluster.clusteroptions import ClusterOptions, minutes_of, require_possible, require_seen, slurm_file
 from vda.cluster.following import judge
@@ -577,6 +579,60 @@ class TestRuns:
         )
         asked()
         assert len(self.submitted(cluster)) == 2
+        # What is submitted again is to be waited for as well.
+        (cluster / "squeue.out").write_text(
+            "1|0|CANCELLED|None|\n1|1|RUNNING|None|n1\n2|N/A|PENDING|Dependency|\n"
+        )
+        program(cluster, "scancel", "")
+        asked()
+        assert [call for call in calls(cluster) if call.startswith("scancel")] == ["scancel 2"]
+        again, merge = self.submitted(cluster)[2:]
+        assert "--array=0,2-3 " in again and "--dependency=afterany:1:3 " in merge
+
+    def test_of_several_films_the_one_that_could_not_be_merged_is_left_out(
+        self, scene: Scene, cluster: Path, tmp_path: Path
+    ) -> None:
+        films = [make_clip(tmp_path / f"{name}.mp4", range(4)) for name in "abc"]
+        roots = [tmp_path / "scenes" / film.stem for film in films]
+        (roots[1] / "vda_merged_depth").mkdir(parents=True)
+        (roots[1] / "vda_merged_depth" / "depth_000000.png").write_bytes(b"of another program")
+        settings = RunSettings("mini", devices="cpu", threads=1, on="slurm")
+        with pytest.raises(WorkError, match="1 of 3 videos failed") as told:
+            pipeline.submit_depth(films, roots, settings, MergeSettings())
+        [part] = told.value.parts
+        assert part.startswith(str(films[1])) and "holds depth that no merge here has written" in part
+        batches = [call.split()[-2] for call in self.submitted(cluster)]
+        names = ("chunks", "merge")
+        assert batches == [
+            f"{root}/vda_run/cluster/{name}.sbatch" for root in (roots[0], roots[2]) for name in names
+        ]
+
+    @pytest.mark.parametrize(
+        "begin",
+        [
+            "run",
+            "split",
+            "depth",
+            "run --on slurm",
+            "depth --on slurm --detach",
+            "depth --dry-run",
+            "run --dry-run",
+        ],
+    )
+    def test_nothing_is_begun_anew_under_jobs_that_live(
+        self, scene: Scene, cluster: Path, tmp_path: Path, begin: str
+    ) -> None:
+        self.hand_over(scene)
+        plan, settings = scene.plan_path.read_bytes(), scene.run_path.read_bytes()
+        (cluster / "squeue.out").write_text("1|0|PENDING|Priority|\n")
+        command, *options = begin.split()
+        what = [scene.root] if command == "run" else [tmp_path / "film.mp4", "--scene", scene.root]
+        model = [] if command == "split" else ["--model", "mini"]
+        words = [command, *what, *options, *model, "--devices", "cpu", "--restart"]
+        told = CliRunner().invoke(main, list(map(str, words)))
+        assert told.exit_code == 2, told.output
+        assert "are queued or at work: 1. End them first with 'vda stop" in told.stderr.replace("\n", " ")
+        assert (scene.plan_path.read_bytes(), scene.run_path.read_bytes()) == (plan, settings)
 
     def test_status_joins_what_slurm_says_and_stopping_cancels(self, scene: Scene, cluster: Path) -> None:
         self.hand_over(scene)

@@ -115,11 +115,7 @@ class Handing:
         require_writable(scene.run_dir)
         require_unsupervised(scene)
         if self.settings.restart:
-            if live := ask(scene).live_jobs if read_submitted(scene) else []:
-                raise SceneError(
-                    f"Jobs of {scene.root} are queued or at work: {', '.join(live)}.",
-                    f"End them first with 'vda stop {quoted(scene.root)}'.",
-                )
+            require_no_jobs(scene)
             make_free(scene)
 
     def _fix(self, scene: Scene, resolver: Resolver, again: int | None, check: bool) -> None:
@@ -197,6 +193,20 @@ def stop_jobs(scene: Scene) -> list[str]:
     return live
 
 
+def require_no_jobs(scene: Scene) -> None:
+    """Raise ``SceneError`` where jobs of the scene live: they would go on with what is about to be begun anew."""
+    try:
+        live = ask(scene).live_jobs if read_submitted(scene) else []
+    except UsageError:
+        # There is no SLURM here to ask; tasks that are at work have claims.
+        return
+    if live:
+        raise SceneError(
+            f"Jobs of {scene.root} are queued or at work: {', '.join(live)}.",
+            f"End them first with 'vda stop {quoted(scene.root)}'.",
+        )
+
+
 def has_live_jobs(scene: Scene) -> bool:
     return bool(ask(scene).live_jobs)
 
@@ -257,6 +267,7 @@ __all__ = [
     "devices_of",
     "has_live_jobs",
     "joined_status",
+    "require_no_jobs",
     "require_ready",
     "run_on_engine",
     "stop_jobs",

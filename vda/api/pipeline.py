@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from vda.api.engines import ENGINES, devices_of, run_on_engine
-from vda.api.films import DepthOutcome, Failure, InTurn, Merging, OfSeveral
+from vda.api.engines import ENGINES, devices_of, require_no_jobs, run_on_engine
+from vda.api.films import DepthOutcome, Failure, InTurn, Merging, OfSeveral, require_none
 from vda.api.reports import report_scene
 from vda.calibration.fit import load_calibration
 from vda.calibration.metres import require_metres
@@ -28,7 +28,7 @@ from vda.merging.looks import require_views
 from vda.merging.parts import Part, merge_part
 from vda.merging.request import refuse_foreign
 from vda.merging.settings import MergeResult, MergeSettings
-from vda.merging.stage import merge, require_overlaps
+from vda.merging.stage import asked_of, merge, require_overlaps
 from vda.merging.workplace import settle
 from vda.models.weights import Obtain, choose_model, require_fitting
 from vda.network.presets import PRESETS
@@ -61,6 +61,8 @@ def plan_scene(
     """Split ``video`` into chunks in the scene directory ``root``; an equal plan that is there is kept."""
     reporter = reporter or Silence()
     scene = Scene(root)
+    if restart:
+        require_no_jobs(scene)
     plan = split(
         video,
         scene,
@@ -132,6 +134,7 @@ def run(
         with set_apart(scene, apart):
             require_startable(scene)
             if settings.restart:
+                require_no_jobs(scene)
                 make_free(scene)
     scenes = [scene for scene in scenes if scene not in (apart or {})]
     with ExitStack() as locks:
@@ -257,26 +260,8 @@ def depth(
     """
     several = len(videos) > 1
     reporter = InTurn(reporter or Silence()) if several else reporter or Silence()
-    devices = require_wanted(videos, roots, running, merging, planning)
     bad: dict[Path, VdaError] = {}
-    scenes: dict[Path, Scene] = {}
-    for place, (video, root) in enumerate(zip(videos, roots, strict=True), 1):
-        told = OfSeveral(reporter, f"{video.name} ({place} of {len(videos)}): ") if several else reporter
-        with set_apart(video, bad if several else None):
-            if running.restart:
-                make_free(Scene(root))
-            scenes[video] = plan_scene(
-                video,
-                root,
-                planning,
-                restart=running.restart,
-                devices=devices,
-                scenes=len(videos),
-                reporter=told,
-            )
-            require_mergeable(scenes[video], merging)
-    for video, error in bad.items():
-        reporter.say(f"{video} is left out: {error.problem}")
+    scenes = _planned(videos, roots, running, merging, planning, bad, reporter)
     finishing = _Finishing(running, merging, discard_windows)
     if not several:
         for scene in scenes.values():
@@ -304,32 +289,79 @@ def submit_depth(
     *,
     reporter: Reporter | None = None,
 ) -> None:
-    """As ``depth``, by jobs of SLURM alone: chunks, then a merge once they have ended. It waits for none."""
-    from vda.api.mergejobs import MergeJobs
-    from vda.cluster.slurm import ask
+    """As ``depth``, by jobs of SLURM alone: chunks, then a merge once they have ended. It waits for none.
 
+    Raises ``WorkError`` that lists those of several of which nothing could be submitted; the others are.
+    """
     reporter = reporter or Silence()
+    bad: dict[Path, VdaError] = {}
+    scenes = _planned(videos, roots, running, merging, planning, bad, reporter)
+    for video, scene in scenes.items():
+        with set_apart(video, bad if len(videos) > 1 else None):
+            _submit(scene, running, merging, reporter)
+    require_none({video: bad[video] for video in videos if video in bad}, len(videos) - len(bad), "videos")
+
+
+def _planned(
+    videos: list[Path],
+    roots: list[Path],
+    running: RunSettings,
+    merging: MergeSettings,
+    planning: PlanSettings,
+    bad: dict[Path, VdaError],
+    reporter: Reporter,
+) -> dict[Path, Scene]:
+    """The scenes of the videos whose depth can be made as asked for, planned; ``bad`` takes others of several."""
+    several = len(videos) > 1
     devices = require_wanted(videos, roots, running, merging, planning)
-    for video, root in zip(videos, roots, strict=True):
-        if running.restart:
-            make_free(Scene(root))
-        scene = plan_scene(
-            video,
-            root,
-            planning,
-            restart=running.restart,
-            devices=devices,
-            scenes=len(videos),
-            reporter=reporter,
-        )
-        require_mergeable(scene, merging)
-        if _is_merged(scene, running) and not scene.redone_chunks():
-            reporter.say(f"The depth of {scene.root} is there; nothing was submitted.")
-            continue
+    scenes: dict[Path, Scene] = {}
+    for place, (video, root) in enumerate(zip(videos, roots, strict=True), 1):
+        told = OfSeveral(reporter, f"{video.name} ({place} of {len(videos)}): ") if several else reporter
+        with set_apart(video, bad if several else None):
+            if running.restart:
+                require_no_jobs(Scene(root))
+                make_free(Scene(root))
+            scene = plan_scene(
+                video,
+                root,
+                planning,
+                restart=running.restart,
+                devices=devices,
+                scenes=len(videos),
+                reporter=told,
+            )
+            require_mergeable(scene, merging)
+            scenes[video] = scene
+    for video, error in bad.items():
+        reporter.say(f"{video} is left out: {error.problem}")
+    return scenes
+
+
+def _submit(scene: Scene, running: RunSettings, merging: MergeSettings, reporter: Reporter) -> None:
+    """Submit what is missing of the depth of ``scene``: chunks, and the merge unless a job of it lives."""
+    from vda.api.mergejobs import MergeJobs
+    from vda.cluster.sbatch import read_submitted
+    from vda.cluster.slurm import ask
+    from vda.launch.slurmcommands import cancel
+
+    wanted = replace(merging, keep_finished=True)
+    asked = None if scene.run_record() is None else asked_of(scene, wanted, computed=False)
+    if isinstance(asked, MergeResult) and _is_merged(scene, running):
+        reporter.say(f"The depth of {scene.root} is there; nothing was submitted.")
+        return
+    before = {entry.job for entry in read_submitted(scene)}
+    if not needs_no_windows(scene, running):
         run([scene], replace(running, restart=False), reporter, check=False, waits=False)
-        known = ask(scene)
-        if not any(task.is_live for task in known.others):
-            MergeJobs(scene, merging, running.slurm, reporter).submit_all(known.live_jobs)
+    new = [entry.job for entry in read_submitted(scene) if entry.job not in before]
+    known = ask(scene)
+    merges = [task for task in known.others if task.is_live]
+    if merges and not new:
+        return
+    # A merge that is queued waits for the jobs that there were, and not for those that are new.
+    waiting = [task.job for task in merges if task.state == "PENDING"]
+    cancel(waiting)
+    after = [job for job in dict.fromkeys((*known.live_jobs, *new)) if job not in waiting]
+    MergeJobs(scene, merging, running.slurm, reporter).submit_all(after)
 
 
 def require_wanted(

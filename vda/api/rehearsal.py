@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vda.api.engines import ENGINES, devices_of, require_ready, untried
+from vda.api.engines import ENGINES, devices_of, require_no_jobs, require_ready, untried
 from vda.api.films import Failure, require_none
 from vda.api.pipeline import (
     crew_of,
@@ -105,6 +105,7 @@ def forecast_depth(
         for video, root in zip(videos, roots, strict=True):
             with set_apart(video, bad if several else None):
                 if running.restart:
+                    require_no_jobs(Scene(root))
                     require_free(Scene(root))
                 film = _planned(video, root, planning, running.restart, devices, len(videos), reporter, views)
                 require_mergeable(film.scene, merging)
@@ -221,6 +222,8 @@ class _Ready:
                 if handed:
                     require_ready(film.scene, settings)
                 require_startable(film.scene)
+                if settings.restart:
+                    require_no_jobs(film.scene)
                 (require_unsupervised if handed else require_free)(film.scene)
         crew = crew_of(films[0].scene, settings, devices)
         resolver = Resolver(settings, devices, crew, told, announced, untried if handed else _untried)
