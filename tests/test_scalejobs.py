@@ -9,13 +9,15 @@ import pytest
 from data_sets import content, data_set, rows_of, scaled, table
 
 from vda.cluster.clusteroptions import ClusterOptions
-from vda.errors import WorkError
+from vda.errors import UsageError, WorkError
 from vda.fvc.request import ScaleSettings
 from vda.fvc.scale import scale
 from vda.fvc.scalejobs import ScaleJobs, batch_text
 from vda.fvc.selection import Selection
+from vda.fvc.slurmrows import RowRanges, SlurmRows
 from vda.fvc.spread import scale_elsewhere
-from vda.reporter import Reporter, Silence
+from vda.launch.slurmcommands import SubmitLimitError
+from vda.reporter import Noted, Reporter, Silence
 
 SMALL = ScaleSettings(size=64)
 ROOT = Path(__file__).parents[1]
@@ -59,6 +61,16 @@ def test_the_batch_file_takes_the_rows_of_its_index(
     begin = ["vda", "-m", "vda", "fvc", "scale", "a table.csv", "--output-dir", "out"]
     assert said == [*begin, "--start-idx", str(first), "--end-idx", str(last), "--jobs", "3"]
     assert "#SBATCH --time=5" in text.splitlines()
+
+
+def test_a_batch_file_of_other_rows_takes_those_that_it_is_given(tmp_path: Path) -> None:
+    """Index 1, shifted by 2, of ranges of 3 rows from row 20 on, below row 31: rows 29 and 30."""
+    text = batch_text(jobs(tmp_path), range(10, 215), ClusterOptions())
+    (tmp_path / "scaled_jobs").mkdir()
+    python = next(line for line in text.splitlines() if line.startswith("python="))
+    (tmp_path / "batch").write_text(text.replace(python, f"python={tmp_path}/vda"))
+    (said,) = run_by_shell(tmp_path / "batch", tmp_path, ["2", "20", "3", "31"], SLURM_ARRAY_TASK_ID="1")
+    assert said[-6:-2] == ["--start-idx", "29", "--end-idx", "31"]
 
 
 def test_the_file_to_submit_by_hand_takes_the_rows_of_its_index(tmp_path: Path) -> None:
@@ -124,3 +136,118 @@ def test_rows_that_nobody_scaled_are_an_error_unless_nobody_waits(tmp_path: Path
     with pytest.raises(WorkError, match="2 rows of 2 were not scaled"):
         scale_elsewhere(metadata, tmp_path / "out", SMALL, nothing, reporter=Silence())
     assert scale_elsewhere(metadata, tmp_path / "out", SMALL, nothing, waits=False).scaled == 0
+
+
+def test_tasks_that_were_changed_by_hand_to_make_something_else_are_found_out(tmp_path: Path) -> None:
+    metadata, out = data_set(tmp_path, 2, frames=2), tmp_path / "out"
+
+    def smaller(*_arguments: object) -> None:
+        scale(metadata, out, ScaleSettings(size=32))
+
+    with pytest.raises(UsageError, match="other settings: size"):
+        scale_elsewhere(metadata, out, SMALL, smaller)
+
+
+class Queue:
+    """A SLURM that has room for ``most`` tasks at once, and runs one whenever somebody looks at the files.
+
+    ``refusal`` is as 22.05.8 printed it.
+    """
+
+    def __init__(self, folder: Path, most: int, max_array_size: int) -> None:
+        folder.mkdir()
+        self.folder, self.ran = folder, list[int]()
+        self.set_room(most)
+        (folder / "refusal").write_text(
+            "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job violates "
+            "accounting/QOS policy (job submit limit, user's size and/or time limits)\n"
+        )
+        (folder / "queue").touch()
+        self.program("scontrol", f'echo "MaxArraySize = {max_array_size}"')
+        self.program(
+            "squeue", "jobs=${!#} jobs=${jobs#--jobs=}; " + f'grep -E "^(${{jobs//,/|}})[|]" {folder}/queue; true'
+        )
+        self.program("scancel", "")
+        self.program("sbatch", SBATCH.format(folder=folder))
+
+    def program(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(f"#!/bin/bash\n{text}\n")
+        (self.folder / name).chmod(0o755)
+
+    def set_room(self, most: int) -> None:
+        (self.folder / "most").write_text(str(most))
+
+    @property
+    def lines(self) -> list[str]:
+        return (self.folder / "queue").read_text().splitlines()
+
+    def live(self) -> list[str]:
+        return [line for line in self.lines if "|PENDING|" in line]
+
+    def offsets(self) -> dict[str, int]:
+        calls = (self.folder / "calls").read_text().splitlines()
+        return {str(number + 1): int(call.split()[-4]) for number, call in enumerate(calls)}
+
+    def run_one(self) -> None:
+        if live := self.live():
+            job, index, *_ = live[0].split("|")
+            self.ran.append(self.offsets()[job] + int(index))
+            text = "\n".join(self.lines).replace(live[0], live[0].replace("PENDING", "COMPLETED"))
+            (self.folder / "queue").write_text(f"{text}\n")
+
+
+# Takes an array (FIRST-LAST, or numbers and commas) whole or not at all, by how many tasks are pending.
+SBATCH = """case "$*" in *--test-only*) exit 0 ;; esac
+[[ "$*" =~ --array=([0-9,-]+) ]]
+spec=$(echo "${{BASH_REMATCH[1]}}" | tr , '\n')
+numbers=$(while IFS=- read first last; do seq $first ${{last:-$first}}; done <<<"$spec")
+pending=$(grep -c PENDING {folder}/queue)
+if [ $(($(echo "$numbers" | wc -l) + pending)) -gt "$(cat {folder}/most)" ]; then
+    cat {folder}/refusal >&2
+    exit 1
+fi
+echo "sbatch $*" >>{folder}/calls
+job=$(grep -c ^sbatch {folder}/calls)
+for number in $numbers; do echo "$job|$number|PENDING|Priority|" >>{folder}/queue; done
+echo "$job"
+"""
+
+
+def handed_to(queue: Queue, place: Path, count: int, monkeypatch: pytest.MonkeyPatch) -> tuple[SlurmRows, Noted]:
+    """``count`` ranges of two rows from row 10 on, the last with one."""
+    monkeypatch.setenv("PATH", f"{queue.folder}:{os.environ['PATH']}")
+    monkeypatch.setattr("vda.fvc.slurmrows._LOOK_SECONDS", 0.0)
+    place.mkdir()
+    ranges, noted = RowRanges(range(10, 10 + 2 * count - 1), 2), Noted(None)
+
+    def missing() -> set[int]:
+        queue.run_one()
+        return set(ranges.rows) - {row for shard in queue.ran for row in ranges.rows_of(shard)}
+
+    return SlurmRows(place, "#!/bin/bash\n", ClusterOptions(), ranges, missing, 3, noted), noted
+
+
+def test_where_slurm_takes_no_more_jobs_the_other_rows_come_as_it_takes_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """23 ranges, 4 tasks at once, arrays of fewer than 11: each range is run, and once."""
+    queue = Queue(tmp_path / "slurm", 4, 11)
+    handed, noted = handed_to(queue, tmp_path / "jobs", 23, monkeypatch)
+    handed.run(waits=True)
+    assert sorted(queue.ran) == list(range(23))
+    assert all(int(line.split("|")[1]) < 11 for line in queue.lines)
+    assert [line for line in noted.said if "takes no more jobs" in line and "of 23 ranges" in line]
+
+
+def test_where_slurm_takes_nothing_that_is_an_error_unless_something_is_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = Queue(tmp_path / "slurm", 0, 1001)
+    handed, _ = handed_to(queue, tmp_path / "jobs", 3, monkeypatch)
+    with pytest.raises(SubmitLimitError, match="takes no more jobs"):
+        handed.run(waits=True)
+    queue.set_room(2)
+    handed.run(waits=False)
+    queue.set_room(1)
+    handed.run(waits=True)
+    assert sorted(queue.ran) == [0, 1, 2]

@@ -25,12 +25,11 @@ from vda.api import pipeline
 from vda.api.engines import joined_status, stop_jobs
 from vda.cli import main
 from vda.cluster import following
+from vda.cluster.arrays import array_spec, blocks
 from vda.cluster.clusteroptions import ClusterOptions, minutes_of, require_possible, require_seen, slurm_file
 from vda.cluster.following import judge
 from vda.cluster.sbatch import (
     Submitted,
-    array_spec,
-    blocks,
     chunks_text,
     default_lines,
     keep_batch,

@@ -15,8 +15,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from vda.cluster.arrays import array_spec
 from vda.cluster.clusteroptions import ClusterOptions, cluster_folder, require_possible, require_seen
-from vda.cluster.sbatch import Submitted, array_spec, default_lines, job_name, keep_batch, note_submitted
+from vda.cluster.sbatch import Submitted, default_lines, job_name, keep_batch, note_submitted
 from vda.cluster.slurm import ask, nodes_of, python_path
 from vda.depthmaps.codes import DepthRecord
 from vda.errors import UsageError, WorkError

@@ -5,7 +5,8 @@
     proving    half precision tried on each kind of node, one precision for the scene
     task       one chunk on one device of this machine: ``vda task``
     clusteroptions  what is asked of SLURM for a scene, and what of it cannot be
-    sbatch          batch files, which array index is which chunk, the list of what was submitted
+    arrays          numbers as job arrays, as large and as many as SLURM takes
+    sbatch          batch files, the names of logs, the list of what was submitted
     slurm           what is missing and in no live job is submitted
     following       waiting for the tasks, and what became of those that ended
     staging         a video on a node's own disk for as long as its tasks read it

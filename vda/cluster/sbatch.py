@@ -10,11 +10,12 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
+from vda.cluster.arrays import number_pattern
 from vda.cluster.clusteroptions import ClusterOptions, cluster_folder, minutes_of, sbatch_line
 from vda.files import write_bytes, write_json
 from vda.launch.slurmcommands import indices, whoami
@@ -108,38 +109,12 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
-def array_spec(numbers: Iterable[int]) -> str:
-    """Numbers as SLURM takes them: ``0-3,7``."""
-    runs: list[list[int]] = []
-    for number in sorted(numbers):
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
-
-
-def blocks(chunks: Iterable[int], max_array_size: int) -> Iterator[tuple[int, list[int]]]:
-    """Chunks in arrays that SLURM takes: the offset of each array, and its chunks.
-
-    An index is less than MaxArraySize (slurm.conf(5)). Offsets are multiples of a power of ten, so that a job's
-    ``123_45`` shows its chunk, and so does the pattern of its log's name.
-    """
-    size = 10 ** (len(str(max_array_size)) - 1)
-    found: dict[int, list[int]] = {}
-    for chunk in sorted(chunks):
-        found.setdefault(chunk // size * size, []).append(chunk)
-    yield from found.items()
-
-
 def log_pattern(scene: Scene, offset: int = 0) -> str:
     """``--output`` of an array: ``chunk_003.slurm-123_3.log`` beside the other logs; a % in the path is doubled.
 
-    ``%A`` is the array's job, ``%3a`` the index in three digits (sbatch(1), FILENAME PATTERN).
+    ``%A`` is the array's job, ``%a`` the index (sbatch(1), FILENAME PATTERN).
     """
-    digits = len(str(offset)) - len(str(offset).rstrip("0"))
-    index = f"{str(offset)[:-digits].zfill(max(3 - digits, 0))}%{digits}a" if offset else "%3a"
-    return f"{_without_patterns(scene.logs_dir.resolve())}/chunk_{index}.slurm-%A_%a.log"
+    return f"{_without_patterns(scene.logs_dir.resolve())}/chunk_{number_pattern(offset)}.slurm-%A_%a.log"
 
 
 def chunk_log(scene: Scene, task: str, chunk: int) -> Path:

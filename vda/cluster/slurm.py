@@ -14,12 +14,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vda.cluster.arrays import array_options, array_spec, limit_said, submit_arrays
 from vda.cluster.clusteroptions import ClusterOptions, cluster_folder, require_possible, require_seen
 from vda.cluster.sbatch import (
     Batch,
     Submitted,
-    array_spec,
-    blocks,
     chunks_text,
     default_lines,
     job_name,
@@ -172,41 +171,18 @@ class Submission:
 
         Raises ``SubmitLimitError`` where it takes none.
         """
-        taken: list[int] = []
-        after = known.live_jobs
-        for offset, members in blocks(chunks, self.max_array_size):
-            left = members
-            while left:
-                part, job = self._submit_some(left, offset, after, may_fail=not taken)
-                if not part:
-                    self._say_limit(len(taken), sum(1 for _ in chunks))
-                    return taken
-                taken += part
-                left = left[len(part) :]
-                after = [*after, job]
+        wanted, live = list(chunks), known.live_jobs
+        taken = submit_arrays(
+            wanted,
+            self.max_array_size,
+            lambda part, offset, jobs: self._submit_array(part, offset, [*live, *jobs]),
+        )
+        if len(taken) < len(wanted):
+            self.reporter.say(limit_said(len(taken), len(wanted), "chunks"))
         return taken
 
-    def _submit_some(
-        self, chunks: list[int], offset: int, after: list[str], *, may_fail: bool
-    ) -> tuple[list[int], str]:
-        """Submit as many of ``chunks`` as SLURM takes in one array, by halves."""
-        part = chunks
-        while True:
-            try:
-                return part, self._submit_array(part, offset, after)
-            except SubmitLimitError:
-                if len(part) == 1:
-                    if may_fail:
-                        raise
-                    return [], ""
-                part = part[: len(part) // 2]
-
     def _submit_array(self, chunks: list[int], offset: int, after: list[str]) -> str:
-        spec, at_once = array_spec(chunk - offset for chunk in chunks), self.options.at_once
-        options = [f"--array={spec}{f'%{at_once}' if at_once else ''}"]
-        # An array's limit counts its own tasks alone.
-        if at_once and after:
-            options.append(f"--dependency=afterany:{':'.join(after)}")
+        options = array_options((chunk - offset for chunk in chunks), self.options.at_once, after)
         if offset:
             options.append(f"--output={log_pattern(self.scene, offset)}")
         job = submit(self.batch.path, self.scene.root, options, [str(offset)])
@@ -216,12 +192,6 @@ class Submission:
             f"Job {job}: {counted(len(chunks), 'chunk')} of {self.scene.root} ({array_spec(chunks)}){more}."
         )
         return job
-
-    def _say_limit(self, taken: int, wanted: int) -> None:
-        self.reporter.say(
-            f"SLURM takes no more jobs of yours for now: {taken} of {wanted} chunks are submitted. The others are "
-            "as soon as it takes some, by this command or by the same one again."
-        )
 
 
 def missing_chunks(scene: Scene, only: Sequence[int] | None = None) -> list[int]:
@@ -246,7 +216,14 @@ def submit_missing(submission: Submission, only: Sequence[int] | None = None) ->
     for chunk in todo:
         record_path(scene, chunk).unlink(missing_ok=True)
     _forget_old(scene, known)
-    return [*under_way, *(submission.submit(todo, known) if todo else [])]
+    try:
+        return [*under_way, *(submission.submit(todo, known) if todo else [])]
+    except SubmitLimitError:
+        # What is under way makes room as it ends.
+        if not under_way:
+            raise
+        reporter.say(limit_said(0, len(todo), "chunks"))
+        return under_way
 
 
 def _forget_old(scene: Scene, known: Known) -> None:

@@ -31,6 +31,7 @@ on comes with the ``fvc`` extra; a part of the package that is imported without 
     tables       the tables that others read
     scale        the stage that scales a data set
     spread       the same with the scaling done on the nodes of a cluster
+    slurmrows    ranges of rows submitted to SLURM, and waited for
     scalejobs    ranges of rows as tasks of SLURM or Ray
     foretold     what that would do: its start up to the first write, each row looked at
     promises     what a row promises of its files

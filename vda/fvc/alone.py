@@ -7,10 +7,12 @@ still for so long that another took over learns it before it writes what the oth
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from vda.cluster.lease import RENEW_SECONDS, Lease
 from vda.cluster.taskfiles import BY_HAND, TaskName
@@ -18,6 +20,8 @@ from vda.errors import UsageError, WorkError
 from vda.files import storage_errors
 from vda.reporter import Reporter
 from vda.scene.runstate import CLAIM_SECONDS, ChunkClaim
+
+_WAIT_SECONDS: Final = 1.0
 
 
 @dataclass
@@ -54,10 +58,11 @@ class OwnFolder:
 
 
 @contextmanager
-def alone(folder: Path, work: str, doing: str, reporter: Reporter) -> Iterator[OwnFolder]:
+def alone(folder: Path, work: str, doing: str, reporter: Reporter, *, waits: bool = False) -> Iterator[OwnFolder]:
     """Have ``folder`` for a ``work`` (a word), which is ``doing`` something there.
 
-    Raises ``UsageError`` where another process has it. One on another machine is given time to show that it lives.
+    Raises ``UsageError`` where another process has it, unless this one ``waits``. One on another machine is given
+    time to show that it lives.
     """
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,6 +71,9 @@ def alone(folder: Path, work: str, doing: str, reporter: Reporter) -> Iterator[O
     if holder is not None and holder.machine != lease.mine.machine:
         reporter.say(f"{_who(holder)} was {doing} {folder}; whether it still does shows within a minute.")
         holder = lease.await_turn(lambda: False)
+    while holder is not None and waits:
+        time.sleep(_WAIT_SECONDS)
+        holder = lease.take()
     if holder is not None:
         raise UsageError(
             f"Another process is {doing} {folder}: {_who(holder)}.",

@@ -135,7 +135,7 @@ def require_same_kind(
     maker: DepthMaker | None,
 ) -> OneKind | None:
     """What all depth is made with, where it is wanted; ``UsageError`` where rows were made with other settings."""
-    _refuse_other_settings(ledger, chosen, settings)
+    refuse_other_settings(ledger, chosen, settings)
     return _kind_of_depth(ledger, items, chosen, places, maker) if settings.wants_depth else None
 
 
@@ -144,7 +144,8 @@ def threads_of(jobs: int) -> int | None:
     return None if jobs == 1 else max(1, len(os.sched_getaffinity(0)) // jobs)
 
 
-def _refuse_other_settings(ledger: Ledger, items: list[Item], settings: ScaleSettings) -> None:
+def refuse_other_settings(ledger: Ledger, items: list[Item], settings: ScaleSettings) -> None:
+    """Raise ``UsageError`` where rows were made with other settings."""
     for item in items:
         record = ledger.get(item.name)
         if record is None or record.state == "failed":

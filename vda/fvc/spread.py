@@ -14,7 +14,15 @@ from vda.fvc.makedepth import DepthMaker
 from vda.fvc.paths import Places
 from vda.fvc.request import Item, ScaleSettings
 from vda.fvc.row import Workplace
-from vda.fvc.scale import ScaleResult, finish, follow, keep, require_same_kind, rows_asked_for
+from vda.fvc.scale import (
+    ScaleResult,
+    finish,
+    follow,
+    keep,
+    refuse_other_settings,
+    require_same_kind,
+    rows_asked_for,
+)
 from vda.fvc.selection import Selection
 from vda.reporter import Reporter, Silence
 from vda.shown import counted
@@ -58,6 +66,8 @@ def scale_elsewhere(
         hand_out(selection.rows(len(items)), look.missing, reporter)
     with Ledger(folder) as ledger:
         finish(ledger, None)
+        # What tasks were told may have been changed by hand.
+        refuse_other_settings(ledger, chosen, settings)
         found = {item.name: ledger.get(item.name) for item in chosen}
     absent = [item for item in missing if found[item.name] is None]
     if absent and waits:
