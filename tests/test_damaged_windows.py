@@ -57,7 +57,7 @@ HARMS = pytest.mark.parametrize("harm", [flip, cut_short, swap])
 
 
 def noted(scene: Scene) -> list[list[int]]:
-    lines = (scene.logs_dir / "damaged_windows.jsonl").read_text().splitlines()
+    lines = scene.damaged_windows_path.read_text().splitlines()
     return [json.loads(line)["window"] for line in lines]
 
 

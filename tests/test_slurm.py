@@ -29,16 +29,14 @@ from vda.cluster.arrays import array_spec, blocks
 from vda.cluster.clusteroptions import ClusterOptions, minutes_of, require_possible, require_seen, slurm_file
 from vda.cluster.following import judge
 from vda.cluster.sbatch import (
-    Submitted,
     chunks_text,
     default_lines,
     keep_batch,
     log_pattern,
-    note_submitted,
-    read_submitted,
     signal_seconds,
 )
 from vda.cluster.slurm import ask
+from vda.cluster.submitted import Submitted, forget_submitted, note_submitted, read_submitted
 from vda.cluster.taskfiles import TaskRecord
 from vda.errors import UsageError, VdaError, WorkError
 from vda.launch import slurmcommands
@@ -426,10 +424,13 @@ class TestBatchFiles:
 
 class TestWhatIsKnown:
     def test_the_last_job_of_a_chunk_counts_and_any_live_one(self, scene: Scene, programs: Path) -> None:
-        note_submitted(
-            scene, [Submitted("slurm", "1", chunks="0-3"), Submitted("slurm", "2", chunks="1", offset=1)]
-        )
-        note_submitted(scene, [Submitted("ray", "x"), Submitted("slurm", "3", "merge")])
+        for entry in (
+            Submitted("slurm", "3", "merge"),
+            Submitted("slurm", "2", chunks="1", offset=1),
+            Submitted("ray", "x"),
+            Submitted("slurm", "1", chunks="0-3"),
+        ):
+            note_submitted(scene, entry)
         assert [entry.job for entry in read_submitted(scene)] == ["1", "2", "3"]
         program(
             programs, "squeue",
@@ -445,7 +446,7 @@ class TestWhatIsKnown:
         assert sorted(known.live) == [0, 2] and known.live_jobs == ["1", "3"] and known.has_accounting
 
     def test_a_scheduler_that_is_away_is_said(self, scene: Scene, programs: Path) -> None:
-        note_submitted(scene, [Submitted("slurm", "1", chunks="0-3")])
+        note_submitted(scene, Submitted("slurm", "1", chunks="0-3"))
         program(
             programs,
             "squeue",
@@ -537,7 +538,7 @@ class TestRuns:
         self.hand_over(scene)
         assert [entry.chunks for entry in read_submitted(scene)] == ["0", "1", "2", "3"]
         (cluster / "most").write_text("0")
-        note_submitted(scene, (), "1234")
+        forget_submitted(scene, "1234")
         with pytest.raises(SubmitLimitError):
             self.hand_over(scene)
 

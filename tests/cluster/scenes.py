@@ -1,8 +1,10 @@
 """Films that are computed on this machine first: what a cluster makes of them must be the same bytes."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from depth_runs import check, depth_digest, make_video, make_weights, run_options, vda
 
@@ -16,6 +18,12 @@ def windows_digest(scene: Path) -> dict[str, str]:
     """The sha256 of every raw window of a scene, by name."""
     windows = sorted((scene / "vda_windows").glob("window_*.npz"))
     return {window.name: hashlib.sha256(window.read_bytes()).hexdigest() for window in windows}
+
+
+def submitted(scene: Path) -> list[dict[str, Any]]:
+    """The jobs that were submitted for a scene, in order."""
+    found = [json.loads(path.read_text()) for path in (scene / "vda_run" / "cluster" / "submitted").glob("*.json")]
+    return sorted(found, key=lambda entry: int(entry["job"]))
 
 
 def names_of_chunk(chunk: int) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 from depth_runs import check, vda
 
 from cluster.awaiting import until
-from cluster.scenes import Film
+from cluster.scenes import Film, submitted
 from cluster.world import Cluster
 
 FORMATS = ["--format", "png16", "--format", "npz"]
@@ -58,7 +58,7 @@ def test_the_same_command_submits_what_a_cancelled_one_left(
     check(vda(*command, "--detach", "--slurm", "hold", cwd=scene.parent, **cluster.environment))
     # A job that is queued is not submitted again.
     assert "already" in vda(*command, "--detach", cwd=scene.parent, **cluster.environment).stderr
-    jobs = json.loads((scene / "vda_run" / "cluster" / "submitted.json").read_text())
+    jobs = submitted(scene)
     assert [job["work"] for job in jobs] == ["merge"] * 3
     # The fits come to be, one range does not, and so the end has nothing to end.
     cluster.slurm.ask("scancel", f"{jobs[1]['job']}_2")
@@ -68,7 +68,7 @@ def test_the_same_command_submits_what_a_cancelled_one_left(
     log = scene / "vda_logs" / f"merge.slurm-{jobs[2]['job']}.log"
     until(lambda: log.exists() and "are not merged yet" in log.read_text(), "the end's log", cluster.told)
     check(vda(*command, cwd=scene.parent, **cluster.environment))
-    jobs = json.loads((scene / "vda_run" / "cluster" / "submitted.json").read_text())[3:]
+    jobs = submitted(scene)[3:]
     assert [job["chunks"] for job in jobs] == ["2", ""]
     assert contents(scene) == right
 
@@ -77,7 +77,7 @@ def test_jobs_look_for_themselves_whether_windows_are_there(scene: Path, cluster
     command = ["merge", scene, "--on", "slurm", "--ranges", 2]
     check(vda(*command, "--detach", "--slurm", "hold", cwd=scene.parent, **cluster.environment))
     next((scene / "vda_windows").glob("window_*.npz")).unlink()
-    jobs = json.loads((scene / "vda_run" / "cluster" / "submitted.json").read_text())
+    jobs = submitted(scene)
     cluster.slurm.ask("scontrol", "release", ",".join(job["job"] for job in jobs))
     cluster.until_all_ended()
     said = "".join(path.read_text() for path in (scene / "vda_logs").glob("merge.slurm-*.log"))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from depth_runs import check, vda
 
-from cluster.scenes import Film
+from cluster.scenes import Film, submitted
 from cluster.world import Cluster
 
 
@@ -19,6 +19,6 @@ def test_a_first_job_proves_what_its_node_can_before_the_chunks_are_handed_over(
     (proof,) = record["proofs"]
     assert proof["id"].startswith("cpu") and set(proof["failed"]) == {"fp16", "bf16"}
     assert record["precision"] == "fp32"
-    jobs = json.loads((scene / "vda_run" / "cluster" / "submitted.json").read_text())
+    jobs = submitted(scene)
     assert "proof" in json.dumps(jobs)
     film.require_same(scene)

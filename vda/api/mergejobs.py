@@ -17,8 +17,9 @@ from typing import Annotated, Any, Literal
 
 from vda.cluster.arrays import array_spec
 from vda.cluster.clusteroptions import ClusterOptions, cluster_folder, require_possible, require_seen
-from vda.cluster.sbatch import Submitted, default_lines, job_name, keep_batch, note_submitted
+from vda.cluster.sbatch import default_lines, job_name, keep_batch
 from vda.cluster.slurm import ask, nodes_of, python_path
+from vda.cluster.submitted import Submitted, note_submitted
 from vda.depthmaps.codes import DepthRecord
 from vda.errors import UsageError, WorkError
 from vda.launch.interrupts import first_is_asked
@@ -201,7 +202,7 @@ class MergeJobs:
         if after:
             more.append(f"--dependency=afterany:{':'.join(after)}")
         job = submit(self._path, self.scene.root, [*options, *more], [part])
-        note_submitted(self.scene, [Submitted.now(job, self._path, WORK, indices)])
+        note_submitted(self.scene, Submitted.now(job, self._path, WORK, indices))
         return job
 
 

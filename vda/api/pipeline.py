@@ -340,8 +340,8 @@ def _planned(
 def _submit(scene: Scene, running: RunSettings, merging: MergeSettings, reporter: Reporter) -> None:
     """Submit what is missing of the depth of ``scene``: chunks, and the merge unless a job of it lives."""
     from vda.api.mergejobs import MergeJobs
-    from vda.cluster.sbatch import read_submitted
     from vda.cluster.slurm import ask
+    from vda.cluster.submitted import read_submitted
     from vda.launch.slurmcommands import cancel
 
     wanted = replace(merging, keep_finished=True)

@@ -1,25 +1,20 @@
-"""Batch files for SLURM, and the list of what was submitted with them.
+"""Batch files for SLURM.
 
-In: a scene, options, how its tasks compute. Out: ``vda_run/cluster/chunks.sbatch``, which array index is which
-chunk, ``submitted.json``. A batch file that a person changed is used as it is. This file asks SLURM nothing.
+In: a scene, options, how its tasks compute. Out: ``vda_run/cluster/chunks.sbatch``, and which array index is which
+chunk. A batch file that a person changed is used as it is. This file asks SLURM nothing.
 """
 
 import hashlib
-import platform
 import re
 import shlex
 import sys
-import time
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 from vda.cluster.arrays import number_pattern
 from vda.cluster.clusteroptions import ClusterOptions, cluster_folder, minutes_of, sbatch_line
-from vda.files import write_bytes, write_json
-from vda.launch.slurmcommands import indices, whoami
-from vda.records import Count, Within, read_record
+from vda.files import write_bytes
 from vda.scene.scene import Scene
 from vda.shown import quoted
 
@@ -27,53 +22,6 @@ from vda.shown import quoted
 SIGNAL_SECONDS = 120
 _WRITTEN = "# As written: "
 _CHANGED = "# Whoever changes this file has it used as it is. Without it, the same command writes it anew."
-
-
-@dataclass(frozen=True)
-class Submitted:
-    """A job that was submitted for a scene: ``chunks`` as SLURM writes numbers, ``0-17,20``.
-
-    ``offset``: array index 0 is the chunk of that number. ``work`` is ``chunks``, or what else the job does.
-    """
-
-    engine: str
-    job: str
-    work: str = "chunks"
-    chunks: str = ""
-    offset: Count = 0
-    time: Annotated[float, Within(0)] = 0.0
-    user: str = ""
-    host: str = ""
-    batch_file: str = ""
-
-    @classmethod
-    def now(cls, job: str, batch: Path, work: str = "chunks", chunks: str = "", offset: int = 0) -> "Submitted":
-        return cls("slurm", job, work, chunks, offset, time.time(), whoami(), platform.node(), batch.name)
-
-    def chunk_numbers(self) -> list[int]:
-        return indices(self.chunks)
-
-
-def read_submitted(scene: Scene, engine: str = "slurm") -> list[Submitted]:
-    """The jobs that were submitted for a scene, the oldest first."""
-    path = _submitted_path(scene)
-    if not path.is_file():
-        return []
-    found = read_record(
-        path, list[Submitted], "Remove that file; jobs that it names can be seen with 'squeue --me'."
-    )
-    return [entry for entry in found if entry.engine == engine]
-
-
-def note_submitted(scene: Scene, more: Sequence[Submitted], forget: Iterable[str] = ()) -> None:
-    """Add jobs to the list, and leave out those (by id) that are of no interest any more."""
-    gone = set(forget)
-    kept = [entry for entry in read_submitted(scene) if entry.job not in gone]
-    write_json(_submitted_path(scene), [asdict(entry) for entry in (*kept, *more)])
-
-
-def _submitted_path(scene: Scene) -> Path:
-    return cluster_folder(scene) / "submitted.json"
 
 
 @dataclass(frozen=True)

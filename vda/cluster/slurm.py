@@ -18,17 +18,15 @@ from vda.cluster.arrays import array_options, array_spec, limit_said, submit_arr
 from vda.cluster.clusteroptions import ClusterOptions, cluster_folder, require_possible, require_seen
 from vda.cluster.sbatch import (
     Batch,
-    Submitted,
     chunks_text,
     default_lines,
     job_name,
     keep_batch,
     log_pattern,
-    note_submitted,
     proof_code,
     proof_text,
-    read_submitted,
 )
+from vda.cluster.submitted import Submitted, forget_submitted, note_submitted, read_submitted
 from vda.cluster.taskfiles import record_path
 from vda.errors import UsageError, WorkError
 from vda.launch.slurmcommands import (
@@ -94,7 +92,10 @@ def nodes_of(options: ClusterOptions) -> list[NodeFacts]:
 
 @dataclass(frozen=True)
 class Known:
-    """What SLURM knows of a scene's jobs: ``by_chunk`` the last task of each chunk, ``live`` those that live."""
+    """What SLURM knows of a scene's jobs: ``by_chunk`` the last task of each chunk, ``live`` one that lives.
+
+    ``live_jobs`` are all that live: two commands at once submit a chunk twice.
+    """
 
     by_chunk: dict[int, ArrayTask] = field(default_factory=dict)
     live: dict[int, ArrayTask] = field(default_factory=dict)
@@ -102,11 +103,7 @@ class Known:
     """Of jobs that are no chunks, such as a merge."""
     has_accounting: bool | None = None
     """None: it was not asked, for the controller still knew all."""
-
-    @property
-    def live_jobs(self) -> list[str]:
-        tasks = (*self.live.values(), *(task for task in self.others if task.is_live))
-        return list(dict.fromkeys(task.job for task in tasks))
+    live_jobs: list[str] = field(default_factory=list)
 
 
 def ask(scene: Scene, accounting: Callable[[Sequence[str]], list[ArrayTask] | None] = accounted) -> Known:
@@ -123,8 +120,10 @@ def ask(scene: Scene, accounting: Callable[[Sequence[str]], list[ArrayTask] | No
         if not task.is_live:
             seen.setdefault((task.job, task.index), task)
     by_chunk, live, others = {}, {}, []
+    jobs: dict[str, None] = {}
     for entry in submitted:
         found = [seen[key] for key in sorted(_tasks_of(entry) & seen.keys())]
+        jobs |= {task.job: None for task in found if task.is_live}
         if entry.work != "chunks":
             others += found
             continue
@@ -132,7 +131,7 @@ def ask(scene: Scene, accounting: Callable[[Sequence[str]], list[ArrayTask] | No
             by_chunk[entry.offset + task.index] = task
             if task.is_live:
                 live[entry.offset + task.index] = task
-    return Known(by_chunk, live, others, told is not None if forgotten else None)
+    return Known(by_chunk, live, others, told is not None if forgotten else None, list(jobs))
 
 
 def _tasks_of(entry: Submitted) -> set[tuple[str, int]]:
@@ -186,7 +185,7 @@ class Submission:
         if offset:
             options.append(f"--output={log_pattern(self.scene, offset)}")
         job = submit(self.batch.path, self.scene.root, options, [str(offset)])
-        note_submitted(self.scene, [Submitted.now(job, self.batch.path, chunks=array_spec(chunks), offset=offset)])
+        note_submitted(self.scene, Submitted.now(job, self.batch.path, chunks=array_spec(chunks), offset=offset))
         more = f"; index I of it is chunk {offset} + I" if offset else ""
         self.reporter.say(
             f"Job {job}: {counted(len(chunks), 'chunk')} of {self.scene.root} ({array_spec(chunks)}){more}."
@@ -229,13 +228,14 @@ def submit_missing(submission: Submission, only: Sequence[int] | None = None) ->
 def _forget_old(scene: Scene, known: Known) -> None:
     """Leave out of the list of jobs what SLURM knows nothing of any more: it can only grow otherwise."""
     heard = {task.job for task in (*known.by_chunk.values(), *known.others)}
-    old = [
-        entry.job
-        for entry in read_submitted(scene)
-        if entry.job not in heard and entry.job not in known.live_jobs and time.time() - entry.time > 3600
-    ]
-    if old:
-        note_submitted(scene, (), old)
+    forget_submitted(
+        scene,
+        [
+            entry.job
+            for entry in read_submitted(scene)
+            if entry.job not in heard and entry.job not in known.live_jobs and time.time() - entry.time > 3600
+        ],
+    )
 
 
 def _batch_text(scene: Scene, settings: RunSettings, options: ClusterOptions) -> str:
@@ -292,7 +292,7 @@ def run_first_jobs(scene: Scene, settings: RunSettings, command: Sequence[str], 
         asked = [*command, "--devices", settings.devices]
         batch = keep_batch(path, proof_text(scene, lines, asked, python_path()))
         jobs.append(submit(batch.path, scene.root))
-        note_submitted(scene, [Submitted.now(jobs[-1], batch.path, work="proof")])
+        note_submitted(scene, Submitted.now(jobs[-1], batch.path, work="proof"))
         reporter.say(f"Job {jobs[-1]} tries half precision{f' on {gres}' if gres else ''}.")
     while any(task.is_live for task in queued(jobs)):
         time.sleep(_FIRST_JOB_SECONDS)

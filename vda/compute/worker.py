@@ -164,7 +164,7 @@ class _Orders:
         self.heart.set(
             phase="starting", order=order.number, outcome="", problem="", scene=order.scene, chunk=order.chunk
         )
-        log = EventLog(scene, order.chunk, self.settings.device)
+        log = EventLog(scene, order.chunk, self.settings.device, self.settings.apart)
         began = time.monotonic()
         try:
             with never_made_anew(scene.root):

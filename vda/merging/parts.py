@@ -200,7 +200,7 @@ def _end(scene: Scene, reporter: Reporter) -> MergeResult:
             result = _merged_or_refused(scene)
             files.discard()
             return result
-        asked = _same_asked(scene, fits)
+        redone, asked = scene.redone_chunks(), _same_asked(scene, fits)
         blocks = fits.blocks_of(asked.plan.frames)
         _require_all(scene, [blocks[number] for number in _missing(files, fits, asked, range(len(blocks)))])
         work = _work(scene, asked, fits)
@@ -212,7 +212,7 @@ def _end(scene: Scene, reporter: Reporter) -> MergeResult:
             start_over(scene.merged_dir)
         files.hand_over(fits.token)
         settle(scene.merged_dir)
-        scene.redone_path.unlink(missing_ok=True)
+        scene.forget_redone(redone)
         files.discard()
         return told_of(work, record)
 

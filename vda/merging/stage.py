@@ -76,7 +76,7 @@ def alone(folder: Path, *, in_parts: bool = False) -> Iterator[None]:
 
 def _merge(scene: Scene, settings: MergeSettings, reporter: Reporter) -> MergeResult:
     settle(scene.merged_dir)
-    asked = asked_of(scene, settings)
+    redone, asked = scene.redone_chunks(), asked_of(scene, settings)
     if isinstance(asked, MergeResult):
         return asked
     # They would go on with what this merge is about to change.
@@ -89,7 +89,7 @@ def _merge(scene: Scene, settings: MergeSettings, reporter: Reporter) -> MergeRe
     depth, origin = joined(scene, asked)
     target = target_of(scene, depth, request.settings)
     result = write(target, depth, origin, request, asked.calibration, reporter)
-    scene.redone_path.unlink(missing_ok=True)
+    scene.forget_redone(redone)
     return result
 
 

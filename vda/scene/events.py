@@ -191,6 +191,8 @@ class EventLog:
     scene: Scene
     chunk: int
     device: str
+    apart: bool = False
+    """Of a task of a cluster: on another machine another one may have the chunk at the same time."""
 
     def note(self, event: Event) -> None:
         """Add a line to both logs. A full disk costs these lines and not the work, which waits for room."""
@@ -201,7 +203,7 @@ class EventLog:
         with suppress(StorageError):
             path = self.scene.events_path(f"{device_slug(host)}_{device_slug(self.device)}")
             append_line(path, json.dumps({"event": _NAMES[type(event)], **stamp, **asdict(event)}))
-            append_line(self.scene.chunk_log_path(self.chunk), sentence)
+            append_line(self.scene.chunk_log_path(self.chunk, host if self.apart else ""), sentence)
 
 
 def read_events(scene: Scene) -> Iterator[Entry]:

@@ -13,6 +13,7 @@
       pace.lock                     held by the worker that measures that: never two at once
       recomputed_<host>.jsonl       windows that had to be computed again in float32, a line each (workers)
       cluster/claims/chunk_003.json who computes the chunk from elsewhere, renewed as long as it lives (task)
+      cluster/submitted/slurm-7.json a job that was submitted, and for what (whoever submitted it)
       workers/<name>/settings.json  what the worker was started with (supervisor)
       workers/<name>/order.json     the chunk to compute next (supervisor)
       workers/<name>/state.json     heartbeat with counters of progress (worker)
@@ -402,6 +403,10 @@ class RunFiles:
     @property
     def claims_dir(self) -> Path:
         return self.cluster_dir / "claims"
+
+    @property
+    def submitted_dir(self) -> Path:
+        return self.cluster_dir / "submitted"
 
     def claim_path(self, chunk: int) -> Path:
         return self.claims_dir / f"chunk_{chunk:03d}.json"

@@ -17,6 +17,7 @@ does not know how to decode, compute or merge.
 """
 
 import os
+import platform
 import re
 import shutil
 from collections.abc import Iterable, Iterator
@@ -26,13 +27,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from vda.errors import InputError, SceneError
-from vda.files import DEPTH_RECORD_NAME, depth_image_name, read_json, write_json
-from vda.records import FilePath, Side, is_nameable, read_record
+from vda.files import DEPTH_RECORD_NAME, depth_image_name, read_json, write_bytes, write_json
+from vda.records import FilePath, Side, is_count, is_nameable, read_record
 from vda.scene.chunks import Chunk, Plan
 from vda.scene.meant import remedy
 from vda.scene.picturechoice import PictureChoice
 from vda.scene.planfile import plan_metadata, read_plan
-from vda.scene.runstate import RunFiles
+from vda.scene.runstate import RunFiles, device_slug
 from vda.scene.windows import Window
 from vda.shown import quoted
 
@@ -163,9 +164,9 @@ class Scene:
         return self.windows_dir / "run.json"
 
     @property
-    def redone_path(self) -> Path:
-        """Which chunks were computed again since the depth was merged."""
-        return self.windows_dir / "redone.json"
+    def redone_dir(self) -> Path:
+        """Which chunks were computed again since the depth was merged, a file each: several are noted at once."""
+        return self.windows_dir / "redone"
 
     @property
     def run_dir(self) -> Path:
@@ -216,8 +217,9 @@ class Scene:
         """What a task of a cluster, its supervisor and its workers say of a chunk: a file for each task."""
         return self.logs_dir / f"chunk_{chunk:03d}.{task}.log"
 
-    def chunk_log_path(self, chunk: int) -> Path:
-        return self.logs_dir / f"chunk_{chunk:02d}.log"
+    def chunk_log_path(self, chunk: int, host: str = "") -> Path:
+        """What happens in a chunk, in sentences; ``host``: on that machine, where others may have it as well."""
+        return self.logs_dir / f"chunk_{chunk:02d}{host and '.'}{device_slug(host)}.log"
 
     def events_path(self, writer: str) -> Path:
         """Where the workers of one device on one host (``writer`` names both) note what happens."""
@@ -225,8 +227,8 @@ class Scene:
 
     @property
     def damaged_windows_path(self) -> Path:
-        """The windows that were found damaged and put aside, a JSON line each."""
-        return self.logs_dir / "damaged_windows.jsonl"
+        """The windows that this machine found damaged and put aside, a JSON line each."""
+        return self.logs_dir / f"damaged_windows_{device_slug(platform.node())}.jsonl"
 
     def event_paths(self) -> list[Path]:
         """The files of all that noted something, by name."""
@@ -286,13 +288,20 @@ class Scene:
     def note_redone(self, chunk: int) -> None:
         """Write down that the windows of ``chunk`` are not those of the merged depth any more."""
         if self.depth_record_path.is_file():
-            write_json(self.redone_path, sorted({*self.redone_chunks(), chunk}))
+            write_bytes(self._redone_path(chunk), b"")
+
+    def forget_redone(self, chunks: Iterable[int]) -> None:
+        """Leave out ``chunks``: the merged depth is of what was computed again."""
+        for chunk in chunks:
+            self._redone_path(chunk).unlink(missing_ok=True)
 
     def redone_chunks(self) -> list[int]:
         """The chunks that were computed again since the depth was merged."""
-        if not self.redone_path.is_file():
-            return []
-        return read_record(self.redone_path, list[int], "Merge the scene again with --overwrite, and remove it.")
+        names = (path.name.removeprefix("chunk_") for path in self.redone_dir.glob("chunk_*"))
+        return sorted(int(name) for name in names if is_count(name))
+
+    def _redone_path(self, chunk: int) -> Path:
+        return self.redone_dir / f"chunk_{chunk:03d}"
 
     def require(self) -> "Scene":
         """Return self, or raise ``SceneError`` where there is no planned scene."""
@@ -490,10 +499,12 @@ class Scene:
         for folder in (self.windows_dir, self.logs_dir, self.merged_dir):
             shutil.rmtree(folder, ignore_errors=True)
         # A lock lives as long as its file; whoever holds the scene while it starts over keeps holding it.
+        files = RunFiles(self.run_dir)
         for path in self.run_dir.iterdir() if self.run_dir.is_dir() else ():
-            if path == RunFiles(self.run_dir).cluster_dir:
+            if path == files.cluster_dir:
                 for folder in filter(Path.is_dir, path.iterdir()):
-                    shutil.rmtree(folder, ignore_errors=True)
+                    if folder != files.submitted_dir:
+                        shutil.rmtree(folder, ignore_errors=True)
             elif path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             elif path.suffix != ".lock":
