@@ -276,6 +276,17 @@ class TestAnswers:
         program(programs, "squeue", errors="slurm_load_jobs error: Invalid job id specified\n", code=1)
         assert queued(["9999"]) == []
 
+    def test_the_numbers_of_an_array_are_asked_for_in_full(self, programs: Path) -> None:
+        """As sacct(1) has it: 64 letters of them, unless SLURM_BITSTR_LEN says otherwise."""
+        full = ",".join(map(str, range(0, 60, 2)))
+        (programs / "sacct").write_text(
+            f'#!/bin/sh\nif [ "$SLURM_BITSTR_LEN" = 0 ]; then n={full}; else n={full[:61]}...; fi\n'
+            'echo "1_[$n]|CANCELLED by 0|None assigned"\n'
+        )
+        (programs / "sacct").chmod(0o755)
+        found = accounted(["1"])
+        assert found is not None and [task.index for task in found] == list(range(0, 60, 2))
+
     def test_an_accounting_is_read_and_one_that_is_not_there_is_none(self, programs: Path) -> None:
         program(programs, "sacct", errors="Slurm accounting storage is disabled\n", code=1)
         assert accounted(["1"]) is None

@@ -28,12 +28,16 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[nodes.Slurm]:
 @pytest.fixture
 def cluster(slurm: nodes.Slurm, tmp_path: Path) -> Iterator[Cluster]:
     """The SLURM; afterwards nothing of the test's runs, and the nodes are as they were."""
-    given = Cluster(slurm, tmp_path)
-    given.gate.folder.mkdir()
-    given.local_disk.mkdir()
-    yield given
+    yield from given(slurm, tmp_path)
+
+
+def given(slurm: nodes.Slurm, folder: Path) -> Iterator[Cluster]:
+    cluster = Cluster(slurm, folder)
+    cluster.gate.folder.mkdir()
+    cluster.local_disk.mkdir()
+    yield cluster
     slurm.clear()
-    until(lambda: not given.queue(), "an empty queue", given.told)
+    until(lambda: not cluster.queue(), "an empty queue", cluster.told)
 
 
 @pytest.fixture(scope="session")

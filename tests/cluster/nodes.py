@@ -19,9 +19,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 
@@ -54,7 +55,7 @@ SlurmdLogFile={folder}/log/slurmd.%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
-AccountingStorageType=accounting_storage/none
+{accounting}
 MpiDefault=none
 SwitchType=switch/none
 GresTypes=gpu
@@ -67,7 +68,6 @@ JobRequeue=1
 MaxArraySize=1001
 ReturnToService=2
 KillWait=5
-MinJobAge=3600
 SlurmdTimeout=6
 SlurmdParameters=config_overrides
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE GraceTime=0
@@ -75,9 +75,9 @@ PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10 Preempt
 """
 
 
-def missing() -> list[str]:
+def missing(programs: Sequence[str] = PROGRAMS) -> list[str]:
     """The programs that this machine lacks."""
-    return [name for name in PROGRAMS if not found(name)] + ([] if auth() else ["munged"])
+    return [name for name in programs if not found(name)] + ([] if auth() else ["munged"])
 
 
 def found(name: str) -> str | None:
@@ -94,6 +94,8 @@ def auth() -> str:
 class Slurm:
     """The daemons, and what tests ask of them. ``environment`` is what makes programs speak to this SLURM."""
 
+    accounting = "AccountingStorageType=accounting_storage/none\nMinJobAge=3600"
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.environment = {**os.environ, "SLURM_CONF": str(configuration_in(folder)), "PATH": PLACES}
@@ -106,13 +108,17 @@ class Slurm:
         self._write_configuration()
         if auth() == "munge":
             self._start_munge()
-        self._daemon("slurmctld", "slurmctld", "-D", "-c")
+        self.start_accounting()
+        self.daemon("slurmctld", "slurmctld", "-D", "-c")
         for node in NODES:
             self.start_node(node)
         self.wait_for(self._idle, "idle nodes")
 
+    def start_accounting(self) -> None:
+        """Nothing, where jobs that ended are remembered by the controller alone."""
+
     def start_node(self, node: str) -> None:
-        self._daemon(node, "slurmd", "-D", "-N", node)
+        self.daemon(node, "slurmd", "-D", "-N", node)
 
     def kill_node(self, node: str) -> None:
         """End a node as a power cut does, but for its jobs' processes, which become orphans."""
@@ -123,7 +129,7 @@ class Slurm:
 
     def clear(self) -> None:
         """Cancel all jobs, end what they left behind, and have both nodes up."""
-        self.ask("scancel", f"--user={_user()}")
+        self.ask("scancel", f"--user={user()}")
         for process in self.processes():
             # The daemons' own processes are let be, such as one that is about to tell the controller of an end.
             if "SLURM_JOB_ID" in (process.info["environ"] or {}):
@@ -182,7 +188,7 @@ class Slurm:
         for daemon in self._daemons.values():
             daemon.wait()
 
-    def _daemon(self, name: str, program: str, *options: str) -> None:
+    def daemon(self, name: str, program: str, *options: str) -> None:
         with (self.folder / "log" / f"{name}.out").open("ab") as output:
             self._daemons[name] = subprocess.Popen(
                 [str(found(program)), *options],
@@ -208,17 +214,18 @@ class Slurm:
             ("key-file", "key"), ("socket", "socket"), ("pid-file", "pid"), ("seed-file", "seed"),
             ("log-file", "log"),
         )]  # fmt: skip
-        self._daemon("munged", "munged", "--foreground", "--force", *files)
+        self.daemon("munged", "munged", "--foreground", "--force", *files)
         self.wait_for((place / "socket").exists, "socket of munged")
 
     def _write_configuration(self) -> None:
         ports = free_ports(1 + len(NODES))
         text = CONFIGURATION.format(
             host=socket.gethostname().split(".")[0],
-            user=_user(),
+            user=user(),
             folder=self.folder,
             ports=ports,
             auth=auth(),
+            accounting=self.accounting.format(folder=self.folder),
             socket=f",socket={self.folder}/munge/socket" if auth() == "munge" else "",
         )
         host = socket.gethostname().split(".")[0]
@@ -233,7 +240,7 @@ class Slurm:
         (self.folder / "etc" / "gres.conf").write_text("".join(devices))
 
 
-def _user() -> str:
+def user() -> str:
     return pwd.getpwuid(os.getuid()).pw_name
 
 
@@ -248,10 +255,13 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+AnySlurm = TypeVar("AnySlurm", bound=Slurm)
+
+
 @contextmanager
-def slurm(folder: Path) -> Iterator[Slurm]:
+def slurm(folder: Path, kind: type[AnySlurm] = Slurm) -> Iterator[AnySlurm]:
     """A SLURM that runs, below ``folder``; nothing of it is left at the end, whatever happens."""
-    cluster = Slurm(folder)
+    cluster = kind(folder)
     guard = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("processes.py")), str(folder)],
         stdin=subprocess.PIPE,

@@ -103,7 +103,8 @@ def accounted(jobs: Sequence[str]) -> list[ArrayTask] | None:
     """What the accounting knows of ``jobs``; None where the cluster has none, or it does not answer."""
     if not jobs or shutil.which("sacct") is None:
         return None
-    command = ["sacct", "--noheader", "--parsable2", "--allocations", "--array", "--format=JobID,State,NodeList"]
+    # Not --array, which SLURM 22.05 refuses: a line is a task, or those that never began, as 123_[5-9].
+    command = ["sacct", "--noheader", "--parsable2", "--allocations", "--format=JobID,State,NodeList"]
     with suppress(SilentSchedulerError):
         answer = _run([*command, f"--jobs={','.join(jobs)}"])
         if answer.returncode == 0 and "disabled" not in answer.stderr:
@@ -313,7 +314,8 @@ def _environment(ours: Mapping[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in ours.items() if not name.startswith(_FOREIGN)}
     if "SLURM_JOB_ID" in kept:
         kept = {name: value for name, value in kept.items() if not _OF_A_JOB.fullmatch(name)}
-    return kept
+    # The numbers of an array in full; they end in "..." after 64 letters otherwise (sacct(1), squeue(1)).
+    return {**kept, "SLURM_BITSTR_LEN": "0"}
 
 
 def whoami() -> str:
