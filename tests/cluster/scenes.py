@@ -26,10 +26,10 @@ def submitted(scene: Path) -> list[dict[str, Any]]:
     return sorted(found, key=lambda entry: int(entry["job"]))
 
 
-def names_of_chunk(chunk: int) -> list[str]:
-    """The files of the windows of a chunk of the small film."""
-    first = chunk * WINDOWS_A_CHUNK
-    return [f"window_000_{number:05d}.npz" for number in range(first, first + WINDOWS_A_CHUNK)]
+def names_of_chunk(chunk: int, windows: int = WINDOWS_A_CHUNK) -> list[str]:
+    """The files of the windows of a chunk of the small film, in chunks of ``windows``."""
+    first = chunk * windows
+    return [f"window_000_{number:05d}.npz" for number in range(first, first + windows)]
 
 
 @dataclass(frozen=True)

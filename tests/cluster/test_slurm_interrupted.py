@@ -1,9 +1,10 @@
 """SLURM ends tasks in their middle, in all its ways: no window is lost or done twice, the bytes are the same.
 
-A task is held at the second of its chunk's four windows, so one is done when it is told to end. The third is being
-computed by then; the last is for the successor.
+A task is held at the second of its chunk's eight windows, so one is done when it is told to end. Up to two more
+are computed by then, and are written as well; the last ones are for the successor.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,14 +14,15 @@ from cluster.awaiting import until
 from cluster.scenes import Film, names_of_chunk, windows_digest
 from cluster.world import Cluster, identities, task_id
 
-CHUNK = 1
-FIRST, HELD, _, LAST = names_of_chunk(CHUNK)
+CHUNKS, CHUNK = 2, 1
+FIRST, HELD, *REST = names_of_chunk(CHUNK, windows=8)
+LAST = REST[-1]
 
 
 @pytest.fixture
 def scene(cluster: Cluster, film: Film, tmp_path: Path) -> Path:
     cluster.gate.hold(HELD)
-    return film.plan(tmp_path / "scene")
+    return replace(film, chunks=CHUNKS).plan(tmp_path / "scene")
 
 
 def test_a_requeued_task_finishes_its_window_and_its_successor_goes_on(
@@ -64,7 +66,7 @@ def test_a_cancelled_task_is_submitted_by_the_same_command(cluster: Cluster, fil
     cluster.gate.release(HELD)
     cluster.until_all_ended()
     cluster.until_gone(held)
-    assert windows_digest(scene).keys() >= film.windows.keys() - set(names_of_chunk(CHUNK)[2:])
+    assert windows_digest(scene).keys() >= film.windows.keys() - set(REST)
     assert LAST not in windows_digest(scene)
     cluster.finish(film, scene)
     second = [task for task in cluster.tasks() if int(task["ArrayJobId"]) > int(first["ArrayJobId"])]

@@ -32,7 +32,7 @@ def test_two_commands_at_once_submit_each_chunk_once(cluster: Cluster, film: Fil
 
 
 def test_stopping_cancels_and_the_same_command_goes_on(cluster: Cluster, film: Film, tmp_path: Path) -> None:
-    scene, window = film.plan(tmp_path / "scene"), names_of_chunk(1)[1]
+    scene, window = film.plan(tmp_path / "scene"), names_of_chunk(1)[0]
     cluster.gate.hold(window)
     cluster.hand_over(film, scene)
     held = cluster.until_held(window)
