@@ -199,6 +199,30 @@ def test_a_killed_range_goes_on_where_it_was(scene: Scene, right: dict[str, str]
     assert contents(scene) == right
 
 
+def test_a_range_that_is_told_to_end_goes_on_and_one_that_comes_no_further_fails(
+    scene: Scene, right: dict[str, str]
+) -> None:
+    def told(after: int) -> WorkError:
+        """What a range ends with that is told to end once it has asked so often: it asks for each frame."""
+        asked = iter(range(after))
+        with pytest.raises(WorkError) as error:
+            merge_part(scene, (0, 1), should_stop=lambda: next(asked, None) is None)
+        return error.value
+
+    # Blocks of 16 frames: one is whole, the next is not.
+    stopped = told(20)
+    assert stopped.exit_code == 75
+    assert len(list(scene.run_dir.rglob("frames_*.npz"))) == 1
+    # In vain three times more than the first, and then no more; a block between begins the count anew.
+    assert [told(0).exit_code for _ in range(3)] == [75] * 3
+    assert told(16).exit_code == 75
+    assert [told(15).exit_code for _ in range(4)] == [75, 75, 75, 1]
+    assert "more time" in told(0).remedy
+    merge_part(scene, (0, 1))
+    merge_part(scene, "end")
+    assert contents(scene) == right
+
+
 def test_a_range_made_twice_at_once_is_the_same(scene: Scene, right: dict[str, str]) -> None:
     parts: list[Part] = [(0, 1), (0, 1), (1, 2), (0, 5), (4, 5)]
     with ThreadPoolExecutor(len(parts)) as pool:

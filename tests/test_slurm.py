@@ -33,6 +33,7 @@ from vda.cluster.sbatch import (
     default_lines,
     keep_batch,
     log_pattern,
+    merge_text,
     signal_seconds,
 )
 from vda.cluster.slurm import ask
@@ -380,25 +381,28 @@ class TestBatchFiles:
 
     @pytest.mark.skipif(BASH is None, reason="no bash here")
     def test_bash_takes_it_and_so_the_one_by_hand(self, scene: Scene, tmp_path: Path) -> None:
-        path = tmp_path / "chunks.sbatch"
+        path, merge = tmp_path / "chunks.sbatch", tmp_path / "merge.sbatch"
         path.write_text(batch_text(scene))
-        for file in (path, ROOT / "runners" / "slurm_chunks.sbatch"):
+        merge.write_text(merge_text(scene, merge, [], ["--exr-layer", "it's"]))
+        for file in (path, merge, ROOT / "runners" / "slurm_chunks.sbatch"):
             checked = subprocess.run([str(BASH), "-n", str(file)], capture_output=True, text=True)
             assert (checked.returncode, checked.stderr) == (0, "")
 
     @pytest.mark.skipif(BASH is None, reason="no bash here")
-    @pytest.mark.parametrize("which", ["written", "by hand"])
+    @pytest.mark.parametrize("which", ["written", "by hand", "merge"])
     @pytest.mark.parametrize(
-        ("sent", "code", "requeued"),
+        ("sent", "code", "restarts", "requeued"),
         [
-            (signal.SIGUSR1, 75, True),
-            (signal.SIGTERM, 75, False),
-            (signal.SIGUSR1, 0, False),
-            (signal.SIGUSR1, 1, False),
+            (signal.SIGUSR1, 75, 0, True),
+            (signal.SIGUSR1, 75, 999, True),
+            (signal.SIGUSR1, 75, 1000, False),
+            (signal.SIGTERM, 75, 0, False),
+            (signal.SIGUSR1, 0, 0, False),
+            (signal.SIGUSR1, 1, 0, False),
         ],
     )
-    def test_only_a_task_that_slurm_warned_is_queued_again(
-        self, scene: Scene, programs: Path, which: str, sent: int, code: int, requeued: bool
+    def test_only_a_task_that_slurm_warned_is_queued_again_and_none_for_ever(
+        self, scene: Scene, programs: Path, which: str, sent: int, code: int, restarts: int, requeued: bool
     ) -> None:
         """With a task that ends as told once the signal came through, and a scontrol that notes its calls."""
         stand_in = programs / "python"
@@ -411,7 +415,12 @@ class TestBatchFiles:
         program(programs, "scontrol")
         path = programs / "batch.sbatch"
         environment = {**os.environ, "SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_JOB_ID": "7"}
-        if which == "written":
+        environment["SLURM_RESTART_COUNT"] = str(restarts)
+        if which == "merge":
+            text = merge_text(scene, path, [], [])
+            path.write_text(text.replace(f"python={sys.executable}", f"python={stand_in}"))
+            command = [str(BASH), str(path), "16"]
+        elif which == "written":
             path.write_text(batch_text(scene, str(stand_in)))
             command = [str(BASH), str(path), "1000"]
         else:
@@ -428,7 +437,8 @@ class TestBatchFiles:
         finally:
             if batch.poll() is None:
                 os.killpg(batch.pid, signal.SIGKILL)
-        assert "--chunk 1003" in (programs / "arguments").read_text()
+        asked = "--part 3/16" if which == "merge" else "--chunk 1003"
+        assert asked in (programs / "arguments").read_text()
         assert str(scene.root) in (programs / "arguments").read_text()
         assert calls(programs) == (["scontrol requeue 7_3"] if requeued else [])
 

@@ -2,17 +2,22 @@
 
 import hashlib
 import json
+import os
+import re
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
-from depth_runs import check, vda
+from depth_runs import check, depth_digest, vda
 
 from cluster.awaiting import until
 from cluster.scenes import Film, submitted
 from cluster.world import Cluster
 
 FORMATS = ["--format", "png16", "--format", "npz"]
+# Of the small film's 22.
+BLOCK = "frames_00003.npz"
 
 
 def contents(scene: Path) -> dict[str, str]:
@@ -48,7 +53,7 @@ def test_the_jobs_make_the_same_bytes(scene: Path, right: dict[str, str], cluste
     batch = (scene / "vda_run" / "cluster" / "merge.sbatch").read_text()
     assert "--format png16 --format npz" in batch or "--format npz" in batch
     logs = "".join(path.read_text() for path in (scene / "vda_logs").glob("merge.slurm-*.log"))
-    assert [f"--part {part} " in logs for part in ("fits", "0/5", "4/5", "end")] == [True] * 4
+    assert [f"merge --part {part}" in logs for part in ("fits", "0/5", "4/5", "end")] == [True] * 4
 
 
 def test_the_same_command_submits_what_a_cancelled_one_left(
@@ -71,6 +76,39 @@ def test_the_same_command_submits_what_a_cancelled_one_left(
     jobs = submitted(scene)[3:]
     assert [job["chunks"] for job in jobs] == ["2", ""]
     assert contents(scene) == right
+
+
+def test_a_range_that_is_told_of_its_end_goes_on_behind_what_it_has(
+    scene: Path, right: dict[str, str], cluster: Cluster
+) -> None:
+    cluster.gate.hold(BLOCK)
+    command = ["merge", scene, *FORMATS, "--on", "slurm", "--ranges", 1, "--detach"]
+    check(vda(*command, cwd=scene.parent, **cluster.environment))
+    (pid,) = cluster.until_held(BLOCK)
+    # As the batch file hands on what SLURM sends ahead of a time limit; it is seen before the block goes on.
+    os.kill(pid, signal.SIGUSR1)
+    cluster.gate.release(BLOCK)
+    cluster.until_all_ended()
+    assert contents(scene) == right
+    _, images, _ = submitted(scene)
+    log = (scene / "vda_logs" / f"merge.slurm-{images['job']}_0.log").read_text()
+    assert "Range 0 of 1" in log and "was told to end. Start it again" in log.replace("\n", " ")
+    assert re.findall(r"restart (\d)", log) == ["0", "1"]
+
+
+def test_depth_that_nobody_waits_for_is_merged_by_a_job_of_its_own(
+    film: Film, cluster: Cluster, tmp_path: Path
+) -> None:
+    scene = tmp_path / "scene"
+    command = ["depth", film.video, "--scene", scene, "--chunks", film.chunks, *film.options, "--devices", "cpu"]
+    detached = [*command, "--no-video", "--on", "slurm", "--detach"]
+    check(vda(*detached, cwd=tmp_path, **cluster.environment))
+    cluster.until_all_ended()
+    assert depth_digest(scene) == film.images, cluster.told()
+    assert [job["work"] for job in submitted(scene)] == ["chunks", "merge"]
+    # All of it is there.
+    told = check(vda(*detached, cwd=tmp_path, **cluster.environment))
+    assert "nothing was submitted" in told.stderr and len(submitted(scene)) == 2
 
 
 def test_jobs_look_for_themselves_whether_windows_are_there(scene: Path, cluster: Cluster) -> None:

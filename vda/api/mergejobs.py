@@ -6,7 +6,6 @@ wait for the end of those before them, however that was. ``vda_run/cluster/merge
 all of them. The same command, given again, submits what is missing.
 """
 
-import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 from vda.cluster.arrays import array_spec
 from vda.cluster.clusteroptions import ClusterOptions, cluster_folder, require_possible, require_seen
-from vda.cluster.sbatch import default_lines, job_name, keep_batch
+from vda.cluster.sbatch import default_lines, job_name, keep_batch, merge_text
 from vda.cluster.slurm import ask, nodes_of, python_path
 from vda.cluster.submitted import Submitted, note_submitted
 from vda.depthmaps.codes import DepthRecord
@@ -25,12 +24,12 @@ from vda.errors import UsageError, WorkError
 from vda.launch.interrupts import first_is_asked
 from vda.launch.onray import Needs, RayTasks
 from vda.launch.slurmcommands import configuration, partitions, rehearse, require_slurm, submit
-from vda.merging.parts import Part, PartsLeft, parts_left
+from vda.merging.parts import Part, PartsLeft, PartStoppedError, parts_left
 from vda.merging.settings import MergeResult, MergeSettings
 from vda.merging.workplace import PartFiles
 from vda.records import Within, require_sound
 from vda.reporter import Reporter
-from vda.scene.runstate import last_lines
+from vda.scene.runstate import RunFiles, last_lines
 from vda.scene.scene import Scene
 from vda.shown import counted, quoted
 
@@ -57,46 +56,6 @@ _OF_CHUNKS = ("gres", "gpus", "gpus-per-node", "gpus-per-task", "at-once")
 _LOOK_SECONDS, _ASK_SECONDS = 1.0, 5.0
 # Ray says that a node was lost; a range that fails so often fails for a reason.
 _TRIES = 4
-
-_TEXT = """\
-#!/bin/bash
-# Merges the depth of a scene in parts that several nodes make at once.
-# By hand, in this order, each once those before it have ended:
-#   sbatch {batch} fits
-#   sbatch --array=0-9 {batch} 10
-#   sbatch {batch} end
-# or all of it by one task:
-#   sbatch {batch} all
-{lines}
-
-scene={scene}
-python={python}
-{environment}
-part=()
-case "${{1:?fits, end, all, or how many ranges the array has}}" in
-fits) part=(--part fits {options}) ;;
-end) part=(--part end) ;;
-all) part=({options}) ;;
-*) part=(--part "$SLURM_ARRAY_TASK_ID/$1") ;;
-esac
-
-told=
-trap 'told=USR1; kill "$task" 2>/dev/null' USR1
-echo "merge ${{part[*]}} on ${{SLURMD_NODENAME:-$HOSTNAME}}, restart ${{SLURM_RESTART_COUNT:-0}}"
-"$python" -m vda merge "$scene" "${{part[@]}}" --quiet &
-task=$!
-while kill -0 "$task" 2>/dev/null; do
-    wait "$task"
-done
-wait "$task"
-code=$?
-
-# USR1 comes ahead of the time limit. A range goes on behind the blocks that it has; all else would begin anew.
-if [ "$told" = USR1 ] && [ -n "$SLURM_ARRAY_TASK_ID" ] && [ "${{SLURM_RESTART_COUNT:-0}}" -lt 20 ]; then
-    scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"
-fi
-exit "$code"
-"""
 
 
 def merge_words(settings: MergeSettings) -> list[str]:
@@ -164,6 +123,8 @@ class MergeJobs:
     def _prepare(self, options: Sequence[str], count: int) -> None:
         """Write the batch file, and have SLURM look at it; raises what it would refuse."""
         require_slurm()
+        # Of an earlier run: tasks that are told to end are not queued again where it is.
+        RunFiles(self.scene.run_dir).stop_path.unlink(missing_ok=True)
         asked = self._options()
         found = nodes_of(asked)
         require_possible(asked, partitions(), None, needs_gpu=False)
@@ -174,24 +135,14 @@ class MergeJobs:
             raise UsageError(f"This SLURM takes arrays of fewer than {largest} tasks.", "Give fewer --ranges.")
         cpus = min([_MOST_CPUS, *(node.cpus for node in found)])
         lines = default_lines(f"{job_name(self.scene)}-{WORK}", self._log("%j", doubled=True), asked, "", cpus)
-        batch = keep_batch(self._path, self._text(lines))
+        text = merge_text(self.scene, self._path, lines, merge_words(self.settings), python_path())
+        batch = keep_batch(self._path, text)
         if batch.is_changed:
             self.reporter.say(
                 f"{batch.path} was changed by hand and is used as it is; options change nothing in it."
             )
         self.scene.logs_dir.mkdir(exist_ok=True)
         rehearse(self._path, self.scene.root, options)
-
-    def _text(self, lines: Sequence[str]) -> str:
-        here = python_path()
-        return _TEXT.format(
-            scene=shlex.quote(str(self.scene.root.resolve())),
-            batch=quoted(self._path),
-            python=shlex.quote(sys.executable),
-            lines="\n".join(lines),
-            environment=f"export PYTHONPATH={shlex.quote(here)}\n" if here else "",
-            options=shlex.join(merge_words(self.settings)),
-        )
 
     def _log(self, job: str, *, doubled: bool = False) -> str:
         folder = str(self.scene.logs_dir.resolve())
@@ -339,7 +290,7 @@ def _run_on_ray(scene: Scene, tasks: RayTasks, parts: dict[str, list[str]], repo
             if ended.code == 0:
                 done += 1
                 reporter.at(done)
-            elif ended.lost and tries[part] < _TRIES:
+            elif (ended.lost or ended.code == PartStoppedError.exit_code) and tries[part] < _TRIES:
                 begin(part)
             else:
                 log = scene.logs_dir / f"merge.ray-{part.replace('/', '-')}.log"

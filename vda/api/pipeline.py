@@ -21,6 +21,7 @@ from vda.errors import DamagedWindowError, InputError, SceneError, UsageError, V
 from vda.files import require_writable, sha256_file
 from vda.launch import Launcher
 from vda.launch.detached import UNITS_VARIABLE
+from vda.launch.interrupts import scheduler_asks
 from vda.machine.choice import Choice, choose_devices
 from vda.machine.devices import Device, Inventory
 from vda.machine.shortage import COMPUTING_BYTES, require_memory, system_error
@@ -522,7 +523,7 @@ def merge_scene(
         result = (
             merge(scene, settings, reporter=reporter)
             if part is None
-            else merge_part(scene, part, settings, reporter=reporter)
+            else _merge_part(scene, part, settings, reporter)
         )
     except DamagedWindowError as error:
         _windows(scene).put_aside_file(error)
@@ -534,6 +535,14 @@ def merge_scene(
     if discard_windows and part in (None, "end"):
         scene.discard_windows()
     return result
+
+
+def _merge_part(scene: Scene, part: Part, settings: MergeSettings, reporter: Reporter) -> MergeResult:
+    """Only ranges of frames go on where they were: all else is ended by a scheduler's signals as by any other."""
+    if part in ("fits", "end"):
+        return merge_part(scene, part, settings, reporter=reporter)
+    with scheduler_asks() as should_stop:
+        return merge_part(scene, part, settings, should_stop=should_stop, reporter=reporter)
 
 
 def _report(scene: Scene, reporter: Reporter) -> None:

@@ -116,15 +116,19 @@ scene={scene}
 python={python}
 chunk=$((${{1:-0}} + SLURM_ARRAY_TASK_ID))
 {environment}
-# USR1 comes ahead of the time limit and of preemption: the window in hand is finished, and this task alone is
-# queued again. TERM comes where SLURM ends or requeues the task by itself: then nothing is queued again from here.
+{watched}"""
+
+_WATCHED = """\
+# USR1 comes ahead of the time limit and of preemption: the task ends where it can go on from, and it alone is
+# queued again. TERM comes where SLURM ends or requeues it by itself: then nothing is queued again from here.
 told=
 trap 'told=USR1; kill -USR1 "$task" 2>/dev/null' USR1
 trap 'told=TERM; kill -USR1 "$task" 2>/dev/null' TERM
 
-name=${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID
-echo "chunk $chunk: task $name on ${{SLURMD_NODENAME:-$HOSTNAME}}, restart ${{SLURM_RESTART_COUNT:-0}}"
-"$python" -m vda task "$scene" --chunk "$chunk" {arguments} &
+name=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
+restart=${SLURM_RESTART_COUNT:-0}
+echo "WHAT: task ${name:=$SLURM_JOB_ID} on ${SLURMD_NODENAME:-$HOSTNAME}, restart $restart"
+COMMAND &
 task=$!
 # A signal ends the waiting, not the task.
 while kill -0 "$task" 2>/dev/null; do
@@ -132,13 +136,26 @@ while kill -0 "$task" 2>/dev/null; do
 done
 wait "$task"
 code=$?
+[ -z "$told" ] || echo "It was told to end ($told), and ended with $code."
 
-# 75: stopped before its end, to be started again.
-if [ "$code" -eq 75 ] && [ "$told" != TERM ] && [ ! -e "$scene/vda_run/stop" ]; then
+# 75: stopped before its end, to be started again. One that comes no further ends with another code in the end; and
+# whatever it waits for, such as another that has its work, it does not wait for ever.
+if [ "$code" -eq 75 ] && [ "$told" != TERM ] && [ ! -e "$scene/vda_run/stop" ] && [ "$restart" -lt MOST ]; then
     scontrol requeue "$name"
 fi
 exit "$code"
 """
+# With SLURM's pause before a task begins again, a day and more.
+_MOST_RESTARTS = 1000
+
+
+def watched(what: str, command: str) -> str:
+    """The end of a batch file that has set ``scene``: ``command`` is run, and queued again where that is right.
+
+    ``what`` is what the log calls it; both are as a shell takes them.
+    """
+    text = _WATCHED.replace("MOST", str(_MOST_RESTARTS))
+    return text.replace("WHAT", what).replace("COMMAND", command)
 
 
 def chunks_text(
@@ -148,15 +165,62 @@ def chunks_text(
 
     ``path_variable`` is the login's PYTHONPATH: part of the file, so that it can be submitted from anywhere.
     """
-    environment = f"export PYTHONPATH={shlex.quote(path_variable)}\n" if path_variable else ""
     return _CHUNKS.format(
         scene=shlex.quote(str(scene.root.resolve())),
         batch=quoted(path.resolve()),
         python=shlex.quote(sys.executable),
         lines="\n".join(lines),
-        environment=environment,
-        arguments=" ".join(arguments),
+        environment=_exported(path_variable),
+        watched=watched("chunk $chunk", f'"$python" -m vda task "$scene" --chunk "$chunk" {" ".join(arguments)}'),
     )
+
+
+_MERGE = """\
+#!/bin/bash
+# Merges the depth of a scene in parts that several nodes make at once.
+# By hand, in this order, each once those before it have ended:
+#   sbatch {batch} fits
+#   sbatch --array=0-9 {batch} 10
+#   sbatch {batch} end
+# or all of it by one task:
+#   sbatch {batch} all
+{lines}
+
+scene={scene}
+python={python}
+{environment}
+part=()
+case "${{1:?fits, end, all, or how many ranges the array has}}" in
+fits) part=(--part fits {options}) ;;
+end) part=(--part end) ;;
+all) part=({options}) ;;
+*) part=(--part "$SLURM_ARRAY_TASK_ID/$1") ;;
+esac
+
+# A range goes on behind the blocks of frames that it has; all else would begin anew, and is not queued again.
+{watched}"""
+
+
+def merge_text(
+    scene: Scene, path: Path, lines: Sequence[str], options: Sequence[str], path_variable: str = ""
+) -> str:
+    """The batch file of all jobs of a scene's merge, whose first argument says which part; as ``chunks_text``.
+
+    ``options`` are those of ``vda merge``, a word each.
+    """
+    return _MERGE.format(
+        scene=shlex.quote(str(scene.root.resolve())),
+        batch=quoted(path.resolve()),
+        python=shlex.quote(sys.executable),
+        lines="\n".join(lines),
+        environment=_exported(path_variable),
+        options=shlex.join(options),
+        watched=watched("merge ${part[*]}", '"$python" -m vda merge "$scene" "${part[@]}" --quiet'),
+    )
+
+
+def _exported(path_variable: str) -> str:
+    return f"export PYTHONPATH={shlex.quote(path_variable)}\n" if path_variable else ""
 
 
 def proof_text(scene: Scene, lines: Sequence[str], command: Sequence[str], path_variable: str) -> str:
@@ -166,7 +230,7 @@ def proof_text(scene: Scene, lines: Sequence[str], command: Sequence[str], path_
         [
             "#!/bin/bash",
             *lines,
-            *([f"export PYTHONPATH={shlex.quote(path_variable)}"] if path_variable else []),
+            _exported(path_variable),
             shlex.join(command),
             f'echo $? > {code}"$SLURM_JOB_ID"',
         ]

@@ -45,14 +45,31 @@ def first_is_asked() -> Iterator[Callable[[], bool]]:
 def signals_ask(stop: Path) -> Iterator[None]:
     """As long as this lasts, a scheduler's signals make the file ``stop``; only Python's main thread gets any."""
 
-    def ask(number: int, frame: FrameType | None) -> None:
+    def ask() -> None:
         with suppress(OSError):
             stop.touch()
+
+    with _signals_call(ask):
+        yield
+
+
+@contextmanager
+def scheduler_asks() -> Iterator[Callable[[], bool]]:
+    """Yield a function that says whether one of a scheduler's signals came."""
+    came = threading.Event()
+    with _signals_call(came.set):
+        yield came.is_set
+
+
+@contextmanager
+def _signals_call(ask: Callable[[], None]) -> Iterator[None]:
+    def handle(number: int, frame: FrameType | None) -> None:
+        ask()
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, ask) for number in SCHEDULERS}
+    before = {number: signal.signal(number, handle) for number in SCHEDULERS}
     try:
         yield
     finally:

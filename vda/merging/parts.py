@@ -11,7 +11,7 @@ starts which part.
 import hashlib
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -44,6 +44,8 @@ Part = Literal["fits", "end"] | tuple[int, int]
 # A kill costs the images of a block, and the end reads a file for each: some thousand blocks for a long film.
 _MOST_BLOCKS: Final = 1000
 _LEAST_FRAMES, _MOST_FRAMES = 16, 256
+# Of a range that is told to end, before a block of it is whole; as many as chunks have.
+_RETRIES: Final = 3
 # Looking whether images are whole waits for the disk.
 _THREADS: Final = 8
 _BEGIN: Final = "Begin again with 'vda merge --part fits'; what was computed is kept."
@@ -80,15 +82,28 @@ class PartsLeft:
         return [index for index in range(count) if set(_blocks_in(index, count, self.blocks)) & set(self.missing)]
 
 
+class PartStoppedError(WorkError):
+    """A range that was told to end, and goes on behind the blocks that it has once it is started again."""
+
+    # As of tasks of chunks (sysexits.h: EX_TEMPFAIL).
+    exit_code = 75
+
+
 def merge_part(
-    scene: Scene, part: Part, settings: MergeSettings | None = None, *, reporter: Reporter | None = None
+    scene: Scene,
+    part: Part,
+    settings: MergeSettings | None = None,
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+    reporter: Reporter | None = None,
 ) -> MergeResult:
     """Make one part of a merge of ``scene``: ``fits`` first, ranges of frames in any order, and ``end`` last.
 
     Only the first takes ``settings``; the others go on with these, and refuse others that are given. The result of
     ``fits`` and of a range is about the folder and frames of that part. Raises what ``merge`` does, and
     ``UsageError`` for what is not made by frame, ``SceneError`` where the fits are not there or of something that
-    changed since, ``WorkError`` where the end finds frames missing.
+    changed since, ``WorkError`` where the end finds frames missing. A range that ``should_stop`` raises
+    ``PartStoppedError``, or ``WorkError`` where it was told so again and again before it had a block more.
     """
     reporter = reporter or Silence()
     if part == "fits":
@@ -100,7 +115,7 @@ def merge_part(
                 "The merge in parts was begun with other options.",
                 "Leave them out: all parts go on with what --part fits was given.",
             )
-    return _end(scene, reporter) if part == "end" else _make_range(scene, *part, reporter)
+    return _end(scene, reporter) if part == "end" else _make_range(scene, *part, should_stop, reporter)
 
 
 def parts_left(scene: Scene, settings: MergeSettings) -> PartsLeft | MergeResult:
@@ -147,7 +162,9 @@ def _find_fits(scene: Scene, settings: MergeSettings, reporter: Reporter) -> Mer
         return MergeResult(files.images(fits.token), len(depth.frames), asked.request.remarks)
 
 
-def _make_range(scene: Scene, index: int, count: int, reporter: Reporter) -> MergeResult:
+def _make_range(
+    scene: Scene, index: int, count: int, should_stop: Callable[[], bool], reporter: Reporter
+) -> MergeResult:
     if not 0 <= index < count:
         raise UsageError(f"There is no part {index} of {count}.", "Count them from 0: --part 0/3, 1/3 and 2/3.")
     with alone(scene.root, in_parts=True):
@@ -164,18 +181,40 @@ def _make_range(scene: Scene, index: int, count: int, reporter: Reporter) -> Mer
         reporter.begin("writing depth", len(frames))
         coming = images_of(work.depth, _outputs_of(scene, work, frames), frames)
         for number in to_do:
-            gathered = _gathered(scene, files, state, islice(coming, len(blocks[number])))
+            gathered = _gathered(scene, files, state, islice(coming, len(blocks[number])), should_stop)
+            if gathered is None:
+                vain = files.told_to_end(fits.token, index, count, in_vain=number == to_do[0])
+                raise _stopped(f"Range {index} of {count} of the merge of {scene.root}", vain)
             gathered.write(files.block_path(fits.token, number))
             reporter.at(sum(len(blocks[each]) for each in to_do if each <= number))
         return MergeResult(files.images(fits.token), sum(len(blocks[number]) for number in own))
 
 
+def _stopped(range_name: str, vain: int) -> WorkError:
+    if vain > _RETRIES:
+        return WorkError(
+            f"{range_name} was told to end {vain} times in a row before a block of frames was whole.",
+            "Give its jobs more time, such as --slurm time=2:00:00, or a place where they are not ended so soon.",
+        )
+    return PartStoppedError(f"{range_name} was told to end.", "Start it again: it goes on behind what it has.")
+
+
 def _gathered(
-    scene: Scene, files: PartFiles, state: tuple[int, int] | None, made: Iterator[MergedFrame]
-) -> FrameBlock:
-    """What the frames ``made`` come to; ``SceneError`` once the merge that they are of is no longer there."""
+    scene: Scene,
+    files: PartFiles,
+    state: tuple[int, int] | None,
+    made: Iterator[MergedFrame],
+    should_stop: Callable[[], bool],
+) -> FrameBlock | None:
+    """What the frames ``made`` come to; None where it is to stop first.
+
+    Raises ``SceneError`` once the merge that they are of is no longer there.
+    """
     lines, use = [], CodeUse()
     for frame in made:
+        # A block of large frames may take longer than a scheduler waits.
+        if should_stop():
+            return None
         if files.state() != state:
             raise SceneError(
                 f"The merge of {scene.root} that this part is of has ended, or was begun anew.",

@@ -9,6 +9,7 @@ one that was given up, on whatever machine, is in nobody's way.
       fits.json                       what the first part found, and of what (``parts``)
       end.lock                        held by the one that ends the merge
       <token>/frames_00003.npz        a block of frames whose images are there, and what they count for
+      <token>/vain_3_16.json          how often in a row range 3 of 16 was told to end before it had a block more
     vda_merged_depth/.parts-<token>/  the images, and at the end all else
 """
 
@@ -17,9 +18,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from vda.files import DEPTH_RECORD_NAME, TEMPORARY_PREFIX, storage_errors
+from vda.errors import InputError
+from vda.files import DEPTH_RECORD_NAME, TEMPORARY_PREFIX, storage_errors, write_json
 from vda.merging.meaning import Meaning
 from vda.merging.outputs import written_files
+from vda.records import read_record
 from vda.scene.scene import Scene
 
 _BESIDE = ".new"
@@ -87,6 +90,15 @@ class PartFiles:
 
     def block_path(self, token: str, number: int) -> Path:
         return self.folder / token / f"frames_{number:05d}.npz"
+
+    def told_to_end(self, token: str, index: int, count: int, *, in_vain: bool) -> int:
+        """Note that a range was told to end; return how often in a row it was before it had a block more."""
+        path = self.folder / token / f"vain_{index}_{count}.json"
+        vain = 0
+        with suppress(InputError):
+            vain = read_record(path, int, "") if in_vain else 0
+        write_json(path, vain + in_vain)
+        return vain + in_vain
 
     def images(self, token: str) -> Path:
         return self.merged / f"{_PARTS}{token}"

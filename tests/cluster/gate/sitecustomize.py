@@ -2,6 +2,7 @@
 
 ``VDA_TEST_GATE`` is a folder. Who is about to name a finished window, while there is ``<window>.hold``, leaves
 ``<window>.<pid>`` there and waits until it is gone: what a test does meanwhile happens in the middle of a chunk.
+So it is with a block of merged frames.
 ``VDA_TEST_TASKS`` is a folder as well: ``vda task`` then does nothing but leave its line in ``chunk_<number>``.
 """
 
@@ -11,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-_WINDOW = re.compile(r"window_\d+_\d+\.npz")
+_HELD = re.compile(r"window_\d+_\d+\.npz|frames_\d+\.npz")
 
 
 def _hold(event: str, arguments: tuple[object, ...]) -> None:
@@ -19,7 +20,7 @@ def _hold(event: str, arguments: tuple[object, ...]) -> None:
         return
     name = Path(os.fspath(arguments[1])).name
     hold = Path(os.environ["VDA_TEST_GATE"]) / f"{name}.hold"
-    if _WINDOW.fullmatch(name) and hold.exists():
+    if _HELD.fullmatch(name) and hold.exists():
         hold.with_suffix(f".{os.getpid()}").touch()
         while hold.exists():
             time.sleep(0.02)
