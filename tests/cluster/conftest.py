@@ -21,8 +21,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[nodes.Slurm]:
     if missing := nodes.missing():
         pytest.skip(f"no SLURM here: {', '.join(missing)} not found (Debian: slurmctld slurmd slurm-client munge)")
-    with nodes.slurm(tmp_path_factory.mktemp("slurm")) as running:
-        yield running
+    with nodes.running(nodes.Slurm, tmp_path_factory.mktemp("slurm")) as started:
+        yield started
 
 
 @pytest.fixture

@@ -259,7 +259,7 @@ AnySlurm = TypeVar("AnySlurm", bound=Slurm)
 
 
 @contextmanager
-def slurm(folder: Path, kind: type[AnySlurm] = Slurm) -> Iterator[AnySlurm]:
+def running(kind: type[AnySlurm], folder: Path) -> Iterator[AnySlurm]:
     """A SLURM that runs, below ``folder``; nothing of it is left at the end, whatever happens."""
     cluster = kind(folder)
     guard = subprocess.Popen(
@@ -278,7 +278,7 @@ def slurm(folder: Path, kind: type[AnySlurm] = Slurm) -> Iterator[AnySlurm]:
 def main() -> None:
     if lacking := missing():
         sys.exit(f"There is no {', '.join(lacking)} here.")
-    with tempfile.TemporaryDirectory() as folder, slurm(Path(folder)) as cluster:
+    with tempfile.TemporaryDirectory() as folder, running(Slurm, Path(folder)) as cluster:
         sys.stdout.write(f"export SLURM_CONF={cluster.environment['SLURM_CONF']} PATH=$PATH:/usr/sbin\n")
         sys.stdout.flush()
         sys.stdin.read()

@@ -24,8 +24,8 @@ HELD = names_of_chunk(CHUNK)[0]
 def accounted(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Iterator[Cluster]:
     if missing := nodes.missing(PROGRAMS_OF_ACCOUNTING):
         pytest.skip(f"no accounting of SLURM here: {', '.join(missing)} not found")
-    with nodes.slurm(tmp_path_factory.mktemp("accounted"), AccountedSlurm) as running:
-        yield from given(running, tmp_path)
+    with nodes.running(AccountedSlurm, tmp_path_factory.mktemp("accounted")) as started:
+        yield from given(started, tmp_path)
 
 
 def test_what_the_controller_forgot_the_accounting_tells(accounted: Cluster, film: Film, tmp_path: Path) -> None:
