@@ -1,5 +1,6 @@
 """What ``import vda`` gives: the names, their types, that they are the commands, and depth read back as arrays."""
 
+import dataclasses
 import inspect
 import json
 import os
@@ -15,12 +16,16 @@ import pytest
 from depth_runs import INPUT_SIZE, make_video, make_weights
 
 import vda
+from vda.api.films import DepthOutcome
 from vda.api.keywords import DepthOptions
 from vda.calibration.fit import Calibration, save_calibration
 from vda.calibration.identity import Fingerprint
 from vda.cli import main
 from vda.depthmaps.codes import DepthRecord, Quantizer
 from vda.depthmaps.files import write_png16
+from vda.merging.settings import MergeSettings
+from vda.splitting.settings import PlanSettings
+from vda.supervisor.resolve import RunSettings
 
 ROOT = Path(__file__).parents[1]
 FUNCTIONS = [
@@ -40,6 +45,12 @@ COMMANDS = {
     "plan": "split", "run": "run", "merge": "merge", "depth": "depth", "enrich": "enrich", "export": "export",
     "view": "view",
 }  # fmt: skip
+SETTINGS_OF: dict[str, tuple[type, ...]] = {
+    "plan": (PlanSettings,),
+    "run": (RunSettings,),
+    "merge": (MergeSettings,),
+    "depth": (PlanSettings, RunSettings, MergeSettings),
+}
 # What only a command has: what it prints, and working without a terminal.
 # ``--dry-run`` is ``vda.dry_run``, for what comes of it is another type.
 # A part of a merge is no depth to open yet.
@@ -63,6 +74,45 @@ class TestNames:
             if parameter.kind == parameter.KEYWORD_ONLY
         }
         assert own == DepthOptions.__annotations__
+
+    def test_every_keyword_comes_to_be_a_setting_or_is_asked_for_by_name(self) -> None:
+        """One that was forgotten would be taken, and change nothing."""
+        elsewhere = {
+            # Of ``plan`` the devices only say how many chunks suit; of ``merge`` where it is made.
+            "plan": {"devices", "restart"},
+            "run": set(),
+            "merge": {"discard_windows", "on", "slurm", "ray_address", "ranges"},
+            "depth": {"discard_windows"},
+        }
+        for name, kinds in SETTINGS_OF.items():
+            keywords = {
+                parameter.name
+                for parameter in inspect.signature(getattr(vda, name)).parameters.values()
+                if parameter.kind == parameter.KEYWORD_ONLY
+            }
+            settings = {field.name for kind in kinds for field in dataclasses.fields(kind)} | {"format"}
+            assert keywords - settings - {"reporter"} == elsewhere[name], name
+
+    def test_what_is_given_is_what_the_stages_are_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[Any] = []
+
+        def depth(*arguments: Any, **keywords: Any) -> DepthOutcome:
+            asked.extend(arguments)
+            return DepthOutcome([], [])
+
+        monkeypatch.setattr("vda.api.pipeline.depth", depth)
+        vda.depth(
+            ["a.mp4", "b.mp4"],
+            weights="w.safetensors", threads=2, on="slurm", slurm=["time=10:00"], format="npz", coding="log",
+            overwrite=True, chunks=3, frames=(0, 9), mask="logo.png",
+        )  # fmt: skip
+        assert asked == [
+            [Path("a.mp4"), Path("b.mp4")],
+            [Path("data/a"), Path("data/b")],
+            RunSettings(weights=Path("w.safetensors"), threads=2, on="slurm", slurm=("time=10:00",)),
+            MergeSettings(("npz",), overwrite=True, create_video=True, coding="log"),
+            PlanSettings(3, (0, 9), mask=Path("logo.png")),
+        ]
 
     def test_no_function_is_hidden_by_a_file_or_folder_of_its_name(self) -> None:
         assert not {path.stem for path in (ROOT / "vda").iterdir()} & set(FUNCTIONS)

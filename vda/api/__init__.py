@@ -7,7 +7,7 @@
     rehearsal  what depth, run and merge would do: their start up to the first write
     reports    the report of a scene, made again only where it would show something else
     results    depth and scenes opened to be read
-    keywords   the keywords of ``vda.depth``, once for its two signatures
+    keywords   the keywords of ``vda.depth``, once for its two signatures, and settings made of keywords
     stages     a video to depth: plan, run, merge, depth; the network
     asking     what a call would do, asked with its own arguments
     space      depth into space: enrich, export

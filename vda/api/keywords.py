@@ -1,23 +1,32 @@
-"""The keywords of ``vda.depth``, once for its two signatures: of one video, and of several."""
+"""The keywords of the stages: those of ``vda.depth`` once for its two signatures, and what settings they are.
 
-from collections.abc import Sequence
-from typing import Literal, TypedDict
+In: the arguments of a call. Out: the settings that the stages take, for the call itself and for what it would do.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal, TypedDict, TypeVar
 
 from vda.api.results import StrPath
 from vda.depthmaps.codings import Coding
 from vda.depthmaps.exr import Base, Compression, PixelType
 from vda.joining.scenedepth import Joining
 from vda.merging.outputs import Format
+from vda.merging.settings import MergeSettings
 from vda.picture.signal import Deinterlace
 from vda.refining.guided import Refine
 from vda.reporter import Reporter
 from vda.scene.chunks import Chunking
+from vda.splitting.settings import PlanSettings
 from vda.stereo.style import Eyes
-from vda.supervisor.resolve import Place
+from vda.supervisor.resolve import Place, RunSettings
 
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 By = Literal["torch", "openvino"]
 DecodedBy = Literal["cpu", "gpu"]
+S = TypeVar("S", PlanSettings, RunSettings, MergeSettings)
+_PATHS = ("weights", "mask", "shots")
 
 
 class DepthOptions(TypedDict, total=False):
@@ -72,3 +81,19 @@ class DepthOptions(TypedDict, total=False):
     metres: tuple[float, float] | None
     discard_windows: bool
     reporter: Reporter | None
+
+
+def settings_of(kind: type[S], arguments: Mapping[str, Any]) -> S:
+    """The settings that a call with these ``arguments``, by name, asks for: each is called as its field is.
+
+    A path may be a string, and a single format stands for itself. Raises ``UsageError`` for what makes no sense.
+    """
+    given: dict[str, Any] = {
+        name: Path(value) if name in _PATHS and value is not None else value for name, value in arguments.items()
+    }
+    if "format" in given:
+        one_or_more = given["format"]
+        given["formats"] = (one_or_more,) if isinstance(one_or_more, str) else tuple(one_or_more)
+    if "slurm" in given:
+        given["slurm"] = tuple(given["slurm"])
+    return kind(**{field.name: given[field.name] for field in fields(kind) if field.name in given})

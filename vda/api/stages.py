@@ -1,7 +1,7 @@
 """A video to depth, stage by stage or in one call; and the network itself.
 
 In: paths and the options of the commands, as keywords. Out: a scene to look at, depth to read. This file does not
-know how a stage works: settings are made of the keywords once, and ``pipeline`` is called.
+know how a stage works: settings are made of a function's own arguments, and ``pipeline`` is called.
 """
 
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack, overload
 
 from vda.api import pipeline
-from vda.api.keywords import By, DecodedBy, DepthOptions, Precision
+from vda.api.keywords import By, DecodedBy, DepthOptions, Precision, settings_of
 from vda.api.mergejobs import MergePlace, merge_elsewhere, require_local
 from vda.api.results import SceneView, StrPath, VideoDepth, open_depth, open_scene
 from vda.depthmaps.codings import Coding
@@ -67,23 +67,8 @@ def plan(
     of them is not to be seen. Raises ``VideoError`` for what is no video, ``SceneError`` where the folder holds
     another scene.
     """
+    settings = settings_of(PlanSettings, locals())
     root = scene_root(Path(video), _path(scene))
-    settings = PlanSettings(
-        chunks,
-        frames,
-        chunking,
-        overlap,
-        extract,
-        trust_container,
-        max_res=max_res,
-        stride=stride,
-        fps=fps,
-        deinterlace=deinterlace,
-        color=color,
-        crop=crop,
-        mask=_path(mask),
-        shots=_path(shots),
-    )
     found = pipeline.find_devices(devices, reporter).devices
     pipeline.plan_scene(Path(video), root, settings, restart=restart, devices=found, reporter=reporter)
     return open_scene(root)
@@ -118,24 +103,7 @@ def run(
     the nodes' own disks for a copy of the video. Raises ``SceneError`` where the scene was begun with other
     settings or somebody computes it already, and ``WorkError`` where something stays missing.
     """
-    settings = RunSettings(
-        model,
-        _path(weights),
-        input_size,
-        precision,
-        devices,
-        batch_size,
-        threads,
-        on,
-        retries,
-        restart,
-        engine,
-        decoder,
-        tuple(slurm),
-        ray_address,
-        stage_video,
-        prove,
-    )
+    settings = settings_of(RunSettings, locals())
     pipeline.run([Scene(Path(scene))], settings, reporter)
     return open_scene(scene)
 
@@ -180,29 +148,7 @@ def merge(
     ``slurm`` are sbatch's options. Raises ``WorkError`` where windows are missing,
     ``UsageError`` where depth is there and ``overwrite`` is not given.
     """
-    settings = MergeSettings(
-        formats=formats_of(format),
-        overwrite=overwrite,
-        create_video=create_video,
-        colormap=colormap,
-        side_by_side=side_by_side,
-        exr=exr,
-        exr_layer=exr_layer,
-        exr_type=exr_type,
-        exr_compression=exr_compression,
-        parallax=parallax,
-        convergence=convergence,
-        eyes=eyes,
-        align=align,
-        refine=refine,
-        coding=coding,
-        depth_scale=depth_scale,
-        metres=metres,
-        kind=kind,
-        input_scale=input_scale,
-        by_order=by_order,
-        allow_gaps=allow_gaps,
-    )
+    settings = settings_of(MergeSettings, locals())
     MergePlace(on, ranges)
     made = Scene(Path(scene)).require()
     if on != "local":
@@ -290,66 +236,14 @@ def depth(
     each comes back, in order. One that fails keeps no other from being finished; then ``WorkError`` lists those
     that failed, and ``open_depth`` opens the others.
     """
+    asked = locals()
+    running, merging = settings_of(RunSettings, asked), settings_of(MergeSettings, asked)
+    planning = settings_of(PlanSettings, asked)
     one = isinstance(video, str | os.PathLike)
     videos = [Path(video)] if isinstance(video, str | os.PathLike) else find_videos([Path(path) for path in video])
+    roots = scene_roots(videos, _path(scene))
     outcome = pipeline.depth(
-        videos,
-        scene_roots(videos, _path(scene)),
-        RunSettings(
-            model,
-            _path(weights),
-            input_size,
-            precision,
-            devices,
-            batch_size,
-            threads,
-            on,
-            retries,
-            restart,
-            engine,
-            decoder,
-            tuple(slurm),
-            ray_address,
-            stage_video,
-            prove,
-        ),
-        MergeSettings(
-            formats=formats_of(format),
-            overwrite=overwrite,
-            create_video=create_video,
-            colormap=colormap,
-            side_by_side=side_by_side,
-            exr=exr,
-            exr_layer=exr_layer,
-            exr_type=exr_type,
-            exr_compression=exr_compression,
-            parallax=parallax,
-            convergence=convergence,
-            eyes=eyes,
-            align=align,
-            refine=refine,
-            coding=coding,
-            depth_scale=depth_scale,
-            metres=metres,
-        ),
-        PlanSettings(
-            chunks,
-            frames,
-            chunking,
-            overlap,
-            extract,
-            trust_container,
-            max_res=max_res,
-            stride=stride,
-            fps=fps,
-            deinterlace=deinterlace,
-            color=color,
-            crop=crop,
-            mask=_path(mask),
-            shots=_path(shots),
-        ),
-        discard_windows=discard_windows,
-        reporter=reporter,
+        videos, roots, running, merging, planning, discard_windows=discard_windows, reporter=reporter
     )
     outcome.require_all()
     opened = [open_depth(result.folder) for result in outcome.results]
@@ -377,8 +271,3 @@ def load_model(
 
 def _path(path: StrPath | None) -> Path | None:
     return None if path is None else Path(path)
-
-
-def formats_of(format: Format | Sequence[Format]) -> tuple[str, ...]:
-    """The formats that are asked for: a single one may be written as it is."""
-    return (format,) if isinstance(format, str) else tuple(format)
