@@ -1,13 +1,19 @@
 """Depth and tracks beside the picture: the same pixels, the same metres, whatever is wrong with one row."""
 
+import errno
+import fcntl
 import json
+import os
+import struct
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import av
 import clips
 import numpy as np
 import pytest
-from data_sets import log_of, pictures, scaled, table
+from data_sets import content, log_of, pictures, scaled, table
 from stills import make_folder
 
 from vda.api.pipeline import RunSettings, plan_scene
@@ -20,7 +26,7 @@ from vda.errors import UsageError
 from vda.fvc.makedepth import DepthMaker
 from vda.fvc.paths import Places
 from vda.fvc.rate import Rate
-from vda.fvc.request import ScaleSettings
+from vda.fvc.request import Item, ScaleSettings
 from vda.fvc.scale import ScaleResult, scale
 from vda.merging.settings import MergeSettings
 from vda.reporter import Silence
@@ -154,6 +160,45 @@ def made_depth(metadata: Path, out: Path, input_size: int | None, **options: obj
     run = RunSettings(model="mini", input_size=input_size, devices="cpu", on="inline", threads=1)
     maker = DepthMaker(out / "scenes", Places(metadata), run, Silence())
     return scale(metadata, out, BOTH, maker=maker, **options)  # type: ignore[arg-type]
+
+
+def test_each_depth_is_computed_by_one_of_two_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        clips.make_clip(tmp_path / f"{name}.mp4", range(3))
+    metadata = table(tmp_path / "videos.csv", ({"video_path": f"{name}.mp4", "label": "real"} for name in "ab"))
+    made_depth(metadata, tmp_path / "alone", 56)
+    planned, computed = DepthMaker._planned, list[str]()
+
+    def planning(self: DepthMaker, item: Item, *others: Any) -> Scene:
+        computed.append(item.name)
+        return planned(self, item, *others)
+
+    monkeypatch.setattr(DepthMaker, "_planned", planning)
+    with ThreadPoolExecutor(2) as both:
+        results = [both.submit(made_depth, metadata, tmp_path / "out", 56) for _ in range(2)]
+        assert sum(result.result().scaled for result in results) == 2
+    assert sorted(computed) == ["a_scaled_original.mp4", "b_scaled_original.mp4"]
+    files = [content(tmp_path / folder) for folder in ("out", "alone")]
+    made = [{name: data for name, data in each.items() if not name.startswith("scenes/")} for each in files]
+    assert made[0] == made[1]
+
+
+@pytest.mark.parametrize("locks", [None, errno.ENOLCK], ids=["always", "ENOLCK"])
+def test_depth_where_no_locks_are_kept_is_refused_before_anything_is_planned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locks: int | None
+) -> None:
+    clips.make_clip(tmp_path / "a.mp4", range(3))
+    metadata = table(tmp_path / "videos.csv", [{"video_path": "a.mp4", "label": "real"}])
+
+    def given(_handle: object, command: int, record: bytes) -> bytes:
+        if locks is not None:
+            raise OSError(locks, os.strerror(locks))
+        return struct.pack("hhqqi4x", fcntl.F_UNLCK, 0, 0, 0, 0) if command == fcntl.F_OFD_GETLK else record
+
+    monkeypatch.setattr(fcntl, "fcntl", given)
+    with pytest.raises(UsageError, match="keeps no locks"):
+        made_depth(metadata, tmp_path / "out", 56)
+    assert not list(tmp_path.glob("out/scenes/*"))
 
 
 def test_depth_of_two_kinds_does_not_come_into_one_table(tmp_path: Path) -> None:

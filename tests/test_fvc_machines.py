@@ -1,9 +1,10 @@
 """One output directory, and machines that do not see each other's locks: no row is lost, and none is there twice.
 
-A machine is a process here whose locks are always given, as some file systems that machines share do it, and whose
-processes no other finds.
+A machine is a process here whose locks are always given, or fail, as some file systems that machines share do it,
+and whose processes no other finds.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 import pytest
 from data_sets import content, data_set, scaled
@@ -27,10 +29,15 @@ from vda.fvc.selection import Selection
 
 ROWS = 6
 MACHINE = """
-import fcntl, platform, sys
-platform.node = lambda: sys.argv[1]
-fcntl.fcntl = lambda handle, command, record=0: record
-del sys.argv[1]
+import errno, fcntl, platform, sys
+name, locks = sys.argv[1:3]
+platform.node = lambda: name
+def given(handle, command, record=0):
+    if locks == "fail":
+        raise OSError(errno.ENOLCK, "No locks available")
+    return record
+fcntl.fcntl = given
+del sys.argv[1:3]
 from vda.cli import main
 main()
 """
@@ -45,9 +52,24 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, byt
     return metadata, content(folder / "whole")
 
 
-def start(machine: str, metadata: Path, out: Path, *options: str) -> subprocess.Popen[bytes]:
-    asked = ["fvc", "scale", str(metadata), "--output-dir", str(out), "--size", "64", "--jobs", "1", "-q"]
-    return subprocess.Popen([sys.executable, "-c", MACHINE, machine, *asked, *options], stdout=subprocess.DEVNULL)
+def start(
+    machine: str, metadata: Path, out: Path, *options: str, locks: str = "always", told: int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
+    asked = [
+        "fvc",
+        "scale",
+        str(metadata),
+        "--output-dir",
+        str(out),
+        "--size",
+        "64",
+        "--jobs",
+        "1",
+        "-q",
+        "--json",
+    ]
+    command = [sys.executable, "-c", MACHINE, machine, locks, *asked, *options]
+    return subprocess.Popen(command, stdout=told)
 
 
 def without_shards_logs(folder: Path) -> dict[str, bytes]:
@@ -57,14 +79,16 @@ def without_shards_logs(folder: Path) -> dict[str, bytes]:
 def test_machines_without_locks_make_what_one_process_makes(
     tmp_path: Path, whole: tuple[Path, dict[str, bytes]]
 ) -> None:
-    """Ranges that overlap, and one of them twice at once."""
+    """Ranges that overlap, and one of them twice at once; each row is scaled once."""
     metadata, expected = whole
-    ranges = ((0, 4), (2, 6), (2, 6))
+    ranges = (("--end-idx=4", "always"), ("--start-idx=2", "always"), ("--start-idx=2", "fail"))
     tasks = [
-        start(f"n{number}", metadata, tmp_path, f"--start-idx={first}", f"--end-idx={last}")
-        for number, (first, last) in enumerate(ranges)
+        start(f"n{number}", metadata, tmp_path, *asked, locks=locks, told=subprocess.PIPE)
+        for number, (*asked, locks) in enumerate(ranges)
     ]
-    assert [task.wait() for task in tasks] == [0] * len(tasks)
+    told = [json.loads(task.communicate()[0]) for task in tasks]
+    assert [task.returncode for task in tasks] == [0] * len(tasks)
+    assert sum(each["scaled"] for each in told) == ROWS
     assert (tmp_path / "scaled_metadata.csv").read_bytes() == expected["scaled_metadata.csv"]
     assert [row["metadata_row"] for row in scaled(tmp_path)] == [str(row) for row in range(ROWS)]
     # Parts that ended while others were at work are joined by the next one.
@@ -83,15 +107,47 @@ def test_what_a_killed_machine_made_is_kept_and_its_rows_go_on_elsewhere(
     assert task.wait() == -signal.SIGKILL
     noted = {record.name for record in read_records(tmp_path)}
     assert noted
-    assert start("n2", metadata, tmp_path).wait() == 0
-    # For a minute nobody knows that the killed one is not at work: its part and what it left half-made stay.
-    files = {name: data for name, data in content(tmp_path).items() if Path(name).suffix in (".mp4", ".csv")}
-    assert {name for name in files if name not in expected} <= {name for name in files if name.startswith(".tmp-")}
-    assert all(files[name] == data for name, data in expected.items() if name in files)
-    assert noted <= {record.name for record in read_records(tmp_path)}
-    let_the_lease_end(tmp_path)
-    scale(metadata, tmp_path, ScaleSettings(size=64))
+    with start("n2", metadata, tmp_path) as other:
+        await_rows(tmp_path, other, range(3, ROWS))
+        # For a minute nobody knows that the killed one is not at work: its part and what it left half-made stay.
+        files = {name: data for name, data in content(tmp_path).items() if name.endswith(".mp4")}
+        assert {name for name in files if name not in expected} <= {name for name in files if ".tmp-" in name}
+        assert all(files[name] == data for name, data in expected.items() if name in files)
+        assert noted <= {record.name for record in read_records(tmp_path)}
+        let_the_lease_end(tmp_path)
+        assert other.wait() == 0
     assert content(tmp_path) == expected
+
+
+def await_rows(folder: Path, task: subprocess.Popen[bytes], rows: range) -> None:
+    while not set(rows) <= {record.row for record in read_records(folder)}:
+        assert task.poll() is None
+        time.sleep(0.005)
+
+
+def test_a_row_is_one_machines_and_a_claim_is_taken_over_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = tmp_path / "scaled_state" / "claims" / "row_000003.json"
+    with (
+        on("a", tmp_path, monkeypatch) as one,
+        on("b", tmp_path, monkeypatch) as two,
+        Ledger(tmp_path) as three,
+        one.claim(3) as had,
+    ):
+        assert had
+        for other in (two, three):
+            with other.claim(3) as had_too, other.claim(4) as had_another:
+                assert (had_too, had_another) == (False, True)
+        let_the_lease_end(tmp_path)
+        two.note(record("alive", 4))
+        with two.claim(3) as had_now, three.claim(3) as had_too:
+            assert (had_now, had_too) == (True, False)
+            taken = claim.read_text()
+            # Who lost it takes nothing away.
+            one._claims.release(3)
+            assert claim.read_text() == taken
+        assert not claim.exists()
 
 
 def record(name: str, row: int = 0, state: str = "done") -> Record:
@@ -114,15 +170,23 @@ def no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def on(machine: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
-    """A ledger whose parts are named as that machine's."""
+    """A ledger whose parts and claims are named as that machine's."""
 
-    class There(Ledger):
-        def _begin_part(self) -> None:
+    class There(writers.OwnPart):
+        def begin(self) -> None:
             with monkeypatch.context() as patch:
                 patch.setattr(writers, "_machine", lambda: machine * 16)
-                super()._begin_part()
+                super().begin()
 
-    return There(folder)
+    class Elsewhere(Ledger):
+        def __enter__(self) -> Self:
+            with monkeypatch.context() as patch:
+                patch.setattr(ledgers, "OwnPart", There)
+                return super().__enter__()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writers, "_machine", lambda: machine * 16)
+        return Elsewhere(folder)
 
 
 def finish(ledger: Ledger) -> None:
@@ -211,7 +275,7 @@ def test_two_that_settle_at_once_write_over_nothing(tmp_path: Path, monkeypatch:
 
 @pytest.mark.usefixtures("no_locks")
 def test_of_two_that_began_at_once_what_was_done_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Ledger, "_parts", lambda self, parts=Ledger._parts: parts(self) if self._handle else [])
+    monkeypatch.setattr(writers, "parts_in", lambda _folder: [])
     with on("a", tmp_path, monkeypatch) as one, on("b", tmp_path, monkeypatch) as two:
         one.note(record("x"))
         two.note(record("x", state="failed"))

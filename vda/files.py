@@ -206,7 +206,7 @@ def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode(), durable=durable)
 
 
-def write_first(path: Path, value: Any) -> bool:
+def write_first(path: Path, value: Any, *, durable: bool = True) -> bool:
     """Write ``value`` as JSON, whole, unless ``path`` is there; return whether it now holds what was given.
 
     No lock is needed, which some shared file systems keep to one machine: of many writers, wherever they are, the
@@ -215,7 +215,7 @@ def write_first(path: Path, value: Any) -> bool:
     data = (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
     temporary = temporary_beside(path)
     try:
-        write_bytes(temporary, data)
+        write_bytes(temporary, data, durable=durable)
         with storage_errors(path):
             _link_first(temporary, path, data)
             # An answer that was lost on the way is asked for again, and the second says that the file is there.
@@ -341,13 +341,11 @@ def head_tail_sha256(path: Path) -> str:
 
 
 @contextmanager
-def exclusive_lock(
-    path: Path, *, byte: int | None = None, wait: bool = False, optional: bool = False
-) -> Iterator[bool]:
+def exclusive_lock(path: Path, *, wait: bool = False, optional: bool = False) -> Iterator[bool]:
     """Try to take the lock file ``path``; yield whether it was had. The kernel releases it with the process.
 
-    ``byte``: only one of the many locks that a file has room for. ``wait``: until it is free. ``optional``: it is
-    everybody's on a file system that takes no locks, which else is a ``StorageError``.
+    ``wait``: until it is free. ``optional``: it is everybody's on a file system that takes no locks, which else is
+    a ``StorageError``.
 
     An open-file-description lock: unlike ``flock`` it can be looked at without being taken for a moment, and
     unlike plain record locks it is not lost when another part of the process closes the same file.
@@ -358,7 +356,7 @@ def exclusive_lock(
     with handle:
         try:
             command = fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK
-            fcntl.fcntl(handle, command, _lock_record(fcntl.F_WRLCK, byte))
+            fcntl.fcntl(handle, command, _lock_record(fcntl.F_WRLCK))
         except BlockingIOError:
             yield False
             return
@@ -368,6 +366,17 @@ def exclusive_lock(
             if not optional:
                 raise _no_locks(path) from error
         yield True
+
+
+def keeps_locks(folder: Path) -> bool:
+    """Whether a lock in ``folder`` is seen to be held by others on this machine; some file systems take none."""
+    probe = temporary_beside(folder / "lock")
+    try:
+        with exclusive_lock(probe, optional=True) as ours:
+            return ours and lock_is_held(probe)
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
 
 
 def _no_locks(path: Path) -> StorageError:
@@ -421,9 +430,9 @@ def lock_is_held(path: Path) -> bool:
     return struct.unpack(_LOCK_FORMAT, answer)[0] != fcntl.F_UNLCK
 
 
-def _lock_record(kind: int, byte: int | None = None) -> bytes:
-    """One byte of the file, or (a length of 0) all of it."""
-    return struct.pack(_LOCK_FORMAT, kind, os.SEEK_SET, byte or 0, 0 if byte is None else 1, 0)
+def _lock_record(kind: int) -> bytes:
+    """A length of 0 is all of the file."""
+    return struct.pack(_LOCK_FORMAT, kind, os.SEEK_SET, 0, 0, 0)
 
 
 def user_cache() -> Path:

@@ -27,6 +27,7 @@ on comes with the ``fvc`` extra; a part of the package that is imported without 
     hands        who scales: this process, or several
     record       what came of one row, as a line
     writers      who writes which part of the records, and whether it is at work
+    claims       which row a process has in hand
     ledger       what is done, for several processes at once, on one machine or many
     tables       the tables that others read
     scale        the stage that scales a data set

@@ -4,6 +4,7 @@ In: codes, frame by frame, and the record of the depth they were scaled from. Ou
 A folder of images is one that ``depthsource`` opens. This file does not know how depth is scaled.
 """
 
+import errno
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +14,14 @@ from pathlib import Path
 from vda.depthmaps.codes import Codes, DepthRecord
 from vda.depthmaps.files import write_png16
 from vda.files import DEPTH_RECORD_NAME, depth_image_name, storage_errors, temporary_beside
+from vda.fvc.checksums import content_checksum
 from vda.fvc.depthkind import facts_in
 from vda.fvc.geometry import Size
 from vda.fvc.rate import Timing
 from vda.video import ClipWriter
+
+# Two who write a folder again and again at the same moments are none that there are.
+_TRIES = 5
 
 
 def scaled_record(record: DepthRecord, size: Size, timing: Timing, form: str) -> DepthRecord:
@@ -70,14 +75,32 @@ def write_depth_images(folder: Path, codes: Iterator[Codes], record: DepthRecord
 
 @contextmanager
 def _whole_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder that takes the place of ``folder``, or goes where there is an error."""
+    """Yield a temporary folder that takes the place of ``folder``, or goes where there is an error.
+
+    One that is there with the same in it stays: another process may have made it meanwhile, and be reading it.
+    """
     temporary = temporary_beside(folder)
     try:
         with storage_errors(folder):
             temporary.mkdir(parents=True)
         yield temporary
         with storage_errors(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-            temporary.rename(folder)
+            _take_place(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _take_place(temporary: Path, folder: Path) -> None:
+    for _ in range(_TRIES):
+        if content_checksum(folder) == content_checksum(temporary):
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            temporary.rename(folder)
+            return
+        except OSError as error:
+            # Another process's folder appeared there just then, or nobody may remove what is in the way.
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            last = error
+    raise last

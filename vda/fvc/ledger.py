@@ -3,37 +3,37 @@
     <output>/scaled_state/
       part_000000-<content>.jsonl            what finished processes left, in the order of the metadata
       part_000001-<machine, process>.jsonl   a line a video, written by one process (``writers``)
-      state.lock            held while parts are read, joined or removed
-      claims.lock           one byte a row: held by who is scaling that video
+      claims/row_000012.json                 who is scaling that row's video (``claims``)
+      state.lock                             held while parts are read, joined or removed
 
 A line is written when all files of its video have their names; one torn by a kill is none. Of two lines for a
 video that of the later part counts. Nothing here depends on when or by whom: interrupted and continued, or done by
 several, it ends in the same bytes. This file does not know tables, nor how videos are scaled.
 
-Locks keep the processes of one machine from doing work twice. Without them nothing is lost, for machines that
-share a file system may not see each other's: nobody writes into another's file, a part is taken away under a new
-name and only then read, and whoever finds its own part gone writes all its lines into another.
+The lock keeps the processes of one machine from joining twice. Without it nothing is lost, for machines that share
+a file system may not see each other's: nobody writes into another's file, a part is taken away under a new name
+and only then read, and whoever finds its own part gone writes all its lines into another.
 """
 
-import errno
 import os
 import shutil
 import sys
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
-from typing import IO, Self
+from typing import Self
 
 from vda.errors import InputError
-from vda.files import TEMPORARY_PREFIX, exclusive_lock, storage_error, storage_errors, write_bytes
+from vda.files import TEMPORARY_PREFIX, exclusive_lock, storage_errors, write_bytes
+from vda.fvc.claims import RowClaims
 from vda.fvc.record import Record, in_order, records_in
-from vda.fvc.writers import SETTLED, RecordPart, Renewal, server_time
+from vda.fvc.writers import SETTLED, OwnPart, RecordPart, is_alive_here, parts_in, this_process
 
 _FOLDER = "scaled_state"
-# What file systems say that keep no locks.
-_NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+# How often a row that another process has in hand is asked for again.
+_POLL_SECONDS = 0.1
 
 
 def read_records(folder: Path) -> list[Record]:
@@ -53,10 +53,8 @@ class Ledger:
         self._records: dict[str, tuple[int, Record]] = {}
         self._read: dict[tuple[str, int], int] = {}
         self._news: set[str] = set()
-        self._mine: list[bytes] = []
-        self._stack = ExitStack()
-        self._part: RecordPart
-        self._handle: IO[bytes] | None = None
+        self._own: OwnPart | None = None
+        self._claims = RowClaims(self._state / "claims", this_process(), self._lives, self._now)
 
     @classmethod
     def seen(cls, folder: Path) -> Self:
@@ -71,16 +69,21 @@ class Ledger:
             self._records.pop(name, None)
 
     def __enter__(self) -> Self:
-        with self.frozen(), ExitStack() as opened:
-            opened.callback(self._end_part)
-            self._begin_part()
-            self.read_parts()
+        with self.frozen():
+            own = OwnPart(self._state)
+            own.begin()
+            self._own = own
+            try:
+                self.read_parts()
+            except BaseException:
+                own.end()
+                raise
             self._news.clear()
-            self._stack = opened.pop_all()
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._stack.close()
+        assert self._own is not None
+        self._own.end()
 
     @contextmanager
     def frozen(self, *, wait: bool = True) -> Iterator[bool]:
@@ -88,24 +91,29 @@ class Ledger:
 
         Yields whether that was had: without ``wait``, not where another process is at it.
         """
-        with _locked(self._state / "state.lock", wait=wait) as had:
+        # On a file system that keeps no locks, everybody has it.
+        with exclusive_lock(self._state / "state.lock", wait=wait, optional=True) as had:
             yield had
 
     @contextmanager
     def claim(self, row: int, *, wait: bool = False) -> Iterator[bool]:
-        """Yield whether no other process scales ``row``; what others finished is then known."""
-        with _locked(self._state / "claims.lock", byte=row, wait=wait) as had:
+        """Yield whether no other process, on any machine, has ``row``; what others finished is then known."""
+        while not (had := self._claims.take(row)) and wait:
+            time.sleep(_POLL_SECONDS)
+        try:
             if had:
                 with self.frozen():
                     self.read_parts()
             yield had
+        finally:
+            if had:
+                self._claims.release(row)
 
     def note(self, record: Record) -> None:
         """Write down what came of a video, for all machines to read."""
-        self._mine.append(record.to_line())
-        self._write(self._mine[-1])
-        self._be_there()
-        self._keep(self._part.number, record)
+        own = self._writing()
+        own.write(record.to_line())
+        self._keep(own.part.number, record)
 
     def get(self, name: str) -> Record | None:
         _, record = self._records.get(name, (0, None))
@@ -127,10 +135,11 @@ class Ledger:
         """
         others = self._others_at_work()
         first = min((part.number for part in others), default=sys.maxsize)
-        taken = self._taken([part for part in self._parts() if part.number < first and part not in others])
+        taken = self._taken([part for part in parts_in(self._state) if part.number < first and part not in others])
         self.read_parts()
         self._put_into_one(taken, self.records())
         if not others:
+            self._claims.clear()
             for folder in (self.folder, self._state):
                 for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
                     _remove(leftover)
@@ -138,8 +147,8 @@ class Ledger:
     def forget(self, names: set[str]) -> None:
         """Remove the records of ``names`` and their files, but for what processes at work have made."""
         with self.frozen():
-            living = [self._part, *self._others_at_work()]
-            taken = self._taken([part for part in self._parts() if part not in living])
+            living = [self._writing().part, *self._others_at_work()]
+            taken = self._taken([part for part in parts_in(self._state) if part not in living])
             left = {record.name: record for part in taken for record in records_in(part.path)}
             spared = {part.number for part in living} - {part.number for part in taken}
             for name in names & left.keys():
@@ -160,7 +169,7 @@ class Ledger:
         grown, absent = False, set[Path]()
         while True:
             try:
-                for part in self._parts():
+                for part in parts_in(self._state):
                     if part.path not in absent:
                         path = part.path
                         grown = self._read_part(part, path.stat()) or grown
@@ -171,7 +180,7 @@ class Ledger:
 
     def read_parts_of_all(self) -> bool:
         """As ``read_parts``, with what other machines wrote just now, and with all of this process on the disk."""
-        self._be_there()
+        self._writing().be_there()
         # File systems of the network list a folder as they knew it until something changes in it.
         probe = self._state / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
         with storage_errors(probe):
@@ -213,54 +222,6 @@ class Ledger:
         self._records[record.name] = (number, record)
         return record != before
 
-    def _begin_part(self) -> None:
-        """Begin a part that counts more than all that are there."""
-        number = max((part.number for part in self._parts()), default=SETTLED) + 1
-        while True:
-            part = RecordPart.of_this_process(self._state, number)
-            try:
-                handle = part.path.open("xb", buffering=0)
-                break
-            except FileExistsError:
-                number += 1
-            except OSError as error:
-                raise storage_error(part.path, error) from error
-        self._part, self._handle, self._renewal = part, handle, Renewal(handle)
-
-    def _end_part(self) -> None:
-        """Show that nobody writes the part any more."""
-        if self._handle is None:
-            return
-        self._renewal.end()
-        self._handle.close()
-        self._handle = None
-        with suppress(OSError):
-            if self._mine:
-                self._part.path.rename(self._part.ended().path)
-            else:
-                self._part.path.unlink()
-
-    def _write(self, data: bytes) -> None:
-        assert self._handle is not None
-        with storage_errors(self._part.path):
-            if (written := self._handle.write(data)) < len(data):
-                raise OSError(f"{len(data)} requested and {written} written")
-            os.fsync(self._handle.fileno())
-
-    def _be_there(self) -> None:
-        """Write all lines again where somebody took this process for dead and its part away."""
-        while not self._is_there():
-            self._end_part()
-            self._begin_part()
-            self._write(b"".join(self._mine))
-
-    def _is_there(self) -> bool:
-        assert self._handle is not None
-        try:
-            return os.path.samestat(self._part.path.stat(), os.fstat(self._handle.fileno()))
-        except FileNotFoundError:
-            return False
-
     def _taken(self, parts: list[RecordPart]) -> list[RecordPart]:
         """The ``parts``, under names that nobody writes to: a line that comes later its writer writes again."""
         taken = []
@@ -285,28 +246,22 @@ class Ledger:
                 part.path.unlink(missing_ok=True)
 
     def _others_at_work(self) -> list[RecordPart]:
+        now, mine = self._now(), self._own and self._own.part
+        return [part for part in parts_in(self._state) if part != mine and part.is_at_work(now)]
+
+    def _lives(self, owner: str) -> bool:
+        """Whether the process ``owner``, on whatever machine, is at work here."""
+        if (alive := is_alive_here(owner)) is not None:
+            return alive
         now = self._now()
-        return [part for part in self._parts() if part != self._part and part.is_at_work(now)]
+        return any(part.owner == owner and part.is_at_work(now) for part in parts_in(self._state))
 
     def _now(self) -> float:
-        return time.time() if self._handle is None else server_time(self._handle)
+        return time.time() if self._own is None else self._own.now()
 
-    def _parts(self) -> list[RecordPart]:
-        found = (RecordPart.at(path) for path in sorted(self._state.glob("part_*.jsonl")))
-        return sorted((part for part in found if part is not None), key=lambda part: part.number)
-
-
-@contextmanager
-def _locked(path: Path, *, byte: int | None = None, wait: bool = False) -> Iterator[bool]:
-    """As ``exclusive_lock``; on a file system that keeps no locks, everybody has them."""
-    with ExitStack() as held:
-        try:
-            had = held.enter_context(exclusive_lock(path, byte=byte, wait=wait))
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
-            had = True
-        yield had
+    def _writing(self) -> OwnPart:
+        assert self._own is not None
+        return self._own
 
 
 def _remove(path: Path) -> None:

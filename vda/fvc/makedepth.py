@@ -6,15 +6,17 @@ it.
 """
 
 import shutil
+import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from vda.api.pipeline import RunSettings, find_devices, merge_scene, plan_scene, run
-from vda.errors import StorageError, VdaError, WorkError
-from vda.files import exclusive_lock
+from vda.errors import SceneError, StorageError, UsageError, VdaError, WorkError
+from vda.files import keeps_locks
 from vda.fvc.paths import Places
 from vda.fvc.request import Item
 from vda.machine.devices import Device
@@ -23,8 +25,16 @@ from vda.picture.signal import SignalChoice
 from vda.reporter import Reporter
 from vda.scene.scene import Scene
 from vda.splitting.settings import PlanSettings
+from vda.supervisor.holding import require_free
 
 T = TypeVar("T")
+_POLL_SECONDS = 1.0
+
+
+class ClaimRow(Protocol):
+    """Has a row to oneself, among all processes on all machines: ``Ledger.claim``."""
+
+    def __call__(self, row: int, *, wait: bool = False) -> AbstractContextManager[bool]: ...
 
 
 @dataclass
@@ -50,24 +60,47 @@ class DepthMaker:
             return self.places.other("scene", item.scene, may_be_absent=True)
         return self.folder / item.name.removesuffix(".mp4")
 
-    def forget(self, items: list[Item]) -> None:
-        """Remove the scenes that were made here for ``items``; those that rows name are somebody else's."""
-        for item in items:
-            if item.scene is None:
-                shutil.rmtree(self.place_of(item), ignore_errors=True)
+    def require_possible(self, items: list[Item]) -> None:
+        """Raise ``UsageError`` where depth of ``items`` is missing and cannot be computed: workers need locks."""
+        if any(map(self._is_missing, items)) and not keeps_locks(self.folder):
+            raise UsageError(
+                f"No depth can be computed in {self.folder}: its file system keeps no locks.",
+                "Give --output-dir on another, or make the scenes with 'vda run --on slurm', which needs none, "
+                "and name them in the column scene.",
+            )
 
-    def make(self, items: list[Item]) -> None:
+    def forget(self, items: list[Item], claim: ClaimRow) -> None:
+        """Remove the scenes that were made here for ``items``; those that rows name are somebody else's.
+
+        What another process has in hand stays.
+        """
+        for item in items:
+            if item.scene is None and self.place_of(item).exists():
+                with claim(item.row) as had:
+                    if had:
+                        shutil.rmtree(self.place_of(item), ignore_errors=True)
+
+    def make(self, items: list[Item], claim: ClaimRow) -> None:
         """Compute and merge what is missing of the depth of ``items``.
 
-        Two processes with the same rows do it one after the other, and the second finds it done.
+        Of several processes with the same rows, wherever they are, each row is one's; the others wait for it.
         """
-        if not items:
-            return
-        name = f"rows_{min(item.row for item in items):06d}_{max(item.row for item in items):06d}.lock"
-        with exclusive_lock(self.folder / name, wait=True):
-            missing = [item for item in items if not Scene(self.place_of(item)).depth_record_path.is_file()]
-            if missing:
-                self._make(missing)
+        self.require_possible(items)
+        left, wait = [item for item in items if self._is_missing(item)], False
+        while left:
+            with ExitStack() as claims:
+                # Who waits for the first has nothing in hand that another may be waiting for.
+                mine = [
+                    item
+                    for place, item in enumerate(left)
+                    if claims.enter_context(claim(item.row, wait=wait and place == 0))
+                ]
+                if missing := [item for item in mine if self._is_missing(item)]:
+                    self._make(missing)
+            left, wait = [item for item in left if item not in mine], True
+
+    def _is_missing(self, item: Item) -> bool:
+        return not Scene(self.place_of(item)).depth_record_path.is_file()
 
     def _make(self, items: list[Item]) -> None:
         devices = find_devices(self.settings.devices).devices
@@ -82,6 +115,8 @@ class DepthMaker:
             self._kept(item, partial(merge_scene, scene, MergeSettings(), reporter=self.reporter))
 
     def _run(self, scenes: list[Scene]) -> None:
+        for scene in scenes:
+            self._await_free(scene)
         try:
             run(scenes, self.settings, self.reporter)
         except StorageError:
@@ -89,6 +124,18 @@ class DepthMaker:
         except VdaError as error:
             # What is missing of each scene is said when it is merged; the others are whole.
             self.reporter.say(error.problem)
+
+    def _await_free(self, scene: Scene) -> None:
+        """Wait for whoever computes ``scene``, such as a person, or one on a node that was lost a moment ago."""
+        is_said = False
+        while True:
+            try:
+                return require_free(scene)
+            except SceneError as error:
+                if not is_said:
+                    self.reporter.say(f"{error.problem} That is waited for.")
+                is_said = True
+                time.sleep(_POLL_SECONDS)
 
     def _planned(self, item: Item, devices: tuple[Device, ...], count: int) -> Scene:
         video = self.places.video(item.video_path)

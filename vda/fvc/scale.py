@@ -97,13 +97,14 @@ def scale(
         if delete_existing:
             ledger.forget({item.name for item in chosen})
             if maker is not None:
-                maker.forget(chosen)
+                maker.forget(chosen, ledger.claim)
         kind = require_same_kind(ledger, items, chosen, places, settings, maker)
         removed = follow(ledger, items, keep_removed, reporter)
         workplace = Workplace(folder, places, settings, threads_of(jobs))
         try:
             if maker is not None:
-                maker.make([item for item in chosen if workplace.needs_work(item, ledger.get(item.name))])
+                needed = [item for item in chosen if workplace.needs_work(item, ledger.get(item.name))]
+                maker.make(needed, ledger.claim)
             with hands_of(jobs, workplace, through, autoencoder_device) as hands:
                 work = _Work(ledger, hands, maker, kind, settings, reporter)
                 work.do(chosen)

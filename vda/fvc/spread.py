@@ -56,11 +56,13 @@ def scale_elsewhere(
         if delete_existing:
             ledger.forget({item.name for item in chosen})
             if maker is not None:
-                maker.forget(chosen)
+                maker.forget(chosen, ledger.claim)
         require_same_kind(ledger, items, chosen, places, settings, maker)
         removed = follow(ledger, items, keep_removed, reporter)
         missing = _missing(ledger, chosen, Workplace(folder, places, settings))
         finish(ledger, None)
+    if maker is not None:
+        maker.require_possible(missing)
     if missing:
         look = _Look(folder, missing)
         hand_out(selection.rows(len(items)), look.missing, reporter)

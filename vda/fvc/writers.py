@@ -16,14 +16,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import psutil
+
+from vda.files import modified, storage_error, storage_errors
 
 SETTLED: Final = 0
 # Five renewals may fail on a busy file server before a process counts as gone; it heals itself where it is not.
 _RENEW_SECONDS: Final = 10.0
-_LEASE_SECONDS: Final = 60.0
+LEASE_SECONDS: Final = 60.0
 # The kernel's start of a process is counted from a start of the machine that is itself known to a second.
 _SAME_START_SECONDS: Final = 2
 _NAME: Final = re.compile(r"part_(?P<number>[0-9]{6,18})(?:-(?P<owner>[0-9a-f]+(?:-[0-9]+-[0-9]+)?))?\.jsonl")
@@ -45,7 +47,7 @@ class RecordPart:
 
     @classmethod
     def of_this_process(cls, folder: Path, number: int) -> "RecordPart":
-        return cls._named(folder, number, f"{_machine()}-{os.getpid()}-{_started(os.getpid())}")
+        return cls._named(folder, number, this_process())
 
     @classmethod
     def settled(cls, folder: Path, content: bytes) -> "RecordPart":
@@ -64,38 +66,107 @@ class RecordPart:
         """Whether its writer lives, ``now`` being the time by the file server's clock."""
         if self.owner is None or self.owner.count("-") != 2:
             return False
-        machine, pid, started = self.owner.split("-")
-        if machine == _machine():
-            return _is_alive(int(pid), int(started))
+        if (alive := is_alive_here(self.owner)) is not None:
+            return alive
         try:
-            return now - self.path.stat().st_mtime < _LEASE_SECONDS
+            return now - modified(self.path) < LEASE_SECONDS
         except FileNotFoundError:
             return False
 
 
-class Renewal:
-    """Renews the time of an open file until it is ended, so that other machines see that its writer lives."""
+def parts_in(folder: Path) -> list[RecordPart]:
+    """The parts that are in ``folder``; a later one has a larger number."""
+    found = (RecordPart.at(path) for path in sorted(folder.glob("part_*.jsonl")))
+    return sorted((part for part in found if part is not None), key=lambda part: part.number)
 
-    def __init__(self, handle: IO[bytes]) -> None:
-        self._handle = handle
+
+class OwnPart:
+    """The part that this process writes: begun, written line by line, ended; its time is renewed meanwhile.
+
+    Where somebody took this process for dead and the part away, all lines are written again, into another.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lines: list[bytes] = []
         self._over = threading.Event()
+
+    def begin(self) -> None:
+        """Begin a part that counts more than all that are there."""
+        number = max((part.number for part in parts_in(self._folder)), default=SETTLED) + 1
+        while True:
+            part = RecordPart.of_this_process(self._folder, number)
+            try:
+                handle = part.path.open("xb", buffering=0)
+                break
+            except FileExistsError:
+                number += 1
+            except OSError as error:
+                raise storage_error(part.path, error) from error
+        self.part, self._handle, self._over = part, handle, threading.Event()
         self._thread = threading.Thread(target=self._renew, daemon=True)
         self._thread.start()
+
+    def end(self) -> None:
+        """Show that nobody writes the part any more."""
+        if self._over.is_set():
+            return
+        self._over.set()
+        self._thread.join()
+        self._handle.close()
+        with suppress(OSError):
+            if self._lines:
+                self.part.path.rename(self.part.ended().path)
+            else:
+                self.part.path.unlink()
+
+    def write(self, line: bytes) -> None:
+        self._lines.append(line)
+        self._append(line)
+        self.be_there()
+
+    def be_there(self) -> None:
+        """Write all lines again where the part is gone."""
+        while not self._is_there():
+            self.end()
+            self.begin()
+            self._append(b"".join(self._lines))
+
+    def now(self) -> float:
+        """What the clock of whoever stores the part says; its time is renewed by that."""
+        os.utime(self._handle.fileno())
+        return os.fstat(self._handle.fileno()).st_mtime
+
+    def _append(self, data: bytes) -> None:
+        with storage_errors(self.part.path):
+            if (written := self._handle.write(data)) < len(data):
+                raise OSError(f"{len(data)} requested and {written} written")
+            os.fsync(self._handle.fileno())
+
+    def _is_there(self) -> bool:
+        try:
+            return os.path.samestat(self.part.path.stat(), os.fstat(self._handle.fileno()))
+        except FileNotFoundError:
+            return False
 
     def _renew(self) -> None:
         while not self._over.wait(_RENEW_SECONDS):
             with suppress(OSError):
                 os.utime(self._handle.fileno())
 
-    def end(self) -> None:
-        self._over.set()
-        self._thread.join()
+
+def this_process() -> str:
+    """Machine, number and start: what no other process has, here or elsewhere."""
+    return f"{_machine()}-{os.getpid()}-{_started(os.getpid())}"
 
 
-def server_time(handle: IO[bytes]) -> float:
-    """What the clock of whoever stores the open file says; its time is renewed by that."""
-    os.utime(handle.fileno())
-    return os.fstat(handle.fileno()).st_mtime
+def is_alive_here(owner: str) -> bool | None:
+    """Whether the process ``owner`` lives; None where it is another machine's."""
+    machine, _, process = owner.partition("-")
+    if machine != _machine():
+        return None
+    pid, _, started = process.partition("-")
+    return pid.isdecimal() and started.isdecimal() and _is_alive(int(pid), int(started))
 
 
 @cache
