@@ -5,8 +5,10 @@ import json
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Event, current_thread, main_thread
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from clips import make_clip
 
 from vda.errors import SceneError, UsageError, WorkError
 from vda.files import folder_lock
+from vda.merging import parts
 from vda.merging.parts import Part, PartsLeft, merge_part, parts_left
 from vda.merging.settings import MergeSettings
 from vda.merging.stage import merge, remove_intermediates
@@ -224,9 +227,9 @@ def test_a_range_that_is_told_to_end_goes_on_and_one_that_comes_no_further_fails
 
 
 def test_a_range_made_twice_at_once_is_the_same(scene: Scene, right: dict[str, str]) -> None:
-    parts: list[Part] = [(0, 1), (0, 1), (1, 2), (0, 5), (4, 5)]
-    with ThreadPoolExecutor(len(parts)) as pool:
-        list(pool.map(lambda part: merge_part(scene, part), parts))
+    ranges: list[Part] = [(0, 1), (0, 1), (1, 2), (0, 5), (4, 5)]
+    with ThreadPoolExecutor(len(ranges)) as pool:
+        list(pool.map(lambda part: merge_part(scene, part), ranges))
     merge_part(scene, "end")
     assert contents(scene) == right
 
@@ -271,6 +274,37 @@ def test_an_end_killed_while_files_move_is_ended_by_the_next(
         with pytest.raises(OSError, match="gone"):
             merge_part(scene, "end")
     merge_part(scene, "end")
+    assert contents(scene) == right
+
+
+def test_of_two_ends_that_no_lock_keeps_apart_the_later_takes_nothing_away(
+    scene: Scene, right: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that was taken for dead ends the merge beside its successor."""
+
+    @contextmanager
+    def everybodys(*_: object) -> Iterator[bool]:
+        yield True
+
+    written, go_on, one_by_one = Event(), Event(), parts.write_record
+
+    def held(work: Any, tally: Any) -> Any:
+        record = one_by_one(work, tally)
+        if current_thread() is not main_thread():
+            written.set()
+            assert go_on.wait(60)
+        return record
+
+    monkeypatch.setattr(parts, "exclusive_lock", everybodys)
+    monkeypatch.setattr(parts, "write_record", held)
+    merge_part(scene, (0, 1))
+    with ThreadPoolExecutor(1) as pool:
+        late = pool.submit(merge_part, scene, "end")
+        assert written.wait(60)
+        merge_part(scene, "end")
+        go_on.set()
+        with pytest.raises(SceneError, match="ended by another"):
+            late.result()
     assert contents(scene) == right
 
 

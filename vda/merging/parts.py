@@ -231,9 +231,7 @@ def _end(scene: Scene, reporter: Reporter) -> MergeResult:
     # Beside ranges that still run: all is there, so that they make again what they made.
     with alone(scene.root, in_parts=True), exclusive_lock(files.end_lock) as ours:
         if not ours:
-            raise SceneError(
-                f"The merge of {scene.root} is being ended by another command.", "Wait until that one has ended."
-            )
+            raise _ended_elsewhere(scene)
         fits = _read_fits(files)
         if settle(scene.merged_dir) or fits is None:
             result = _merged_or_refused(scene)
@@ -247,13 +245,26 @@ def _end(scene: Scene, reporter: Reporter) -> MergeResult:
         tally = _written_in_order(work, found, reporter)
         replace(work.meaning, replaces=asked.request.replaces).write(work.outputs.target.folder)
         record = write_record(work, tally)
+        some = [image_path(Path(), name, frames[0]) for name in _image_formats(asked) for frames in blocks]
+        if (taken := files.take(fits.token, some)) is None:
+            raise _ended_elsewhere(scene)
         if not asked.request.is_beside:
             start_over(scene.merged_dir)
-        files.hand_over(fits.token)
+        files.hand_over(taken)
         settle(scene.merged_dir)
         scene.forget_redone(redone)
         files.discard()
         return told_of(work, record)
+
+
+def _ended_elsewhere(scene: Scene) -> SceneError:
+    return SceneError(
+        f"The merge of {scene.root} is being ended by another command.", "Wait until that one has ended."
+    )
+
+
+def _image_formats(asked: MergeAsked) -> list[str]:
+    return [name for name in asked.request.settings.formats if name in IMAGE_FORMATS]
 
 
 def _require_all(scene: Scene, missing: list[Sequence[int]]) -> None:
@@ -330,7 +341,7 @@ def _outputs_of(scene: Scene, work: MergeWork, frames: Sequence[int]) -> Outputs
 
 def _missing(files: PartFiles, fits: Fits, asked: MergeAsked, numbers: Sequence[int]) -> list[int]:
     """Which of the blocks ``numbers`` are still to be made."""
-    names = [name for name in asked.request.settings.formats if name in IMAGE_FORMATS]
+    names = _image_formats(asked)
     blocks, folder = fits.blocks_of(asked.plan.frames), files.images(fits.token)
 
     def is_there(number: int) -> bool:

@@ -14,6 +14,8 @@ one that was given up, on whatever machine, is in nobody's way.
 """
 
 import shutil
+import uuid
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,10 +118,23 @@ class PartFiles:
         for folder in (self.folder, *self.merged.glob(f"{_PARTS}*")):
             shutil.rmtree(folder, ignore_errors=True)
 
-    def hand_over(self, token: str) -> None:
-        """Make the folder of images that of a merge that is whole but for its moves, as ``settle`` takes it."""
-        for file in self.images(token).rglob(f"{TEMPORARY_PREFIX}*"):
+    def take(self, token: str, some: Iterable[Path]) -> Path | None:
+        """Take the folder of images, and return where it is now; None where another has taken it.
+
+        Renaming goes well for one alone, on whatever machines they are. ``some`` of the images tell the folder
+        from what a late comer wrote in its place.
+        """
+        taken = self.merged / f"{_PARTS}{token}-{uuid.uuid4().hex}"
+        try:
+            self.images(token).rename(taken)
+        except FileNotFoundError:
+            return None
+        return taken if all((taken / image).is_file() for image in some) else None
+
+    def hand_over(self, taken: Path) -> None:
+        """Make a folder of images that of a merge that is whole but for its moves, as ``settle`` takes it."""
+        for file in taken.rglob(f"{TEMPORARY_PREFIX}*"):
             file.unlink(missing_ok=True)
         with storage_errors(self.merged):
             shutil.rmtree(workplace(self.merged), ignore_errors=True)
-            self.images(token).rename(workplace(self.merged))
+            taken.rename(workplace(self.merged))
