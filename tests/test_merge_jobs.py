@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from vda.api.mergejobs import merge_words
 from vda.cli import main
-from vda.merging.parts import PartsLeft
+from vda.merging.fits import PartsLeft
 from vda.merging.settings import MergeSettings
 
 SETTINGS: list[dict[str, Any]] = [

@@ -19,7 +19,8 @@ from clips import make_clip
 from vda.errors import SceneError, UsageError, WorkError
 from vda.files import folder_lock
 from vda.merging import parts
-from vda.merging.parts import Part, PartsLeft, merge_part, parts_left
+from vda.merging.fits import PartsLeft, parts_left
+from vda.merging.parts import Part, merge_part
 from vda.merging.settings import MergeSettings
 from vda.merging.stage import merge, remove_intermediates
 from vda.network.packing import packed

@@ -24,7 +24,8 @@ from vda.errors import UsageError, WorkError
 from vda.launch.interrupts import first_is_asked
 from vda.launch.onray import Needs, RayTasks
 from vda.launch.slurmcommands import configuration, partitions, rehearse, require_slurm, submit
-from vda.merging.parts import Part, PartsLeft, PartStoppedError, parts_left
+from vda.merging.fits import PartsLeft, parts_left
+from vda.merging.parts import Part, PartStoppedError
 from vda.merging.settings import MergeResult, MergeSettings
 from vda.merging.workplace import PartFiles
 from vda.records import Within, require_sound

@@ -4,7 +4,7 @@ In: a frame's floats and 16-bit codes. Out: files below one folder, each whole o
 reader is for it, is in ``depthsource``. This file does not know where depth comes from, nor how a merge resumes.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,18 +13,21 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 
 from vda.depthmaps.codes import Quantizer
+from vda.depthmaps.colours import beside, colorize_codes
 from vda.depthmaps.exr import ExrStyle, write_exr
 from vda.depthmaps.files import NpyWriter, NpzWriter, is_whole, write_png8, write_png16
 from vda.depthmaps.levels import Levels
 from vda.files import DEPTH_RECORD_NAME, TEMPORARY_PREFIX, depth_image_name
 from vda.merging.target import Look, MergedFrame, StereoLook, Target, given, open_clip
-from vda.merging.views import VISUALIZATION, open_stereo, open_visualization
+from vda.stereo.disparity import Disparities
 from vda.stereo.style import STEREO_FILES
+from vda.stereo.writing import StereoWriter
 
 Format = Literal[
     "png16", "png8", "exr", "npz", "npy", "mkv", "hevc", "h264", "sbs", "half-sbs", "cross-eyed", "anaglyph"
 ]
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
+VISUALIZATION: Final = "depth_visualization.mp4"
 
 _LEVELS: Final[dict[str, tuple[int, int]]] = {
     "png8": (1, 255),
@@ -45,6 +48,8 @@ _STREAMS: Final = {
     "h264": "depth_h264.mp4",
     **STEREO_FILES,
 }
+# Of the formats those that players know as 3D, and whose H.264 says so.
+_SAID_TO_BE_3D: Final = ("sbs", "half-sbs")
 
 
 @dataclass(frozen=True)
@@ -203,3 +208,40 @@ def image_path(folder: Path, name: str, index: int) -> Path:
     """Where a frame's image is."""
     form = IMAGE_FORMATS[name]
     return folder / form.folder / depth_image_name(index, form.suffix)
+
+
+def open_visualization(
+    target: Target, quantizer: Quantizer, look: Look, stack: ExitStack
+) -> Callable[[MergedFrame], None]:
+    clip = open_clip(target, VISUALIZATION, stack)
+    pictures = target.pictures() if look.side_by_side and target.pictures else None
+
+    def show(made: MergedFrame) -> None:
+        colours = colorize_codes(given(made.codes), quantizer, look.colormap, look.shown)
+        picture = colours if pictures is None else beside(next(pictures), colours)
+        clip.write(picture, target.time_of(made.index))
+
+    return show
+
+
+def open_stereo(
+    target: Target, quantizer: Quantizer, look: StereoLook, formats: Sequence[str], stack: ExitStack
+) -> Callable[[MergedFrame], None]:
+    """Open the videos of ``formats``, all of one pair of views."""
+    assert target.pictures is not None and target.framing_of is not None
+    width = target.shape[1]
+    sound = None if target.sound is None or target.sound.problem else target.sound
+    clips = {
+        name: open_clip(target, STEREO_FILES[name], stack, side_by_side=name in _SAID_TO_BE_3D, sound=sound)
+        for name in formats
+    }
+    disparities = Disparities.of(quantizer, look.shown, look.style, width, look.radius)
+    writer = stack.enter_context(StereoWriter(clips, target.pictures(), disparities, look.style))
+
+    framing_of = target.framing_of
+
+    def show(made: MergedFrame) -> None:
+        codes = None if made.missing else given(made.codes)
+        writer.write(codes, framing_of(made.index), target.time_of(made.index))
+
+    return show

@@ -4,82 +4,49 @@ In: a scene that all of them see. Out: the very files that ``merge`` writes. The
 each other once and finds the range of all values; each range of frames makes its images of that, in blocks that
 are kept once they are whole; the end looks that all are there, writes what takes the frames in order, and the
 record. A range may be made twice, at once or after a kill: frames are made of windows alone, so the bytes are the
-same. What the fits were found of is kept as marks: parts of two merges never mix. This file does not know who
-starts which part.
+same. This file does not know who starts which part.
 """
 
-import hashlib
-import json
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Final, Literal
 
-from vda import __version__
-from vda.depthmaps.files import is_whole
 from vda.depthmaps.usage import CodeUse
 from vda.errors import SceneError, UsageError, WorkError
-from vda.files import exclusive_lock, sha256_file, write_json
+from vda.files import exclusive_lock, write_json
 from vda.joining.scenedepth import Found
+from vda.merging.fits import (
+    Fits,
+    asked_in_parts,
+    block_size,
+    blocks_in,
+    image_formats,
+    marks_of,
+    missing_blocks,
+    parts_left,
+    read_fits,
+    same_asked,
+)
 from vda.merging.frames import FrameBlock, FrameLine, Tally, images_of, write_rest
 from vda.merging.outputs import IMAGE_FORMATS, Outputs, image_path
 from vda.merging.request import only
 from vda.merging.settings import MergeResult, MergeSettings
-from vda.merging.stage import MergeAsked, alone, asked_of, joined, target_of
+from vda.merging.stage import MergeAsked, alone, joined, target_of
 from vda.merging.target import MergedFrame
 from vda.merging.workplace import PartFiles, settle
 from vda.merging.writing import FirstPass, MergeWork, start_over, told_of, work_of, write_record
-from vda.records import Within, read_record
 from vda.reporter import Reporter, Silence
 from vda.scene.scene import Scene
-from vda.scene.windowstore import WindowStore
 from vda.shown import counted, quoted
 
 Part = Literal["fits", "end"] | tuple[int, int]
 """The first and the last part, or range I of N, counted from 0."""
 
-# A kill costs the images of a block, and the end reads a file for each: some thousand blocks for a long film.
-_MOST_BLOCKS: Final = 1000
-_LEAST_FRAMES, _MOST_FRAMES = 16, 256
 # Of a range that is told to end, before a block of it is whole; as many as chunks have.
 _RETRIES: Final = 3
-# Looking whether images are whole waits for the disk.
-_THREADS: Final = 8
-_BEGIN: Final = "Begin again with 'vda merge --part fits'; what was computed is kept."
-
-
-@dataclass(frozen=True)
-class Fits:
-    """What the first part leaves for the others; ``marks`` are of all that it was found from, by name.
-
-    ``token`` is this merge's own, ``settings`` as they were asked for; ``block`` is how many frames a block has.
-    """
-
-    token: str
-    marks: dict[str, str]
-    settings: MergeSettings
-    block: Annotated[int, Within(1)]
-    first: FirstPass
-    found: Found
-
-    def blocks_of(self, frames: Sequence[int]) -> list[Sequence[int]]:
-        return [frames[start : start + self.block] for start in range(0, len(frames), self.block)]
-
-
-@dataclass(frozen=True)
-class PartsLeft:
-    """What is still to be made: the numbers of the blocks of frames, of so many; ``fits`` None: all of it."""
-
-    fits: Fits | None
-    missing: tuple[int, ...]
-    blocks: int
-
-    def ranges(self, count: int) -> list[int]:
-        """Which of ``count`` ranges hold such blocks."""
-        return [index for index in range(count) if set(_blocks_in(index, count, self.blocks)) & set(self.missing)]
 
 
 class PartStoppedError(WorkError):
@@ -109,32 +76,13 @@ def merge_part(
     if part == "fits":
         return _find_fits(scene, settings or MergeSettings(), reporter)
     if settings not in (None, MergeSettings()):
-        fits = _read_fits(PartFiles.of(scene))
+        fits = read_fits(PartFiles.of(scene))
         if fits is not None and fits.settings != settings:
             raise UsageError(
                 "The merge in parts was begun with other options.",
                 "Leave them out: all parts go on with what --part fits was given.",
             )
     return _end(scene, reporter) if part == "end" else _make_range(scene, *part, should_stop, reporter)
-
-
-def parts_left(scene: Scene, settings: MergeSettings) -> PartsLeft | MergeResult:
-    """What is still to be made of a merge in parts of ``scene``, or the result where it is there.
-
-    Nothing is written.
-
-    Raises what ``--part fits`` raises before it reads depth.
-    """
-    asked = _asked(scene, settings)
-    if isinstance(asked, MergeResult):
-        return asked
-    files, frames = PartFiles.of(scene), asked.plan.frames
-    fits = _read_fits(files)
-    if fits is None or fits.settings != settings or _changed(fits, scene, asked):
-        count = -(-len(frames) // _block_size(len(frames)))
-        return PartsLeft(None, tuple(range(count)), count)
-    blocks = fits.blocks_of(frames)
-    return PartsLeft(fits, tuple(_missing(files, fits, asked, range(len(blocks)))), len(blocks))
 
 
 def _find_fits(scene: Scene, settings: MergeSettings, reporter: Reporter) -> MergeResult:
@@ -147,15 +95,15 @@ def _find_fits(scene: Scene, settings: MergeSettings, reporter: Reporter) -> Mer
             return MergeResult(files.images(left.fits.token), 0, ("The fits are there already.",))
     with alone(scene.root):
         settle(scene.merged_dir)
-        asked = _asked(scene, settings)
+        asked = asked_in_parts(scene, settings)
         if isinstance(asked, MergeResult):
             return asked
         files.discard()
         reporter.begin("aligning", None)
-        marks = _marks(scene, asked)
+        marks = marks_of(scene, asked)
         depth, _ = joined(scene, asked)
         first = FirstPass.of(depth, asked.request.settings, asked.calibration)
-        fits = Fits(uuid.uuid4().hex[:12], marks, settings, _block_size(len(depth.frames)), first, Found.of(depth))
+        fits = Fits(uuid.uuid4().hex[:12], marks, settings, block_size(len(depth.frames)), first, Found.of(depth))
         # What the end would refuse, before anybody makes an image.
         _work(scene, asked, fits)
         write_json(files.fits_path, asdict(fits))
@@ -169,14 +117,14 @@ def _make_range(
         raise UsageError(f"There is no part {index} of {count}.", "Count them from 0: --part 0/3, 1/3 and 2/3.")
     with alone(scene.root, in_parts=True):
         files = PartFiles.of(scene)
-        state, fits = files.state(), _read_fits(files)
+        state, fits = files.state(), read_fits(files)
         if fits is None:
             return _merged_or_refused(scene)
-        asked = _same_asked(scene, fits)
+        asked = same_asked(scene, fits)
         work = _work(scene, asked, fits, images_only=True)
         blocks = fits.blocks_of(work.depth.frames)
-        own = _blocks_in(index, count, len(blocks))
-        to_do = _missing(files, fits, asked, own)
+        own = blocks_in(index, count, len(blocks))
+        to_do = missing_blocks(files, fits, asked, own)
         frames = [frame for number in to_do for frame in blocks[number]]
         reporter.begin("writing depth", len(frames))
         coming = images_of(work.depth, _outputs_of(scene, work, frames), frames)
@@ -232,20 +180,20 @@ def _end(scene: Scene, reporter: Reporter) -> MergeResult:
     with alone(scene.root, in_parts=True), exclusive_lock(files.end_lock) as ours:
         if not ours:
             raise _ended_elsewhere(scene)
-        fits = _read_fits(files)
+        fits = read_fits(files)
         if settle(scene.merged_dir) or fits is None:
             result = _merged_or_refused(scene)
             files.discard()
             return result
-        redone, asked = scene.redone_chunks(), _same_asked(scene, fits)
+        redone, asked = scene.redone_chunks(), same_asked(scene, fits)
         blocks = fits.blocks_of(asked.plan.frames)
-        _require_all(scene, [blocks[number] for number in _missing(files, fits, asked, range(len(blocks)))])
+        _require_all(scene, [blocks[number] for number in missing_blocks(files, fits, asked, range(len(blocks)))])
         work = _work(scene, asked, fits)
         found = (FrameBlock.read(files.block_path(fits.token, number)) for number in range(len(blocks)))
         tally = _written_in_order(work, found, reporter)
         replace(work.meaning, replaces=asked.request.replaces).write(work.outputs.target.folder)
         record = write_record(work, tally)
-        some = [image_path(Path(), name, frames[0]) for name in _image_formats(asked) for frames in blocks]
+        some = [image_path(Path(), name, frames[0]) for name in image_formats(asked) for frames in blocks]
         if (taken := files.take(fits.token, some)) is None:
             raise _ended_elsewhere(scene)
         if not asked.request.is_beside:
@@ -261,10 +209,6 @@ def _ended_elsewhere(scene: Scene) -> SceneError:
     return SceneError(
         f"The merge of {scene.root} is being ended by another command.", "Wait until that one has ended."
     )
-
-
-def _image_formats(asked: MergeAsked) -> list[str]:
-    return [name for name in asked.request.settings.formats if name in IMAGE_FORMATS]
 
 
 def _require_all(scene: Scene, missing: list[Sequence[int]]) -> None:
@@ -292,36 +236,6 @@ def _written_in_order(work: MergeWork, found: Iterable[FrameBlock | None], repor
     return write_rest(work.depth, replace(outputs, formats=rest), finished, reporter)
 
 
-def _asked(scene: Scene, settings: MergeSettings) -> MergeAsked | MergeResult:
-    """What has to be made; ``UsageError`` where that has no parts."""
-    asked = asked_of(scene, settings)
-    if isinstance(asked, MergeResult):
-        return asked
-    if asked.of == "stored":
-        raise UsageError(
-            "The raw windows are gone: formats made of merged depth are made in one go.",
-            "Leave out --part and --on.",
-        )
-    if not set(asked.request.settings.formats) & IMAGE_FORMATS.keys():
-        raise UsageError(
-            f"None of {', '.join(asked.request.settings.formats) or 'this'} is made frame by frame, "
-            "and so there is nothing to share out.",
-            f"Leave out --part and --on, or give one of {', '.join(IMAGE_FORMATS)} as well.",
-        )
-    return asked
-
-
-def _same_asked(scene: Scene, fits: Fits) -> MergeAsked:
-    asked = _asked(scene, fits.settings)
-    if isinstance(asked, MergeResult):
-        raise SceneError(f"{scene.root} was merged by another command since the fits were found.", _BEGIN)
-    if changed := _changed(fits, scene, asked):
-        raise SceneError(
-            f"The {' and the '.join(changed)} of {scene.root} changed since the fits were found.", _BEGIN
-        )
-    return asked
-
-
 def _work(scene: Scene, asked: MergeAsked, fits: Fits, *, images_only: bool = False) -> MergeWork:
     """What is made of the fits, in this merge's own folder; of ``images_only`` what is made frame by frame."""
     request, folder = asked.request, PartFiles.of(scene).images(fits.token)
@@ -339,56 +253,6 @@ def _outputs_of(scene: Scene, work: MergeWork, frames: Sequence[int]) -> Outputs
     return replace(work.outputs, target=target)
 
 
-def _missing(files: PartFiles, fits: Fits, asked: MergeAsked, numbers: Sequence[int]) -> list[int]:
-    """Which of the blocks ``numbers`` are still to be made."""
-    names = _image_formats(asked)
-    blocks, folder = fits.blocks_of(asked.plan.frames), files.images(fits.token)
-
-    def is_there(number: int) -> bool:
-        images = (image_path(folder, name, index) for name in names for index in blocks[number])
-        return FrameBlock.read(files.block_path(fits.token, number)) is not None and all(map(is_whole, images))
-
-    with ThreadPoolExecutor(_THREADS, "looking") as pool:
-        return [number for number, there in zip(numbers, pool.map(is_there, numbers), strict=True) if not there]
-
-
-def _marks(scene: Scene, asked: MergeAsked) -> dict[str, str]:
-    """What the fits are found from, and what is made of them, by name; single windows are marked by the fits."""
-    record = scene.run_record()
-    others = sorted(path for path in scene.depths_dir.rglob("*") if path.is_file()) if asked.of == "chunks" else []
-    stamps = [(str(path.relative_to(scene.root)), *_stamp(path)) for path in others]
-    facts: dict[str, Any] = {
-        "program's version": __version__,
-        "plan or run": scene.plan_facts() if record is None else WindowStore.of(scene, record).mark,
-        "chunks' depth": stamps,
-        "options": asdict(asked.request.settings),
-        "bars or overlay": [scene.picture().to_json(), _content(scene.mask_path)],
-        "calibration": _content(scene.calibration_path),
-        "merged depth": [_content(scene.depth_record_path), asked.request.replaces],
-    }
-    return {name: hashlib.sha256(json.dumps(fact).encode()).hexdigest()[:16] for name, fact in facts.items()}
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns
-
-
-def _content(path: Path) -> str | None:
-    return sha256_file(path) if path.is_file() else None
-
-
-def _changed(fits: Fits, scene: Scene, asked: MergeAsked) -> list[str]:
-    now = _marks(scene, asked)
-    return [name for name in now if fits.marks.get(name) != now[name]]
-
-
-def _read_fits(files: PartFiles) -> Fits | None:
-    if not files.fits_path.is_file():
-        return None
-    return read_record(files.fits_path, Fits, _BEGIN)
-
-
 def _merged_or_refused(scene: Scene) -> MergeResult:
     if scene.depth_record_path.is_file():
         return MergeResult(scene.merged_dir, len(scene.plan().frames), ("The depth was already merged.",))
@@ -396,11 +260,3 @@ def _merged_or_refused(scene: Scene) -> MergeResult:
         f"The windows of {scene.root} are not fitted to each other yet.",
         f"Run 'vda merge {quoted(scene.root)} --part fits' first.",
     )
-
-
-def _block_size(frames: int) -> int:
-    return min(max(-(-frames // _MOST_BLOCKS), _LEAST_FRAMES), _MOST_FRAMES)
-
-
-def _blocks_in(index: int, count: int, blocks: int) -> range:
-    return range(index * blocks // count, (index + 1) * blocks // count)

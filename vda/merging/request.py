@@ -15,9 +15,8 @@ from vda.depthmaps.files import is_whole
 from vda.errors import InputError, SceneError, UsageError
 from vda.files import DEPTH_RECORD_NAME, TEMPORARY_PREFIX
 from vda.merging.meaning import MEANING_NAME, Colouring, Meaning
-from vda.merging.outputs import FORMATS, IMAGE_FORMATS, image_path, is_there, written_files
+from vda.merging.outputs import FORMATS, IMAGE_FORMATS, VISUALIZATION, image_path, is_there, written_files
 from vda.merging.settings import MergeResult, MergeSettings
-from vda.merging.views import VISUALIZATION
 from vda.stereo.style import STEREO_FILES, StereoStyle
 
 

@@ -6,7 +6,7 @@ next one. A merge in parts has a folder of its own there, whose name no other me
 one that was given up, on whatever machine, is in nobody's way.
 
     vda_run/cluster/merge/
-      fits.json                       what the first part found, and of what (``parts``)
+      fits.json                       what the first part found, and of what (``fits``)
       end.lock                        held by the one that ends the merge
       <token>/frames_00003.npz        a block of frames whose images are there, and what they count for
       <token>/vain_3_16.json          how often in a row range 3 of 16 was told to end before it had a block more

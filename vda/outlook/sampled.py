@@ -18,10 +18,9 @@ from vda.depthmaps.codes import Float32Array, Kind, Quantizer
 from vda.joining.sequence import resize_depth
 from vda.merging.frames import write_frames
 from vda.merging.looks import look_of, stereo_of
-from vda.merging.outputs import Outputs, written_files
+from vda.merging.outputs import VISUALIZATION, Outputs, written_files
 from vda.merging.settings import MergeSettings
 from vda.merging.stage import target_of
-from vda.merging.views import VISUALIZATION
 from vda.picture.framing import Framing
 from vda.reporter import Silence
 from vda.scene.rawwindows import open_raw_window
