@@ -1,12 +1,14 @@
 """One SLURM for all, given to each test with an empty queue and both nodes up, and films computed here."""
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from cluster import nodes
 from cluster.awaiting import until
+from cluster.rayworld import Nodes, ray_nodes
 from cluster.scenes import Film, sample_film, small_film
 from cluster.world import Cluster
 
@@ -38,6 +40,14 @@ def given(slurm: nodes.Slurm, folder: Path) -> Iterator[Cluster]:
     yield cluster
     slurm.clear()
     until(lambda: not cluster.queue(), "an empty queue", cluster.told)
+
+
+@pytest.fixture(scope="module")
+def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    if find_spec("ray") is None:
+        pytest.skip("Ray is not installed: pip install 'vda-toolkit[ray]'")
+    with ray_nodes(tmp_path_factory.mktemp("gate")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,21 @@ import os
 import sys
 from typing import Any
 
-from ray.cluster_utils import Cluster
+# The GPU that each node has of its machine, as a job of SLURM's would be given it.
+GPUS = ("4", "6")
+KIND = "T4"
 
-# All CPUs for each: bytes are those of a run here only with as many threads. Ray's store of objects stays empty.
-NODE: dict[str, Any] = {"num_cpus": os.cpu_count(), "num_gpus": 1, "object_store_memory": 80 << 20}
+
+def node(gpu: str, kind: str = "") -> dict[str, Any]:
+    """All CPUs for each, as two machines would have them. Its store of objects stays empty."""
+    return {
+        "num_cpus": os.cpu_count(),
+        "num_gpus": 1,
+        # As Ray itself names the kind of a GPU that it finds.
+        "resources": {f"accelerator_type:{kind}": 1} if kind else {},
+        "object_store_memory": 80 << 20,
+        "env_vars": {"CUDA_VISIBLE_DEVICES": gpu},
+    }
 
 
 def tell(line: str) -> None:
@@ -20,14 +31,16 @@ def tell(line: str) -> None:
 
 
 def main() -> None:
-    cluster = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
-    second = cluster.add_node(**NODE)
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={**node(GPUS[0]), "include_dashboard": False})
+    second = cluster.add_node(**node(GPUS[1], KIND))
     tell(cluster.address)
     for line in sys.stdin:
         if line.strip() == "remove":
             cluster.remove_node(second, allow_graceful=False)
         else:
-            second = cluster.add_node(**NODE)
+            second = cluster.add_node(**node(GPUS[1], KIND))
         tell(line.strip())
     cluster.shutdown()
 

@@ -1,148 +1,57 @@
 """Chunks on a real Ray of two nodes: the same bytes as here, whoever dies on the way, and nothing left running."""
 
+import json
 import os
 import re
+import shutil
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
-import pytest
+from data_sets import data_set
+from depth_runs import depth_digest
 
 from cluster.awaiting import until
+from cluster.raynodes import GPUS, KIND
+from cluster.rayworld import Nodes, ended, parents_of
 from cluster.scenes import Film, names_of_chunk, windows_digest
-from cluster.world import Gate
+from cluster.test_scaling import made
+from vda.fvc.request import ScaleSettings
+from vda.fvc.scale import scale
 
-ROOT = Path(__file__).parents[2]
-VDA = [sys.executable, "-c", "from vda.cli import main; main()"]
 # Of Ray's own processes on this machine: the commands of its daemons.
 DAEMONS = re.compile(r"raylet|gcs_server")
 
 
-@dataclass
-class Nodes:
-    """The cluster, and the gate that its tasks pass."""
-
-    process: subprocess.Popen[str]
-    gate: Gate
-    environment: dict[str, str]
-    address: str = ""
-
-    def tell(self, word: str = "") -> str:
-        assert self.process.stdin and self.process.stdout
-        if word:
-            self.process.stdin.write(f"{word}\n")
-            self.process.stdin.flush()
-        return self.process.stdout.readline().strip()
-
-    def start(self, scene: Path, *options: object) -> subprocess.Popen[str]:
-        where = ["--on", "ray", "--ray-address", self.address]
-        return self.vda("run", scene, *where, *options)
-
-    def vda(self, *arguments: object) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [*VDA, *map(str, arguments)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=self.environment,
-        )
-
-    def until_held(self, window: str, others: set[int] | None = None) -> int:
-        """A process that waits at ``window`` and is none of ``others``."""
-        held = until(lambda: self.gate.waiting(window) - (others or set()), f"a task at {window}")
-        return held.pop()
-
-    def hold(self, *windows: str) -> None:
-        for path in self.gate.folder.iterdir():
-            path.unlink()
-        for window in windows:
-            self.gate.hold(window)
-
-
-@pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    if find_spec("ray") is None:
-        pytest.skip("Ray is not installed: pip install 'vda-toolkit[ray]'")
-    gate = tmp_path_factory.mktemp("gate")
-    path = [str(Path(__file__).with_name("gate")), str(ROOT), os.environ.get("PYTHONPATH", "")]
-    environment = {
-        **{key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"},
-        "PYTHONPATH": os.pathsep.join(filter(None, path)),
-        "VDA_TEST_GATE": str(gate),
-        "OMP_NUM_THREADS": "1",
-    }
-    started = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("raynodes.py"))],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=environment,
-        start_new_session=True,
-    )
-    found = Nodes(started, Gate(gate), environment)
-    try:
-        # Ray may print lines of its own before.
-        while not re.fullmatch(r"[\d.]+:\d+", found.address):
-            found.address = found.tell()
-            assert started.poll() is None
-        yield found
-    finally:
-        assert started.stdin
-        started.stdin.close()
-        try:
-            started.wait(60)
-        except subprocess.TimeoutExpired:
-            os.killpg(started.pid, signal.SIGKILL)
-
-
-def ended(command: "subprocess.Popen[str]") -> tuple[int, str]:
-    said, _ = command.communicate(timeout=240)
-    return command.returncode, said
-
-
-def parents_of(process: int) -> tuple[int, int]:
-    """Of a worker that computes: ``vda task``, and the process of Ray's that started that."""
-    task = psutil.Process(process).parent()
-    assert task is not None and "task" in task.cmdline()
-    ray = task.parent()
-    assert ray is not None and ray.cmdline()[0].startswith("ray::")
-    return task.pid, ray.pid
-
-
-def test_the_sample_on_two_nodes_is_the_sample_here(nodes: Nodes, sample: Film, tmp_path: Path) -> None:
+def test_the_sample_on_two_nodes_is_the_sample_here(ray: Nodes, sample: Film, tmp_path: Path) -> None:
     scene = sample.plan(tmp_path / "scene")
-    nodes.hold()
-    # As many threads as the run here has, for bytes are the same with the same number.
-    code, said = ended(nodes.start(scene, *sample.options, "--threads", os.cpu_count()))
+    ray.hold()
+    code, said = ended(ray.start("run", scene, *sample.options))
     assert code == 0, said
     assert "4 chunks on the Ray cluster" in said and "2 nodes" in said
     assert "raylet" not in said
+    # Each has the one GPU of its node, by the number that this has on the machine.
+    assert len(ray.gpus()) == 4 and set(ray.gpus()) == set(GPUS)
     sample.require_same(scene)
 
 
-def test_whoever_is_killed_the_work_is_done(nodes: Nodes, film: Film, tmp_path: Path) -> None:
+def test_whoever_is_killed_the_work_is_done(ray: Nodes, film: Film, tmp_path: Path) -> None:
     """The worker, then ``vda task``, then Ray's process: each in the middle of a chunk of its own."""
     scene = film.plan(tmp_path / "scene")
     windows = [names_of_chunk(chunk)[1] for chunk in range(3)]
-    nodes.hold(*windows)
-    command = nodes.start(scene, *film.options)
-    worker = nodes.until_held(windows[0])
+    ray.hold(*windows)
+    command = ray.start("run", scene, *film.options)
+    worker = ray.until_held(command, windows[0])
     os.kill(worker, signal.SIGKILL)
-    nodes.until_held(windows[0], {worker})
-    nodes.gate.release(windows[0])
+    ray.until_held(command, windows[0], {worker})
+    ray.gate.release(windows[0])
     for window, place in ((windows[1], 0), (windows[2], 1)):
-        worker = nodes.until_held(window)
+        worker = ray.until_held(command, window)
         task, _ = killed = parents_of(worker)
         os.kill(killed[place], signal.SIGKILL)
         until(lambda: not psutil.pid_exists(killed[place]), "the end of what was killed")  # noqa: B023
         # The orphan ends with its window; what Ray started is not left alone.
-        nodes.gate.release(window)
+        ray.gate.release(window)
         until(lambda: not psutil.pid_exists(task), "the end of the task")  # noqa: B023
     code, said = ended(command)
     assert code == 0, said
@@ -150,73 +59,79 @@ def test_whoever_is_killed_the_work_is_done(nodes: Nodes, film: Film, tmp_path: 
     film.require_same(scene)
 
 
-def test_a_node_that_goes_takes_nothing_with_it(nodes: Nodes, film: Film, tmp_path: Path) -> None:
+def test_a_node_that_goes_takes_nothing_with_it(ray: Nodes, film: Film, tmp_path: Path) -> None:
     scene = film.plan(tmp_path / "scene")
     windows = [names_of_chunk(chunk)[1] for chunk in range(2)]
-    nodes.hold(*windows)
-    command = nodes.start(scene, *film.options)
+    ray.hold(*windows)
+    command = ray.start("run", scene, *film.options)
     for window in windows:
-        nodes.until_held(window)
+        ray.until_held(command, window)
     try:
-        assert nodes.tell("remove") == "remove"
+        assert ray.tell("remove") == "remove"
         for window in windows:
-            nodes.gate.release(window)
+            ray.gate.release(window)
         code, said = ended(command)
     finally:
-        assert nodes.tell("add") == "add"
+        assert ray.tell("add") == "add"
     assert code == 0, said
     film.require_same(scene)
 
 
 def test_interrupted_it_ends_and_the_same_command_takes_what_is_missing(
-    nodes: Nodes, film: Film, tmp_path: Path
+    ray: Nodes, film: Film, tmp_path: Path
 ) -> None:
     scene = film.plan(tmp_path / "scene")
-    window = names_of_chunk(2)[1]
-    nodes.hold(window)
-    command = nodes.start(scene, *film.options)
-    nodes.until_held(window)
+    # Two more that are computed ahead may be written after it, and one is left.
+    window = names_of_chunk(2)[0]
+    ray.hold(window)
+    command = ray.start("run", scene, *film.options)
+    ray.until_held(command, window)
     # The fourth chunk is whole then, or its window in hand will be.
     until(lambda: len(windows_digest(scene)) >= 9, "three chunks' windows")
     command.send_signal(signal.SIGINT)
     assert command.stdout
     until(lambda: "Ending with the windows in hand" in command.stdout.readline(), "the first answer")  # type: ignore[union-attr]
-    nodes.gate.release(window)
+    ray.gate.release(window)
     code, said = ended(command)
     assert code == 130, said
     times = {path.name: path.stat().st_mtime_ns for path in (scene / "vda_windows").glob("window_*.npz")}
     assert window in times and len(times) < len(film.windows)
     chunks = sum(not set(names_of_chunk(chunk)) <= times.keys() for chunk in range(film.chunks))
-    code, said = ended(nodes.start(scene, *film.options))
+    code, said = ended(ray.start("run", scene, *film.options))
     assert code == 0, said
     assert re.search(rf"\b{chunks} chunks? on the Ray cluster", said), said
     assert {name: (scene / "vda_windows" / name).stat().st_mtime_ns for name in times} == times
     film.require_same(scene)
 
 
-def test_vda_stop_ends_it_after_the_windows_in_hand(nodes: Nodes, film: Film, tmp_path: Path) -> None:
-    scene = film.plan(tmp_path / "scene")
+def test_vda_stop_ends_it_after_the_windows_in_hand(ray: Nodes, film: Film, tmp_path: Path) -> None:
+    """The node's own copy of the video goes with the last task that reads it."""
+    scene, disk = film.plan(tmp_path / "scene"), tmp_path / "disk"
+    disk.mkdir()
     window = names_of_chunk(0)[1]
-    nodes.hold(window)
-    command = nodes.start(scene, *film.options)
-    nodes.until_held(window)
-    code, said = ended(nodes.vda("status", scene))
+    ray.hold(window)
+    command = ray.start("run", scene, *film.options, "--stage-video", disk)
+    ray.until_held(command, window)
+    assert [copy.read_bytes() for copy in disk.rglob("film.mp4")] == [film.video.read_bytes()]
+    code, said = ended(ray.vda("status", scene))
     assert "running" in said.splitlines()[0], said
-    stop = nodes.vda("stop", scene)
+    stop = ray.vda("stop", scene)
     until(lambda: (scene / "vda_run" / "stop").exists(), "the request")
-    nodes.gate.release(window)
+    ray.gate.release(window)
     assert ended(stop)[0] == 0
     code, said = ended(command)
     assert code == 1 and "Stopped as asked" in said
     assert window in windows_digest(scene)
+    assert not list(disk.rglob("film.mp4"))
+    assert windows_digest(scene).items() <= film.windows.items()
 
 
-def test_twice_interrupted_it_ends_at_once(nodes: Nodes, film: Film, tmp_path: Path) -> None:
+def test_twice_interrupted_it_ends_at_once(ray: Nodes, film: Film, tmp_path: Path) -> None:
     scene = film.plan(tmp_path / "scene")
     window = names_of_chunk(0)[1]
-    nodes.hold(window)
-    command = nodes.start(scene, *film.options)
-    worker = nodes.until_held(window)
+    ray.hold(window)
+    command = ray.start("run", scene, *film.options)
+    worker = ray.until_held(command, window)
     task, _ = parents_of(worker)
     assert command.stdout
     command.send_signal(signal.SIGINT)
@@ -228,12 +143,12 @@ def test_twice_interrupted_it_ends_at_once(nodes: Nodes, film: Film, tmp_path: P
     assert window not in windows_digest(scene)
 
 
-def test_a_ray_of_its_own_goes_with_the_command(nodes: Nodes, film: Film, tmp_path: Path) -> None:
+def test_a_ray_of_its_own_goes_with_the_command(ray: Nodes, film: Film, tmp_path: Path) -> None:
     """Another's Ray on the machine is neither used nor ended."""
     scene = film.plan(tmp_path / "scene")
-    nodes.hold()
+    ray.hold()
     daemons = ray_daemons()
-    code, said = ended(nodes.vda("run", scene, "--on", "ray", "--devices", "cpu", *film.options))
+    code, said = ended(ray.vda("run", scene, "--on", "ray", "--devices", "cpu", *film.options))
     assert code == 0, said
     assert "on the Ray of this machine: 1 node, no GPU" in said
     film.require_same(scene)
@@ -247,8 +162,68 @@ def ray_daemons() -> set[int]:
     }
 
 
-def test_a_cluster_that_does_not_answer_is_said_in_two_sentences(nodes: Nodes, film: Film, tmp_path: Path) -> None:
+def test_a_cluster_that_does_not_answer_is_said_in_two_sentences(ray: Nodes, film: Film, tmp_path: Path) -> None:
     scene = film.plan(tmp_path / "scene")
-    code, said = ended(nodes.vda("run", scene, "--on", "ray", "--ray-address", "127.0.0.1:9", *film.options))
-    assert code == 1 and "Ray cannot be used: it could not be reached" in said
+    code, said = ended(ray.vda("run", scene, "--on", "ray", "--ray-address", "127.0.0.1:9", *film.options))
+    assert code == 1 and "the Ray cluster 127.0.0.1:9 could not be reached" in said
     assert "Traceback" not in said
+
+
+def test_a_task_on_each_kind_of_node_proves_what_it_can_before_the_scene_is_begun(
+    ray: Nodes, film: Film, tmp_path: Path
+) -> None:
+    scene = film.plan(tmp_path / "scene")
+    ray.hold()
+    code, said = ended(ray.start("run", scene, *film.options, "--prove"))
+    assert code == 0, said
+    assert f"half precision on {KIND} of the Ray cluster" in said and "half precision on a GPU of" in said
+    assert len(ray.gpus()) == 2 + film.chunks
+    record = json.loads((scene / "vda_windows" / "run.json").read_text())
+    # The GPUs are pretended: it is a CPU that both have tried.
+    (proof,) = record["proofs"]
+    assert proof["id"].startswith("cpu") and set(proof["failed"]) == {"fp16", "bf16"}
+    assert record["precision"] == "fp32"
+    film.require_same(scene)
+
+
+def test_a_merge_in_tasks_makes_the_same_bytes_though_one_is_killed(
+    ray: Nodes, film: Film, tmp_path: Path
+) -> None:
+    scene = tmp_path / "scene"
+    shutil.copytree(film.video.parent / "here", scene, ignore=shutil.ignore_patterns("vda_merged_depth"))
+    block = "frames_00003.npz"
+    ray.hold(block)
+    command = ray.start("merge", scene, "--ranges", 4)
+    held = ray.until_held(command, block)
+    os.kill(held, signal.SIGKILL)
+    ray.until_held(command, block, {held})
+    ray.gate.release(block)
+    code, said = ended(command)
+    assert code == 0, said
+    assert depth_digest(scene) == film.images
+    logs = sorted(path.stem for path in (scene / "vda_logs").glob("merge.ray-*.log"))
+    assert logs == [
+        "merge.ray-0-4",
+        "merge.ray-1-4",
+        "merge.ray-2-4",
+        "merge.ray-3-4",
+        "merge.ray-end",
+        "merge.ray-fits",
+    ]
+
+
+def test_rows_of_a_data_set_are_those_of_one_process_and_only_what_is_missing_is_handed_out(
+    ray: Nodes, tmp_path: Path
+) -> None:
+    metadata, out = data_set(tmp_path, 5, frames=4), tmp_path / "out"
+    scale(metadata, tmp_path / "whole", ScaleSettings(size=64))
+    ray.hold()
+    command = ("fvc", "scale", metadata, "--output-dir", out, "--size", 64, "--rows-per-task", 2)
+    code, said = ended(ray.start(*command))
+    # Though the command is task 1 of 2 of a step of SLURM's, by its variables, all rows are its own.
+    assert code == 0 and "3 tasks on the Ray cluster" in said and "5 scaled now" in said, said
+    assert made(out) == made(tmp_path / "whole")
+    (out / "video4_scaled_original.mp4").unlink()
+    code, said = ended(ray.start(*command))
+    assert code == 0 and "1 task on the Ray cluster" in said and "1 scaled now, 4 were there" in said, said
+    assert made(out) == made(tmp_path / "whole")

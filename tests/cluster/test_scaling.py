@@ -15,8 +15,9 @@ OPTIONS = ("--size", "64", "--jobs", "1", "--on", "slurm", "--rows-per-task", "2
 
 
 def made(folder: Path) -> dict[str, bytes]:
-    """All but what tells of tasks: their jobs, and the log that each range has."""
-    return {name: data for name, data in content(folder).items() if not re.match(r"scaled_(jobs|logs)/", name)}
+    """All but what tells of tasks: their jobs, the log that each range has, and who had which row in hand."""
+    of_tasks = re.compile(r"scaled_(jobs|logs)/|scaled_state/claims")
+    return {name: data for name, data in content(folder).items() if not of_tasks.match(name)}
 
 
 def test_tasks_of_an_array_make_what_one_process_makes_and_only_what_is_missing(

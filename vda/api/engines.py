@@ -126,7 +126,8 @@ class Handing:
         half = begun is not None and "auto" == begun.asked_precision == self.settings.precision != begun.precision
         if begun is None and self.settings.prove:
             ask_for_proofs(scene, resolver.draft(scene))
-            run_first_jobs(scene, self.settings, proving_command(scene), self.reporter)
+            first = ray.run_first_tasks if self.settings.on == "ray" else run_first_jobs
+            first(scene, self.settings, proving_command(scene), self.reporter)
         if begun is not None and half and begun.precision != "fp32" and not read_proofs(scene, begun):
             raise SceneError(
                 f"{scene.root} was begun in {begun.precision}, proven on other devices than the cluster's.",

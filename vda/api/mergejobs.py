@@ -23,9 +23,10 @@ from vda.depthmaps.codes import DepthRecord
 from vda.errors import UsageError, WorkError
 from vda.launch.interrupts import first_is_asked
 from vda.launch.onray import Needs, RayTasks
+from vda.launch.raycommands import RayCommand, run_all
 from vda.launch.slurmcommands import configuration, partitions, rehearse, require_slurm, submit
 from vda.merging.fits import PartsLeft, parts_left
-from vda.merging.parts import Part, PartStoppedError
+from vda.merging.parts import Part
 from vda.merging.settings import MergeResult, MergeSettings
 from vda.merging.workplace import PartFiles
 from vda.records import Within, require_sound
@@ -56,7 +57,7 @@ _MOST_CPUS = 8
 _OF_CHUNKS = ("gres", "gpus", "gpus-per-node", "gpus-per-task", "at-once")
 _LOOK_SECONDS, _ASK_SECONDS = 1.0, 5.0
 # Ray says that a node was lost; a range that fails so often fails for a reason.
-_TRIES = 4
+_RETRIES = 3
 
 
 def merge_words(settings: MergeSettings) -> list[str]:
@@ -255,13 +256,15 @@ def merge_on_ray(
     left = parts_left(scene, settings)
     if isinstance(left, MergeResult):
         return left
-    with RayTasks(address, Needs(0.0), scene.root, scene.logs_dir / "ray.log") as tasks:
+    with RayTasks(address, Needs(0.0), [scene.logs_dir / "ray.log"]) as tasks:
+        reporter.say(f"The merge of {scene.root} on {tasks.name}: {counted(len(tasks.nodes), 'node')}.")
         if left.fits is None:
             _run_on_ray(scene, tasks, {"fits": ["--part", "fits", *merge_words(settings)]}, reporter)
             found = parts_left(scene, settings)
             left = found if isinstance(found, PartsLeft) else left
         count = _count_of(left, ranges)
         parts = {f"{index}/{count}": ["--part", f"{index}/{count}"] for index in left.ranges(count)}
+        reporter.begin("merging", len(parts))
         _run_on_ray(scene, tasks, parts, reporter)
         _run_on_ray(scene, tasks, {"end": ["--part", "end"]}, reporter)
     return _result(scene)
@@ -269,39 +272,23 @@ def merge_on_ray(
 
 def _run_on_ray(scene: Scene, tasks: RayTasks, parts: dict[str, list[str]], reporter: Reporter) -> None:
     """Run parts at once, each again where its node was lost; ``WorkError`` where one fails."""
-    tries = dict.fromkeys(parts, 0)
-
-    def begin(part: str) -> None:
-        tries[part] += 1
-        log = scene.logs_dir / f"merge.ray-{part.replace('/', '-')}.log"
-        tasks.submit(part, ["merge", str(scene.root.resolve()), *parts[part], "--quiet"], log)
-
-    for part in parts:
-        begin(part)
-    reporter.begin("merging", len(parts))
-    done = 0
-    with first_is_asked() as interrupted:
-        while tasks.running:
-            if interrupted():
-                tasks.cancel()
-                raise KeyboardInterrupt
-            if (found := tasks.ended(_LOOK_SECONDS)) is None:
-                continue
-            part, ended = found
-            if ended.code == 0:
-                done += 1
-                reporter.at(done)
-            elif (ended.lost or ended.code == PartStoppedError.exit_code) and tries[part] < _TRIES:
-                begin(part)
-            else:
-                log = scene.logs_dir / f"merge.ray-{part.replace('/', '-')}.log"
-                tasks.cancel()
-                raise WorkError(
-                    f"Part {part} of the merge of {scene.root} failed: {ended.lost or ended.said or ended.code}.",
-                    "Give the same command again: it makes just what is missing.",
-                    log=log if log.is_file() else None,
-                    tail=last_lines(log) if log.is_file() else "",
-                )
+    place = str(scene.root.resolve())
+    commands = {
+        part: RayCommand(
+            ["merge", place, *words, "--quiet"], scene.logs_dir / f"merge.ray-{part.replace('/', '-')}.log"
+        )
+        for part, words in parts.items()
+    }
+    ended = run_all(tasks, commands, reporter, retries=_RETRIES, until_failure=True)
+    for part, end in ended.items():
+        if end.code != 0:
+            log = commands[part].log
+            raise WorkError(
+                f"Part {part} of the merge of {scene.root} failed: {end.lost or f'exit code {end.code}'}.",
+                "Give the same command again: it makes just what is missing.",
+                log=log if log.is_file() else None,
+                tail=last_lines(log) if log.is_file() else "",
+            )
 
 
 def merge_elsewhere(

@@ -250,7 +250,7 @@ run_options = together(
         metavar="NAME=VALUE",
         help="An option of sbatch, such as partition=gpu, or at-once=8; kept with the scene.",
     ),
-    click.option("--prove", is_flag=True, help="With slurm: try half precision first, a job per kind of GPU."),
+    click.option("--prove", is_flag=True, help="With slurm or ray: first try half precision on each kind of GPU."),
     click.option(
         "--ray-address",
         metavar="ADDRESS",

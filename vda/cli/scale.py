@@ -197,7 +197,8 @@ def scale(
     progress = Progress(quiet, unit="video")
     maker = DepthMaker(output_dir / "scenes", Places(metadata, root), run, Progress(quiet), settings.signal)
     asked: dict[str, Any] = {
-        "selection": _of_this_task(rows, progress),
+        # A cluster's tasks are numbered anew, wherever they are asked for.
+        "selection": rows if run.on in ("slurm", "ray") else _of_this_task(rows, progress),
         "root": root,
         "encoding": encoding,
         "delete_existing": not resume,

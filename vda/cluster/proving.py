@@ -8,7 +8,6 @@ that ``resolve.Resolver`` fixes the precision by. Which kinds of node there are,
 known here.
 """
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -54,8 +53,8 @@ def kind_of(device: Device) -> str:
 
 
 def proving_command(scene: Scene) -> list[str]:
-    """What a first job on each kind of node runs, from any folder; ``ask_for_proofs`` comes before it."""
-    return [sys.executable, "-m", "vda", "task", str(scene.root.resolve()), "--prove"]
+    """What ``vda`` does in a first job on each kind of node, from any folder, after ``ask_for_proofs``."""
+    return ["task", str(scene.root.resolve()), "--prove"]
 
 
 def ask_for_proofs(scene: Scene, draft: RunRecord) -> None:
@@ -74,7 +73,7 @@ def prove_here(scene: Scene, device: Device, crew: Crew, host: str, reporter: Re
     if not path.is_file():
         raise SceneError(
             f"Nothing is to be tried for {scene.root}.",
-            f"Begin with 'vda run {quoted(scene.root)} --on slurm --prove'.",
+            f"Begin with 'vda run {quoted(scene.root)} --on slurm --prove', or --on ray.",
         )
     draft = read_record(path, RunRecord, _AGAIN)
     found = KindProof(kind_of(device), _tried(draft), host)

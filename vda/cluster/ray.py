@@ -6,7 +6,7 @@ is done is what the scenes' files say: nodes may come and go. How Ray is spoken 
 
 import time
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -14,6 +14,7 @@ from vda.cluster.taskfiles import NAME_VARIABLE, RESTART_VARIABLE, read_task, re
 from vda.errors import UsageError, VdaError, WorkError
 from vda.launch.interrupts import first_is_asked
 from vda.launch.onray import AGAIN, Ended, Needs, RayTasks, ray_address
+from vda.launch.raycommands import RayCommand, run_all
 from vda.machine.packages import require_package
 from vda.reporter import Reporter
 from vda.scene.runstate import AT_WORK, RunFiles, last_lines
@@ -40,6 +41,12 @@ def require_ready(settings: RunSettings) -> None:
             f"A task computes on the device that Ray gives it, not on --devices {settings.devices}.",
             "Give auto or cpu; which GPUs there are is said where Ray's nodes are started.",
         )
+    if settings.decoder != "cpu":
+        raise UsageError(
+            "Tasks decode on CPUs alone, and --decoder gpu asks for a GPU's decoder.", "Leave it out."
+        )
+    if settings.slurm:
+        raise UsageError("--slurm is of no use with --on ray.", "Leave it out, or give --on slurm.")
 
 
 @dataclass
@@ -84,8 +91,9 @@ class RayRun:
         """
         self._begin()
         if self._chunks:
-            home = self.scenes[0]
-            with RayTasks(self.settings.ray_address, self._needs, home.root, home.logs_dir / "ray.log") as tasks:
+            scenes = dict.fromkeys(chunk.scene for chunk in self._chunks.values())
+            logs = [scene.logs_dir / "ray.log" for scene in scenes]
+            with RayTasks(self.settings.ray_address, _needs(self.settings), logs) as tasks:
                 self._compute(tasks)
         self._check_complete()
 
@@ -102,10 +110,6 @@ class RayRun:
                     )
         self._hand_on()
 
-    @property
-    def _needs(self) -> Needs:
-        return Needs(0.0 if self.settings.devices == "cpu" else 1.0, self.settings.threads or 0)
-
     @cached_property
     def _name(self) -> str:
         """What the tasks of this command are called; a later command's are others."""
@@ -114,27 +118,22 @@ class RayRun:
     def _compute(self, tasks: RayTasks) -> None:
         self.reporter.say(
             f"{counted(len(self._chunks), 'chunk')} on {tasks.name}: {counted(len(tasks.nodes), 'node')}, "
-            f"{'a GPU' if self._needs.gpus else 'no GPU'} and {counted(tasks.cpus, 'CPU')} for each task."
+            f"{'a GPU' if tasks.needs.gpus else 'no GPU'} and {counted(tasks.cpus, 'CPU')} for each task."
         )
         total = sum(job.frames_total for job in self._jobs.values())
         telling = Telling(self.reporter, total, self._frames_done())
         ending = False
         with first_is_asked() as interrupted:
-            try:
-                while tasks.running or not (ending or self._is_over()):
-                    if not ending and (interrupted() or self._is_asked_to_stop()):
-                        ending = True
-                        self._end_soon(tasks)
-                    if not ending:
-                        self._submit(tasks)
-                    self._look()
-                    telling.tell(self._frames_done(), "", self._expected)
-                    if (found := tasks.ended(_WAIT_SECONDS)) is not None:
-                        self._settle(*found, ending=ending)
-            except KeyboardInterrupt:
-                # They were told to end before, so this ends them at once.
-                tasks.cancel()
-                raise
+            while tasks.running or not (ending or self._is_over()):
+                if not ending and (interrupted() or self._is_asked_to_stop()):
+                    ending = True
+                    self._end_soon(tasks)
+                if not ending:
+                    self._submit(tasks)
+                self._look()
+                telling.tell(self._frames_done(), "", self._expected)
+                if (found := tasks.ended(_WAIT_SECONDS)) is not None:
+                    self._settle(*found, ending=ending)
             telling.tell(self._frames_done(), "", self._expected)
             if interrupted():
                 raise KeyboardInterrupt
@@ -220,10 +219,9 @@ class RayRun:
 
     def _wait_for(self, chunk: _Chunk, end: Ended) -> None:
         chunk.not_before = time.monotonic() + _HELD_SECONDS
-        said = [line for line in end.said.splitlines() if "is being computed by" in line]
-        if said and not chunk.is_held:
+        if end.said and not chunk.is_held:
             chunk.is_held = True
-            self.reporter.say(f"Chunk {chunk.index} waits. {said[-1]}")
+            self.reporter.say(f"Chunk {chunk.index} waits. {end.said.splitlines()[-1]}")
 
     def _count_failure(self, chunk: _Chunk, code: int, where: str) -> None:
         told = read_task(chunk.scene, chunk.index)
@@ -264,6 +262,33 @@ class RayRun:
             log=log if log.is_file() else None,
             tail=last_lines(log),
         )
+
+
+def run_first_tasks(scene: Scene, settings: RunSettings, command: Sequence[str], reporter: Reporter) -> None:
+    """Run ``vda COMMAND`` as a task on each kind of node and wait; ``WorkError`` where one of them fails."""
+    with RayTasks(settings.ray_address, _needs(settings), [scene.logs_dir / "ray.log"]) as tasks:
+        words = [*command, "--devices", settings.devices, "--threads", str(tasks.cpus), "-q"]
+        commands = {}
+        for number, node in enumerate(tasks.kinds()):
+            kind = (node.gpu.partition(":")[2] or "a GPU") if tasks.needs.gpus else node.cpu or "CPUs"
+            variables = {NAME_VARIABLE: f"ray proof {number}"}
+            log = scene.logs_dir / f"proof.ray-{number}.log"
+            commands[kind] = RayCommand(words, log, variables, node)
+            reporter.say(f"A task tries half precision on {kind} of {tasks.name}.")
+        ended = run_all(tasks, commands, reporter, retries=settings.retries, until_failure=True)
+    for kind, end in ended.items():
+        if end.code != 0:
+            log = commands[kind].log
+            raise WorkError(
+                f"The task on {kind}, which was to try half precision for {scene.root}, did not come to its end.",
+                "Look into its log, or leave --prove out: float32 needs no proof.",
+                log=log if log.is_file() else None,
+                tail=end.lost or last_lines(log),
+            )
+
+
+def _needs(settings: RunSettings) -> Needs:
+    return Needs(0.0 if settings.devices == "cpu" else 1.0, settings.threads or 0)
 
 
 def compute(

@@ -281,7 +281,7 @@ def gpu_kinds(settings: RunSettings, options: ClusterOptions) -> list[str]:
 
 
 def run_first_jobs(scene: Scene, settings: RunSettings, command: Sequence[str], reporter: Reporter) -> None:
-    """Run ``command`` as a job on each kind of device and wait; ``WorkError`` where one of them fails."""
+    """Run ``vda COMMAND`` as a job on each kind of device and wait; ``WorkError`` where one of them fails."""
     options = ClusterOptions.of_words(settings.slurm, ClusterOptions.kept_with(scene))
     scene.logs_dir.mkdir(exist_ok=True)
     jobs: list[str] = []
@@ -289,7 +289,7 @@ def run_first_jobs(scene: Scene, settings: RunSettings, command: Sequence[str], 
         path = cluster_folder(scene).resolve() / f"proof_{number}.sbatch"
         log = f"{str(scene.logs_dir.resolve()).replace('%', '%%')}/proof.slurm-%j.log"
         lines = default_lines(job_name(scene, "proof"), log, options, gres)
-        asked = [*command, "--devices", settings.devices]
+        asked = [sys.executable, "-m", "vda", *command, "--devices", settings.devices]
         batch = keep_batch(path, proof_text(scene, lines, asked, python_path()))
         jobs.append(submit(batch.path, scene.root))
         note_submitted(scene, Submitted.now(jobs[-1], batch.path, work="proof"))

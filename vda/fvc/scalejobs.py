@@ -22,10 +22,13 @@ from vda.cluster.sbatch import default_lines
 from vda.cluster.slurm import python_path
 from vda.errors import WorkError
 from vda.fvc.slurmrows import RowRanges, SlurmRows, log_name
-from vda.launch.onray import Needs, run_tasks
+from vda.launch.onray import Needs, RayTasks, ray_address
+from vda.launch.raycommands import RayCommand, run_all
 from vda.launch.slurmcommands import require_slurm
+from vda.machine.packages import require_package
 from vda.records import Within
 from vda.reporter import Reporter
+from vda.shown import counted
 
 FOLDER: Final = "scaled_jobs"
 # A task of a few videos at once; more cores than these are asked for with --jobs.
@@ -60,6 +63,9 @@ class ScaleJobs:
         if self.on == "slurm":
             require_slurm()
             ClusterOptions.of_words(self.slurm)
+        else:
+            require_package("ray", "--on ray", "ray")
+            ray_address(self.ray_address)
 
     def hand_out(self, rows: range, missing: Missing, reporter: Reporter) -> None:
         """Have the ``missing`` ones of ``rows`` scaled; return when nothing more can come, or all is submitted.
@@ -83,13 +89,18 @@ class ScaleJobs:
         return RowRanges(rows, self.rows_per_task).rows_of(shard)
 
     def _on_ray(self, rows: range, missing: Missing, reporter: Reporter) -> None:
-        tasks = {}
-        for shard in self.shards(rows, missing()):
-            part = self.rows_of(rows, shard)
-            words = [*self.command, "--start-idx", str(part.start), "--end-idx", str(part.stop)]
-            tasks[f"rows_{part.start:06d}"] = [*words, "--jobs", str(self.jobs or _CPUS)]
-        needs = Needs(float(self.on_gpu), self.jobs or _CPUS)
-        ended = run_tasks(tasks, needs, self.place, self.ray_address, retries=self.retries, reporter=reporter)
+        parts = [self.rows_of(rows, shard) for shard in self.shards(rows, missing())]
+        with RayTasks(
+            self.ray_address, Needs(float(self.on_gpu), self.jobs or 0), [self.place / "ray.log"]
+        ) as tasks:
+            commands = {}
+            for part in parts:
+                words = ["--start-idx", str(part.start), "--end-idx", str(part.stop), "--jobs", str(tasks.cpus)]
+                name = f"rows_{part.start:06d}"
+                commands[name] = RayCommand([*self.command, *words], self.place / f"{name}.ray.log")
+            reporter.say(f"{counted(len(parts), 'task')} on {tasks.name}: {counted(len(tasks.nodes), 'node')}.")
+            reporter.begin("tasks", len(parts))
+            ended = run_all(tasks, commands, reporter, retries=self.retries)
         refused = next((end for end in ended.values() if end.code == 2), None)
         if refused is not None:
             raise WorkError(f"A task was refused: {refused.said.strip()}", f"Its log is in {self.place}.")

@@ -4,7 +4,10 @@
     units     the same as a transient unit of systemd
     inline    a thread of this process
     onray     commands as tasks of Ray
+    raycommands  some of them run to their end
     raydriver  the process that speaks with Ray
+    raywork   what Ray's tasks do on their nodes
+    rayfaults  what stands in the way, in two sentences
     slurmcommands  SLURM's programs, run and read; its errors in two sentences
     detached  a command that goes on without its terminal
     interrupts  Ctrl-C once asks for an end, twice is one

@@ -1,17 +1,20 @@
 """Commands of ours as tasks of Ray: on a cluster that is there, or on one of this machine that ends with us.
 
-In: commands, and what each needs. Out: how each ended. ``raydriver`` speaks with Ray in a process of its own. This
-file does not know what a command does.
+In: commands, and what each needs. Out: how each ended. ``raydriver`` speaks with Ray in a process of its own, and
+``raywork`` is what that has the nodes do. This file does not know what a command does.
 """
 
 import json
 import os
+import platform
 import queue
 import re
+import socket
 import subprocess
 import sys
 import threading
-from collections import Counter
+import time
+import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,15 +25,14 @@ from typing import Any, Self
 from vda import __version__
 from vda.errors import DeviceError, UsageError, WorkError
 from vda.files import storage_errors
-from vda.launch.interrupts import first_is_asked
+from vda.launch.rayfaults import refused, unfit
 from vda.machine.packages import require_package
-from vda.reporter import Reporter, Silence
-from vda.scene.runstate import last_lines
+from vda.shown import counted
 
 _DRIVER = ("-m", "vda.launch.raydriver")
-# Ray tries for a minute to reach a cluster, and asks its nodes for another.
-_READY_SECONDS = 150.0
-_LOOK_SECONDS = 0.2
+# A port that takes connections may be anybody's: Ray would look for a cluster behind it for minutes. To start one
+# of our own takes seconds, on a machine with much else to do a minute. Then nodes are asked, for a minute.
+_DIAL_SECONDS, _CONNECT_SECONDS, _START_SECONDS, _READY_SECONDS = 10.0, 60.0, 150.0, 90.0
 # What a command says that wants to be started again (sysexits.h: EX_TEMPFAIL).
 AGAIN = 75
 # After the second Ctrl-C; what Ray has to tidy up is a second's work.
@@ -47,11 +49,14 @@ class Needs:
 
 @dataclass(frozen=True)
 class RayNode:
-    """A node that can take tasks, as Ray tells of it."""
+    """A node that can take tasks, as Ray tells of it; ``gpu`` is what Ray calls its GPUs, if anything."""
 
     name: str
+    id: str
     cpus: int
     gpus: float
+    gpu: str = ""
+    cpu: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,21 +78,27 @@ def ray_address(given: str | None) -> str | None:
             f"{address} is the address of Ray's client server, which cannot take tasks back.",
             "Give the cluster's own address (10.0.0.1:6379), on one of its nodes, where 'auto' finds it too.",
         )
-    return None if address == "local" else address
+    if address in (None, "local"):
+        return None
+    if address != "auto" and not re.fullmatch(r"[^/]+:\d+", address):
+        raise UsageError(
+            f"{address} is no address of a Ray cluster.", "Give HOST:PORT, such as 10.0.0.1:6379, or auto."
+        )
+    return address
 
 
 @dataclass
 class RayTasks:
-    """Tasks of one Ray cluster, for a ``with`` block; ``folder`` is what every node has to see.
+    """Tasks of one Ray cluster, for a ``with`` block.
 
-    ``log`` takes what Ray prints. Raises ``UsageError`` where Ray is not installed or its versions differ,
-    ``DeviceError`` where no node can take a task, ``WorkError`` where Ray itself comes to an end.
+    Every node has to see the files ``logs``, which lie where commands work; the first takes what Ray prints.
+    Raises ``UsageError`` where Ray is not installed, its versions differ, or a node lacks what it needs,
+    ``DeviceError`` where no node can take a task, ``WorkError`` where Ray does not answer or comes to an end.
     """
 
     address: str | None
     needs: Needs
-    folder: Path
-    log: Path
+    logs: Sequence[Path]
     nodes: list[RayNode] = field(default_factory=list, init=False)
     _events: "queue.SimpleQueue[dict[str, Any] | None]" = field(default_factory=queue.SimpleQueue, init=False)
     _running: set[str] = field(default_factory=set, init=False)
@@ -96,13 +107,13 @@ class RayTasks:
     def __enter__(self) -> Self:
         require_package("ray", "--on ray", "ray")
         self.address = ray_address(self.address)
-        asked = {"address": self.address, "gpus": self.needs.gpus, "sees": str(self.folder)}
-        with storage_errors(self.log):
-            self.log.parent.mkdir(parents=True, exist_ok=True)
-            output = self.log.open("ab")
-        with output:
+        if self.address not in (None, "auto"):
+            self._dial(self.address)
+        fit = self._mark(), [str(log.resolve()) for log in self.logs], __version__
+        asked = {"address": self.address, "gpus": self.needs.gpus, "cpus": self.needs.cpus, "fit": fit}
+        with storage_errors(self.logs[0]), self.logs[0].open("ab") as output:
             self._driver = subprocess.Popen(
-                [sys.executable, *_DRIVER, json.dumps(asked)],
+                [sys.executable, *_DRIVER],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=output,
@@ -111,12 +122,31 @@ class RayTasks:
                 start_new_session=True,
             )
         threading.Thread(target=self._listen, daemon=True).start()
+        self._wish(asked)
         try:
             self._begin()
         except BaseException:
             self._close(0.0)
             raise
         return self
+
+    def _dial(self, address: str) -> None:
+        """See that somebody listens at ``address``: Ray would try again and again."""
+        host, _, port = address.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), _DIAL_SECONDS).close()
+        except (OSError, OverflowError) as error:
+            raise self._refused(str(error)) from error
+
+    def _mark(self) -> str:
+        """A word in each log, by which nodes know that they see these very files; return it."""
+        mark = uuid.uuid4().hex
+        for log in self.logs:
+            with storage_errors(log):
+                log.parent.mkdir(parents=True, exist_ok=True)
+                with log.open("a") as file:
+                    file.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} on {platform.node()}: {mark}\n")
+        return mark
 
     def _listen(self) -> None:
         assert self._driver.stdout is not None
@@ -126,17 +156,31 @@ class RayTasks:
         self._events.put(None)
 
     def _begin(self) -> None:
-        event = self._next(_READY_SECONDS)
-        if event is None or event["event"] == "refused":
-            raise self._refused(event or {"kind": "", "why": "it does not answer"})
-        for about in event["nodes"]:
-            _require_fit(about, self.folder)
-        self.nodes = [RayNode(about["node"], about["cpus"], about["gpus"]) for about in event["nodes"]]
+        self._await("connected", _CONNECT_SECONDS if self.address else _START_SECONDS)
+        found = self._await("ready", _READY_SECONDS)["nodes"]
+        for about in found:
+            if "unfit" in about:
+                raise unfit(about)
+        names = ("id", "cpus", "gpus", "gpu", "cpu")
+        self.nodes = [
+            RayNode(about["node"], **{name: about[name] for name in names if name in about}) for about in found
+        ]
         if not self.nodes:
-            raise DeviceError(
-                f"No node of {self.name} has {'a GPU' if self.needs.gpus else 'a CPU to spare'}.",
-                "Add a node that has, or compute on CPUs with --devices cpu.",
-            )
+            raise self._without_nodes()
+
+    def _await(self, word: str, seconds: float) -> dict[str, Any]:
+        event = self._next(seconds)
+        if event is None or event["event"] != word:
+            raise self._refused((event or {}).get("why", "it does not answer"))
+        return event
+
+    def _without_nodes(self) -> DeviceError:
+        has = [*(["a GPU"] if self.needs.gpus else []), counted(max(self.needs.cpus, 1), "CPU")]
+        return DeviceError(
+            f"No node of {self.name} has {' and '.join(has)}.",
+            f"Add a node that has, or {'give fewer --threads' if self.needs.cpus > 1 else 'look at ray status'}"
+            f"{', or compute on CPUs with --devices cpu' if self.needs.gpus else ''}.",
+        )
 
     @property
     def name(self) -> str:
@@ -151,22 +195,33 @@ class RayTasks:
         )
         return self.needs.cpus or max(min(shares), 1)
 
+    def kinds(self) -> list[RayNode]:
+        """A node of each kind: of what computes a task, a GPU or CPUs."""
+        return list({node.gpu if self.needs.gpus else node.cpu: node for node in reversed(self.nodes)}.values())
+
     def submit(
-        self, key: str, command: Sequence[str], log: Path, variables: Mapping[str, str] | None = None
+        self,
+        key: str,
+        command: Sequence[str],
+        log: Path,
+        variables: Mapping[str, str] | None = None,
+        like: RayNode | None = None,
     ) -> None:
-        """Have ``vda COMMAND`` run on some node; what it prints is appended to ``log`` there."""
+        """Have ``vda COMMAND`` run on a node, of the kind of ``like``; what it prints is appended to ``log``."""
         self._running.add(key)
         wish = {
             "key": key,
             "command": list(command),
             "log": str(log.resolve()),
             "variables": dict(variables or {}),
+            "gpu": like.gpu if like and self.needs.gpus else "",
+            "node": like.id if like else "",
         }
         self._wish({"do": "submit", "gpus": self.needs.gpus, "cpus": self.cpus, **wish})
 
-    def cancel(self) -> None:
-        """Tell all commands to end, as SIGTERM does; asked again, kill them."""
-        self._wish({"do": "cancel"})
+    def cancel(self, *, at_once: bool = False) -> None:
+        """Tell all commands to end, as SIGTERM does; ``at_once``: kill them and all that they started."""
+        self._wish({"do": "kill" if at_once else "cancel"})
 
     @property
     def running(self) -> frozenset[str]:
@@ -180,8 +235,8 @@ class RayTasks:
             return None
         key = event["key"]
         self._running.discard(key)
-        if "lacks" in event or "blind" in event:
-            raise _unfit(event["node"], event.get("lacks"), self.folder)
+        if "unfit" in event:
+            raise unfit(event)
         names = ("said", "node", "lost", "cancelled")
         return key, Ended(event["code"], **{name: event[name] for name in names if name in event})
 
@@ -191,7 +246,7 @@ class RayTasks:
         except queue.Empty:
             return None
         if event is None:
-            raise self._refused({"kind": "", "why": "the connection ended"})
+            raise self._refused("the connection ended")
         return event
 
     def _wish(self, wish: dict[str, Any]) -> None:
@@ -203,20 +258,8 @@ class RayTasks:
             # Its end is met with the next look, with what it said.
             return
 
-    def _refused(self, event: dict[str, Any]) -> UsageError | WorkError:
-        why = event["why"]
-        if "ersion mismatch" in why:
-            return UsageError(
-                f"{self.name} has another Python or Ray than this machine: {_versions(why)}.",
-                "Give both the same versions of Python and of the package ray.",
-            )
-        where = "it could not be reached" if self.address else "it could not be started"
-        return WorkError(
-            f"Ray cannot be used: {where} or came to an end ({why.splitlines()[0] if why else event['kind']}).",
-            "See that the cluster answers ('ray status') and give the same command again; it goes on.",
-            log=self.log,
-            tail=last_lines(self.log),
-        )
+    def _refused(self, why: str) -> UsageError | WorkError:
+        return refused(why, self.name, self.logs[0], is_ours=self.address is None)
 
     def _close(self, seconds: float) -> None:
         assert self._driver.stdin is not None
@@ -232,72 +275,6 @@ class RayTasks:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is KeyboardInterrupt:
+            self.cancel(at_once=True)
         self._close(_CLOSING_SECONDS)
-
-
-def run_tasks(
-    commands: Mapping[str, Sequence[str]],
-    needs: Needs,
-    folder: Path,
-    address: str | None = None,
-    *,
-    retries: int = 3,
-    reporter: Reporter | None = None,
-) -> dict[str, Ended]:
-    """Run ``vda COMMAND`` for each of ``commands``, by key, on Ray; return how each ended.
-
-    ``folder`` is what every node has to see: ``<key>.ray.log`` is written there. Tasks whose process or node died
-    run again, up to ``retries`` times, and so do those that ask for it (exit code 75). Ctrl-C tells all to end.
-    Raises as ``RayTasks`` does.
-    """
-    reporter, ended, lost = reporter or Silence(), {}, Counter[str]()
-    with RayTasks(address, needs, folder, folder / "ray.log") as tasks, first_is_asked() as interrupted:
-        reporter.begin("tasks", len(commands))
-        for key, command in commands.items():
-            tasks.submit(key, command, folder / f"{key}.ray.log")
-        told = False
-        while tasks.running:
-            if interrupted() and not told:
-                told = True
-                reporter.say("Ending. Ctrl-C again ends at once.")
-                tasks.cancel()
-            if (found := tasks.ended(_LOOK_SECONDS)) is None:
-                continue
-            key, end = found
-            lost[key] += 1
-            if not told and (end.lost or end.code == AGAIN) and lost[key] <= retries:
-                tasks.submit(key, commands[key], folder / f"{key}.ray.log")
-                continue
-            ended[key] = end
-            reporter.at(len(ended))
-        if told:
-            raise KeyboardInterrupt
-    return ended
-
-
-def _require_fit(about: dict[str, Any], folder: Path) -> None:
-    """Refuse a node that answered that it cannot work for us."""
-    if about.get("has_vda") is False:
-        raise _unfit(about["node"], about["python"], folder)
-    if about.get("sees") is False:
-        raise _unfit(about["node"], None, folder)
-
-
-def _unfit(node: str, python: str | None, folder: Path) -> UsageError:
-    if python:
-        return UsageError(
-            f"Ray's node {node} lacks this program: its {python} has no package vda.",
-            f"Install the same version there ({__version__}), or start Ray there from an environment that has it.",
-        )
-    return UsageError(
-        f"Ray's node {node} does not see {folder}.",
-        "Put it on a file system that all nodes see under the same path.",
-    )
-
-
-def _versions(why: str) -> str:
-    """``Ray: 2.60.0 Python: 3.11.7 there, ...``, of what Ray says in some lines."""
-    found = re.findall(r"(Ray|Python): ([\w.]+)", why)
-    half = len(found) // 2
-    there, here = (" and ".join(" ".join(pair) for pair in part) for part in (found[:half], found[half:]))
-    return f"{there} there, {here} here"

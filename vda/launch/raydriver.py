@@ -1,11 +1,10 @@
 """What speaks with Ray: a process of its own, so that Ray's talk, signals and end are not those of the command.
 
-    python -m vda.launch.raydriver '{"address": null, "gpus": 1, "sees": "/data/film"}'
+    python -m vda.launch.raydriver <<< '{"address": null, "gpus": 1, "cpus": 0, "fit": ["4f1c", ["/log"], "0.1"]}'
 
-In: a JSON line per wish on standard input, as ``onray`` writes them. Out: a JSON line per event on standard
-output. Standard input that ends is a command that is gone: its tasks are told to end, and so does this. What runs
-on the nodes goes there by value, so it uses the standard library alone. Nothing is run again here: whoever asked
-knows what another attempt is worth.
+In: on standard input a JSON line of what is needed, then one per wish, as ``onray`` writes them. Out: a JSON line
+per event on standard output. Standard input that ends is a command that is gone: its tasks are told to end, and so
+does this. Nothing is run again here: whoever asked knows what another attempt is worth.
 """
 
 import json
@@ -18,86 +17,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import IO, Any
 
+from vda.launch import raywork
+
 # How long one look at the tasks waits, and how long a node has to answer who it is: its first worker starts then.
 _LOOK_SECONDS = 0.2
 _ANSWER_SECONDS = 60.0
-
-
-def work(command: list[str], log: str, variables: dict[str, str]) -> dict[str, Any]:
-    """On a node: run ``python -m vda COMMAND``; return its exit ``code``, its last words and the ``node``.
-
-    Cancelled once it tells the command to end, and waits until it has; cancelled again it kills it and all that it
-    started. The command is told to end as well when this process dies.
-    """
-    import contextlib
-    import ctypes
-    import os
-    import platform
-    import signal
-    import subprocess
-    import sys
-    from importlib.util import find_spec
-    from pathlib import Path
-
-    node = platform.node()
-    if find_spec("vda") is None:
-        return {"node": node, "code": None, "lacks": sys.executable}
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    ours = os.getpid()
-
-    def die_with_parent() -> None:
-        if libc is not None:
-            libc.prctl(1, signal.SIGTERM)
-            # It may have died before.
-            if os.getppid() != ours:
-                os._exit(143)
-
-    # A job of SLURM's that Ray was started in: its tasks are no shares of that.
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("SLURM_")}
-    try:
-        output = Path(log).open("ab")  # noqa: SIM115
-    except OSError as error:
-        return {"node": node, "code": None, "blind": f"{log}: {error.strerror}"}
-    with output:
-        begin = output.tell()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "vda", *command],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**kept, **variables},
-            preexec_fn=die_with_parent,
-        )
-    told = False
-    while True:
-        try:
-            code = process.wait(0.2)
-            break
-        except subprocess.TimeoutExpired:
-            continue
-        except KeyboardInterrupt:
-            if told:
-                import psutil
-
-                with contextlib.suppress(psutil.Error):
-                    for child in psutil.Process(process.pid).children(recursive=True):
-                        child.kill()
-                process.kill()
-            told = True
-            process.send_signal(signal.SIGTERM)
-    with Path(log).open("rb") as file:
-        file.seek(max(begin, Path(log).stat().st_size - 4096))
-        said = file.read().decode(errors="replace").splitlines()[-12:]
-    return {"node": node, "code": code, "said": "\n".join(said)}
-
-
-def answer(folder: str) -> dict[str, Any]:
-    """On a node: whether it can work for us."""
-    import sys
-    from importlib.util import find_spec
-    from pathlib import Path
-
-    return {"python": sys.executable, "has_vda": find_spec("vda") is not None, "sees": Path(folder).is_dir()}
+# The resource by which Ray tells the kind of a node's GPUs (ray.util.accelerators).
+_GPU = "accelerator_type:"
 
 
 class Driver:
@@ -106,8 +32,11 @@ class Driver:
     def __init__(self, asked: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> None:
         import ray
 
+        # Nodes may have another version of what they are to do, or none.
+        ray.cloudpickle.register_pickle_by_value(raywork)
         self._ray, self._emit, self._asked = ray, emit, asked
         self._running: dict[Any, str] = {}
+        self._kills = False
         ray.init(
             # Without "local" Ray takes whatever cluster it finds on this machine.
             address=asked["address"] or "local",
@@ -118,21 +47,21 @@ class Driver:
 
     def nodes(self) -> list[dict[str, Any]]:
         """The nodes that live and have what a task needs: name, CPUs, GPUs, and what they answer."""
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
         found, asked = [], {}
-        ask = self._ray.remote(num_cpus=0, max_retries=0, max_calls=1)(answer)
+        ask = self._ray.remote(num_cpus=0, max_retries=0, max_calls=1)(raywork.about_node)
         for node in self._ray.nodes():
             has = node["Resources"]
             about = {
                 "node": node["NodeManagerHostname"],
+                "id": node["NodeID"],
                 "cpus": int(has.get("CPU", 0)),
                 "gpus": has.get("GPU", 0),
+                "gpu": next((name for name in sorted(has) if name.startswith(_GPU)), ""),
             }
-            if not node["Alive"] or about["gpus"] < self._asked["gpus"] or not about["cpus"]:
+            has_enough = about["gpus"] >= self._asked["gpus"] and about["cpus"] >= max(self._asked["cpus"], 1)
+            if not node["Alive"] or not has_enough:
                 continue
-            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            asked[ask.options(scheduling_strategy=there).remote(self._asked["sees"])] = about
+            asked[ask.options(scheduling_strategy=_only_on(about["id"])).remote(*self._asked["fit"])] = about
             found.append(about)
         answered, _ = (
             self._ray.wait(list(asked), num_returns=len(asked), timeout=_ANSWER_SECONDS) if asked else ([], [])
@@ -144,12 +73,23 @@ class Driver:
         return found
 
     def submit(self, wish: dict[str, Any]) -> None:
-        task = self._ray.remote(num_gpus=wish["gpus"], num_cpus=wish["cpus"], max_retries=0, max_calls=1)(work)
-        reference = task.options(name=wish["key"]).remote(wish["command"], wish["log"], wish["variables"])
+        task = self._ray.remote(num_gpus=wish["gpus"], num_cpus=wish["cpus"], max_retries=0, max_calls=1)(
+            raywork.work
+        )
+        options: dict[str, Any] = {"name": wish["key"]}
+        if wish["gpu"]:
+            # As Ray's own ``accelerator_type`` asks for it.
+            options["resources"] = {wish["gpu"]: 0.001}
+        elif wish["node"]:
+            options["scheduling_strategy"] = _only_on(wish["node"])
+        reference = task.options(**options).remote(
+            wish["command"], wish["log"], wish["variables"], *self._asked["fit"]
+        )
         self._running[reference] = wish["key"]
 
-    def cancel(self) -> None:
-        """Tell all tasks to end; those that wait will not begin. A second time: at once."""
+    def cancel(self, *, at_once: bool = False) -> None:
+        """Tell all tasks to end; those that wait will not begin. ``at_once``: until they have."""
+        self._kills = self._kills or at_once
         for reference in self._running:
             self._ray.cancel(reference)
 
@@ -160,6 +100,9 @@ class Driver:
         ended, _ = self._ray.wait(list(self._running), timeout=_LOOK_SECONDS)
         for reference in ended:
             self._emit({"event": "ended", "key": self._running.pop(reference), **self._outcome(reference)})
+        if self._kills and not ended:
+            # Of two that come at the same time a task hears one.
+            self.cancel()
 
     def _outcome(self, reference: Any) -> dict[str, Any]:
         errors = self._ray.exceptions
@@ -180,6 +123,12 @@ class Driver:
         return bool(self._running)
 
 
+def _only_on(node: str) -> Any:
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(node, soft=False)
+
+
 def serve(asked: dict[str, Any], wishes: IO[str], emit: Callable[[dict[str, Any]], None]) -> None:
     """Do what ``wishes`` ask for until they end, and then until the tasks have."""
     came: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
@@ -195,15 +144,16 @@ def serve(asked: dict[str, Any], wishes: IO[str], emit: Callable[[dict[str, Any]
     except Exception as error:
         emit({"event": "refused", "kind": type(error).__name__, "why": str(error).strip()})
         return
+    emit({"event": "connected"})
     emit({"event": "ready", "nodes": driver.nodes()})
     is_open = True
     while is_open or driver.is_at_work:
         with suppress(queue.Empty):
             while True:
                 wish = came.get(timeout=0.0 if driver.is_at_work else _LOOK_SECONDS)
-                if wish is None or wish["do"] == "cancel":
+                if wish is None or wish["do"] != "submit":
                     is_open = is_open and wish is not None
-                    driver.cancel()
+                    driver.cancel(at_once=wish is not None and wish["do"] == "kill")
                 else:
                     driver.submit(wish)
         driver.look()
@@ -211,7 +161,7 @@ def serve(asked: dict[str, Any], wishes: IO[str], emit: Callable[[dict[str, Any]
     driver.close()
 
 
-def main(arguments: list[str]) -> int:
+def main() -> int:
     """Serve; what Ray and others print goes where this process's errors go."""
     events = os.dup(1)
     os.dup2(2, 1)
@@ -221,9 +171,9 @@ def main(arguments: list[str]) -> int:
         with suppress(BrokenPipeError):
             os.write(events, json.dumps(event).encode() + b"\n")
 
-    serve(json.loads(arguments[0]), sys.stdin, emit)
+    serve(json.loads(sys.stdin.readline()), sys.stdin, emit)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -55,9 +55,9 @@ class RunSettings:
     def __post_init__(self) -> None:
         """Refuse, with ``UsageError``, what no machine could run."""
         require_sound(self)
-        if self.prove and (self.on != "slurm" or self.precision != "auto"):
+        if self.prove and (self.on not in ("slurm", "ray") or self.precision != "auto"):
             raise UsageError(
-                "--prove is for --on slurm, where no --precision is named.",
+                "--prove is for --on slurm and --on ray, where no --precision is named.",
                 "Leave it out: this machine's devices are proven anyhow, and what is named needs no proof.",
             )
         if self.model not in ("auto", *CHECKPOINTS):
