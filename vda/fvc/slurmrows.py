@@ -6,7 +6,7 @@ others are as it takes some. This file does not know how rows are scaled.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -76,6 +76,18 @@ def log_name(place: Path, offset: int = 0) -> str:
 
 
 @dataclass
+class _Known:
+    """What SLURM knows of rows: those in tasks that live, and those in tasks of this command that were cancelled.
+
+    Whoever cancels a task wants it to rest.
+    """
+
+    live: set[int] = field(default_factory=set)
+    live_jobs: list[str] = field(default_factory=list)
+    cancelled: set[int] = field(default_factory=set)
+
+
+@dataclass
 class SlurmRows:
     """The rows of one command. ``place`` has the batch file, logs and list of jobs."""
 
@@ -87,8 +99,13 @@ class SlurmRows:
     retries: int
     reporter: Reporter
     _begun: float = field(default_factory=time.time, init=False)
-    _without_room: bool = field(default=False, init=False)
-    """Whether SLURM had no room for some of what is missing."""
+    _idle: set[int] = field(default_factory=set, init=False)
+    """Ranges without a live task at the last look: files may come a little later than SLURM's word."""
+    _without_room: set[int] = field(default_factory=set, init=False)
+    _tries: dict[int, int] = field(default_factory=dict, init=False)
+    """How many tasks of a range ended in a row without a video scaled."""
+    _left_before: dict[int, int] = field(default_factory=dict, init=False)
+    _given_up: set[int] = field(default_factory=set, init=False)
 
     @property
     def _batch(self) -> Path:
@@ -104,40 +121,38 @@ class SlurmRows:
                 f"{self._batch} was changed by hand and is used as it is; --slurm changes nothing in it."
             )
         rehearse(self._batch, self.place, ["--array=0"])
-        if live := self._live_rows():
+        missing = self.missing()
+        if live := self._known().live & missing:
             self.reporter.say(f"{counted(len(live), 'row')} are queued or at work already.")
-        if (refused := self._submit()) and not live:
+        self._left_before = self._left(missing)
+        if (refused := self._submit(self.ranges.shards(missing))) and not live:
             raise refused
-        tries, before = 0, len(self.missing())
-        while waits:
-            self._wait(before)
-            left = self.missing() - self._cancelled()
-            tries, before = (tries + 1, before) if len(left) >= before else (0, len(left))
-            if not left or tries > self.retries:
-                return
-            self._submit()
+        if waits:
+            self._wait(len(missing))
 
-    def _submit(self) -> SubmitLimitError | None:
-        """Submit what is missing and in no live job; return SLURM's word where it has no room for any of it.
+    def _submit(self, shards: Iterable[int]) -> SubmitLimitError | None:
+        """Submit those of ``shards`` that are in no live job; return SLURM's word where it has no room for any.
 
         Tasks that somebody cancelled are let rest.
         """
         refused: SubmitLimitError | None = None
         with alone(self.place, "submit", "submitting the jobs of", self.reporter, waits=True):
-            asked = self.ranges.shards(self.missing() - self._live_rows() - self._cancelled())
+            known = self._known()
+            asked = sorted({*shards} & {*self.ranges.shards(self.missing() - known.live - known.cancelled)})
             most = int(configuration().get("MaxArraySize", "1001"))
             try:
                 taken = submit_arrays(asked, most, self._submit_array)
             except SubmitLimitError as error:
                 refused, taken = error, []
-        if len(taken) < len(asked) and not self._without_room:
+        without_room = {*asked} - {*taken}
+        if without_room and not self._without_room:
             self.reporter.say(limit_said(len(taken), len(asked), f"ranges of {self.ranges.size} rows"))
-        self._without_room = len(taken) < len(asked)
+        self._without_room = (self._without_room - {*shards}) | without_room
         return refused
 
     def _submit_array(self, shards: list[int], offset: int, jobs: list[str]) -> str:
         spec = array_spec(shard - offset for shard in shards)
-        after = [*self._live_jobs(), *jobs] if self.options.at_once else []
+        after = list(dict.fromkeys([*self._known().live_jobs, *jobs])) if self.options.at_once else []
         options = array_options((shard - offset for shard in shards), self.options.at_once, after)
         if offset:
             options.append(f"--output={log_name(self.place, offset)}")
@@ -152,21 +167,22 @@ class SlurmRows:
         return job
 
     def _wait(self, total: int) -> None:
-        """Wait until nothing is missing, or no task lives: files may come a little later than SLURM's word."""
+        """Wait until nothing is missing, or nothing more can come of it."""
         self.reporter.begin("scaling", total)
-        silent, idle = False, False
-        pause, tried = _LOOK_SECONDS, time.monotonic()
+        silent, pause, tried = False, _LOOK_SECONDS, time.monotonic()
         try:
-            while left := self.missing():
-                self.reporter.at(total - len(left))
+            while missing := self.missing():
+                self.reporter.at(total - len(missing))
                 try:
-                    if self._without_room and time.monotonic() - tried >= pause:
-                        pause = min(2 * pause, _MOST_PAUSE_SECONDS) if self._submit() else _LOOK_SECONDS
-                        tried = time.monotonic()
-                    is_over = not self._without_room and not self._live_jobs()
-                    if is_over and idle:
+                    again, is_over = self._look(missing)
+                    if is_over:
                         return
-                    silent, idle = False, is_over
+                    if time.monotonic() - tried >= pause:
+                        again |= self._without_room
+                    if again:
+                        tried = time.monotonic()
+                        pause = min(2 * pause, _MOST_PAUSE_SECONDS) if self._submit(again) else _LOOK_SECONDS
+                    silent = False
                 except SilentSchedulerError as error:
                     if not silent:
                         self.reporter.say(f"{error.problem} Until it does, the files alone tell how far it is.")
@@ -175,9 +191,29 @@ class SlurmRows:
             self.reporter.at(total)
         except KeyboardInterrupt:
             with suppress(SilentSchedulerError):
-                jobs = " ".join(self._live_jobs())
+                jobs = " ".join(dict.fromkeys(self._known().live_jobs))
                 self.reporter.say(f"The jobs go on without this command; 'scancel {jobs}' ends them.")
             raise
+
+    def _look(self, missing: set[int]) -> tuple[set[int], bool]:
+        """Which ranges are to be submitted again, for their task has ended, and whether nothing more can come."""
+        known = self._known()
+        left = self._left(missing - known.cancelled)
+        idle = {*self.ranges.shards(missing - known.cancelled - known.live)} - self._given_up
+        ended, self._idle = (idle & self._idle) - self._without_room, idle
+        for shard in ended:
+            has_come_on = left[shard] < self._left_before.get(shard, 0)
+            self._tries[shard] = 0 if has_come_on else self._tries.get(shard, 0) + 1
+            self._left_before[shard] = left[shard]
+            if self._tries[shard] > self.retries:
+                self._given_up.add(shard)
+                rows = self.ranges.rows_of(shard)
+                self.reporter.say(f"Rows {rows.start} to {rows.stop - 1} are given up: no task scales them.")
+        return ended - self._given_up, not left.keys() - self._given_up
+
+    def _left(self, missing: set[int]) -> dict[int, int]:
+        """How many rows of each range are missing."""
+        return {shard: len(missing & {*self.ranges.rows_of(shard)}) for shard in self.ranges.shards(missing)}
 
     def _tasks(self) -> Iterator[tuple[SubmittedRows, ArrayTask]]:
         entries = {entry.job: entry for entry in self._submitted()}
@@ -185,16 +221,16 @@ class SlurmRows:
             if task.index >= 0 and task.index in indices(entries[task.job].shards):
                 yield entries[task.job], task
 
-    def _live_rows(self) -> set[int]:
-        return {row for entry, task in self._tasks() if task.is_live for row in entry.rows_of(task.index)}
-
-    def _live_jobs(self) -> list[str]:
-        return list(dict.fromkeys(task.job for _, task in self._tasks() if task.is_live))
-
-    def _cancelled(self) -> set[int]:
-        """Rows of tasks of this command that somebody cancelled: whoever did wants them to rest."""
-        mine = (pair for pair in self._tasks() if pair[0].time >= self._begun)
-        return {row for entry, task in mine if task.state == "CANCELLED" for row in entry.rows_of(task.index)}
+    def _known(self) -> "_Known":
+        known = _Known()
+        for entry, task in self._tasks():
+            rows = entry.rows_of(task.index)
+            if task.is_live:
+                known.live.update(rows)
+                known.live_jobs.append(task.job)
+            elif task.state == "CANCELLED" and entry.time >= self._begun:
+                known.cancelled.update(rows)
+        return known
 
     def _submitted(self) -> list[SubmittedRows]:
         path = self.place / "submitted.json"

@@ -1,7 +1,7 @@
 """Holds workers where a test wants them, and stands in for tasks by the thousand; Python imports it at its start.
 
-``VDA_TEST_GATE`` is a folder. Who is about to name a finished window, or block of frames of a merge, while there
-is ``<window>.hold``, leaves ``<window>.<pid>`` there and waits until it is gone: a test acts in a chunk's middle.
+``VDA_TEST_GATE`` is a folder. Who is about to name a finished window, block of frames of a merge or scaled video,
+while there is ``<window>.hold``, leaves ``<window>.<pid>`` there and waits until it is gone: a test acts then.
 ``VDA_TEST_GPUS`` is a folder where each task leaves the GPU that it was given, in ``gpu.<pid>``, with what it has
 of SLURM's variables; then it has none, and computes on the CPU.
 ``VDA_TEST_TASKS`` is a folder as well: ``vda task`` then does nothing but leave its line in ``chunk_<number>``.
@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-_WINDOW = re.compile(r"(window_\d+_\d+|frames_\d+)\.npz")
+_WINDOW = re.compile(r"(window_\d+_\d+|frames_\d+)\.npz|video\d+_scaled_original\.mp4")
 
 
 def _hold(event: str, arguments: tuple[object, ...]) -> None:
