@@ -14,9 +14,7 @@ from clips import make_clip
 from reporters import Stages
 from two_chunks import make_scene
 
-from vda.api import reports
 from vda.api.pipeline import depth as depth_of
-from vda.api.reports import report_scene
 from vda.errors import SceneError
 from vda.evaluation import quality, report
 from vda.files import write_bytes
@@ -30,6 +28,8 @@ from vda.scene.windowstore import WindowStore
 from vda.splitting.settings import PlanSettings
 from vda.splitting.stage import split
 from vda.supervisor.resolve import RunSettings
+from vda.viewing import reports
+from vda.viewing.reports import report_scene
 
 FRAMES = 30
 # What takes longer to load than a command with nothing to do may take.

@@ -5,7 +5,6 @@
     mergejobs  a merge in parts, as jobs of SLURM or tasks of Ray
     films      several films, each to its end while others are computed
     rehearsal  what depth, run and merge would do: their start up to the first write
-    reports    the report of a scene, made again only where it would show something else
     results    depth and scenes opened to be read
     keywords   the keywords of ``vda.depth``, once for its two signatures, and settings made of keywords
     stages     a video to depth: plan, run, merge, depth; the network

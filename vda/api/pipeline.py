@@ -13,7 +13,6 @@ from typing import TypeVar
 
 from vda.api.engines import ENGINES, devices_of, require_no_jobs, run_on_engine
 from vda.api.films import DepthOutcome, Failure, InTurn, Merging, OfSeveral, require_none
-from vda.api.reports import report_scene
 from vda.calibration.fit import load_calibration
 from vda.calibration.metres import require_metres
 from vda.depthmaps.codes import DepthRecord, Kind
@@ -43,6 +42,7 @@ from vda.splitting.stage import split
 from vda.supervisor import Crew, Following, Supervisor, hold, make_free, require_disk, window_bytes
 from vda.supervisor.resolve import Resolver, RunSettings
 from vda.video import notes_of
+from vda.viewing.reports import report_scene
 
 _ANY_PLAN = PlanSettings()
 _NOTHING_FOLLOWS = Following()

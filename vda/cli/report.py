@@ -14,10 +14,10 @@ from vda.cli.types import PATH
 from vda.errors import VdaError
 
 if TYPE_CHECKING:
-    from vda.api.reports import SceneReport
     from vda.cli.gate import Condition
     from vda.evaluation.index import SceneRow
     from vda.reporter import Reporter
+    from vda.viewing.reports import SceneReport
 
 
 @click.command(cls=Command)
@@ -110,9 +110,9 @@ def _report(
     root: Path, conditions: "list[Condition]", reporter: "Reporter", *, alone: bool, with_paths: bool
 ) -> _Told:
     """Report on a scene. One that cannot be reported on fails, and costs no other its report."""
-    from vda.api.reports import report_scene
     from vda.cli.gate import met
     from vda.scene.scene import Scene
+    from vda.viewing.reports import report_scene
 
     try:
         scene = Scene(root).require()

@@ -1,4 +1,4 @@
-"""``vda view``: a page to look at a scene: pictures, depth, values, tracks, and the cloud to turn around.
+"""Pages to look at a scene. ``vda view``: pictures, depth, values, tracks, and the cloud to turn around.
 
 In goes a merged scene; out comes a page, served to one person on one machine, or kept in a file that holds some of
 its frames. The cloud is shown by viser; pictures, values and tracks by a page of ours, for viser has no pictures
@@ -13,6 +13,7 @@ that tell what is under the pointer.
     page      the page's words, and which of the files beside this belongs to it
     keeping   the page with some frames in one file
     stage     the door: served, or kept
+    reports   the page to judge a scene by, made again only where it would show something else
 
 ``page.html``, ``page.css`` and ``page.js`` are what a browser is given.
 """
