@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.figures import Figure
 from bench.material import make_video, settings
-from vda.api.pipeline import depth
+from vda.api.todepth import depth
 from vda.merging.settings import MergeSettings
 
 FPS, CLIPS, SECONDS = 30, 100, 3

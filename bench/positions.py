@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bench.figures import Figure
-from vda.api.pipeline import depth
+from vda.api.todepth import depth
 from vda.calibration.choice import CalibrationChoice
 from vda.calibration.fit import KnownDistance
 from vda.enriching.settings import DepthChoice, EnrichSettings

@@ -10,7 +10,8 @@ import torch
 
 from bench.baseline import baseline_window
 from bench.figures import Figure
-from vda.api.pipeline import RunSettings, depth
+from vda.api.pipeline import RunSettings
+from vda.api.todepth import depth
 from vda.compute.engine import Engine, Picture
 from vda.merging.settings import MergeSettings
 from vda.network.model import VideoDepthModel, build_model

@@ -100,7 +100,7 @@ class TestNames:
             asked.extend(arguments)
             return DepthOutcome([], [])
 
-        monkeypatch.setattr("vda.api.pipeline.depth", depth)
+        monkeypatch.setattr("vda.api.todepth.depth", depth)
         vda.depth(
             ["a.mp4", "b.mp4"],
             weights="w.safetensors", threads=2, on="slurm", slurm=["time=10:00"], format="npz", coding="log",

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from depth_runs import INPUT_SIZE, depth_digest, make_video, make_weights
 
-from vda.api.pipeline import RunSettings, depth, merge_scene, plan_scene, run
+from vda.api.pipeline import RunSettings, merge_scene, plan_scene, run
+from vda.api.todepth import depth
 from vda.errors import DamagedWindowError, WeightsError
 from vda.merging.settings import MergeSettings
 from vda.scene.scene import Scene

@@ -13,8 +13,9 @@ from depth_runs import vda as run_program
 from reporters import Stages, Steps
 
 import vda
-from vda.api import pipeline
-from vda.api.pipeline import depth
+from vda.api import pipeline, todepth
+from vda.api.films import DepthOutcome
+from vda.api.todepth import depth
 from vda.errors import WorkError
 from vda.merging.settings import MergeSettings
 from vda.reporter import Reporter
@@ -53,7 +54,7 @@ def with_windows(roots: list[Path]) -> list[str]:
 
 def run(
     videos: list[Path], roots: list[Path], weights: Path, seen: Callable[[int], None], **options: Any
-) -> pipeline.DepthOutcome:
+) -> DepthOutcome:
     merging = MergeSettings(create_video=False)
     return depth(videos, roots, settings(weights), merging, reporter=Steps(seen), **options)
 
@@ -104,7 +105,7 @@ def test_windows_of_a_few_films_are_on_the_disk_however_slow_the_merging(
         assert go_on.wait(PATIENCE_S)
         return plain(scene, *arguments, **options)
 
-    monkeypatch.setattr(pipeline, "merge_scene", slow)
+    monkeypatch.setattr(todepth, "merge_scene", slow)
     outcome = run(videos, roots, weights, look, discard_windows=True)
     # One device: the film in hand, and two that wait to be merged or are.
     assert 2 <= most[0] <= 3
@@ -187,7 +188,7 @@ def test_a_window_found_damaged_by_a_merge_beside_is_computed_again(
             path.write_bytes(path.read_bytes()[:-20])
         return plain(scene, *arguments, **options)
 
-    monkeypatch.setattr(pipeline, "merge_scene", harm_once)
+    monkeypatch.setattr(todepth, "merge_scene", harm_once)
     outcome = run(videos, roots, weights, lambda done: None)
     assert harmed == ["a"]
     assert [result.frames for result in outcome.results] == [3, 4]
@@ -221,7 +222,7 @@ def test_ctrl_c_waits_for_no_merge_beside(tmp_path: Path, weights: Path, monkeyp
         if at_work.is_set():
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "merge_scene", endless)
+    monkeypatch.setattr(todepth, "merge_scene", endless)
     with pytest.raises(KeyboardInterrupt):
         run(videos, roots, weights, press)
     assert "merging" not in {thread.name for thread in threading.enumerate()}

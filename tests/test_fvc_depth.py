@@ -17,7 +17,7 @@ from data_sets import content, log_of, pictures, scaled, table
 from stills import make_folder
 
 from vda.api.pipeline import RunSettings, plan_scene
-from vda.api.pipeline import depth as compute
+from vda.api.todepth import depth as compute
 from vda.camera.intrinsics import Intrinsics, project, unproject
 from vda.depthmaps.codes import DepthRecord, Quantizer
 from vda.depthmaps.files import write_png16

@@ -157,7 +157,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 def test_choosing_what_a_run_computes_with_loads_no_pytorch() -> None:
-    code = "import sys, vda.api.pipeline, vda.compute.precision; print('torch' in sys.modules)"
+    code = "import sys, vda.api.todepth, vda.compute.precision; print('torch' in sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout == "False\n"
 

@@ -14,7 +14,7 @@ from clips import make_clip
 from reporters import Stages
 from two_chunks import make_scene
 
-from vda.api.pipeline import depth as depth_of
+from vda.api.todepth import depth as depth_of
 from vda.errors import SceneError
 from vda.evaluation import quality, report
 from vda.files import write_bytes

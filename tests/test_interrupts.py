@@ -93,7 +93,7 @@ def test_the_command_that_goes_on_is_fit_to_be_pasted(monkeypatch: pytest.Monkey
     def interrupted(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vda.api.pipeline.depth", interrupted)
+    monkeypatch.setattr("vda.api.todepth.depth", interrupted)
     name = "my films/it's $5 #1 (50%).mp4"
     result = CliRunner().invoke(main, ["depth", name, "--restart", "--model", "mini"])
     assert result.exit_code == 130

@@ -19,7 +19,7 @@ from scenedetect.output import write_scene_list
 import vda.scene.scene
 from vda import depth, enrich, merge, open_scene, plan
 from vda import run as compute_windows
-from vda.api.pipeline import depth as compute
+from vda.api.todepth import depth as compute
 from vda.errors import InputError, SceneError, UsageError
 from vda.merging.settings import MergeSettings
 from vda.reporter import Silence

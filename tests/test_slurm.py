@@ -23,6 +23,7 @@ from clips import make_clip
 
 from vda.api import pipeline
 from vda.api.engines import joined_status, stop_jobs
+from vda.api.todepth import submit_depth
 from vda.cli import main
 from vda.cluster import following
 from vda.cluster.arrays import array_spec, blocks
@@ -587,7 +588,7 @@ class TestRuns:
     ) -> None:
         def asked() -> None:
             settings = RunSettings("mini", devices="cpu", threads=1, on="slurm")
-            pipeline.submit_depth([tmp_path / "film.mp4"], [scene.root], settings, MergeSettings())
+            submit_depth([tmp_path / "film.mp4"], [scene.root], settings, MergeSettings())
 
         (cluster / "squeue.out").write_text("1|0|PENDING|Priority|\n1|1|RUNNING|None|n1\n")
         asked()
@@ -619,7 +620,7 @@ class TestRuns:
         (roots[1] / "vda_merged_depth" / "depth_000000.png").write_bytes(b"of another program")
         settings = RunSettings("mini", devices="cpu", threads=1, on="slurm")
         with pytest.raises(WorkError, match="1 of 3 videos failed") as told:
-            pipeline.submit_depth(films, roots, settings, MergeSettings())
+            submit_depth(films, roots, settings, MergeSettings())
         [part] = told.value.parts
         assert part.startswith(str(films[1])) and "holds depth that no merge here has written" in part
         batches = [call.split()[-2] for call in self.submitted(cluster)]

@@ -1,6 +1,7 @@
 """What ``import vda`` gives: the stages as functions whose keywords are the options of the commands.
 
-    pipeline   a video to depth in one call, several scenes at once
+    pipeline   the stages: a video planned, scenes computed, a scene merged
+    todepth    videos to depth in one call, several at once
     engines    scenes handed to an engine that people run already: SLURM
     mergejobs  a merge in parts, as jobs of SLURM or tasks of Ray
     films      several films, each to its end while others are computed

@@ -1,8 +1,9 @@
 """What ``depth``, ``run`` and ``merge`` would do: their start up to the first write, and a forecast of the rest.
 
 In: what the three are given. Out: an ``Outlook``, or the error that the start would end with. The steps are those
-of ``pipeline``, by the same functions and in the same order; in place of taking locks, fetching weights and trying
-devices there is a look at each. Nothing is written, but for temporary files that are gone at the end.
+of ``pipeline`` and ``todepth``, by the same functions and in the same order; in place of taking locks, fetching
+weights and trying devices there is a look at each. Nothing is written, but for temporary files that are gone at
+the end.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,12 +17,10 @@ from vda.api.films import Failure, require_none
 from vda.api.pipeline import (
     crew_of,
     find_devices,
-    needs_no_windows,
-    require_mergeable,
     require_startable,
-    require_wanted,
     set_apart,
 )
+from vda.api.todepth import needs_no_windows, require_mergeable, require_wanted
 from vda.depthmaps.codes import DepthRecord
 from vda.errors import InputError, VdaError
 from vda.machine.devices import Device
@@ -96,7 +95,7 @@ def forecast_depth(
     discard_windows: bool = False,
     reporter: Reporter | None = None,
 ) -> Outlook:
-    """What ``pipeline.depth`` would do; raises what it would raise before it computes anything."""
+    """What ``todepth.depth`` would do; raises what it would raise before it computes anything."""
     reporter, several = reporter or Silence(), len(videos) > 1
     devices = require_wanted(videos, roots, running, merging, planning, announced)
     bad: dict[Path, VdaError] = {}

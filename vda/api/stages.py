@@ -1,7 +1,7 @@
 """A video to depth, stage by stage or in one call; and the network itself.
 
 In: paths and the options of the commands, as keywords. Out: a scene to look at, depth to read. This file does not
-know how a stage works: settings are made of a function's own arguments, and ``pipeline`` is called.
+know how a stage works: settings are made of a function's own arguments, and ``pipeline`` or ``todepth`` is called.
 """
 
 import os
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack, overload
 
-from vda.api import pipeline
+from vda.api import pipeline, todepth
 from vda.api.keywords import By, DecodedBy, DepthOptions, Precision, settings_of
 from vda.api.mergejobs import MergePlace, merge_elsewhere, require_local
 from vda.api.results import SceneView, StrPath, VideoDepth, open_depth, open_scene
@@ -242,7 +242,7 @@ def depth(
     one = isinstance(video, str | os.PathLike)
     videos = [Path(video)] if isinstance(video, str | os.PathLike) else find_videos([Path(path) for path in video])
     roots = scene_roots(videos, _path(scene))
-    outcome = pipeline.depth(
+    outcome = todepth.depth(
         videos, roots, running, merging, planning, discard_windows=discard_windows, reporter=reporter
     )
     outcome.require_all()

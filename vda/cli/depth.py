@@ -85,7 +85,7 @@ def depth(
         progress.close()
         return foretell(outlook, as_json=as_json)
     if detach and run.on == "slurm":
-        from vda.api.pipeline import submit_depth
+        from vda.api.todepth import submit_depth
         from vda.cli.progress import Progress
         from vda.errors import UsageError
 
@@ -103,7 +103,7 @@ def depth(
         for video in videos:
             probe(video)
         return go_on_without_terminal(ctx, scene_roots(videos, root), if_idle=if_idle)
-    from vda.api.pipeline import depth as compute
+    from vda.api.todepth import depth as compute
     from vda.cli.progress import Progress
 
     progress = Progress(quiet)
