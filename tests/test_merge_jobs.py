@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from vda.api.mergejobs import merge_words
 from vda.cli import main
 from vda.merging.fits import PartsLeft
 from vda.merging.settings import MergeSettings
@@ -31,7 +30,7 @@ SETTINGS: list[dict[str, Any]] = [
 def test_a_jobs_options_ask_for_the_same(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[MergeSettings] = []
     monkeypatch.setattr("vda.api.pipeline.merge_scene", lambda scene, settings, **more: asked.append(settings))
-    CliRunner().invoke(main, ["merge", "scene", *merge_words(MergeSettings(**given))])
+    CliRunner().invoke(main, ["merge", "scene", *MergeSettings(**given).words()])
     assert asked == [MergeSettings(**given)]
 
 

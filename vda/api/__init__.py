@@ -7,7 +7,7 @@
     films      several films, each to its end while others are computed
     rehearsal  what depth, run and merge would do: their start up to the first write
     results    depth and scenes opened to be read
-    keywords   the keywords of ``vda.depth``, once for its two signatures, and settings made of keywords
+    keywords   the keywords of ``vda.depth``, once for its two signatures; settings made of keywords, and refusals
     stages     a video to depth: plan, run, merge, depth; the network
     asking     what a call would do, asked with its own arguments
     space      depth into space: enrich, export

@@ -1,20 +1,23 @@
 """The keywords of the stages: those of ``vda.depth`` once for its two signatures, and what settings they are.
 
-In: the arguments of a call. Out: the settings that the stages take, for the call itself and for what it would do.
+In: the arguments of a call. Out: the settings that the stages take, for the call itself and for what it would do;
+and refusals of what does not belong together.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, TypedDict, TypeVar
+from typing import Annotated, Any, Literal, TypedDict, TypeVar
 
 from vda.api.results import StrPath
 from vda.depthmaps.codings import Coding
 from vda.depthmaps.exr import Base, Compression, PixelType
+from vda.errors import UsageError
 from vda.joining.scenedepth import Joining
 from vda.merging.outputs import Format
 from vda.merging.settings import MergeSettings
 from vda.picture.signal import Deinterlace
+from vda.records import Within, require_sound
 from vda.refining.guided import Refine
 from vda.reporter import Reporter
 from vda.scene.chunks import Chunking
@@ -97,3 +100,29 @@ def settings_of(kind: type[S], arguments: Mapping[str, Any]) -> S:
     if "slurm" in given:
         given["slurm"] = tuple(given["slurm"])
     return kind(**{field.name: given[field.name] for field in fields(kind) if field.name in given})
+
+
+@dataclass(frozen=True)
+class MergePlace:
+    """Where a merge is made, and in how many ranges (None: as many as suit). Raises ``UsageError`` for others."""
+
+    on: Literal["local", "slurm", "ray"] = "local"
+    ranges: Annotated[int, Within(1)] | None = None
+
+    def __post_init__(self) -> None:
+        require_sound(self)
+
+
+def require_local(**options: Any) -> None:
+    """Refuse options that are an engine's where none is used."""
+    require_unused("local", {f"--{name.replace('_', '-')}": value for name, value in options.items()})
+
+
+def require_unused(on: str, options: dict[str, Any]) -> None:
+    """Raise ``UsageError`` where one of ``options`` is given, which ``--on`` this has no use for."""
+    for name, value in options.items():
+        if value:
+            raise UsageError(
+                f"{name} is of no use with --on {on}.",
+                "Leave it out, or give --on slurm." if on == "local" else "Leave it out.",
+            )

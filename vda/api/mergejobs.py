@@ -10,10 +10,11 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
+from vda.api.keywords import require_unused
 from vda.cluster.arrays import array_spec
 from vda.cluster.clusteroptions import ClusterOptions, cluster_folder, require_possible, require_seen
 from vda.cluster.sbatch import default_lines, job_name, keep_batch, merge_text
@@ -29,24 +30,12 @@ from vda.merging.fits import PartsLeft, parts_left
 from vda.merging.parts import Part
 from vda.merging.settings import MergeResult, MergeSettings
 from vda.merging.workplace import PartFiles
-from vda.records import Within, require_sound
 from vda.reporter import Reporter
 from vda.scene.runstate import RunFiles, last_lines
 from vda.scene.scene import Scene
 from vda.shown import counted, quoted
 
 Elsewhere = Literal["slurm", "ray"]
-
-
-@dataclass(frozen=True)
-class MergePlace:
-    """Where a merge is made, and in how many ranges (None: as many as suit). Raises ``UsageError`` for others."""
-
-    on: Literal["local", "slurm", "ray"] = "local"
-    ranges: Annotated[int, Within(1)] | None = None
-
-    def __post_init__(self) -> None:
-        require_sound(self)
 
 
 WORK = "merge"
@@ -58,22 +47,6 @@ _OF_CHUNKS = ("gres", "gpus", "gpus-per-node", "gpus-per-task", "at-once")
 _LOOK_SECONDS, _ASK_SECONDS = 1.0, 5.0
 # Ray says that a node was lost; a range that fails so often fails for a reason.
 _RETRIES = 3
-
-
-def merge_words(settings: MergeSettings) -> list[str]:
-    """The options of ``vda merge`` that ask for ``settings``."""
-    words: list[str] = []
-    for field in fields(settings):
-        value, name = getattr(settings, field.name), f"--{field.name.replace('_', '-')}"
-        if value == field.default or field.name == "keep_finished":
-            continue
-        if field.name == "formats":
-            words += [word for one in value for word in ("--format", one)]
-        elif value is True:
-            words.append(name)
-        else:
-            words += [name, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
-    return words
 
 
 @dataclass(frozen=True)
@@ -137,7 +110,7 @@ class MergeJobs:
             raise UsageError(f"This SLURM takes arrays of fewer than {largest} tasks.", "Give fewer --ranges.")
         cpus = min([_MOST_CPUS, *(node.cpus for node in found)])
         lines = default_lines(f"{job_name(self.scene)}-{WORK}", self._log("%j", doubled=True), asked, "", cpus)
-        text = merge_text(self.scene, self._path, lines, merge_words(self.settings), python_path())
+        text = merge_text(self.scene, self._path, lines, self.settings.words(), python_path())
         batch = keep_batch(self._path, text)
         if batch.is_changed:
             self.reporter.say(
@@ -259,7 +232,7 @@ def merge_on_ray(
     with RayTasks(address, Needs(0.0), [scene.logs_dir / "ray.log"]) as tasks:
         reporter.say(f"The merge of {scene.root} on {tasks.name}: {counted(len(tasks.nodes), 'node')}.")
         if left.fits is None:
-            _run_on_ray(scene, tasks, {"fits": ["--part", "fits", *merge_words(settings)]}, reporter)
+            _run_on_ray(scene, tasks, {"fits": ["--part", "fits", *settings.words()]}, reporter)
             found = parts_left(scene, settings)
             left = found if isinstance(found, PartsLeft) else left
         count = _count_of(left, ranges)
@@ -328,18 +301,3 @@ def merge_elsewhere(
         if discard_windows:
             scene.discard_windows()
     return result
-
-
-def require_local(**options: Any) -> None:
-    """Refuse options that are an engine's where none is used."""
-    require_unused("local", {f"--{name.replace('_', '-')}": value for name, value in options.items()})
-
-
-def require_unused(on: str, options: dict[str, Any]) -> None:
-    """Raise ``UsageError`` where one of ``options`` is given, which ``--on`` this has no use for."""
-    for name, value in options.items():
-        if value:
-            raise UsageError(
-                f"{name} is of no use with --on {on}.",
-                "Leave it out, or give --on slurm." if on == "local" else "Leave it out.",
-            )

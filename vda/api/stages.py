@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Unpack, overload
 
 from vda.api import pipeline, todepth
-from vda.api.keywords import By, DecodedBy, DepthOptions, Precision, settings_of
-from vda.api.mergejobs import MergePlace, merge_elsewhere, require_local
+from vda.api.keywords import By, DecodedBy, DepthOptions, MergePlace, Precision, require_local, settings_of
+from vda.api.mergejobs import merge_elsewhere
 from vda.api.results import SceneView, StrPath, VideoDepth, open_depth, open_scene
 from vda.depthmaps.codings import Coding
 from vda.depthmaps.exr import Base, Compression, PixelType

@@ -84,7 +84,7 @@ def merge(
 
     Example: vda merge data/film --format png16 --format npz
     """
-    from vda.api.mergejobs import require_local
+    from vda.api.keywords import require_local
     from vda.api.pipeline import merge_scene
     from vda.cli.progress import Progress
     from vda.scene.scene import Scene

@@ -4,7 +4,7 @@ Settings are complete in themselves: formats that are none, or whose package is 
 that is there is removed. This file does not know what depth is merged.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,21 @@ class MergeSettings:
             raise UsageError(
                 "Parallax, convergence and eyes are of no use without two views.", "Give --format sbs as well."
             )
+
+    def words(self) -> list[str]:
+        """The options of ``vda merge`` that ask for these settings."""
+        words: list[str] = []
+        for field in fields(self):
+            value, name = getattr(self, field.name), f"--{field.name.replace('_', '-')}"
+            if value == field.default or field.name == "keep_finished":
+                continue
+            if field.name == "formats":
+                words += [word for one in value for word in ("--format", one)]
+            elif value is True:
+                words.append(name)
+            else:
+                words += [name, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+        return words
 
     @property
     def exr_style(self) -> ExrStyle:
