@@ -15,7 +15,8 @@ from vda import __version__
 from vda.cluster.ray import require_ready
 from vda.errors import DeviceError, UsageError, VdaError, WorkError
 from vda.launch import onray, raywork
-from vda.launch.onray import Needs, RayTasks, ray_address
+from vda.launch.onray import Needs, RayTasks
+from vda.launch.rayaddress import ray_address
 from vda.launch.raywork import about_node, work
 from vda.supervisor.resolve import RunSettings
 
@@ -104,13 +105,13 @@ def test_a_driver_that_ends_is_met_with_what_it_said(
     assert "the head is gone" in refused.value.tail
 
 
-def test_a_cluster_that_refuses_ours_is_said(tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray 2.59 as Ray 2.60 meets it: versions are never compared."""
+def test_a_cluster_that_wants_a_token_is_said(tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Ray 2.60 says it, of a cluster that ``ray start`` began where there was a token."""
     refused_by = [{"event": "refused", "why": "Failed to connect to Ray cluster at 192.0.2.2:6399\n"}]
     found = tasks(tmp_path, port, monkeypatch, refused_by, Needs())
     said = "Unauthenticated: RPC error: InvalidAuthToken: Authentication token is missing or incorrect"
     (tmp_path / "ray.log").write_text(f"gcs_client.cc:210: Failed to get cluster ID from GCS server: {said}\n")
-    with pytest.raises(UsageError, match="wants a token, or has another version of Ray"), found:
+    with pytest.raises(UsageError, match="takes nothing without its token"), found:
         pass
 
 

@@ -107,12 +107,13 @@ def ray_nodes(gate: Path) -> Iterator[Nodes]:
             assert started.poll() is None
         yield found
     finally:
-        assert started.stdin
+        assert started.stdin and started.stdout
         started.stdin.close()
         try:
             started.wait(60)
         except subprocess.TimeoutExpired:
             os.killpg(started.pid, signal.SIGKILL)
+        started.stdout.close()
 
 
 def ended(command: Command) -> tuple[int, str]:

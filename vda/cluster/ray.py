@@ -13,7 +13,8 @@ from functools import cached_property
 from vda.cluster.taskfiles import NAME_VARIABLE, RESTART_VARIABLE, read_task, read_tasks
 from vda.errors import UsageError, VdaError, WorkError
 from vda.launch.interrupts import first_is_asked
-from vda.launch.onray import AGAIN, Ended, Needs, RayTasks, ray_address
+from vda.launch.onray import AGAIN, Ended, Needs, RayTasks
+from vda.launch.rayaddress import ray_address
 from vda.launch.raycommands import RayCommand, run_all
 from vda.machine.packages import require_package
 from vda.reporter import Reporter

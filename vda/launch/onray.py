@@ -5,11 +5,8 @@ In: commands, and what each needs. Out: how each ended. ``raydriver`` speaks wit
 """
 
 import json
-import os
 import platform
 import queue
-import re
-import socket
 import subprocess
 import sys
 import threading
@@ -25,6 +22,7 @@ from typing import Any, Self
 from vda import __version__
 from vda.errors import DeviceError, UsageError, WorkError
 from vda.files import storage_errors
+from vda.launch.rayaddress import ray_address, unanswered
 from vda.launch.rayfaults import refused, unfit
 from vda.machine.packages import require_package
 from vda.shown import counted
@@ -32,7 +30,7 @@ from vda.shown import counted
 _DRIVER = ("-m", "vda.launch.raydriver")
 # A port that takes connections may be anybody's: Ray would look for a cluster behind it for minutes. To start one
 # of our own takes seconds, on a machine with much else to do a minute. Then nodes are asked, for a minute.
-_DIAL_SECONDS, _CONNECT_SECONDS, _START_SECONDS, _READY_SECONDS = 10.0, 60.0, 150.0, 90.0
+_CONNECT_SECONDS, _START_SECONDS, _READY_SECONDS = 60.0, 150.0, 90.0
 # What a command says that wants to be started again (sysexits.h: EX_TEMPFAIL).
 AGAIN = 75
 # After the second Ctrl-C; what Ray has to tidy up is a second's work.
@@ -70,23 +68,6 @@ class Ended:
     cancelled: bool = False
 
 
-def ray_address(given: str | None) -> str | None:
-    """The cluster to use: what was given, else what ``RAY_ADDRESS`` says; None is one of our own."""
-    address = given or os.environ.get("RAY_ADDRESS") or None
-    if address and address.startswith("ray://"):
-        raise UsageError(
-            f"{address} is the address of Ray's client server, which cannot take tasks back.",
-            "Give the cluster's own address (10.0.0.1:6379), on one of its nodes, where 'auto' finds it too.",
-        )
-    if address in (None, "local"):
-        return None
-    if address != "auto" and not re.fullmatch(r"[^/]+:\d+", address):
-        raise UsageError(
-            f"{address} is no address of a Ray cluster.", "Give HOST:PORT, such as 10.0.0.1:6379, or auto."
-        )
-    return address
-
-
 @dataclass
 class RayTasks:
     """Tasks of one Ray cluster, for a ``with`` block.
@@ -107,8 +88,8 @@ class RayTasks:
     def __enter__(self) -> Self:
         require_package("ray", "--on ray", "ray")
         self.address = ray_address(self.address)
-        if self.address not in (None, "auto"):
-            self._dial(self.address)
+        if problem := unanswered(self.address):
+            raise self._refused(problem)
         fit = self._mark(), [str(log.resolve()) for log in self.logs], __version__
         asked = {"address": self.address, "gpus": self.needs.gpus, "cpus": self.needs.cpus, "fit": fit}
         with storage_errors(self.logs[0]), self.logs[0].open("ab") as output:
@@ -129,14 +110,6 @@ class RayTasks:
             self._close(0.0)
             raise
         return self
-
-    def _dial(self, address: str) -> None:
-        """See that somebody listens at ``address``: Ray would try again and again."""
-        host, _, port = address.rpartition(":")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), _DIAL_SECONDS).close()
-        except (OSError, OverflowError) as error:
-            raise self._refused(str(error)) from error
 
     def _mark(self) -> str:
         """A word in each log, by which nodes know that they see these very files; return it."""

@@ -22,8 +22,8 @@ def refused(why: str, name: str, log: Path, *, is_ours: bool) -> UsageError | Wo
     tail = last_lines(log) if log.is_file() else ""
     if "InvalidAuthToken" in tail:
         return UsageError(
-            f"{name} takes nothing from this machine: it wants a token, or has another version of Ray.",
-            "Give both the same version of the package ray, or the cluster's token in RAY_AUTH_TOKEN.",
+            f"{name} takes nothing without its token.",
+            "Set RAY_AUTH_MODE=token here, with the token in ~/.ray/auth_token or in RAY_AUTH_TOKEN.",
         )
     where = "it could not be started" if is_ours else f"{name} could not be reached"
     return WorkError(
