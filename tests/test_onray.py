@@ -16,7 +16,7 @@ from vda.cluster.ray import require_ready
 from vda.errors import DeviceError, UsageError, VdaError, WorkError
 from vda.launch import onray, raywork
 from vda.launch.onray import Needs, RayTasks
-from vda.launch.rayaddress import ray_address
+from vda.launch.rayfaults import ray_address
 from vda.launch.raywork import about_node, work
 from vda.supervisor.resolve import RunSettings
 

@@ -14,8 +14,8 @@ from vda.cluster.taskfiles import NAME_VARIABLE, RESTART_VARIABLE, read_task, re
 from vda.errors import UsageError, VdaError, WorkError
 from vda.launch.interrupts import first_is_asked
 from vda.launch.onray import AGAIN, Ended, Needs, RayTasks
-from vda.launch.rayaddress import ray_address
 from vda.launch.raycommands import RayCommand, run_all
+from vda.launch.rayfaults import ray_address
 from vda.machine.packages import require_package
 from vda.reporter import Reporter
 from vda.scene.runstate import AT_WORK, RunFiles, last_lines

@@ -23,8 +23,8 @@ from vda.cluster.slurm import python_path
 from vda.errors import WorkError
 from vda.fvc.slurmrows import RowRanges, SlurmRows, log_name
 from vda.launch.onray import Needs, RayTasks
-from vda.launch.rayaddress import ray_address
 from vda.launch.raycommands import RayCommand, run_all
+from vda.launch.rayfaults import ray_address
 from vda.launch.slurmcommands import require_slurm
 from vda.machine.packages import require_package
 from vda.records import Within

@@ -7,8 +7,7 @@
     raycommands  some of them run to their end
     raydriver  the process that speaks with Ray
     raywork   what Ray's tasks do on their nodes
-    rayaddress  which Ray is used, and whether anybody listens there
-    rayfaults  what stands in the way, in two sentences
+    rayfaults  which Ray is used, and what stands in the way there
     slurmcommands  SLURM's programs, run and read; its errors in two sentences
     detached  a command that goes on without its terminal
     interrupts  Ctrl-C once asks for an end, twice is one

@@ -22,8 +22,7 @@ from typing import Any, Self
 from vda import __version__
 from vda.errors import DeviceError, UsageError, WorkError
 from vda.files import storage_errors
-from vda.launch.rayaddress import ray_address, unanswered
-from vda.launch.rayfaults import refused, unfit
+from vda.launch.rayfaults import ray_address, refused, unanswered, unfit
 from vda.machine.packages import require_package
 from vda.shown import counted
 

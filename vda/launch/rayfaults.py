@@ -1,15 +1,50 @@
-"""What stands in the way of commands on Ray, in two sentences.
+"""Which Ray is used, and what stands in the way of commands there, in two sentences.
 
-In: what Ray says, and what its nodes answer. Out: errors to raise. Nothing is tried here.
+In: an address, what Ray says, what its nodes answer. Out: errors to raise. Whether it is a Ray that listens at an
+address is not known here.
 """
 
+import os
 import re
+import socket
 from pathlib import Path
 from typing import Any
 
 from vda import __version__
 from vda.errors import UsageError, WorkError
 from vda.scene.runstate import last_lines
+
+AUTO = "auto"
+_DIAL_SECONDS = 10.0
+
+
+def ray_address(given: str | None) -> str | None:
+    """The cluster to use: what was given, else what ``RAY_ADDRESS`` says; None is one of our own."""
+    address = given or os.environ.get("RAY_ADDRESS") or None
+    if address and address.startswith("ray://"):
+        raise UsageError(
+            f"{address} is the address of Ray's client server, which cannot take tasks back.",
+            "Give the cluster's own address (10.0.0.1:6379), on one of its nodes, where 'auto' finds it too.",
+        )
+    if address in (None, "local"):
+        return None
+    if address != AUTO and not re.fullmatch(r"[^/]+:\d+", address):
+        raise UsageError(
+            f"{address} is no address of a Ray cluster.", "Give HOST:PORT, such as 10.0.0.1:6379, or auto."
+        )
+    return address
+
+
+def unanswered(address: str | None) -> str:
+    """Why nobody answers at ``address``; empty where somebody does. Ray itself would try for minutes."""
+    if address is None or address == AUTO:
+        return ""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _DIAL_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        return str(error)
+    return ""
 
 
 def refused(why: str, name: str, log: Path, *, is_ours: bool) -> UsageError | WorkError:
