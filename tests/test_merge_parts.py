@@ -23,6 +23,7 @@ from vda.merging.fits import PartsLeft, parts_left
 from vda.merging.parts import Part, merge_part
 from vda.merging.settings import MergeSettings
 from vda.merging.stage import merge, remove_intermediates
+from vda.merging.workplace import PartFiles, settle
 from vda.network.packing import packed
 from vda.reporter import Silence
 from vda.scene.scene import RunRecord, Scene, chunk_windows
@@ -276,6 +277,41 @@ def test_an_end_killed_while_files_move_is_ended_by_the_next(
             merge_part(scene, "end")
     merge_part(scene, "end")
     assert contents(scene) == right
+
+
+def test_depth_that_is_replaced_is_whole_wherever_the_move_is_killed(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (MergeSettings(("png16", "png8"), overwrite=True, coding=coding) for coding in (None, "log"))
+    scene = windows_scene(tmp_path / "scene", video, PLANS["linked"])
+    whole = copied(scene, tmp_path / "whole")
+    for settings in (first, second):
+        merge(whole, settings)
+    merge(scene, first)
+    merge_part(scene, "fits", second)
+    merge_part(scene, (0, 1))
+    with monkeypatch.context() as patched:
+        # All is made, and nothing moved.
+        patched.setattr(PartFiles, "discard", lambda files: None)
+        patched.setattr(parts, "settle", lambda folder: False)
+        merge_part(scene, "end")
+    plain = Path.replace
+    # 2 x 72 images, two records.
+    for kill in range(0, 2 * FRAMES + 2, 9):
+        moves = iter(range(kill))
+        killed = copied(scene, tmp_path / f"killed {kill}")
+
+        def move(path: Path, place: Path, moves: Iterator[int] = moves) -> Path:
+            if not path.name.startswith(".tmp-") and next(moves, None) is None:
+                raise Killed
+            return plain(path, place)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "replace", move)
+            with pytest.raises(Killed):
+                settle(killed.merged_dir)
+        settle(killed.merged_dir)
+        assert contents(killed) == contents(whole), kill
 
 
 def test_of_two_ends_that_no_lock_keeps_apart_the_later_takes_nothing_away(

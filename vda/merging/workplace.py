@@ -17,7 +17,7 @@ import shutil
 import uuid
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vda.errors import InputError
@@ -46,6 +46,8 @@ def settle(folder: Path) -> bool:
         if meaning is not None and meaning.replaces:
             for file in sorted(written_files(folder), key=_record_first):
                 file.unlink()
+            # From here on what lies there is new: whoever ends this after a kill must not remove it.
+            replace(meaning, replaces=False).write(work)
         files = (path for path in work.rglob("*") if path.is_file())
         for file in sorted(files, key=_record_first, reverse=True):
             place = folder / file.relative_to(work)
