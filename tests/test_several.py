@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from depth_runs import make_video, make_weights, run_options
+from pretended_slurm import pretend_slurm, submitted
 
 from vda.cli import main
 
@@ -72,3 +73,25 @@ def test_a_film_that_could_not_be_merged_is_not_computed(tmp_path: Path, monkeyp
     windows = {name: len(list((tmp_path / "data" / name / "vda_windows").glob("window_*"))) for name in "ab"}
     assert windows == {"a": 1, "b": 0}
     assert [path.name for path in foreign.parent.iterdir()] == [foreign.name]
+
+
+def test_formats_that_depth_lacks_are_merged_by_a_job_and_nothing_else_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_video(tmp_path / "a.mp4", 3)
+    options = [*run_options(make_weights(tmp_path / "w.safetensors")), "--devices", "cpu"]
+    assert _depth("a.mp4", *options)[0] == 0
+    programs = tmp_path / "programs"
+    pretend_slurm(programs, monkeypatch)
+
+    def submit(*more: object) -> list[str]:
+        words = ["depth", "a.mp4", *options, "--no-video", "-q", "--on", "slurm", "--detach", *more]
+        told = CliRunner().invoke(main, list(map(str, words)))
+        assert told.exit_code == 0, told.output
+        return submitted(programs)
+
+    assert submit() == []
+    assert [call.rpartition("/")[2] for call in submit("--format", "npz")] == ["merge.sbatch all"]
+    batch = (tmp_path / "data" / "a" / "vda_run" / "cluster" / "merge.sbatch").read_text()
+    assert "--format npz" in batch

@@ -4,9 +4,7 @@ On a network file system two machines that add to one file may replace each othe
 reads a list, adds to it, and writes it again. What counts here is that no file is written by two.
 """
 
-import os
 import platform
-import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from clips import make_clip
+from pretended_slurm import pretend_slurm
 
 from vda.api import pipeline
 from vda.api.engines import stop_jobs
@@ -104,24 +103,11 @@ def test_of_two_commands_on_two_login_nodes_both_jobs_are_found_and_cancelled(
     scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     programs = tmp_path / "programs"
-    programs.mkdir()
     # Either submits once both are about to: nothing is known of the other's job before.
-    answers = {
-        "sbatch": f'''case "$*" in *--test-only*) exit 0 ;; esac
-touch "{programs}/came.$$"
-while [ "$(ls "{programs}" | grep -c ^came)" -lt 2 ]; do sleep 0.01; done
-echo $$''',
-        "squeue": 'case "$*" in *--jobs=*) for job in $(echo "${*##*--jobs=}" | tr , " "); do '
-        'echo "$job|0|RUNNING|None|n1"; done ;; esac',
-        "sinfo": 'echo "n1|127.0.0.1|4|gpu:2"',
-        "scontrol": 'case "$*" in *config*) echo "MaxArraySize = 1001" ;; '
-        '*) echo "PartitionName=main Default=YES MaxTime=UNLIMITED Nodes=n1 State=UP" ;; esac',
-        "scancel": f'echo "$@" >"{programs}/cancelled"',
-    }
-    for name, script in answers.items():
-        (programs / name).write_text(f"#!/bin/bash\n{script}\n")
-        (programs / name).chmod(stat.S_IRWXU)
-    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}/usr/bin{os.pathsep}/bin")
+    together = """touch "{folder}/came.$$"
+while [ "$(ls "{folder}" | grep -c ^came)" -lt 2 ]; do sleep 0.01; done
+echo $$"""
+    pretend_slurm(programs, monkeypatch, together, live=True)
     monkeypatch.setattr("vda.api.engines.exclusive_lock", everybodys)
     settings = RunSettings("mini", devices="cpu", threads=1, on="slurm")
     at_once(*[lambda: pipeline.run([scene], settings, waits=False)] * 2)
