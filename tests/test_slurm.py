@@ -236,6 +236,8 @@ class TestAnswers:
                 SubmitLimitError,
                 "same command",
             ),
+            # MaxJobCount, as --test-only says it.
+            ("allocation failure: Resource temporarily unavailable", SubmitLimitError, "same command"),
             (
                 "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)",
                 SilentSchedulerError,
@@ -255,6 +257,14 @@ class TestAnswers:
         assert type(error) is kind
         assert words in error.remedy
         assert "sbatch: error" not in error.problem and error.problem.count("\n") == 0
+
+    def test_a_full_queue_is_not_waited_for_by_sbatch(self, programs: Path, tmp_path: Path) -> None:
+        """MaxJobCount: 22.05.8 says this, and sleeps; it tries again 15 times, for two minutes."""
+        said = "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying"
+        (programs / "sbatch").write_text(f'#!/bin/sh\necho "{said}" >&2\nexec sleep 60\n')
+        (programs / "sbatch").chmod(0o755)
+        with pytest.raises(SubmitLimitError, match="temporarily unable"):
+            slurmcommands.submit(tmp_path / "x.sbatch", tmp_path)
 
     def test_squeue_is_read_whatever_the_user_set_for_herself(
         self, programs: Path, monkeypatch: pytest.MonkeyPatch

@@ -145,8 +145,9 @@ class SlurmRows:
             except SubmitLimitError as error:
                 refused, taken = error, []
         without_room = {*asked} - {*taken}
-        if without_room and not self._without_room:
-            self.reporter.say(limit_said(len(taken), len(asked), f"ranges of {self.ranges.size} rows"))
+        if without_room and not self._without_room and (taken or known.live):
+            ranges = f"ranges of {counted(self.ranges.size, 'row')}"
+            self.reporter.say(limit_said(len(taken), len(asked), ranges))
         self._without_room = (self._without_room - {*shards}) | without_room
         return refused
 
@@ -162,7 +163,7 @@ class SlurmRows:
         self._note(SubmittedRows(job, self.ranges.rows_of(offset).start, size, rows.stop, spec, time.time()))
         more = f"; index I of it is range {offset} + I" if offset else ""
         self.reporter.say(
-            f"Job {job}: {counted(len(shards), 'task')} of {size} rows ({array_spec(shards)}){more}."
+            f"Job {job}: {counted(len(shards), 'task')} of {counted(size, 'row')} ({array_spec(shards)}){more}."
         )
         return job
 

@@ -11,6 +11,7 @@ import platform
 import re
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ _OF_A_JOB = re.compile(r"SLURM_(?!CONF$|CLUSTERS$).*|SLURMD_.*")
 _WHO_SAYS_IT = re.compile(
     r"^(?:\w+: )?(?:error: |fatal: )?(?:Batch job submission failed: |allocation failure: )?"
 )
+# What sbatch says before it waits for room in the queue.
+_SLEEPING = "sleeping and retrying"
 _FIELDS = "%F|%K|%T|%r|%N"
 ENDED = {
     "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED",
@@ -73,7 +76,7 @@ def require_slurm() -> None:
 def submit(batch: Path, folder: Path, options: Sequence[str] = (), arguments: Sequence[str] = ()) -> str:
     """Submit the batch file from ``folder``; return the job's id. Raises what ``refused`` makes of an error."""
     command = ["sbatch", "--parsable", *options, str(batch), *arguments]
-    answer = _checked(command, folder)
+    answer = _answered(command, _submitted(command, folder))
     job = answer.strip().splitlines()[-1].partition(";")[0] if answer.strip() else ""
     if not job.isdigit():
         raise WorkError(f"sbatch gave no number of a job, but: {answer.strip()!r}.", "Look with 'squeue --me'.")
@@ -81,8 +84,12 @@ def submit(batch: Path, folder: Path, options: Sequence[str] = (), arguments: Se
 
 
 def rehearse(batch: Path, folder: Path, options: Sequence[str] = ()) -> None:
-    """Ask SLURM whether it would take the batch file; raises what ``refused`` makes of an error."""
-    _checked(["sbatch", "--test-only", *options, str(batch)], folder)
+    """Ask SLURM whether it would take the batch file; raises what ``refused`` makes of an error.
+
+    That it takes no more jobs for now says nothing of the file.
+    """
+    with suppress(SubmitLimitError):
+        _checked(["sbatch", "--test-only", *options, str(batch)], folder)
 
 
 def queued(jobs: Sequence[str]) -> list[ArrayTask]:
@@ -189,7 +196,8 @@ _MEANINGS: tuple[tuple[str, type[VdaError], str, str], ...] = (
         "Run the same command again when it does; what was computed is kept, and jobs go on by themselves.",
     ),
     (
-        "submit limit|MaxSubmit|QOSMaxSubmit|accounting/QOS policy|MaxJobCount|too many|slurm temporarily unable",
+        "submit limit|MaxSubmit|QOSMaxSubmit|accounting/QOS policy|MaxJobCount|too many|"
+        "temporarily una(ble|vailable)|queue full",
         SubmitLimitError,
         "SLURM takes no more jobs of yours for now: {said}.",
         "Run the same command again when some have ended: it submits what is missing.",
@@ -284,7 +292,10 @@ def _plain(line: str) -> str:
 
 
 def _checked(command: Sequence[str], folder: Path | None = None) -> str:
-    answer = _run(command, folder)
+    return _answered(command, _run(command, folder))
+
+
+def _answered(command: Sequence[str], answer: "subprocess.CompletedProcess[str]") -> str:
     if answer.returncode:
         raise refused(command[0], answer.stderr or answer.stdout)
     return answer.stdout
@@ -307,6 +318,41 @@ def _run(command: Sequence[str], folder: Path | None = None) -> "subprocess.Comp
         raise
     except subprocess.TimeoutExpired as error:
         raise refused(command[0], f"{command[0]} timed out after {_TIMEOUT_SECONDS:.0f} s") from error
+
+
+def _submitted(command: Sequence[str], folder: Path) -> "subprocess.CompletedProcess[str]":
+    """As ``_run``; but ``sbatch`` is ended where it would try again for minutes, as the queue is full."""
+    try:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=_environment(os.environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="surrogateescape",
+        )
+    except FileNotFoundError:
+        require_slurm()
+        raise
+    said: list[str] = []
+
+    def listen() -> None:
+        for line in process.stderr or ():
+            said.append(line)
+            if _SLEEPING in line:
+                process.kill()
+
+    ears = threading.Thread(target=listen)
+    ears.start()
+    late = threading.Timer(_TIMEOUT_SECONDS, lambda: (said.append("sbatch timed out"), process.kill()))
+    late.start()
+    with process:
+        told = process.stdout.read() if process.stdout else ""
+        ears.join()
+    late.cancel()
+    return subprocess.CompletedProcess(command, process.returncode, told, "".join(said))
 
 
 def _environment(ours: Mapping[str, str]) -> dict[str, str]:
