@@ -344,9 +344,13 @@ def _submitted(command: Sequence[str], folder: Path) -> "subprocess.CompletedPro
             if _SLEEPING in line:
                 process.kill()
 
+    def give_up() -> None:
+        said.append("sbatch timed out")
+        process.kill()
+
     ears = threading.Thread(target=listen)
     ears.start()
-    late = threading.Timer(_TIMEOUT_SECONDS, lambda: (said.append("sbatch timed out"), process.kill()))
+    late = threading.Timer(_TIMEOUT_SECONDS, give_up)
     late.start()
     with process:
         told = process.stdout.read() if process.stdout else ""
