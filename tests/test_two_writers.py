@@ -5,6 +5,8 @@ reads a list, adds to it, and writes it again. What counts here is that no file 
 """
 
 import platform
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -116,3 +118,13 @@ echo $$"""
     assert sorted(entry.job for entry in read_submitted(scene)) == jobs
     stop_jobs(scene)
     assert sorted((programs / "cancelled").read_text().split()) == jobs
+
+
+def test_a_job_that_is_submitted_as_ctrl_c_comes_is_known(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend_slurm(tmp_path / "programs", monkeypatch, "kill -INT $PPID\necho 7")
+    words = ["run", scene.root, "--on", "slurm", "--detach", "--model", "mini", "--devices", "cpu", "--threads", 1]
+    told = subprocess.run([sys.executable, "-m", "vda", *map(str, words)], capture_output=True, text=True)
+    assert told.returncode == 130, told.stderr
+    assert [entry.job for entry in read_submitted(scene)] == ["7"]

@@ -18,14 +18,13 @@ from vda.api.keywords import require_unused
 from vda.cluster.arrays import array_spec
 from vda.cluster.clusteroptions import ClusterOptions, cluster_folder, require_possible, require_seen
 from vda.cluster.sbatch import default_lines, job_name, keep_batch, merge_text
-from vda.cluster.slurm import ask, nodes_of, python_path
-from vda.cluster.submitted import Submitted, note_submitted
+from vda.cluster.slurm import ask, nodes_of, python_path, submit_noted
 from vda.depthmaps.codes import DepthRecord
 from vda.errors import UsageError, WorkError
 from vda.launch.interrupts import first_is_asked
 from vda.launch.onray import Needs, RayTasks
 from vda.launch.raycommands import RayCommand, run_all
-from vda.launch.slurmcommands import configuration, partitions, rehearse, require_slurm, submit
+from vda.launch.slurmcommands import configuration, partitions, rehearse, require_slurm
 from vda.merging.fits import PartsLeft, parts_left
 from vda.merging.parts import Part
 from vda.merging.settings import MergeResult, MergeSettings
@@ -127,9 +126,7 @@ class MergeJobs:
         more = [f"--output={self._log('%A_%a', doubled=True)}"] if indices else []
         if after:
             more.append(f"--dependency=afterany:{':'.join(after)}")
-        job = submit(self._path, self.scene.root, [*options, *more], [part])
-        note_submitted(self.scene, Submitted.now(job, self._path, WORK, indices))
-        return job
+        return submit_noted(self.scene, self._path, [*options, *more], [part], work=WORK, chunks=indices)
 
 
 def merge_on_slurm(

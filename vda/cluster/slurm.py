@@ -29,6 +29,7 @@ from vda.cluster.sbatch import (
 from vda.cluster.submitted import Submitted, forget_submitted, note_submitted, read_submitted
 from vda.cluster.taskfiles import record_path
 from vda.errors import UsageError, WorkError
+from vda.launch.interrupts import first_is_asked
 from vda.launch.slurmcommands import (
     ArrayTask,
     NodeFacts,
@@ -184,13 +185,32 @@ class Submission:
         options = array_options((chunk - offset for chunk in chunks), self.options.at_once, after)
         if offset:
             options.append(f"--output={log_pattern(self.scene, offset)}")
-        job = submit(self.batch.path, self.scene.root, options, [str(offset)])
-        note_submitted(self.scene, Submitted.now(job, self.batch.path, chunks=array_spec(chunks), offset=offset))
+        spec, batch = array_spec(chunks), self.batch.path
+        job = submit_noted(self.scene, batch, options, [str(offset)], chunks=spec, offset=offset)
         more = f"; index I of it is chunk {offset} + I" if offset else ""
         self.reporter.say(
             f"Job {job}: {counted(len(chunks), 'chunk')} of {self.scene.root} ({array_spec(chunks)}){more}."
         )
         return job
+
+
+def submit_noted(
+    scene: Scene,
+    batch: Path,
+    options: Sequence[str] = (),
+    arguments: Sequence[str] = (),
+    *,
+    work: str = "chunks",
+    chunks: str = "",
+    offset: int = 0,
+) -> str:
+    """Submit a job and note it, whatever comes between: one that nobody knows of is ended by nobody."""
+    with first_is_asked() as interrupted:
+        job = submit(batch, scene.root, options, arguments)
+        note_submitted(scene, Submitted.now(job, batch, work, chunks, offset))
+        if interrupted():
+            raise KeyboardInterrupt
+    return job
 
 
 def missing_chunks(scene: Scene, only: Sequence[int] | None = None) -> list[int]:
@@ -291,8 +311,7 @@ def run_first_jobs(scene: Scene, settings: RunSettings, command: Sequence[str], 
         lines = default_lines(job_name(scene, "proof"), log, options, gres)
         asked = [sys.executable, "-m", "vda", *command, "--devices", settings.devices]
         batch = keep_batch(path, proof_text(scene, lines, asked, python_path()))
-        jobs.append(submit(batch.path, scene.root))
-        note_submitted(scene, Submitted.now(jobs[-1], batch.path, work="proof"))
+        jobs.append(submit_noted(scene, batch.path, work="proof"))
         reporter.say(f"Job {jobs[-1]} tries half precision{f' on {gres}' if gres else ''}.")
     while any(task.is_live for task in queued(jobs)):
         time.sleep(_FIRST_JOB_SECONDS)

@@ -332,6 +332,8 @@ def _submitted(command: Sequence[str], folder: Path) -> "subprocess.CompletedPro
             stderr=subprocess.PIPE,
             text=True,
             errors="surrogateescape",
+            # Ctrl-C is for whoever waits: it may come when the job is there and its number not yet said.
+            start_new_session=True,
         )
     except FileNotFoundError:
         require_slurm()
