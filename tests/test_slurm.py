@@ -37,8 +37,7 @@ from vda.cluster.sbatch import (
     merge_text,
     signal_seconds,
 )
-from vda.cluster.slurm import ask
-from vda.cluster.submitted import Submitted, forget_submitted, note_submitted, read_submitted
+from vda.cluster.submitted import Submitted, ask, forget_submitted, note_submitted, read_submitted
 from vda.cluster.taskfiles import TaskRecord
 from vda.errors import UsageError, VdaError, WorkError
 from vda.launch import slurmcommands

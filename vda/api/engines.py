@@ -13,8 +13,8 @@ from vda.cluster import ray
 from vda.cluster.clusteroptions import cluster_folder
 from vda.cluster.following import follow, where_to_look
 from vda.cluster.proving import ask_for_proofs, by_proofs, proving_command, read_proofs
-from vda.cluster.slurm import Known, Submission, ask, require_ready, run_first_jobs, submit_missing
-from vda.cluster.submitted import read_submitted
+from vda.cluster.slurm import Submission, require_ready, run_first_jobs, submit_missing
+from vda.cluster.submitted import Known, ask, read_submitted
 from vda.cluster.taskfiles import read_tasks
 from vda.errors import InputError, SceneError, UsageError, VdaError
 from vda.files import exclusive_lock, require_writable

@@ -18,7 +18,8 @@ from vda.api.keywords import require_unused
 from vda.cluster.arrays import array_spec
 from vda.cluster.clusteroptions import ClusterOptions, cluster_folder, require_possible, require_seen
 from vda.cluster.sbatch import default_lines, job_name, keep_batch, merge_text
-from vda.cluster.slurm import ask, nodes_of, python_path, submit_noted
+from vda.cluster.slurm import nodes_of, python_path
+from vda.cluster.submitted import ask, submit_noted
 from vda.depthmaps.codes import DepthRecord
 from vda.errors import UsageError, WorkError
 from vda.launch.interrupts import first_is_asked

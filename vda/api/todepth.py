@@ -13,8 +13,7 @@ from vda.api.mergejobs import MergeJobs
 from vda.api.pipeline import find_devices, merge_scene, plan_scene, run, set_apart
 from vda.calibration.fit import load_calibration
 from vda.calibration.metres import require_metres
-from vda.cluster.slurm import ask
-from vda.cluster.submitted import read_submitted
+from vda.cluster.submitted import ask, read_submitted
 from vda.depthmaps.codes import DepthRecord, Kind
 from vda.errors import DamagedWindowError, SceneError, UsageError, VdaError
 from vda.files import require_writable, sha256_file

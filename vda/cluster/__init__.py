@@ -7,7 +7,7 @@
     clusteroptions  what is asked of SLURM for a scene, and what of it cannot be
     arrays          numbers as job arrays, as large and as many as SLURM takes
     sbatch          batch files, and the names of logs
-    submitted       the jobs that were submitted, a file each
+    submitted       the jobs that were submitted, a file each, and what SLURM knows of them
     slurm           what is missing and in no live job is submitted
     following       waiting for the tasks, and what became of those that ended
     staging         a video on a node's own disk for as long as its tasks read it

@@ -12,7 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from vda.cluster.sbatch import chunk_log
-from vda.cluster.slurm import Known, Submission, ask
+from vda.cluster.slurm import Submission
+from vda.cluster.submitted import Known, ask
 from vda.cluster.taskfiles import TaskRecord, read_task
 from vda.errors import WorkError
 from vda.launch.interrupts import first_is_asked

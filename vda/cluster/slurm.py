@@ -10,8 +10,8 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from vda.cluster.arrays import array_options, array_spec, limit_said, submit_arrays
@@ -26,22 +26,18 @@ from vda.cluster.sbatch import (
     proof_code,
     proof_text,
 )
-from vda.cluster.submitted import Submitted, forget_submitted, note_submitted, read_submitted
+from vda.cluster.submitted import Known, ask, forget_submitted, read_submitted, submit_noted
 from vda.cluster.taskfiles import record_path
 from vda.errors import UsageError, WorkError
-from vda.launch.interrupts import first_is_asked
 from vda.launch.slurmcommands import (
-    ArrayTask,
     NodeFacts,
     SubmitLimitError,
-    accounted,
     configuration,
     nodes,
     partitions,
     queued,
     rehearse,
     require_slurm,
-    submit,
 )
 from vda.reporter import Reporter
 from vda.scene.runstate import RunFiles, last_lines
@@ -89,57 +85,6 @@ def require_ready(scene: Scene, settings: RunSettings) -> None:
 def nodes_of(options: ClusterOptions) -> list[NodeFacts]:
     """The nodes that tasks may run on; none where the partition is unknown, which is refused elsewhere."""
     return nodes(options.get("partition"))
-
-
-@dataclass(frozen=True)
-class Known:
-    """What SLURM knows of a scene's jobs: ``by_chunk`` the last task of each chunk, ``live`` one that lives.
-
-    ``live_jobs`` are all that live: two commands at once submit a chunk twice.
-    """
-
-    by_chunk: dict[int, ArrayTask] = field(default_factory=dict)
-    live: dict[int, ArrayTask] = field(default_factory=dict)
-    others: list[ArrayTask] = field(default_factory=list)
-    """Of jobs that are no chunks, such as a merge."""
-    has_accounting: bool | None = None
-    """None: it was not asked, for the controller still knew all."""
-    live_jobs: list[str] = field(default_factory=list)
-
-
-def ask(scene: Scene, accounting: Callable[[Sequence[str]], list[ArrayTask] | None] = accounted) -> Known:
-    """What SLURM knows of the scene's jobs; ``SilentSchedulerError`` where it does not answer.
-
-    The controller forgets what ended minutes ago (MinJobAge); that is asked of the accounting, if there is any.
-    """
-    submitted = read_submitted(scene)
-    seen = {(task.job, task.index): task for task in queued([entry.job for entry in submitted])}
-    forgotten = [entry for entry in submitted if _tasks_of(entry) - seen.keys()]
-    told = accounting([entry.job for entry in forgotten]) if forgotten else []
-    for task in told or ():
-        # What the accounting takes for alive while the controller knows nothing of it was lost in a crash.
-        if not task.is_live:
-            seen.setdefault((task.job, task.index), task)
-    by_chunk, live, others = {}, {}, []
-    jobs: dict[str, None] = {}
-    for entry in submitted:
-        found = [seen[key] for key in sorted(_tasks_of(entry) & seen.keys())]
-        jobs |= {task.job: None for task in found if task.is_live}
-        if entry.work != "chunks":
-            others += found
-            continue
-        for task in found:
-            by_chunk[entry.offset + task.index] = task
-            if task.is_live:
-                live[entry.offset + task.index] = task
-    return Known(by_chunk, live, others, told is not None if forgotten else None, list(jobs))
-
-
-def _tasks_of(entry: Submitted) -> set[tuple[str, int]]:
-    # A merge's array counts ranges of frames; a job that is none has no numbers.
-    if entry.work != "chunks" and not entry.chunks:
-        return {(entry.job, -1)}
-    return {(entry.job, chunk - entry.offset) for chunk in entry.chunk_numbers()}
 
 
 @dataclass
@@ -192,25 +137,6 @@ class Submission:
             f"Job {job}: {counted(len(chunks), 'chunk')} of {self.scene.root} ({array_spec(chunks)}){more}."
         )
         return job
-
-
-def submit_noted(
-    scene: Scene,
-    batch: Path,
-    options: Sequence[str] = (),
-    arguments: Sequence[str] = (),
-    *,
-    work: str = "chunks",
-    chunks: str = "",
-    offset: int = 0,
-) -> str:
-    """Submit a job and note it, whatever comes between: one that nobody knows of is ended by nobody."""
-    with first_is_asked() as interrupted:
-        job = submit(batch, scene.root, options, arguments)
-        note_submitted(scene, Submitted.now(job, batch, work, chunks, offset))
-        if interrupted():
-            raise KeyboardInterrupt
-    return job
 
 
 def missing_chunks(scene: Scene, only: Sequence[int] | None = None) -> list[int]:

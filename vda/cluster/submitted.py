@@ -1,20 +1,21 @@
 """The jobs that were submitted for a scene, a file each: ``vda_run/cluster/submitted/<engine>-<job>.json``.
 
-In: jobs, as commands on any machines submit them. Out: the list of them, for whoever looks for jobs that live, or
-ends them. Each file is written whole, once, by the command that submitted the job, and nobody ever reads a list to
-write it again: no lock is needed, and none reaches every login node. This file asks an engine nothing.
+In: jobs, as commands on any machines submit them. Out: the list of them, and what SLURM knows of their tasks, for
+whoever looks for those that live, or ends them. Each file is written whole, once, by the command that submitted
+the job, and nobody ever reads a list to write it again: no lock is needed, and none reaches every login node.
 """
 
 import platform
 import time
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 from vda.errors import InputError
 from vda.files import TEMPORARY_PREFIX, write_json
-from vda.launch.slurmcommands import indices, whoami
+from vda.launch.interrupts import first_is_asked
+from vda.launch.slurmcommands import ArrayTask, accounted, indices, queued, submit, whoami
 from vda.records import Count, Within, read_record
 from vda.scene.runstate import RunFiles, device_slug
 from vda.scene.scene import Scene
@@ -76,6 +77,76 @@ def forget_submitted(scene: Scene, jobs: Iterable[str], engine: str = "slurm") -
     """Leave out jobs, by id, that are of no interest any more."""
     for job in jobs:
         _path(scene, engine, job).unlink(missing_ok=True)
+
+
+def submit_noted(
+    scene: Scene,
+    batch: Path,
+    options: Sequence[str] = (),
+    arguments: Sequence[str] = (),
+    *,
+    work: str = "chunks",
+    chunks: str = "",
+    offset: int = 0,
+) -> str:
+    """Submit a job and note it, whatever comes between: one that nobody knows of is ended by nobody."""
+    with first_is_asked() as interrupted:
+        job = submit(batch, scene.root, options, arguments)
+        note_submitted(scene, Submitted.now(job, batch, work, chunks, offset))
+        if interrupted():
+            raise KeyboardInterrupt
+    return job
+
+
+@dataclass(frozen=True)
+class Known:
+    """What SLURM knows of a scene's jobs: ``by_chunk`` the last task of each chunk, ``live`` one that lives.
+
+    ``live_jobs`` are all that live: two commands at once submit a chunk twice.
+    """
+
+    by_chunk: dict[int, ArrayTask] = field(default_factory=dict)
+    live: dict[int, ArrayTask] = field(default_factory=dict)
+    others: list[ArrayTask] = field(default_factory=list)
+    """Of jobs that are no chunks, such as a merge."""
+    has_accounting: bool | None = None
+    """None: it was not asked, for the controller still knew all."""
+    live_jobs: list[str] = field(default_factory=list)
+
+
+def ask(scene: Scene, accounting: Callable[[Sequence[str]], list[ArrayTask] | None] = accounted) -> Known:
+    """What SLURM knows of the scene's jobs; ``SilentSchedulerError`` where it does not answer.
+
+    The controller forgets what ended minutes ago (MinJobAge); that is asked of the accounting, if there is any.
+    """
+    submitted = read_submitted(scene)
+    seen = {(task.job, task.index): task for task in queued([entry.job for entry in submitted])}
+    forgotten = [entry for entry in submitted if _tasks_of(entry) - seen.keys()]
+    told = accounting([entry.job for entry in forgotten]) if forgotten else []
+    for task in told or ():
+        # What the accounting takes for alive while the controller knows nothing of it was lost in a crash.
+        if not task.is_live:
+            seen.setdefault((task.job, task.index), task)
+    by_chunk, live, others = {}, {}, []
+    jobs: dict[str, None] = {}
+    for entry in submitted:
+        found = [seen[key] for key in sorted(_tasks_of(entry) & seen.keys())]
+        jobs |= {task.job: None for task in found if task.is_live}
+        if entry.work != "chunks":
+            others += found
+            continue
+        for task in found:
+            by_chunk[entry.offset + task.index] = task
+            if task.is_live:
+                live[entry.offset + task.index] = task
+    return Known(by_chunk, live, others, told is not None if forgotten else None, list(jobs))
+
+
+def _tasks_of(entry: Submitted) -> set[tuple[str, int]]:
+    # A merge's array counts ranges of frames; a job that is none has no numbers.
+    if entry.work != "chunks" and not entry.chunks:
+        return {(entry.job, -1)}
+    return {(entry.job, chunk - entry.offset) for chunk in entry.chunk_numbers()}
 
 
 def _path(scene: Scene, engine: str, job: str) -> Path:
