@@ -18,9 +18,8 @@ from typing import Self
 import pytest
 from data_sets import content, data_set, scaled
 
+from vda.fvc import joined, writers
 from vda.fvc import ledger as ledgers
-from vda.fvc import scale as stage
-from vda.fvc import writers
 from vda.fvc.ledger import Ledger, read_records
 from vda.fvc.record import Record
 from vda.fvc.request import ScaleSettings
@@ -290,7 +289,7 @@ def test_a_table_written_over_by_an_older_one_is_written_again(
 ) -> None:
     """While this one writes its table, another machine notes a row and ends: its table was the better one."""
     metadata, expected = whole
-    written = stage.write_metadata
+    written = joined.write_metadata
     others: list[int] = []
 
     def writing(folder: Path, records: list[Record]) -> None:
@@ -298,7 +297,7 @@ def test_a_table_written_over_by_an_older_one_is_written_again(
             others.append(start("n2", metadata, tmp_path, "--start-idx=3").wait())
         written(folder, records)
 
-    monkeypatch.setattr(stage, "write_metadata", writing)
+    monkeypatch.setattr(joined, "write_metadata", writing)
     monkeypatch.setattr("vda.fvc.rate.Cadence.maybe", lambda *_: None)
     scale(metadata, tmp_path, ScaleSettings(size=64), selection=Selection(0, 3))
     assert others == [0]

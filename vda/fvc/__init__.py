@@ -30,6 +30,7 @@ on comes with the ``fvc`` extra; a part of the package that is imported without 
     claims       which row a process has in hand
     ledger       what is done, for several processes at once, on one machine or many
     tables       the tables that others read
+    joined       the tables, true to the metadata and to all records
     scale        the stage that scales a data set
     spread       the same with the scaling done on the nodes of a cluster
     slurmrows    ranges of rows submitted to SLURM, and waited for

@@ -18,12 +18,13 @@ from vda.errors import StorageError, VdaError, WorkError
 from vda.fvc.autoencoder import load_autoencoder
 from vda.fvc.clip import Scaling
 from vda.fvc.fallback import rungs
+from vda.fvc.joined import gone_from
 from vda.fvc.ledger import Ledger
 from vda.fvc.makedepth import DepthMaker
 from vda.fvc.paths import Places
 from vda.fvc.request import Item, ScaleSettings
 from vda.fvc.row import Workplace
-from vda.fvc.scale import gone_from, require_same_kind, rows_asked_for, threads_of
+from vda.fvc.scale import require_same_kind, rows_asked_for, threads_of
 from vda.fvc.selection import Selection
 from vda.fvc.source import scene_of
 from vda.machine.host import disk_free_bytes

@@ -7,7 +7,7 @@ nor how records are kept.
 
 import os
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from vda.fvc.autoencoder import load_autoencoder
 from vda.fvc.clip import Through
 from vda.fvc.depthkind import Facts, OneKind, facts_of
 from vda.fvc.hands import Hands, Task, hands_of
+from vda.fvc.joined import finish, follow, join, keep
 from vda.fvc.ledger import Ledger
 from vda.fvc.makedepth import DepthMaker
 from vda.fvc.paths import Places
@@ -27,13 +28,9 @@ from vda.fvc.row import Outcome, Workplace
 from vda.fvc.schema import read_metadata
 from vda.fvc.selection import Selection
 from vda.fvc.source import scene_of
-from vda.fvc.tables import LOG_NAME, LOGS_FOLDER, METADATA_NAME, write_log, write_metadata
+from vda.fvc.tables import LOG_NAME, METADATA_NAME
 from vda.reporter import Reporter, Silence
 from vda.scene.scene import Scene
-
-# What the joined table says of a video that the metadata has no more.
-_REMOVED = {"metadata_row": None, "removed": True}
-_MOST_JOINS = 3
 
 
 @dataclass(frozen=True)
@@ -175,83 +172,6 @@ def _kind_of_depth(
     return kind
 
 
-def finish(ledger: Ledger, rows: range | None) -> None:
-    """Join what all processes have made so far; the ``rows`` of a shard, if it has any, get a log of their own."""
-    with ledger.frozen():
-        _join_all(ledger)
-        if rows:
-            mine = [record for record in ledger.records() if record.row in rows]
-            name = f"scaled_log_{rows.start:06d}_{rows.stop - 1:06d}.csv"
-            write_log(ledger.folder / LOGS_FOLDER / name, mine)
-        ledger.settle()
-
-
-def _join_all(ledger: Ledger) -> None:
-    """Join, and again where something came while tables were written.
-
-    Another machine may be joining as well, and not see that this one does: who writes last sees all. More often is
-    of no use, for then somebody is at work who will join in turn.
-    """
-    for _ in range(_MOST_JOINS):
-        ledger.read_parts_of_all()
-        _join(ledger)
-        if not ledger.read_parts_of_all():
-            return
-
-
-def _join(ledger: Ledger) -> None:
-    """To be called ``frozen``: an older joined table must not take the place of a newer one."""
-    ledger.read_parts()
-    records = ledger.records()
-    write_metadata(ledger.folder, records)
-    write_log(ledger.folder / LOG_NAME, records)
-
-
-def follow(ledger: Ledger, items: list[Item], keep_removed: bool, reporter: Reporter) -> int:
-    """Remove, or mark, what was made of rows that the metadata has no more; return how many there were."""
-    names = {item.name for item in items}
-    records, gone = ledger.records(), gone_from(ledger, items)
-    kept = {record.name for record in gone} if keep_removed else set()
-    if lost := {record.name for record in records} - names - kept:
-        ledger.forget(lost)
-    told = [replace(record, columns={**record.columns, **_REMOVED}) for record in gone if record.name in kept]
-    news = [record for record in told if record not in gone]
-    for record in news:
-        ledger.note(record)
-    count = len(news) if keep_removed else len(gone)
-    if count:
-        how = "are marked as removed" if keep_removed else "were removed"
-        reporter.say(f"{count} videos are not in the metadata any more: they {how}.")
-    return count
-
-
-def gone_from(ledger: Ledger, items: list[Item]) -> list[Record]:
-    """What was made of rows that are none of ``items`` any more; ``UsageError`` where all of it was."""
-    names = {item.name for item in items}
-    done = [record for record in ledger.records() if record.state == "done"]
-    if done and not _in_common(done, items):
-        raise UsageError(
-            f"{ledger.folder} holds other videos than this metadata names: none of its {len(done)} is among them.",
-            "Give another --output-dir, or remove that folder.",
-        )
-    return [record for record in done if record.name not in names]
-
-
-def _in_common(records: list[Record], items: list[Item]) -> bool:
-    """Whether any of ``records`` is of a row of the metadata; names change with rows that are called alike."""
-    names, paths = {item.name for item in items}, {item.video_path for item in items}
-    return any(record.name in names or record.inputs.get("video_path") in paths for record in records)
-
-
-def keep(ledger: Ledger, item: Item) -> None:
-    """Tell of a video that is there what its row says now: labels are corrected, and rows move."""
-    record = ledger.get(item.name)
-    assert record is not None
-    told = replace(record, row=item.row, inputs=item.inputs, columns={**record.columns, **item.columns})
-    if told != record:
-        ledger.note(told)
-
-
 @dataclass
 class _Work:
     """Gives rows out and writes down what comes back: ``scaled`` counts the videos made, ``done`` all rows."""
@@ -367,4 +287,4 @@ class _Work:
     def _join_now(self) -> None:
         with self.ledger.frozen(wait=False) as had:
             if had:
-                _join(self.ledger)
+                join(self.ledger)

@@ -9,20 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vda.errors import WorkError
+from vda.fvc.joined import finish, follow, keep
 from vda.fvc.ledger import Ledger
 from vda.fvc.makedepth import DepthMaker
 from vda.fvc.paths import Places
 from vda.fvc.request import Item, ScaleSettings
 from vda.fvc.row import Workplace
-from vda.fvc.scale import (
-    ScaleResult,
-    finish,
-    follow,
-    keep,
-    refuse_other_settings,
-    require_same_kind,
-    rows_asked_for,
-)
+from vda.fvc.scale import ScaleResult, refuse_other_settings, require_same_kind, rows_asked_for
 from vda.fvc.selection import Selection
 from vda.reporter import Reporter, Silence
 from vda.shown import counted
