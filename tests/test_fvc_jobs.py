@@ -20,12 +20,13 @@ from click.testing import CliRunner
 from data_sets import content, data_set, log_of, scaled, table
 
 from vda.cli import main
+from vda.errors import WorkError
 from vda.fvc.hands import KILLED, Task, Workers
 from vda.fvc.paths import Places
 from vda.fvc.rate import Cadence, Rate
 from vda.fvc.request import Item, ScaleSettings
 from vda.fvc.row import Outcome, Workplace
-from vda.fvc.scale import ScaleResult, scale
+from vda.fvc.scale import ScaleResult, ScaleStoppedError, scale
 from vda.reporter import Silence
 from vda.video import index_frames, probe
 from vda.video.decoding import OpenVideo
@@ -319,3 +320,23 @@ def test_a_limit_is_reached_without_decoding_the_rest(tmp_path: Path, monkeypatc
     assert decoded == 16
     scale(metadata, tmp_path / "all", SMALL)
     assert decoded == 16 + 200
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_who_is_told_to_end_finishes_what_is_in_hand_and_goes_on_later(tmp_path: Path, jobs: int) -> None:
+    metadata, out = data_set(tmp_path, 5), tmp_path / "out"
+    done: list[int] = []
+
+    class Counting(Silence):
+        def at(self, count: int) -> None:
+            done.append(count)
+
+    with pytest.raises(ScaleStoppedError, match="left") as stopped:
+        scale(metadata, out, SMALL, jobs=jobs, should_stop=lambda: bool(done), reporter=Counting())
+    assert stopped.value.exit_code == 75
+    assert len(scaled(out)) == done[-1] < 5
+    assert not list(out.glob(".tmp-*")) and not list(out.glob("scaled_state/claims/*"))
+    assert scale(metadata, out, SMALL, jobs=jobs).kept == done[-1]
+    with pytest.raises(WorkError, match="before one video was done") as in_vain:
+        scale(metadata, tmp_path / "vain", SMALL, should_stop=lambda: True)
+    assert in_vain.value.exit_code == 1

@@ -230,13 +230,13 @@ def handed_to(queue: Queue, place: Path, count: int, monkeypatch: pytest.MonkeyP
 def test_where_slurm_takes_no_more_jobs_the_other_rows_come_as_it_takes_some(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """23 ranges, 4 tasks at once, arrays of fewer than 11: each range is run, and once."""
+    """13 ranges, 4 tasks at once, arrays of fewer than 11: each range is run, and once."""
     queue = Queue(tmp_path / "slurm", 4, 11)
-    handed, noted = handed_to(queue, tmp_path / "jobs", 23, monkeypatch)
+    handed, noted = handed_to(queue, tmp_path / "jobs", 13, monkeypatch)
     handed.run(waits=True)
-    assert sorted(queue.ran) == list(range(23))
+    assert sorted(queue.ran) == list(range(13))
     assert all(int(line.split("|")[1]) < 11 for line in queue.lines)
-    assert [line for line in noted.said if "takes no more jobs" in line and "of 23 ranges" in line]
+    assert [line for line in noted.said if "takes no more jobs" in line and "of 13 ranges" in line]
 
 
 def test_where_slurm_takes_nothing_that_is_an_error_unless_something_is_under_way(

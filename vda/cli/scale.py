@@ -191,6 +191,7 @@ def scale(
     from vda.fvc.makedepth import DepthMaker
     from vda.fvc.paths import Places
     from vda.fvc.scale import scale as scale_all
+    from vda.launch.interrupts import scheduler_asks
 
     if make_depth and not settings.wants_depth:
         raise UsageError("--make-depth is of no use without depth.", "Give --modality depth or both.")
@@ -220,7 +221,8 @@ def scale(
     elif detach:
         raise UsageError("--detach is for jobs of SLURM.", "Give --on slurm, or leave it out.")
     else:
-        result = scale_all(metadata, output_dir, settings, **asked)
+        with scheduler_asks() as told:
+            result = scale_all(metadata, output_dir, settings, **asked, should_stop=told)
     progress.close()
     if detach:
         say("It is whole when the jobs are: the same command again tells, and submits what is missing.")

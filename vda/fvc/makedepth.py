@@ -6,9 +6,10 @@ it.
 """
 
 import shutil
+import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from vda.machine.devices import Device
 from vda.merging.settings import MergeSettings
 from vda.picture.signal import SignalChoice
 from vda.reporter import Reporter
+from vda.scene.runstate import RunFiles
 from vda.scene.scene import Scene
 from vda.splitting.settings import PlanSettings
 from vda.supervisor.holding import require_free
@@ -46,7 +48,10 @@ class DepthMaker:
     settings: RunSettings
     reporter: Reporter
     signal: SignalChoice = field(default_factory=SignalChoice)
+    has_computed: bool = field(default=False, init=False)
+    """Whether any window was computed here."""
     _errors: dict[str, VdaError] = field(default_factory=dict, init=False)
+    _should_stop: Callable[[], bool] = field(default=lambda: False, init=False)
 
     def scene_root(self, item: Item) -> Path:
         """Where the depth of ``item`` is. Raises what kept it from being computed."""
@@ -80,14 +85,15 @@ class DepthMaker:
                     if had:
                         shutil.rmtree(self.place_of(item), ignore_errors=True)
 
-    def make(self, items: list[Item], claim: ClaimRow) -> None:
-        """Compute and merge what is missing of the depth of ``items``.
+    def make(self, items: list[Item], claim: ClaimRow, should_stop: Callable[[], bool] = lambda: False) -> None:
+        """Compute and merge what is missing of the depth of ``items``, but no more once it ``should_stop``.
 
         Of several processes with the same rows, wherever they are, each row is one's; the others wait for it.
         """
+        self._should_stop = should_stop
         self.require_possible(items)
         left, wait = [item for item in items if self._is_missing(item)], False
-        while left:
+        while left and not should_stop():
             with ExitStack() as claims:
                 # Who waits for the first has nothing in hand that another may be waiting for.
                 mine = [
@@ -112,23 +118,49 @@ class DepthMaker:
         if planned:
             self._run([scene for _, scene in planned.values()])
         for item, scene in planned.values():
+            if self._should_stop():
+                return
             self._kept(item, partial(merge_scene, scene, MergeSettings(), reporter=self.reporter))
 
     def _run(self, scenes: list[Scene]) -> None:
         for scene in scenes:
             self._await_free(scene)
+        before = sum(len(scene.finished_windows()) for scene in scenes)
         try:
-            run(scenes, self.settings, self.reporter)
+            with self._stopping(scenes):
+                run(scenes, self.settings, self.reporter)
         except StorageError:
             raise
         except VdaError as error:
             # What is missing of each scene is said when it is merged; the others are whole.
             self.reporter.say(error.problem)
+        self.has_computed = sum(len(scene.finished_windows()) for scene in scenes) > before
+
+    @contextmanager
+    def _stopping(self, scenes: list[Scene]) -> Iterator[None]:
+        """Have the run of ``scenes`` end after the windows in hand once it should stop, as ``vda stop`` does."""
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(_POLL_SECONDS):
+                if self._should_stop():
+                    RunFiles(scenes[0].run_dir).stop_path.touch()
+                    return
+
+        watching = threading.Thread(target=watch, daemon=True)
+        watching.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watching.join()
+            if self._should_stop():
+                RunFiles(scenes[0].run_dir).stop_path.unlink(missing_ok=True)
 
     def _await_free(self, scene: Scene) -> None:
         """Wait for whoever computes ``scene``, such as a person, or one on a node that was lost a moment ago."""
         is_said = False
-        while True:
+        while not self._should_stop():
             try:
                 return require_free(scene)
             except SceneError as error:

@@ -6,17 +6,19 @@ nor how records are kept.
 """
 
 import os
+import time
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vda.errors import UsageError, VdaError
+from vda.errors import UsageError, VdaError, WorkError
 from vda.files import require_writable
 from vda.fvc.autoencoder import load_autoencoder
 from vda.fvc.clip import Through
 from vda.fvc.depthkind import Facts, OneKind, facts_of
-from vda.fvc.hands import Hands, Task, hands_of
+from vda.fvc.hands import KILLED, Hands, Task, hands_of
 from vda.fvc.joined import finish, follow, join, keep
 from vda.fvc.ledger import Ledger
 from vda.fvc.makedepth import DepthMaker
@@ -31,6 +33,17 @@ from vda.fvc.source import scene_of
 from vda.fvc.tables import LOG_NAME, METADATA_NAME
 from vda.reporter import Reporter, Silence
 from vda.scene.scene import Scene
+from vda.shown import counted
+
+# How often a row that another process has in hand is asked for again.
+_POLL_SECONDS = 0.1
+
+
+class ScaleStoppedError(WorkError):
+    """Some rows were dealt with, and the others are once the same is started again."""
+
+    # As of tasks of chunks (sysexits.h: EX_TEMPFAIL).
+    exit_code = 75
 
 
 @dataclass(frozen=True)
@@ -74,6 +87,7 @@ def scale(
     through: Through | None = None,
     autoencoder_device: str = "auto",
     maker: DepthMaker | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
     reporter: Reporter | None = None,
 ) -> ScaleResult:
     """Scale the videos of the rows selected into ``folder``; those that are there and whole are kept.
@@ -82,7 +96,8 @@ def scale(
     are processes that scale beside each other; where there is but this one, ``through`` may be the autoencoder,
     loaded already. ``maker`` computes depth that is not there. Raises ``InputError`` for metadata that cannot be
     used, ``UsageError`` where rows were scaled with other settings, or none of them belongs to the metadata, and
-    ``StorageError`` where the disk refuses.
+    ``StorageError`` where the disk refuses. Once it ``should_stop``, what is in hand is finished, and
+    ``ScaleStoppedError`` raised; ``WorkError`` where that was nothing.
     """
     selection, reporter, places = selection or Selection(), reporter or Silence(), Places(metadata, root)
     items, chosen = rows_asked_for(metadata, folder, selection, encoding, reporter)
@@ -101,17 +116,29 @@ def scale(
         try:
             if maker is not None:
                 needed = [item for item in chosen if workplace.needs_work(item, ledger.get(item.name))]
-                maker.make(needed, ledger.claim)
+                maker.make(needed, ledger.claim, should_stop)
             with hands_of(jobs, workplace, through, autoencoder_device) as hands:
-                work = _Work(ledger, hands, maker, kind, settings, reporter)
+                work = _Work(ledger, hands, maker, kind, settings, reporter, should_stop)
                 work.do(chosen)
         finally:
             # Interrupted, what was done is in the tables as well.
             finish(ledger, None if len(rows) == len(items) else rows)
         mine = [record for item in chosen if (record := ledger.get(item.name)) is not None]
+    if should_stop() and work.done < len(chosen):
+        raise _stopped(len(chosen) - work.done, has_come_on=work.scaled > 0 or bool(maker and maker.has_computed))
     failed = {record.name: record.reason for record in mine if record.state == "failed"}
     kept = len(chosen) - work.scaled - len(failed)
     return ScaleResult(folder, len(chosen), work.scaled, kept, removed, failed)
+
+
+def _stopped(left: int, *, has_come_on: bool) -> WorkError:
+    said = f"It was told to end, with {counted(left, 'row')} left"
+    if not has_come_on:
+        return WorkError(
+            f"{said}, before one video was done.",
+            "Give its jobs more time, such as --slurm time=2:00:00, or fewer rows.",
+        )
+    return ScaleStoppedError(f"{said}.", "Give the same command again: it goes on with these.")
 
 
 def rows_asked_for(
@@ -182,6 +209,7 @@ class _Work:
     kind: OneKind | None
     settings: ScaleSettings
     reporter: Reporter
+    should_stop: Callable[[], bool]
     scaled: int = 0
     done: int = 0
     _claims: dict[str, ExitStack] = field(default_factory=dict)
@@ -191,24 +219,25 @@ class _Work:
         """Scale what is not there yet; videos that another process has in hand are looked at again at the end."""
         self.reporter.begin("scaling", len(items))
         try:
-            busy = [item for item in items if not self._given(item, wait=False)]
+            busy = [item for item in items if not self.should_stop() and not self._given(item)]
             self._take_all()
             for item in busy:
                 # Whoever waits must have nothing in hand that the other may be waiting for.
-                self._given(item, wait=True)
+                while not self.should_stop() and not self._given(item):
+                    time.sleep(_POLL_SECONDS)
                 self._take_all()
         finally:
             for claim in self._claims.values():
                 claim.close()
 
-    def _given(self, item: Item, *, wait: bool) -> bool:
+    def _given(self, item: Item) -> bool:
         """Give ``item`` to whoever is free, unless another process has it."""
         if self._was_just_done(item):
             return True
         while not self.hands.has_room:
             self._take()
         claim = ExitStack()
-        if not claim.enter_context(self.ledger.claim(item.row, wait=wait)):
+        if not claim.enter_context(self.ledger.claim(item.row)):
             claim.close()
             return False
         self._claims[item.name] = claim
@@ -247,6 +276,10 @@ class _Work:
 
     def _take(self) -> None:
         item, outcome = self.hands.take()
+        if outcome.reason == KILLED and self.should_stop():
+            # Who ends a task ends all its processes, which says nothing of the row.
+            self._claims.pop(item.name, ExitStack()).close()
+            return
         for sentence in outcome.said:
             self.reporter.say(f"{item.video_path}: {sentence}")
         self._note(item, outcome)

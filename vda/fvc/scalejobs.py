@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from vda.cluster.clusteroptions import ClusterOptions
-from vda.cluster.sbatch import default_lines
+from vda.cluster.sbatch import default_lines, watched
 from vda.cluster.slurm import python_path
 from vda.errors import WorkError
 from vda.fvc.slurmrows import RowRanges, SlurmRows, log_name
@@ -121,20 +121,7 @@ first=$((start + (offset + SLURM_ARRAY_TASK_ID) * size))
 last=$((first + size))
 [ "$last" -gt "$stop" ] && last=$stop
 
-# USR1 comes ahead of the time limit: what is done is kept, and this task alone is queued again.
-told=
-trap 'told=yes; kill -TERM "$task" 2>/dev/null' USR1
-echo "rows $first to $last: task ${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID on ${{SLURMD_NODENAME:-$HOSTNAME}}"
-"$python" -m vda {command} --start-idx "$first" --end-idx "$last" --jobs {jobs} &
-task=$!
-# A signal ends the waiting, not the task.
-while kill -0 "$task" 2>/dev/null; do
-    wait "$task"
-done
-wait "$task"
-code=$?
-[ -n "$told" ] && [ "$code" -gt 1 ] && scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"
-exit "$code"
+scene={folder}
 """
 
 
@@ -144,7 +131,9 @@ def batch_text(jobs: ScaleJobs, rows: range, options: ClusterOptions, path_varia
     name = f"vda-{re.sub(r'[^A-Za-z0-9._-]+', '-', jobs.folder.resolve().name)}"
     cpus = jobs.jobs or _CPUS
     lines = default_lines(name, log_name(place), options, "gpu:1" if jobs.on_gpu else "", cpus)
-    return _BATCH.format(
+    jobs_at_once = str(jobs.jobs) if jobs.jobs else f'"${{SLURM_CPUS_PER_TASK:-{cpus}}}"'
+    words = f'{shlex.join(jobs.command)} --start-idx "$first" --end-idx "$last" --jobs {jobs_at_once}'
+    head = _BATCH.format(
         size=jobs.rows_per_task,
         start=rows.start,
         stop=rows.stop,
@@ -153,6 +142,5 @@ def batch_text(jobs: ScaleJobs, rows: range, options: ClusterOptions, path_varia
         python=shlex.quote(sys.executable),
         environment=f"export PYTHONPATH={shlex.quote(path_variable)}\n" if path_variable else "",
         folder=shlex.quote(str(place)),
-        command=shlex.join(jobs.command),
-        jobs=str(jobs.jobs) if jobs.jobs else f'"${{SLURM_CPUS_PER_TASK:-{cpus}}}"',
     )
+    return head + watched("rows $first to $last", f'"$python" -m vda {words}')
