@@ -69,7 +69,7 @@ def ready(*nodes: dict[str, Any]) -> list[dict[str, Any]]:
             UsageError,
             "Ray's node n1 lacks this program: it has version 0.0.9, and here it is ",
         ),
-        (ready({**FIT, "unfit": "folder", "what": "/film"}), UsageError, "Ray's node n1 does not see /film"),
+        (ready({**FIT, "unfit": "folder", "what": "/film"}), UsageError, "does not see this machine's /film."),
         (ready(), DeviceError, " has a GPU and 1 CPU."),
         (
             [{"event": "refused", "why": MISMATCH}],
@@ -110,8 +110,12 @@ def test_a_cluster_that_wants_a_token_is_said(tmp_path: Path, port: int, monkeyp
     refused_by = [{"event": "refused", "why": "Failed to connect to Ray cluster at 192.0.2.2:6399\n"}]
     found = tasks(tmp_path, port, monkeypatch, refused_by, Needs())
     said = "Unauthenticated: RPC error: InvalidAuthToken: Authentication token is missing or incorrect"
-    (tmp_path / "ray.log").write_text(f"gcs_client.cc:210: Failed to get cluster ID from GCS server: {said}\n")
+    prints = f"import sys; print({said!r}, file=sys.stderr, flush=True); "
+    monkeypatch.setattr(onray, "_DRIVER", ("-c", prints + onray._DRIVER[1]))
     with pytest.raises(UsageError, match="takes nothing without its token"), found:
+        pass
+    # What an earlier command was told is not said of this one.
+    with pytest.raises(WorkError, match="could not be reached"), tasks(tmp_path, port, monkeypatch, [], Needs()):
         pass
 
 

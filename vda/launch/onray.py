@@ -83,13 +83,15 @@ class RayTasks:
     _events: "queue.SimpleQueue[dict[str, Any] | None]" = field(default_factory=queue.SimpleQueue, init=False)
     _running: set[str] = field(default_factory=set, init=False)
     _driver: subprocess.Popen[str] = field(init=False)
+    _word: str = field(default="", init=False)
 
     def __enter__(self) -> Self:
         require_package("ray", "--on ray", "ray")
         self.address = ray_address(self.address)
         if problem := unanswered(self.address):
             raise self._refused(problem)
-        fit = self._mark(), [str(log.resolve()) for log in self.logs], __version__
+        self._word = self._mark()
+        fit = self._word, [str(log.resolve()) for log in self.logs], __version__
         asked = {"address": self.address, "gpus": self.needs.gpus, "cpus": self.needs.cpus, "fit": fit}
         with storage_errors(self.logs[0]), self.logs[0].open("ab") as output:
             self._driver = subprocess.Popen(
@@ -231,7 +233,7 @@ class RayTasks:
             return
 
     def _refused(self, why: str) -> UsageError | WorkError:
-        return refused(why, self.name, self.logs[0], is_ours=self.address is None)
+        return refused(why, self.name, self.logs[0], self._word, is_ours=self.address is None)
 
     def _close(self, seconds: float) -> None:
         assert self._driver.stdin is not None

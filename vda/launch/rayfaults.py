@@ -12,7 +12,6 @@ from typing import Any
 
 from vda import __version__
 from vda.errors import UsageError, WorkError
-from vda.scene.runstate import last_lines
 
 AUTO = "auto"
 _DIAL_SECONDS = 10.0
@@ -47,14 +46,17 @@ def unanswered(address: str | None) -> str:
     return ""
 
 
-def refused(why: str, name: str, log: Path, *, is_ours: bool) -> UsageError | WorkError:
-    """Ray does not begin, or came to its end: ``why``, in its words. ``is_ours``: it was started here."""
+def refused(why: str, name: str, log: Path, mark: str, *, is_ours: bool) -> UsageError | WorkError:
+    """Ray does not begin, or came to its end: ``why``, in its words. ``is_ours``: it was started here.
+
+    What it printed is in ``log`` behind ``mark``; before that is what it did for others.
+    """
     if "ersion mismatch" in why:
         return UsageError(
             f"{name} has another Python or Ray than this machine: {_versions(why)}.",
             "Give both the same versions of Python and of the package ray.",
         )
-    tail = last_lines(log) if log.is_file() else ""
+    tail = _last_lines(log, mark)
     if "InvalidAuthToken" in tail:
         return UsageError(
             f"{name} takes nothing without its token.",
@@ -64,9 +66,16 @@ def refused(why: str, name: str, log: Path, *, is_ours: bool) -> UsageError | Wo
     return WorkError(
         f"Ray cannot be used: {where} or came to an end ({why.strip().splitlines()[0].rstrip('.')}).",
         "See that the cluster answers ('ray status') and give the same command again; it goes on.",
-        log=log if log.is_file() else None,
+        log=log if tail else None,
         tail=tail,
     )
+
+
+def _last_lines(log: Path, mark: str) -> str:
+    if not mark or not log.is_file():
+        return ""
+    _, found, after = log.read_text(errors="replace").rpartition(mark)
+    return "\n".join(after.strip().splitlines()[-12:]) if found else ""
 
 
 def unfit(about: dict[str, Any]) -> UsageError:
@@ -74,7 +83,7 @@ def unfit(about: dict[str, Any]) -> UsageError:
     node, what = about["node"], about["what"]
     if about["unfit"] == "folder":
         return UsageError(
-            f"Ray's node {node} does not see {what}, or another folder of that name.",
+            f"Ray's node {node} does not see this machine's {what}.",
             "Put it on a file system that all nodes see under the same path.",
         )
     lacks = f"its {what} has no package vda"
