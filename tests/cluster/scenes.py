@@ -47,8 +47,9 @@ class Film:
         check(vda("depth", video, "--scene", scene, "--chunks", chunks, *options, "--devices", "cpu", "-q"))
         return cls(video, options, chunks, windows_digest(scene), depth_digest(scene))
 
-    def plan(self, scene: Path) -> Path:
-        check(vda("split", self.video, "--scene", scene, "--chunks", self.chunks, "-q"))
+    def plan(self, scene: Path, chunks: int = 0) -> Path:
+        """A scene of the film, in as many ``chunks`` as here or in others: that changes no byte."""
+        check(vda("split", self.video, "--scene", scene, "--chunks", chunks or self.chunks, "-q"))
         return scene
 
     def require_same(self, scene: Path) -> None:
