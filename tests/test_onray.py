@@ -183,6 +183,21 @@ def test_devices_are_what_ray_gives() -> None:
         require_ready(RunSettings(on="ray", devices="0,1"))
 
 
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"ray_address": "10.0.0.1:6379"}, "--ray-address is of no use without --on ray."),
+        ({"slurm": ("partition=gpu",)}, "--slurm is of no use without --on slurm."),
+        ({"on": "ray", "slurm": ("partition=gpu",)}, "--slurm is of no use without --on slurm."),
+        ({"on": "ray", "prove": True, "precision": "bf16"}, "--prove is for"),
+    ],
+)
+def test_what_is_an_engines_is_not_passed_over_in_silence(settings: dict[str, Any], problem: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        RunSettings(**settings)
+    assert problem in refused.value.problem
+
+
 def test_on_a_node_a_command_leaves_its_code_and_last_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

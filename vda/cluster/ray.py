@@ -46,8 +46,6 @@ def require_ready(settings: RunSettings) -> None:
         raise UsageError(
             "Tasks decode on CPUs alone, and --decoder gpu asks for a GPU's decoder.", "Leave it out."
         )
-    if settings.slurm:
-        raise UsageError("--slurm is of no use with --on ray.", "Leave it out, or give --on slurm.")
 
 
 @dataclass

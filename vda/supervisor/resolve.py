@@ -60,6 +60,11 @@ class RunSettings:
                 "--prove is for --on slurm and --on ray, where no --precision is named.",
                 "Leave it out: this machine's devices are proven anyhow, and what is named needs no proof.",
             )
+        for name, value, place in (("--slurm", self.slurm, "slurm"), ("--ray-address", self.ray_address, "ray")):
+            if value and self.on != place:
+                raise UsageError(
+                    f"{name} is of no use without --on {place}.", f"Leave it out, or give --on {place}."
+                )
         if self.model not in ("auto", *CHECKPOINTS):
             raise UsageError(
                 f"There is no model called {self.model}.", f"Choose one of: auto, {', '.join(CHECKPOINTS)}."
