@@ -51,8 +51,8 @@ def test_options_that_do_not_belong_together_are_refused(words: list[str], probl
 
 
 def test_ranges_are_those_with_something_missing() -> None:
-    left = PartsLeft(None, (0, 7, 8), 10)
+    left = PartsLeft(None, (0, 7, 8), 10, 155)
     # Ten blocks in four ranges are 0:2, 2:5, 5:7 and 7:10.
     assert left.ranges(4) == [0, 3]
-    assert [PartsLeft(None, (block,), 10).ranges(3) for block in (2, 3, 5, 6)] == [[0], [1], [1], [2]]
-    assert PartsLeft(None, (), 10).ranges(4) == []
+    assert [PartsLeft(None, (block,), 10, 160).ranges(3) for block in (2, 3, 5, 6)] == [[0], [1], [1], [2]]
+    assert PartsLeft(None, (), 10, 160).ranges(4) == []

@@ -105,6 +105,7 @@ def test_depth_that_nobody_waits_for_is_merged_by_a_job_of_its_own(
     check(vda(*detached, cwd=tmp_path, **cluster.environment))
     cluster.until_all_ended()
     assert depth_digest(scene) == film.images, cluster.told()
+    assert (scene / "report.html").is_file()
     assert [job["work"] for job in submitted(scene)] == ["chunks", "merge"]
     # All of it is there.
     told = check(vda(*detached, cwd=tmp_path, **cluster.environment))

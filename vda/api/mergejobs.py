@@ -8,7 +8,7 @@ all of them. The same command, given again, submits what is missing.
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,14 +171,14 @@ def _live_jobs(scene: Scene) -> list[str]:
 def _wait(scene: Scene, jobs: Sequence[str], left: PartsLeft, reporter: Reporter) -> None:
     """Wait until none of the jobs lives, and tell how far they are; Ctrl-C ends the waiting alone."""
     files, asked = PartFiles.of(scene), float("-inf")
-    reporter.begin("merging", left.blocks)
+    reporter.begin("merging", left.frames)
     with first_is_asked() as interrupted:
         while True:
             if interrupted():
                 reporter.say("The jobs go on without this command; 'vda stop' with the scene ends them.")
                 raise KeyboardInterrupt
             if files.state() is not None:
-                reporter.at(sum(1 for _ in files.folder.glob("*/frames_*.npz")))
+                reporter.at(left.frames_in(files.whole_blocks()))
             if time.monotonic() - asked > _ASK_SECONDS:
                 if not set(_live_jobs(scene)) & set(jobs):
                     break
@@ -235,13 +235,20 @@ def merge_on_ray(
             left = found if isinstance(found, PartsLeft) else left
         count = _count_of(left, ranges)
         parts = {f"{index}/{count}": ["--part", f"{index}/{count}"] for index in left.ranges(count)}
-        reporter.begin("merging", len(parts))
-        _run_on_ray(scene, tasks, parts, reporter)
+        files, total = PartFiles.of(scene), left
+        reporter.begin("merging", left.frames)
+        _run_on_ray(scene, tasks, parts, reporter, lambda: total.frames_in(files.whole_blocks()))
         _run_on_ray(scene, tasks, {"end": ["--part", "end"]}, reporter)
     return _result(scene)
 
 
-def _run_on_ray(scene: Scene, tasks: RayTasks, parts: dict[str, list[str]], reporter: Reporter) -> None:
+def _run_on_ray(
+    scene: Scene,
+    tasks: RayTasks,
+    parts: dict[str, list[str]],
+    reporter: Reporter,
+    steps: Callable[[], int] = lambda: 0,
+) -> None:
     """Run parts at once, each again where its node was lost; ``WorkError`` where one fails."""
     place = str(scene.root.resolve())
     commands = {
@@ -250,7 +257,7 @@ def _run_on_ray(scene: Scene, tasks: RayTasks, parts: dict[str, list[str]], repo
         )
         for part, words in parts.items()
     }
-    ended = run_all(tasks, commands, reporter, retries=_RETRIES, until_failure=True)
+    ended = run_all(tasks, commands, reporter, retries=_RETRIES, until_failure=True, steps=steps)
     for part, end in ended.items():
         if end.code != 0:
             log = commands[part].log

@@ -43,7 +43,7 @@ def verify_command(show: int, quiet: bool, as_json: bool, **options: Any) -> Non
     from vda.cli.progress import Progress
     from vda.fvc.verify import verify
 
-    progress = Progress(quiet)
+    progress = Progress(quiet, unit="file")
     result = verify(reporter=progress, **options)
     progress.close()
     if as_json:

@@ -137,6 +137,7 @@ done
 wait "$task"
 code=$?
 [ -z "$told" ] || echo "It was told to end ($told), and ended with $code."
+AFTERWARDS
 
 # 75: stopped before its end, to be started again. One that comes no further ends with another code in the end; and
 # whatever it waits for, such as another that has its work, it does not wait for ever.
@@ -149,12 +150,12 @@ exit "$code"
 _MOST_RESTARTS = 1000
 
 
-def watched(what: str, command: str) -> str:
+def watched(what: str, command: str, afterwards: str = "") -> str:
     """The end of a batch file that has set ``scene``: ``command`` is run, and queued again where that is right.
 
-    ``what`` is what the log calls it; both are as a shell takes them.
+    ``what`` is what the log calls it, ``afterwards`` follows once ``code`` is known; all as a shell takes them.
     """
-    text = _WATCHED.replace("MOST", str(_MOST_RESTARTS))
+    text = _WATCHED.replace("MOST", str(_MOST_RESTARTS)).replace("AFTERWARDS\n", afterwards, 1)
     return text.replace("WHAT", what).replace("COMMAND", command)
 
 
@@ -199,6 +200,9 @@ esac
 
 # A range goes on behind the blocks of frames that it has; all else would begin anew, and is not queued again.
 {watched}"""
+_REPORT_AFTERWARDS = """\
+if [ "$code" -eq 0 ] && [ "$1" = all ]; then "$python" -m vda report "$scene" --quiet; fi
+"""
 
 
 def merge_text(
@@ -215,7 +219,9 @@ def merge_text(
         lines="\n".join(lines),
         environment=_exported(path_variable),
         options=shlex.join(options),
-        watched=watched("merge ${part[*]}", '"$python" -m vda merge "$scene" "${part[@]}" --quiet'),
+        watched=watched(
+            "merge ${part[*]}", '"$python" -m vda merge "$scene" "${part[@]}" --quiet', _REPORT_AFTERWARDS
+        ),
     )
 
 

@@ -90,7 +90,8 @@ class ScaleJobs:
         return RowRanges(rows, self.rows_per_task).rows_of(shard)
 
     def _on_ray(self, rows: range, missing: Missing, reporter: Reporter) -> None:
-        parts = [self.rows_of(rows, shard) for shard in self.shards(rows, missing())]
+        wanted = missing()
+        parts = [self.rows_of(rows, shard) for shard in self.shards(rows, wanted)]
         with RayTasks(
             self.ray_address, Needs(float(self.on_gpu), self.jobs or 0), [self.place / "ray.log"]
         ) as tasks:
@@ -100,8 +101,14 @@ class ScaleJobs:
                 name = f"rows_{part.start:06d}"
                 commands[name] = RayCommand([*self.command, *words], self.place / f"{name}.ray.log")
             reporter.say(f"{counted(len(parts), 'task')} on {tasks.name}: {counted(len(tasks.nodes), 'node')}.")
-            reporter.begin("tasks", len(parts))
-            ended = run_all(tasks, commands, reporter, retries=self.retries)
+            reporter.begin("scaling", len(wanted))
+            ended = run_all(
+                tasks,
+                commands,
+                reporter,
+                retries=self.retries,
+                steps=lambda: len(wanted) - len(missing()),
+            )
         refused = next((end for end in ended.values() if end.code == 2), None)
         if refused is not None:
             raise WorkError(f"A task was refused: {refused.said.strip()}", f"Its log is in {self.place}.")

@@ -5,7 +5,7 @@ fails, is not known here.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,9 +33,11 @@ def run_all(
     *,
     retries: int,
     until_failure: bool = False,
+    steps: Callable[[], int] = lambda: 0,
 ) -> dict[str, Ended]:
     """Run all of ``commands``, and return how each ended, in the order of their ends.
 
+    After each, the reporter is told that the work is at what ``steps`` returns.
     What was lost, or asks for it (exit code 75), runs again, up to ``retries`` times each. ``until_failure``: once
     one fails, the others are told to end. Ctrl-C tells all to end, and again ends them at once.
     """
@@ -62,7 +64,7 @@ def run_all(
                 begin(key)
                 continue
             ended[key] = end
-            reporter.at(len(ended))
+            reporter.at(steps())
             if until_failure and end.code != 0 and not is_told:
                 is_told = True
                 tasks.cancel()

@@ -136,11 +136,16 @@ def read_fits(files: PartFiles) -> Fits | None:
 
 @dataclass(frozen=True)
 class PartsLeft:
-    """What is still to be made: the numbers of the blocks of frames, of so many; ``fits`` None: all of it."""
+    """What is still to be made: the blocks that are ``missing``, of so many, of all frames; ``fits`` None: all."""
 
     fits: Fits | None
     missing: tuple[int, ...]
     blocks: int
+    frames: int
+
+    def frames_in(self, blocks: int) -> int:
+        """How many frames so many whole blocks have; the last one may have fewer than the others."""
+        return min(blocks * block_size(self.frames), self.frames)
 
     def ranges(self, count: int) -> list[int]:
         """Which of ``count`` ranges hold such blocks."""
@@ -161,9 +166,10 @@ def parts_left(scene: Scene, settings: MergeSettings) -> PartsLeft | MergeResult
     fits = read_fits(files)
     if fits is None or fits.settings != settings or changes(fits, scene, asked):
         count = -(-len(frames) // block_size(len(frames)))
-        return PartsLeft(None, tuple(range(count)), count)
+        return PartsLeft(None, tuple(range(count)), count, len(frames))
     blocks = fits.blocks_of(frames)
-    return PartsLeft(fits, tuple(missing_blocks(files, fits, asked, range(len(blocks)))), len(blocks))
+    missing = tuple(missing_blocks(files, fits, asked, range(len(blocks))))
+    return PartsLeft(fits, missing, len(blocks), len(frames))
 
 
 def missing_blocks(files: PartFiles, fits: Fits, asked: MergeAsked, numbers: Sequence[int]) -> list[int]:

@@ -95,6 +95,10 @@ class PartFiles:
     def block_path(self, token: str, number: int) -> Path:
         return self.folder / token / f"frames_{number:05d}.npz"
 
+    def whole_blocks(self) -> int:
+        """How many blocks of frames are there."""
+        return sum(1 for _ in self.folder.glob("*/frames_*.npz"))
+
     def told_to_end(self, token: str, index: int, count: int, *, in_vain: bool) -> int:
         """Note that a range was told to end; return how often in a row it was before it had a block more."""
         path = self.folder / token / f"vain_{index}_{count}.json"
