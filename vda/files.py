@@ -49,13 +49,27 @@ _NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVA
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # NumPy's ``tofile`` says how much it wrote, and not why no more.
 _CUT_SHORT = "requested and"
+# Of threads that parse at the same moment; each is as likely as not to be the last.
+_MOST_COLLISIONS = 50
 
 
 def array_in(archive: Mapping[str, Any], name: str) -> Any:
     """The array ``name`` in NumPy's open archive; ``ValueError`` for a member that is none, and comes as bytes."""
-    if isinstance(found := archive[name], bytes):
+    if isinstance(found := _read_again(archive, name), bytes):
         raise ValueError(f"{name} is no array")
     return found
+
+
+def _read_again(archive: Mapping[str, Any], name: str) -> Any:
+    """The member ``name``, which Python may fail to read though nothing is wrong with it.
+
+    Python 3.11 before 3.11.8 raises ``SystemError`` where two threads parse at once (python/cpython#106905), and
+    NumPy parses the head of an array.
+    """
+    for _ in range(_MOST_COLLISIONS):
+        with suppress(SystemError):
+            return archive[name]
+    return archive[name]
 
 
 @contextmanager
