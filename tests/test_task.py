@@ -26,7 +26,7 @@ from vda.cluster.lease import Lease
 from vda.cluster.task import EXIT_STOPPED, TaskSettings, run_task
 from vda.cluster.taskfiles import TaskName, TaskRecord, read_task
 from vda.compute.chunk import Surroundings
-from vda.errors import DeviceError, SceneError
+from vda.errors import DeviceError, SceneError, StorageError
 from vda.merging.settings import MergeSettings
 from vda.merging.stage import remove_intermediates
 from vda.scene.runstate import Outcome, RunFiles
@@ -146,6 +146,19 @@ def test_two_writers_of_each_chunk_without_locks_give_the_local_runs_bytes(
     tasks = [starting(scene, chunk, without_both) for chunk in (0, 0, 1, 1)]
     assert [ended(pid) for pid in tasks] == [0, 0, 0, 0], (scene.root / "task.out").read_text()
     assert windows(scene) == windows(quiet[0]) != {}
+
+
+@pytest.mark.parametrize(("locks", "problem"), [(None, "keeps no locks"), (errno.ENOLCK, "takes no locks")])
+def test_a_local_run_is_refused_where_nobodys_locks_are_seen(
+    scene: Scene, locks: int | None, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers are seen to live by their locks; a task has its own on its machine's disk."""
+    monkeypatch.setattr(fcntl, "fcntl", fcntl.fcntl)
+    with_locks_that(locks)()
+    with pytest.raises(StorageError, match=problem) as refused:
+        run([scene], RunSettings(devices="cpu"))
+    assert "vda task" in (refused.value.remedy or "")
+    assert not list(scene.run_dir.glob("workers/*"))
 
 
 def test_what_a_killed_task_left_is_gone_on_with_at_once(

@@ -45,6 +45,9 @@ _IN_PLACE: list[Path] = []
 # What file systems say that give a file no second name, or take no locks.
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+_ELSEWHERE = (
+    "Put the work on another file system, or compute the scene with 'vda task', which needs no locks there."
+)
 # A full disk, a full quota, a limit of files' sizes.
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # NumPy's ``tofile`` says how much it wrote, and not why no more.
@@ -393,11 +396,14 @@ def keeps_locks(folder: Path) -> bool:
             probe.unlink(missing_ok=True)
 
 
+def require_kept(path: Path) -> None:
+    """Raise ``StorageError`` where the lock ``path``, which this process has, is not seen to be held by others."""
+    if not lock_is_held(path):
+        raise StorageError(f"{path} is locked and is not seen to be: its file system keeps no locks.", _ELSEWHERE)
+
+
 def _no_locks(path: Path) -> StorageError:
-    return StorageError(
-        f"{path} could not be locked: its file system takes no locks.",
-        "Put the work on another file system, or compute the scene with 'vda task', which needs no locks there.",
-    )
+    return StorageError(f"{path} could not be locked: its file system takes no locks.", _ELSEWHERE)
 
 
 @contextmanager

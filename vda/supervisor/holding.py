@@ -15,7 +15,14 @@ from pathlib import Path
 import psutil
 
 from vda.errors import SceneError, StorageError, VdaError
-from vda.files import TEMPORARY_PREFIX, exclusive_lock, modified, never_made_anew, server_time
+from vda.files import (
+    TEMPORARY_PREFIX,
+    exclusive_lock,
+    modified,
+    never_made_anew,
+    require_kept,
+    server_time,
+)
 from vda.scene.runstate import Holder, RunFiles
 from vda.scene.scene import Scene
 from vda.shown import quoted
@@ -145,6 +152,8 @@ def _take(scene: Scene, locks: ExitStack, on_network: Callable[[Path], bool]) ->
     before = files.holder()
     if not had or (before and on_network(files.folder) and _is_leased(files, before)):
         raise _taken(scene, before)
+    # Workers are seen to live by their locks: without them, each would be taken for dead as it starts, for ever.
+    require_kept(files.supervisor_lock)
     files.require_unclaimed()
     return before
 
