@@ -66,8 +66,10 @@ slow: $(VENV)/.ready-test
 	VDA_SLOW_TESTS=1 $(BIN)/pytest $(ARGS)
 
 # Most of it is waiting: for limits to be reached, for silent nodes to be given up. Each process has a SLURM of its own.
+# A test that waits for ever ends with what its threads were doing, and fails.
 cluster: $(VENV)/.ready-test
-	$(BIN)/pytest -m cluster -n 3 --dist loadfile -rs tests/cluster $(ARGS)
+	$(BIN)/pytest -m cluster -n 4 --dist loadfile -rs -o faulthandler_timeout=400 -o faulthandler_exit_on_timeout=true \
+		tests/cluster $(ARGS)
 
 chaos: $(VENV)/.ready-test
 	cd tests && $(abspath $(BIN))/python chaos.py --kills 500 $(ARGS)
