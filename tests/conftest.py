@@ -1,16 +1,19 @@
-"""One thread for every test, the mark of those that run something whole, and clusters only if asked for.
+"""One thread for every test, Ctrl-C, the mark of those that run something whole, and clusters only if asked for.
 
 Two threads would spin at each other's barriers on a busy machine. ``make test-fast`` leaves out what has the mark.
 """
 
 import os
 import re
+import signal
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shell that runs tests in the background has them ignore SIGINT, and so would every program that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _CLUSTER = Path(__file__).with_name("cluster")
 # With these helpers a test runs the program, a network or a data set as a whole: no figures have to be kept up to

@@ -5,7 +5,6 @@ reads a list, adds to it, and writes it again. What counts here is that no file 
 """
 
 import platform
-import signal
 import subprocess
 import sys
 import threading
@@ -126,12 +125,6 @@ def test_a_job_that_is_submitted_as_ctrl_c_comes_is_known(
 ) -> None:
     pretend_slurm(tmp_path / "programs", monkeypatch, "kill -INT $PPID\necho 7")
     words = ["run", scene.root, "--on", "slurm", "--detach", "--model", "mini", "--devices", "cpu", "--threads", 1]
-    told = subprocess.run(
-        [sys.executable, "-m", "vda", *map(str, words)],
-        capture_output=True,
-        text=True,
-        # Where tests run in the background a shell has made it ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
+    told = subprocess.run([sys.executable, "-m", "vda", *map(str, words)], capture_output=True, text=True)
     assert told.returncode == 130, told.stderr
     assert [entry.job for entry in read_submitted(scene)] == ["7"]
