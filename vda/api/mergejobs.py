@@ -265,7 +265,7 @@ def _run_on_ray(
                 f"Part {part} of the merge of {scene.root} failed: {end.lost or f'exit code {end.code}'}.",
                 "Give the same command again: it makes just what is missing.",
                 log=log if log.is_file() else None,
-                tail=last_lines(log) if log.is_file() else "",
+                tail=last_lines(log),
             )
 
 

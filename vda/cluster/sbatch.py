@@ -167,11 +167,7 @@ def chunks_text(
     ``path_variable`` is the login's PYTHONPATH: part of the file, so that it can be submitted from anywhere.
     """
     return _CHUNKS.format(
-        scene=shlex.quote(str(scene.root.resolve())),
-        batch=quoted(path.resolve()),
-        python=shlex.quote(sys.executable),
-        lines="\n".join(lines),
-        environment=_exported(path_variable),
+        **_head(scene, path, lines, path_variable),
         watched=watched("chunk $chunk", f'"$python" -m vda task "$scene" --chunk "$chunk" {" ".join(arguments)}'),
     )
 
@@ -213,16 +209,23 @@ def merge_text(
     ``options`` are those of ``vda merge``, a word each.
     """
     return _MERGE.format(
-        scene=shlex.quote(str(scene.root.resolve())),
-        batch=quoted(path.resolve()),
-        python=shlex.quote(sys.executable),
-        lines="\n".join(lines),
-        environment=_exported(path_variable),
+        **_head(scene, path, lines, path_variable),
         options=shlex.join(options),
         watched=watched(
             "merge ${part[*]}", '"$python" -m vda merge "$scene" "${part[@]}" --quiet', _REPORT_AFTERWARDS
         ),
     )
+
+
+def _head(scene: Scene, path: Path, lines: Sequence[str], path_variable: str) -> dict[str, str]:
+    """What the batch files of chunks and of merges begin with, by its name in the text."""
+    return {
+        "scene": shlex.quote(str(scene.root.resolve())),
+        "batch": quoted(path.resolve()),
+        "python": shlex.quote(sys.executable),
+        "lines": "\n".join(lines),
+        "environment": _exported(path_variable),
+    }
 
 
 def _exported(path_variable: str) -> str:

@@ -133,9 +133,7 @@ class Submission:
         spec, batch = array_spec(chunks), self.batch.path
         job = submit_noted(self.scene, batch, options, [str(offset)], chunks=spec, offset=offset)
         more = f"; index I of it is chunk {offset} + I" if offset else ""
-        self.reporter.say(
-            f"Job {job}: {counted(len(chunks), 'chunk')} of {self.scene.root} ({array_spec(chunks)}){more}."
-        )
+        self.reporter.say(f"Job {job}: {counted(len(chunks), 'chunk')} of {self.scene.root} ({spec}){more}.")
         return job
 
 
@@ -249,5 +247,5 @@ def run_first_jobs(scene: Scene, settings: RunSettings, command: Sequence[str], 
                 f"Job {job}, which was to try half precision for {scene.root}, did not come to its end.",
                 "Look into its log, or leave --prove out: float32 needs no proof.",
                 log=log_path if log_path.is_file() else None,
-                tail=last_lines(log_path) if log_path.is_file() else "",
+                tail=last_lines(log_path),
             )

@@ -152,15 +152,17 @@ class SlurmRows:
         return refused
 
     def _submit_array(self, shards: list[int], offset: int, jobs: list[str]) -> str:
-        spec = array_spec(shard - offset for shard in shards)
+        places = [shard - offset for shard in shards]
         after = list(dict.fromkeys([*self._known().live_jobs, *jobs])) if self.options.at_once else []
-        options = array_options((shard - offset for shard in shards), self.options.at_once, after)
+        options = array_options(places, self.options.at_once, after)
         if offset:
             options.append(f"--output={log_name(self.place, offset)}")
         rows, size = self.ranges.rows, self.ranges.size
         # A batch file that was changed by hand may have been written for other rows.
         job = submit(self._batch, self.place, options, list(map(str, (offset, rows.start, size, rows.stop))))
-        self._note(SubmittedRows(job, self.ranges.rows_of(offset).start, size, rows.stop, spec, time.time()))
+        self._note(
+            SubmittedRows(job, self.ranges.rows_of(offset).start, size, rows.stop, array_spec(places), time.time())
+        )
         more = f"; index I of it is range {offset} + I" if offset else ""
         self.reporter.say(
             f"Job {job}: {counted(len(shards), 'task')} of {counted(size, 'row')} ({array_spec(shards)}){more}."
