@@ -73,16 +73,9 @@ class Browser:
         )
         os.close(theirs_in)
         os.close(theirs_out)
-        self._buffer, self._number, self._session = b"", 0, None
-        self.asked: list[str] = []
-        """The addresses that were asked for, of the page and of what is in it."""
-        self.errors: list[str] = []
-        """What went wrong in the page: exceptions, and what its policy forbade."""
-        target = self.tell("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.tell("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Network", "Log"):
-            self.tell(f"{domain}.enable")
-        self.resize(width, height)
+        self._buffer, self._number, self._size = b"", 0, (width, height)
+        self._session: str | None = None
+        self.renew()
 
     def __enter__(self) -> "Browser":
         return self
@@ -95,6 +88,23 @@ class Browser:
         self._process.wait()
         os.close(self._in)
         os.close(self._out)
+
+    def renew(self) -> None:
+        """Look at an empty page in place of the last one, whose late requests and errors are none of its own."""
+        if self._session is not None:
+            self.tell("Page.close")
+        self._session = None
+        self.asked: list[str] = []
+        """The addresses that were asked for, of the page and of what is in it."""
+        self.errors: list[str] = []
+        """What went wrong in the page: exceptions, and what its policy forbade."""
+        self._loaded: set[str] = set()
+        target = self.tell("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.tell("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            self.tell(f"{domain}.enable")
+        self.tell("Page.setLifecycleEventsEnabled", enabled=True)
+        self.resize(*self._size)
 
     def tell(self, method: str, **values: Any) -> dict[str, Any]:
         """Send a command and return its result; what happens meanwhile is noted."""
@@ -122,6 +132,8 @@ class Browser:
                 return told
 
     def _note(self, told: dict[str, Any]) -> None:
+        if told.get("sessionId") != self._session:
+            return
         values = told.get("params", {})
         if told.get("method") in ("Network.requestWillBeSent", "Network.webSocketCreated"):
             url = values["request"]["url"] if "request" in values else values["url"]
@@ -130,13 +142,17 @@ class Browser:
         elif told.get("method") == "Runtime.exceptionThrown":
             details = values["exceptionDetails"]
             self.errors.append(details.get("exception", {}).get("description") or details["text"])
+        elif told.get("method") == "Page.lifecycleEvent" and values["name"] == "load":
+            self._loaded.add(values["loaderId"])
         elif told.get("method") == "Log.entryAdded" and values["entry"]["level"] == "error":
             self.errors.append(f"{values['entry']['text']} {values['entry'].get('url', '')}")
 
     def open(self, url: str) -> None:
         """Go to ``url`` and wait until the page and what is in it are loaded."""
-        self.tell("Page.navigate", url=url)
-        self._until(lambda told: told.get("method") == "Page.loadEventFired")
+        # By its loader: the load of the page that was there before may be told late.
+        loader = self.tell("Page.navigate", url=url)["loaderId"]
+        if loader not in self._loaded:
+            self._until(lambda told: loader in self._loaded)
 
     def resize(self, width: int, height: int, *, dark: bool = False, phone: bool = False) -> None:
         self.tell(

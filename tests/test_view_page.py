@@ -203,8 +203,7 @@ class TestServed:
 
 
 def open_kept(browser: Browser, scene: Scene) -> None:
-    browser.asked.clear()
-    browser.errors.clear()
+    browser.renew()
     browser.resize(*SIZE)
     browser.open((scene.root.parent / "kept.html").as_uri())
     browser.wait("document.body.dataset.shown === '0' && document.body.dataset.cloud === '0'")
