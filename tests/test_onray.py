@@ -181,6 +181,9 @@ def test_devices_are_what_ray_gives() -> None:
     require_ready(RunSettings(on="ray", devices="cpu"))
     with pytest.raises(UsageError, match="the device that Ray gives it"):
         require_ready(RunSettings(on="ray", devices="0,1"))
+    require_ready(RunSettings(on="ray", decoder="gpu"))
+    with pytest.raises(UsageError, match="--decoder gpu is for NVIDIA's GPUs"):
+        require_ready(RunSettings(on="ray", devices="cpu", decoder="gpu"))
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -554,6 +555,14 @@ class TestRuns:
         assert "--array=2%2 --dependency=afterany:1 " in self.submitted(cluster)[1]
         assert "--time=10:00" in (scene.root / "vda_run" / "cluster" / "chunks.sbatch").read_text()
         assert [entry.chunks for entry in read_submitted(scene)] == ["0-3", "2"]
+
+    def test_tasks_are_told_what_decodes(self, scene: Scene, cluster: Path) -> None:
+        on_gpus = RunSettings("mini", threads=1, on="slurm", decoder="gpu")
+        pipeline.run([scene], on_gpus, Noted(None), waits=False)
+        batch = scene.root / "vda_run" / "cluster" / "chunks.sbatch"
+        assert " --decoder gpu" in batch.read_text()
+        with pytest.raises(UsageError, match="--decoder gpu is for NVIDIA's GPUs"):
+            pipeline.run([scene], replace(on_gpus, devices="cpu"), Noted(None), waits=False)
 
     def test_tasks_are_told_where_to_keep_a_copy_of_the_video(self, scene: Scene, cluster: Path) -> None:
         settings = RunSettings("mini", devices="cpu", threads=1, on="slurm", stage_video="/local disk")

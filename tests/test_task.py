@@ -27,8 +27,10 @@ from vda.cluster.task import EXIT_STOPPED, TaskSettings, run_task
 from vda.cluster.taskfiles import TaskName, TaskRecord, read_task
 from vda.compute.chunk import Surroundings
 from vda.errors import DeviceError, SceneError, StorageError
+from vda.machine.devices import Device
 from vda.merging.settings import MergeSettings
 from vda.merging.stage import remove_intermediates
+from vda.scene.events import DecodedThere, read_events
 from vda.scene.runstate import Outcome, RunFiles
 from vda.scene.scene import Scene
 from vda.splitting.settings import PlanSettings
@@ -330,3 +332,22 @@ def test_a_task_that_was_given_a_gpu_does_not_compute_on_the_cpu(
     with pytest.raises(DeviceError, match="given a GPU"):
         run_task(scene, 0, TaskSettings("auto", threads=1))
     assert not RunFiles(scene.run_dir).live_claims()
+
+
+def test_a_gpus_decoder_is_for_nvidias_gpus(scene: Scene) -> None:
+    with pytest.raises(DeviceError, match="this task computes on cpu"):
+        run_task(scene, 0, TaskSettings("cpu", threads=1, decoder="gpu"))
+    assert not RunFiles(scene.run_dir).live_claims()
+
+
+def test_a_task_has_its_gpu_decode(
+    quiet: tuple[Scene, Path, Path], scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The GPU is pretended: its decoder is asked, cannot, and the CPU goes on with the same pictures."""
+    card = Device("cpu", "cuda", "a card")
+    monkeypatch.setattr(vda.cluster.task, "_device", lambda request, reporter: card)
+    monkeypatch.setattr(vda.cluster.task, "LocalLauncher", ForkLauncher)
+    assert run_task(scene, 0, TaskSettings("cpu", threads=1, decoder="gpu")) == "done"
+    told = [entry.event for entry in read_events(scene) if isinstance(entry.event, DecodedThere)]
+    assert told and "it cannot decode this film" in told[-1].doubts
+    assert windows(scene).items() <= windows(quiet[0]).items()

@@ -1,6 +1,7 @@
 """``vda task``: compute one chunk, as an engine's task does."""
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -32,6 +33,13 @@ from vda.cli.options import Command, quiet_option, scene_argument
     metavar="DIR",
     help="Read the video from a copy in this folder of the machine's own disk, or its temporary one: auto.",
 )
+@click.option(
+    "--decoder",
+    type=click.Choice(["cpu", "gpu"]),
+    default="cpu",
+    show_default=True,
+    help="What decodes the film; gpu: NVDEC, as 'vda run' has it.",
+)
 @quiet_option
 @click.pass_context
 def task(
@@ -44,6 +52,7 @@ def task(
     batch_size: int,
     retries: int,
     stage_video: str | None,
+    decoder: Literal["cpu", "gpu"],
     quiet: bool,
 ) -> None:
     """Compute what is missing of one chunk of a planned SCENE on one device: what 'vda run --on' has engines do.
@@ -59,7 +68,7 @@ def task(
     from vda.scene.scene import Scene
 
     progress = Progress(quiet)
-    settings = TaskSettings(devices, threads, batch_size, retries, stage_video)
+    settings = TaskSettings(devices, threads, batch_size, retries, stage_video, decoder)
     if (chunk is None) != prove:
         raise UsageError("A task computes a chunk or proves a precision.", "Give either --chunk or --prove.")
     if chunk is None:

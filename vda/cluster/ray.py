@@ -10,8 +10,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from vda.cluster.task import require_on_tasks, task_words
 from vda.cluster.taskfiles import NAME_VARIABLE, RESTART_VARIABLE, read_task, read_tasks
-from vda.errors import UsageError, VdaError, WorkError
+from vda.errors import VdaError, WorkError
 from vda.launch.interrupts import first_is_asked
 from vda.launch.onray import AGAIN, Ended, Needs, RayTasks
 from vda.launch.raycommands import RayCommand, run_all
@@ -37,15 +38,7 @@ def require_ready(settings: RunSettings) -> None:
     """Refuse, with ``UsageError``, what can be known by now not to work."""
     require_package("ray", "--on ray", "ray")
     ray_address(settings.ray_address)
-    if settings.devices not in ("auto", "cpu"):
-        raise UsageError(
-            f"A task computes on the device that Ray gives it, not on --devices {settings.devices}.",
-            "Give auto or cpu; which GPUs there are is said where Ray's nodes are started.",
-        )
-    if settings.decoder != "cpu":
-        raise UsageError(
-            "Tasks decode on CPUs alone, and --decoder gpu asks for a GPU's decoder.", "Leave it out."
-        )
+    require_on_tasks(settings, "Ray", "is said where Ray's nodes are started")
 
 
 @dataclass
@@ -158,12 +151,7 @@ class RayRun:
         for key, chunk in self._chunks.items():
             if key in tasks.running or chunk.given_up or chunk.not_before > now or not self._left(chunk):
                 continue
-            options = ["--devices", self.settings.devices, "--threads", str(tasks.cpus)]
-            options += ["--retries", str(self.settings.retries), "-q"]
-            if self.settings.batch_size:
-                options += ["--batch-size", str(self.settings.batch_size)]
-            if self.settings.stage_video is not None:
-                options += ["--stage-video", self.settings.stage_video]
+            options = [*task_words(self.settings), "--threads", str(tasks.cpus), "-q"]
             command = ["task", *options, "--chunk", str(chunk.index), "--", str(chunk.scene.root.resolve())]
             variables = {NAME_VARIABLE: self._name, RESTART_VARIABLE: str(chunk.starts)}
             log = chunk.scene.task_log_path(chunk.index, self._name.replace(" ", "-"))

@@ -27,6 +27,7 @@ from vda.cluster.sbatch import (
     proof_text,
 )
 from vda.cluster.submitted import Known, ask, forget_submitted, read_submitted, submit_noted
+from vda.cluster.task import require_on_tasks, task_words
 from vda.cluster.taskfiles import record_path
 from vda.errors import UsageError, WorkError
 from vda.launch.slurmcommands import (
@@ -54,15 +55,7 @@ _FIRST_JOB_SECONDS = 2.0
 def require_ready(scene: Scene, settings: RunSettings) -> None:
     """Refuse, before anything is written, what can be known by now not to work. Raises ``UsageError``."""
     require_slurm()
-    if settings.devices not in ("auto", "cpu"):
-        raise UsageError(
-            f"A task computes on the device that SLURM gives it, not on --devices {settings.devices}.",
-            "Give auto or cpu; which GPUs there are to choose from is --slurm gres= or constraint=.",
-        )
-    if settings.decoder != "cpu":
-        raise UsageError(
-            "Tasks decode on CPUs alone, and --decoder gpu asks for a GPU's decoder.", "Leave it out."
-        )
+    require_on_tasks(settings, "SLURM", "to choose from is --slurm gres= or constraint=")
     root = str(scene.root.resolve())
     if "\\" in root or "\n" in root:
         raise UsageError(
@@ -186,14 +179,8 @@ def _batch_text(scene: Scene, settings: RunSettings, options: ClusterOptions) ->
     on_cpu = settings.devices == "cpu"
     cpus = settings.threads or _share_of_cores(options, on_cpu=on_cpu)
     lines = default_lines(job_name(scene), log_pattern(scene), options, "" if on_cpu else "gpu:1", cpus)
-    arguments = ["--devices", settings.devices, "--threads", f'"${{SLURM_CPUS_PER_TASK:-{cpus}}}"']
-    if settings.threads:
-        arguments[-1] = str(settings.threads)
-    if settings.batch_size:
-        arguments += ["--batch-size", str(settings.batch_size)]
-    arguments += ["--retries", str(settings.retries)]
-    if settings.stage_video is not None:
-        arguments += ["--stage-video", shlex.quote(settings.stage_video)]
+    threads = str(settings.threads) if settings.threads else f'"${{SLURM_CPUS_PER_TASK:-{cpus}}}"'
+    arguments = ["--threads", threads, *map(shlex.quote, task_words(settings))]
     return chunks_text(scene, _batch_path(scene), lines, arguments, python_path())
 
 

@@ -33,6 +33,7 @@ from vda.scene.runstate import Holder, RunFiles
 from vda.scene.scene import Scene
 from vda.shown import quoted
 from vda.supervisor import Crew, Held, Supervisor, require_in_place, require_unsupervised, window_bytes
+from vda.supervisor.resolve import RunSettings
 
 TaskOutcome = Literal["done", "stopped", "failed"]
 EXIT_STOPPED = 75
@@ -52,10 +53,36 @@ class TaskSettings:
     retries: Annotated[int, Within(0)] = 3
     stage_video: str | None = None
     """A folder of this machine, or ``auto``: the video is copied there and read from there (``staging``)."""
+    decoder: Literal["cpu", "gpu"] = "cpu"
 
     def __post_init__(self) -> None:
         """Refuse, with ``UsageError``, what no machine could run."""
         require_sound(self)
+
+
+def task_words(settings: RunSettings) -> list[str]:
+    """What ``vda task`` is told of a run's ``settings``; how many threads it has is for each engine to say."""
+    words = ["--devices", settings.devices, "--retries", str(settings.retries)]
+    if settings.batch_size:
+        words += ["--batch-size", str(settings.batch_size)]
+    if settings.decoder != "cpu":
+        words += ["--decoder", settings.decoder]
+    if settings.stage_video is not None:
+        words += ["--stage-video", settings.stage_video]
+    return words
+
+
+def require_on_tasks(settings: RunSettings, engine: str, choosing: str) -> None:
+    """Refuse, with ``UsageError``, what no task can do; ``choosing`` says how ``engine`` is told of devices."""
+    if settings.devices not in ("auto", "cpu"):
+        raise UsageError(
+            f"A task computes on the device that {engine} gives it, not on --devices {settings.devices}.",
+            f"Give auto or cpu; which GPUs there are {choosing}.",
+        )
+    if settings.decoder == "gpu" and settings.devices == "cpu":
+        raise UsageError(
+            "--decoder gpu is for NVIDIA's GPUs, and --devices cpu has tasks do without.", "Leave one of them out."
+        )
 
 
 @dataclass
@@ -139,6 +166,11 @@ def _run(scene: Scene, settings: TaskSettings, reporter: Reporter, telling: Task
     place = None if settings.stage_video is None else staging_place(settings.stage_video)
     device = _device(settings.devices, reporter)
     telling.device = device.id
+    if settings.decoder == "gpu" and device.kind != "cuda":
+        raise DeviceError(
+            f"--decoder gpu is for NVIDIA's GPUs, and this task computes on {device.label}.",
+            "Leave it out, or have NVIDIA's nodes alone take tasks.",
+        )
     with ExitStack() as ends:
         home = ends.enter_context(_home())
         ends.enter_context(signals_ask(home.stop_path))
@@ -160,7 +192,7 @@ def _run(scene: Scene, settings: TaskSettings, reporter: Reporter, telling: Task
             ends.enter_context(staged(scene.video(), place, reporter, lambda: should_stop() or not lease.renew()))
         held = _TaskHeld([scene], Holder.this_process(home.folder), True, home=home, lease=lease, telling=telling)
         threads = settings.threads or _cores()
-        crew = Crew(scene, LocalLauncher(), threads, settings.batch_size, apart=home, log=telling.log_path)
+        crew = Crew(scene, LocalLauncher(), threads, settings.batch_size, settings.decoder, home, telling.log_path)
         require_proven(scene, device, crew, telling.name.host, reporter)
         space = window_bytes(scene, worst=True)
         supervisor = Supervisor(held, [device], crew, settings.retries, (chunk,), space, reporter)
