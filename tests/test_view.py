@@ -58,7 +58,7 @@ def door(scene: Scene) -> Iterator[Door]:
 
 
 def ask(door: Door, path: str) -> tuple[int, dict[str, str], bytes]:
-    connection = http.client.HTTPConnection(door.host, door.port, timeout=60)
+    connection = http.client.HTTPConnection(door.host, door.port, timeout=240)
     connection.request("GET", path)
     answer = connection.getresponse()
     body = answer.read()
@@ -114,7 +114,7 @@ class TestTheDoor:
         version = pytest.importorskip("viser").__version__
         url = f"ws://{door.host}:{door.port}/{door.token}/cloud"
         with client.connect(url, subprotocols=[f"viser-v{version}"], max_size=None) as connection:
-            assert connection.recv(timeout=60)
+            assert connection.recv(timeout=240)
 
     def test_no_page_may_load_anything_from_elsewhere(self, door: Door) -> None:
         for name in ("", "page.js", "cloud/", "facts.json"):
@@ -270,12 +270,13 @@ def test_a_look_prints_the_address_and_ends_with_ctrl_c(scene: Scene) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
-        with urllib.request.urlopen(url, timeout=60) as page:
+        with urllib.request.urlopen(url, timeout=240) as page:
             assert "<h1>film</h1>" in page.read().decode()
+        assert process.stderr is not None
+        assert process.stderr.readline() == "The page is there until Ctrl-C.\n"
         process.send_signal(signal.SIGINT)
-        rest, told = process.communicate(timeout=60)
-    assert (process.returncode, rest) == (0, "")
-    assert told.splitlines() == ["The page is there until Ctrl-C."]
+        assert process.communicate(timeout=240) == ("", "")
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -298,10 +299,10 @@ def test_a_browser_is_opened_where_there_is_a_display(
 def test_from_python_it_is_served_until_it_is_closed_or_kept_in_a_file(scene: Scene, tmp_path: Path) -> None:
     with vda.view(scene.root, no_browser=True) as page:
         assert page.url is not None and page.path is None
-        with urllib.request.urlopen(page.url, timeout=60) as answer:
+        with urllib.request.urlopen(page.url, timeout=240) as answer:
             assert answer.status == 200
     with pytest.raises(OSError):
-        urllib.request.urlopen(page.url, timeout=60)
+        urllib.request.urlopen(page.url, timeout=240)
     kept = vda.view(scene.root, export=tmp_path / "page.html", export_frames=2)
     assert kept.url is None and kept.path == tmp_path / "page.html" and kept.path.is_file()
     with pytest.raises(VdaError, match="none is to be written"):

@@ -66,7 +66,7 @@ def view(quiet: bool, no_browser: bool, **options: Any) -> None:
 
 
 def _until_interrupted() -> None:
-    say("The page is there until Ctrl-C.", err=True)
     # Ctrl-C is how a look ends, and no failure.
     with suppress(KeyboardInterrupt):
+        say("The page is there until Ctrl-C.", err=True)
         threading.Event().wait()
