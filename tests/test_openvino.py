@@ -1,6 +1,7 @@
 """The network by OpenVINO: PyTorch's depth, in whichever parts, proven and kept with the scene."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from seeded import spread_depth
 from torch import nn
 
 from vda.api.pipeline import RunSettings, plan_scene, run
+from vda.compute.openvino import _openvino as without_telemetry
 from vda.errors import DeviceError, SceneError, UsageError
 from vda.machine import packages
 from vda.network.head import FrameFeatures
@@ -22,7 +24,10 @@ from vda.scene.runstate import EngineParts, RunFiles
 from vda.scene.scene import Scene
 from vda.splitting.settings import PlanSettings
 
-openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed: pip install 'vda-toolkit[openvino]'")
+if find_spec("openvino") is None:
+    pytest.skip("OpenVINO is not installed: pip install 'vda-toolkit[openvino]'", allow_module_level=True)
+# Imported otherwise, it would tell its makers of each translation, each time in dozens of processes.
+openvino = without_telemetry()
 
 
 @pytest.fixture(autouse=True)
