@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 from av.video.frame import VideoFrame
 from click.testing import CliRunner
 from data_sets import content, data_set, log_of, scaled, table
+from halting import halted, halting, runs
 
 from vda.cli import main
 from vda.errors import WorkError
@@ -167,12 +167,14 @@ def test_a_worker_has_no_more_threads_than_it_is_given(tmp_path: Path, workers: 
     most, outcome = 0, None
     watcher = threading.Event()
 
+    (pid,) = children()
+
     def watch() -> None:
         nonlocal most
-        while not watcher.wait(0.005):
-            for pid in children():
-                if any((tmp_path / "out").glob(".tmp-*")):
-                    most = max(most, psutil.Process(pid).num_threads())
+        worker = psutil.Process(pid)
+        while not watcher.wait(0.002):
+            if any((tmp_path / "out").glob(".tmp-*")):
+                most = max(most, worker.num_threads())
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -203,21 +205,23 @@ def test_workers_end_with_whoever_started_them(tmp_path: Path) -> None:
     assert scale(metadata, tmp_path / "out", SMALL, jobs=2).kept == 1
 
 
-def command(metadata: Path, out: Path) -> subprocess.Popen[bytes]:
+def command(metadata: Path, out: Path, **environment: str) -> subprocess.Popen[bytes]:
     arguments = ["fvc", "scale", str(metadata), "--output-dir", str(out), "--size", "64", "--jobs", "2", "-q"]
-    return subprocess.Popen([sys.executable, "-m", "vda", *arguments], stdout=subprocess.DEVNULL)
+    program, around = [sys.executable, "-m", "vda"], {**os.environ, **environment}
+    return subprocess.Popen([*program, *arguments], stdout=subprocess.DEVNULL, env=around)
 
 
 def test_a_killed_command_leaves_no_worker_and_two_together_finish_its_work(tmp_path: Path) -> None:
     metadata, out = data_set(tmp_path, 8, frames=40), tmp_path / "out"
     scale(metadata, tmp_path / "whole", SMALL)
-    first = command(metadata, out)
-    while first.poll() is None and not list(out.glob("*.mp4")):
-        time.sleep(0.005)
+    # One of the workers has its second video in hand.
+    first = command(metadata, out, **halting(tmp_path, "spawn_main", ".mp4", 2))
+    halting_one = halted(tmp_path / "halted", runs(first))
     workers = psutil.Process(first.pid).children()
     first.kill()
     assert first.wait() == -signal.SIGKILL
-    _, alive = psutil.wait_procs(workers, timeout=20)
+    halting_one.resume()
+    _, alive = psutil.wait_procs(workers, timeout=240)
     assert not alive
     two = [command(metadata, out) for _ in range(2)]
     assert [process.wait() for process in two] == [0, 0]

@@ -10,13 +10,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 import pytest
 from data_sets import content, data_set, scaled
+from halting import halted, halting, runs
 
 from vda.fvc import joined, writers
 from vda.fvc import ledger as ledgers
@@ -52,7 +54,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, byt
 
 
 def start(
-    machine: str, metadata: Path, out: Path, *options: str, locks: str = "always", told: int = subprocess.DEVNULL
+    machine: str,
+    metadata: Path,
+    out: Path,
+    *options: str,
+    locks: str = "always",
+    told: int = subprocess.DEVNULL,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> subprocess.Popen[bytes]:
     asked = [
         "fvc",
@@ -68,7 +76,7 @@ def start(
         "--json",
     ]
     command = [sys.executable, "-c", MACHINE, machine, locks, *asked, *options]
-    return subprocess.Popen(command, stdout=told)
+    return subprocess.Popen(command, stdout=told, env={**os.environ, **environment})
 
 
 def without_shards_logs(folder: Path) -> dict[str, bytes]:
@@ -96,12 +104,13 @@ def test_machines_without_locks_make_what_one_process_makes(
 
 
 def test_what_a_killed_machine_made_is_kept_and_its_rows_go_on_elsewhere(
-    tmp_path: Path, whole: tuple[Path, dict[str, bytes]]
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, whole: tuple[Path, dict[str, bytes]]
 ) -> None:
     metadata, expected = whole
-    task = start("n1", metadata, tmp_path, "--end-idx=3")
-    while task.poll() is None and not any(path.stat().st_size for path in tmp_path.glob("scaled_state/part_*")):
-        time.sleep(0.005)
+    halts = tmp_path_factory.mktemp("halts")
+    # With its second video in hand.
+    task = start("n1", metadata, tmp_path, "--end-idx=3", environment=halting(halts, "--end-idx=3", ".mp4", 2))
+    halted(halts / "halted", runs(task))
     task.kill()
     assert task.wait() == -signal.SIGKILL
     noted = {record.name for record in read_records(tmp_path)}

@@ -1,6 +1,5 @@
 """Ctrl-C: once ends cleanly and says the very command that goes on, twice at once."""
 
-import json
 import os
 import shlex
 import signal
@@ -9,19 +8,20 @@ import sys
 import threading
 from pathlib import Path
 
+import psutil
 import pytest
 from click.testing import CliRunner
 from depth_runs import make_video, make_weights, run_options
+from halting import halted, halting, runs
 
 from vda.cli import main
-from vda.scene.events import WindowBegun, read_events
 from vda.scene.scene import Scene
 
-PATIENCE_S = 60
+PATIENCE_S = 240
 
 
-def started(tmp_path: Path) -> tuple[subprocess.Popen[str], Scene, list[str]]:
-    """A run in a process of its own, with its worker at the first window."""
+def started(tmp_path: Path) -> tuple[subprocess.Popen[str], psutil.Process, list[str]]:
+    """A run in a process of its own, and its worker, which is stopped with its first window in hand."""
     make_video(tmp_path / "a b.mp4", 60)
     weights = make_weights(tmp_path / "w.safetensors")
     options = [*map(str, run_options(weights)), "--devices", "cpu", "--no-video"]
@@ -31,16 +31,9 @@ def started(tmp_path: Path) -> tuple[subprocess.Popen[str], Scene, list[str]]:
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
+        env={**os.environ, **halting(tmp_path, "vda.compute.worker", "window_", 1)},
     )
-    return process, Scene(tmp_path / "data" / "a b"), arguments
-
-
-def worker_at_work(scene: Scene) -> int:
-    """The worker that has begun a window; one that has only taken up its chunk may still leave it at once."""
-    while not any(isinstance(entry.event, WindowBegun) for entry in read_events(scene)):
-        threading.Event().wait(0.01)
-    (state,) = scene.run_dir.glob("workers/*/state.json")
-    return int(json.loads(state.read_text())["pid"])
+    return process, halted(tmp_path / "halted", runs(process)), arguments
 
 
 def said(process: subprocess.Popen[str], words: str) -> None:
@@ -50,27 +43,23 @@ def said(process: subprocess.Popen[str], words: str) -> None:
 
 
 def test_once_ends_with_the_windows_in_hand(tmp_path: Path) -> None:
-    process, scene, arguments = started(tmp_path)
-    worker = worker_at_work(scene)
-    # Held, so that the window in hand cannot end before the signal is noticed.
-    os.kill(worker, signal.SIGSTOP)
+    process, worker, arguments = started(tmp_path)
     process.send_signal(signal.SIGINT)
     said(process, "Ending with the windows in hand. Ctrl-C again ends at once")
-    os.kill(worker, signal.SIGCONT)
+    worker.resume()
     _, told = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     (line,) = (line for line in told.splitlines() if line.startswith("Interrupted; what was finished is kept."))
     again = shlex.split(line.partition("This goes on: ")[2])
     assert again[-len(arguments) :] == arguments
+    scene = Scene(tmp_path / "data" / "a b")
     assert scene.finished_windows()
     assert len(list(scene.run_dir.glob("workers/*"))) == 0
 
 
 def test_twice_ends_at_once(tmp_path: Path) -> None:
-    process, scene, _ = started(tmp_path)
-    worker = worker_at_work(scene)
-    # As a window that takes an hour.
-    os.kill(worker, signal.SIGSTOP)
+    # Stopped, as if its window took an hour.
+    process, worker, _ = started(tmp_path)
     process.send_signal(signal.SIGINT)
     said(process, "Ending with the windows in hand")
     process.send_signal(signal.SIGINT)
@@ -80,7 +69,7 @@ def test_twice_ends_at_once(tmp_path: Path) -> None:
     # Dead, whether somebody has waited for it or not.
     for _ in range(PATIENCE_S * 100):
         try:
-            if Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[0] in "ZX":
+            if Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX":
                 break
         except FileNotFoundError:
             break

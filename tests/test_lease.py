@@ -61,8 +61,10 @@ def test_one_of_many_takes_a_claim_over_and_who_lost_it_finds_out(files: RunFile
         elsewhere(files)
         age(files, 61)
         begin, told = os.pipe(), os.pipe()
+        tasks = []
         for number in range(6):
-            if os.fork() == 0:
+            tasks.append(os.fork())
+            if tasks[-1] == 0:
                 mine = claim(files, f"slurm 3_{number}")
                 mine.mine = ChunkClaim(mine.mine.token, mine.mine.task, "n3", 1, 0.0)
                 os.close(begin[1])
@@ -71,8 +73,8 @@ def test_one_of_many_takes_a_claim_over_and_who_lost_it_finds_out(files: RunFile
                     os.write(told[1], f"{mine.mine.token}\n".encode())
                 os._exit(0)
         os.close(begin[1])
-        for _ in range(6):
-            assert os.waitstatus_to_exitcode(os.wait()[1]) == 0
+        for task in tasks:
+            assert os.waitstatus_to_exitcode(os.waitpid(task, 0)[1]) == 0
         os.close(told[1])
         holders = os.read(told[0], 4096).decode().split()
         os.close(told[0])

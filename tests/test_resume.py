@@ -6,20 +6,18 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
-from depth_runs import check, depth_digest, make_video, make_weights, run_options, vda
+from depth_runs import check, depth_digest, make_video, make_weights, run_options, vda, vda_here
+from halting import halted, halting, runs
 
 from vda.scene.events import WindowBegun, read_events
 from vda.scene.scene import Scene, WindowId
 
-FRAMES = 300
-WINDOWS = 14
-PATIENCE_SECONDS = 240
+# A window keeps 25 frames, and each one more 22.
+FRAMES, WINDOWS = 150, 7
 
 
 @pytest.fixture(scope="module")
@@ -50,15 +48,8 @@ def command(video: Path, scene: Path, weights: Path) -> list[object]:
 @pytest.fixture(scope="module")
 def undisturbed(video: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     scene = tmp_path_factory.mktemp("undisturbed") / "scene"
-    check(vda(*command(video, scene, weights), "--on", "inline", "-q"))
+    check(vda_here(*command(video, scene, weights), "--on", "inline", "-q"))
     return depth_digest(scene)
-
-
-def wait_for(event: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not event():
-        assert time.monotonic() < deadline, "the awaited did not happen"
-        time.sleep(0.01)
 
 
 def windows_begun(scene: Path) -> list[WindowId]:
@@ -82,19 +73,20 @@ def test_a_kill_costs_at_most_two_windows(
         "from vda.cli import main; main()",
         *map(str, command(video, scene, weights)),
     ]
-    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+    # Three windows are there when it is killed.
+    halts = halting(tmp_path, "vda.compute.worker", "window_", 4)
+    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", **halts}
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment) as program:
-        wait_for(lambda: len(list((scene / "vda_windows").glob("window_*"))) >= 3)
+        worker = halted(tmp_path / "halted", runs(program))
         if also_the_program:
             program.kill()
-        (pid,) = worker_pids(scene)
-        os.kill(pid, signal.SIGKILL)
+        worker.kill()
         assert program.stdout is not None
         said = program.stdout.read().decode()
     assert program.returncode == (-signal.SIGKILL if also_the_program else 0), said
     if also_the_program:
         again = check(vda(*command(video, scene, weights)))
-        found = re.search(r"(\d+) of 300 frames were already computed", again.stderr)
+        found = re.search(rf"(\d+) of {FRAMES} frames were already computed", again.stderr)
         assert found is not None and int(found[1]) >= 60
     assert depth_digest(scene) == undisturbed
     begun = windows_begun(scene)

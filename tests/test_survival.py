@@ -4,9 +4,8 @@ import os
 import platform
 import signal
 import subprocess
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ import psutil
 import pytest
 import torch
 from depth_runs import INPUT_SIZE, make_video, make_weights
+from halting import halting, is_halted
 from reporters import Steps
 
 from vda.api.pipeline import RunSettings, plan_scene, redo, run
@@ -29,7 +29,15 @@ from vda.machine.devices import Device
 from vda.merging.settings import MergeSettings
 from vda.network.model import VideoDepthModel
 from vda.reporter import Silence
-from vda.scene.events import ChunkBegun, ChunkEnded, MemoryLowered, read_events
+from vda.scene.events import (
+    ChunkBegun,
+    ChunkEnded,
+    Event,
+    EventLog,
+    MemoryLowered,
+    WindowComputed,
+    read_events,
+)
 from vda.scene.rawwindows import open_raw_window
 from vda.scene.runstate import Holder, Order, Pause, RunFiles, WorkerSettings, WorkerState
 from vda.scene.scene import Scene
@@ -110,31 +118,33 @@ def test_who_waits_for_room_too_long_leaves_its_chunk() -> None:
     assert not Surroundings(should_stop=lambda: True).may_go_on()
 
 
+class Clock:
+    """Goes a minute ahead at each look while ``waits`` is true: nobody has to wait, and nobody else is hurried."""
+
+    def __init__(self, waits: Callable[[], bool]) -> None:
+        self.waits, self.ahead_s = waits, 0.0
+
+    def __call__(self) -> float:
+        self.ahead_s += 60 * self.waits()
+        return time.time() + self.ahead_s
+
+
 class TestWorkers:
     def test_a_stopped_process_is_found_hanging_and_replaced(
-        self, files: tuple[Path, Path], scene: Scene, quiet: dict[str, np.ndarray]
+        self, files: tuple[Path, Path], scene: Scene, quiet: dict[str, np.ndarray], tmp_path: Path
     ) -> None:
-        stopped: list[int] = []
+        marker = tmp_path / "halted"
 
-        class StopsTheFirst(LocalLauncher):
+        class HaltsTheFirst(LocalLauncher):
             def start(self, home: Path, name: str, log: Path, environment: dict[str, str]):  # type: ignore[no-untyped-def]  # noqa: ANN202
-                threading.Thread(
-                    target=stop_when_computing, args=(RunFiles(home).worker(name).state_path,)
-                ).start()
-                return super().start(home, name, log, environment)
-
-        def stop_when_computing(state_path: Path) -> None:
-            while not stopped:
-                state = WorkerState.read(state_path)
-                if state is not None and any(state.progress):
-                    stopped.append(state.pid)
-                    os.kill(state.pid, signal.SIGSTOP)
-                time.sleep(0.01)
+                halts = halting(tmp_path, "vda.compute.worker", "window_", 2)
+                return super().start(home, name, log, {**environment, **halts})
 
         with ExitStack() as locks:
-            patience = Patience(least=5.0)
-            supervisor(scene, files, StopsTheFirst(), locks, patience=patience).run()
-        assert len(stopped) == 1 and not psutil.pid_exists(stopped[0])
+            # However long a busy machine takes to end it.
+            patience, clock = Patience(killed=1e9), Clock(lambda: is_halted(marker))
+            supervisor(scene, files, HaltsTheFirst(), locks, patience=patience, clock=clock).run()
+        assert not psutil.pid_exists(int(marker.read_text()))
         assert "hung and is killed" in log(scene)
         assert_equal(windows(scene), quiet)
         (failed,) = RunFiles(scene.run_dir).read_attempts().values()
@@ -163,9 +173,15 @@ class TestWorkers:
                 def kill(self) -> None:
                     return None
 
-            patience = Patience(least=10.0, killed=0.5)
-            work = supervisor(scene, files, Immortal(), locks, "bad,cpu", patience=patience)
-            work.run()
+            def only_the_bad_one_is_left() -> bool:
+                named = {files.name.partition("-")[0]: files for files in RunFiles(scene.run_dir).workers()}
+                if {"bad", "cpu"} - named.keys() or named["bad"].given_up_path.exists():
+                    return False
+                state = WorkerState.read(named["cpu"].state_path)
+                return state is not None and state.phase == "idle"
+
+            clock = Clock(only_the_bad_one_is_left)
+            supervisor(scene, files, Immortal(), locks, "bad,cpu", clock=clock).run()
             assert "given up: it cannot even be killed" in log(scene)
             (worker,) = [files for files in RunFiles(scene.run_dir).workers() if files.name.startswith("bad")]
             assert worker.given_up_path.exists()
@@ -370,18 +386,17 @@ class TestHolding:
 
 
 @pytest.fixture
-def after_the_first_window(scene: Scene) -> Iterator[threading.Thread]:
-    """Ask the run to stop as soon as its first window is there."""
+def after_the_first_window(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask the run to stop as soon as its first window is told of; once."""
+    note = EventLog.note
 
-    def watch() -> None:
-        while not scene.finished_windows():
-            time.sleep(0.005)
-        RunFiles(scene.run_dir).stop_path.touch()
+    def noted(log: EventLog, event: Event) -> None:
+        note(log, event)
+        if isinstance(event, WindowComputed):
+            RunFiles(scene.run_dir).stop_path.touch()
+            monkeypatch.undo()
 
-    thread = threading.Thread(target=watch)
-    thread.start()
-    yield thread
-    thread.join()
+    monkeypatch.setattr(EventLog, "note", noted)
 
 
 def test_asked_to_stop_it_finishes_the_window_in_hand(
@@ -412,11 +427,12 @@ def test_redo_computes_one_chunk_and_no_other(
     files: tuple[Path, Path], scene: Scene, quiet: dict[str, np.ndarray]
 ) -> None:
     run([scene], settings(files))
-    before = {path.name: path.stat().st_ino for path in scene.windows_dir.glob("*.npz")}
+    # The file system may give a file the number of one that is gone.
+    before = {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in scene.windows_dir.glob("*.npz")}
     (first, *_) = sorted(before)
     scene.windows_dir.joinpath(first).unlink()
     redo(scene, 1, settings(files, model="auto", weights=None, input_size=None))
-    after = {path.name: path.stat().st_ino for path in scene.windows_dir.glob("*.npz")}
+    after = {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in scene.windows_dir.glob("*.npz")}
     last = sorted(before)[-1]
     assert after[last] != before[last]
     assert first not in after

@@ -8,15 +8,16 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 from chaos import ForkLauncher, fork
-from depth_runs import INPUT_SIZE, make_video, make_weights
+from depth_runs import INPUT_SIZE, make_video, make_weights, vda_here
 from depth_runs import vda as program
+from halting import halt_at, halted
 
 import vda.cluster.task
 import vda.compute.worker
@@ -78,9 +79,16 @@ def starting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
 
     yield start
     for pid in started:
-        if psutil.pid_exists(pid):
-            for process in [*psutil.Process(pid).children(recursive=True), psutil.Process(pid)]:
-                process.kill()
+        # Of one that was waited for the number may be somebody else's by now.
+        with suppress(ChildProcessError):
+            if lives(pid):
+                for process in [*psutil.Process(pid).children(recursive=True), psutil.Process(pid)]:
+                    process.kill()
+
+
+def lives(pid: int) -> bool:
+    """Whether a child goes on; ``ChildProcessError`` where it was waited for already."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
 
 def settings(weights: Path) -> RunSettings:
@@ -88,17 +96,11 @@ def settings(weights: Path) -> RunSettings:
 
 
 def windows(scene: Scene) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(scene.windows_dir.glob("*.npz"))}
+    return {path.name: path.read_bytes() for path in sorted(scene.windows_dir.glob("window_*.npz"))}
 
 
 def ended(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
-def await_windows(scene: Scene, pid: int, count: int = 1) -> None:
-    while len(list(scene.windows_dir.glob("window_*.npz"))) < count:
-        assert os.waitpid(pid, os.WNOHANG) == (0, 0), (scene.root / "task.out").read_text()
-        time.sleep(0.002)
 
 
 def with_locks_that(mean: int | None) -> Callable[[], None]:
@@ -164,10 +166,11 @@ def test_a_local_run_is_refused_where_nobodys_locks_are_seen(
 
 
 def test_what_a_killed_task_left_is_gone_on_with_at_once(
-    quiet: tuple[Scene, Path, Path], scene: Scene, starting: Callable[..., int]
+    quiet: tuple[Scene, Path, Path], scene: Scene, starting: Callable[..., int], tmp_path: Path
 ) -> None:
-    pid = starting(scene, 0)
-    await_windows(scene, pid)
+    marker = tmp_path / "halted"
+    pid = starting(scene, 0, lambda: halt_at(marker, "window_", 2))
+    halted(marker, lambda: lives(pid))
     for process in [*psutil.Process(pid).children(recursive=True), psutil.Process(pid)]:
         process.kill()
     assert ended(pid) == -signal.SIGKILL
@@ -180,10 +183,11 @@ def test_what_a_killed_task_left_is_gone_on_with_at_once(
 
 
 def test_an_orphan_that_comes_back_harms_nothing_and_ends(
-    quiet: tuple[Scene, Path, Path], scene: Scene, starting: Callable[..., int]
+    quiet: tuple[Scene, Path, Path], scene: Scene, starting: Callable[..., int], tmp_path: Path
 ) -> None:
-    orphan = starting(scene, 0)
-    await_windows(scene, orphan)
+    marker = tmp_path / "halted"
+    orphan = starting(scene, 0, lambda: halt_at(marker, "window_", 2))
+    halted(marker, lambda: lives(orphan))
     frozen = [psutil.Process(orphan), *psutil.Process(orphan).children(recursive=True)]
     for process in frozen:
         process.suspend()
@@ -201,15 +205,15 @@ def test_an_orphan_that_comes_back_harms_nothing_and_ends(
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM])
 def test_a_signal_ends_it_after_the_window_in_hand(
-    quiet: tuple[Scene, Path, Path], scene: Scene, starting: Callable[..., int], number: int
+    quiet: tuple[Scene, Path, Path], scene: Scene, starting: Callable[..., int], number: int, tmp_path: Path
 ) -> None:
-    pid = starting(scene, 0)
+    marker = tmp_path / "halted"
+    pid = starting(scene, 0, lambda: halt_at(marker, "window_", 1))
+    worker = halted(marker, lambda: lives(pid))
     # As a scheduler does, to all processes of the job.
-    while not RunFiles(scene.run_dir).claim_path(0).is_file():
-        time.sleep(0.002)
-    await_windows(scene, pid)
     for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
         process.send_signal(number)
+    worker.resume()
     code = ended(pid)
     record = read_task(scene, 0)
     assert record is not None and record.exit == code
@@ -300,7 +304,7 @@ def test_the_command_computes_a_chunk_and_says_what_came_of_it(
     assert (record.phase, record.windows, record.windows_total, record.exit) == ("done", 3, 3, 0)
     assert (scene.root / record.log).name == "chunk_001.slurm-123_1.log"
     assert len(windows(scene)) == 3 and windows(scene).items() <= windows(quiet[0]).items()
-    refused = program("task", scene.root, "--chunk", 2)
+    refused = vda_here("task", scene.root, "--chunk", 2)
     assert refused.returncode == 2 and "no chunk 2" in refused.stderr
 
 
