@@ -170,7 +170,7 @@ def overlaps(scene: Scene) -> list[str]:
     return found
 
 
-def processes_left(seconds: float = 20.0) -> list[str]:
+def processes_left(seconds: float = 240.0) -> list[str]:
     """Child processes of any depth that do not end by themselves."""
     deadline = time.monotonic() + seconds
     while children := psutil.Process().children(recursive=True):

@@ -310,9 +310,9 @@ def test_zsh_completes_commands_and_options(with_program: dict[str, str], tmp_pa
 
 
 def read_until(terminal: int, wanted: bytes) -> None:
-    """Wait until ``wanted`` was shown; the terminal's end, or a minute without a word, is an error."""
+    """Wait until ``wanted`` was shown; the terminal's end, or four minutes without a word, is an error."""
     seen = b""
     while wanted not in seen:
-        ready, _, _ = select.select([terminal], [], [], 60)
+        ready, _, _ = select.select([terminal], [], [], 240)
         assert ready, seen
         seen += os.read(terminal, 4096)

@@ -151,7 +151,7 @@ def test_frames_are_read_ahead_within_128_mib(
         nonlocal encoded, most
         encoded += 1
         with changed:
-            assert changed.wait_for(lambda: drawn - encoded > places + 1 or drawn == len(window), timeout=60)
+            assert changed.wait_for(lambda: drawn - encoded > places + 1 or drawn == len(window), timeout=240)
             most = max(most, drawn - encoded)
         return FrameFeatures(*(images[:, :1, :1, :1] for _ in FrameFeatures._fields))
 

@@ -91,7 +91,7 @@ from vda.fvc.dataset import ClipChoice, ScaledVideos
 
 videos = ScaledVideos(Path(sys.argv[1]), ClipChoice(4, random=True))
 loader = DataLoader(
-    videos, batch_size=2, num_workers=2, multiprocessing_context=sys.argv[2], persistent_workers=True, timeout=120
+    videos, batch_size=2, num_workers=2, multiprocessing_context=sys.argv[2], persistent_workers=True, timeout=600
 )
 for epoch in (0, 1):
     videos.set_epoch(epoch)
@@ -103,7 +103,7 @@ for epoch in (0, 1):
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_workers_give_what_one_process_gives_and_learn_of_epochs(folder: Path, start: str) -> None:
     """In a process of its own, as a training is: one that threads of other tests live in must not be forked."""
-    subprocess.run([sys.executable, "-c", WITH_WORKERS, str(folder / "scaled"), start], check=True, timeout=300)
+    subprocess.run([sys.executable, "-c", WITH_WORKERS, str(folder / "scaled"), start], check=True, timeout=1200)
 
 
 def test_ranks_of_a_distributed_sampler_share_all_videos_out(folder: Path) -> None:

@@ -329,7 +329,7 @@ def test_of_two_ends_that_no_lock_keeps_apart_the_later_takes_nothing_away(
         record = one_by_one(work, tally)
         if current_thread() is not main_thread():
             written.set()
-            assert go_on.wait(60)
+            assert go_on.wait(240)
         return record
 
     monkeypatch.setattr(parts, "exclusive_lock", everybodys)
@@ -337,7 +337,7 @@ def test_of_two_ends_that_no_lock_keeps_apart_the_later_takes_nothing_away(
     merge_part(scene, (0, 1))
     with ThreadPoolExecutor(1) as pool:
         late = pool.submit(merge_part, scene, "end")
-        assert written.wait(60)
+        assert written.wait(240)
         merge_part(scene, "end")
         go_on.set()
         with pytest.raises(SceneError, match="ended by another"):

@@ -273,7 +273,7 @@ class TestCommand:
             while seen.count(b"host memory") < 2:
                 seen += os.read(ours, 4096)
             process.send_signal(ending)
-            assert process.wait(timeout=30) == code
+            assert process.wait(timeout=240) == code
         while True:
             try:
                 seen += os.read(ours, 4096)
@@ -301,7 +301,7 @@ class TestCommand:
                 seen += os.read(ours, 4096)
             os.write(ours, b"x" + key)
             try:
-                assert process.wait(timeout=60) == 0
+                assert process.wait(timeout=240) == 0
             finally:
                 process.kill()
         os.close(ours)

@@ -440,11 +440,11 @@ class TestBatchFiles:
             command = [str(BASH), str(ROOT / "runners" / "slurm_chunks.sbatch"), str(scene.root), "1000"]
         batch = subprocess.Popen(command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL)
         try:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 240
             while not (programs / "began").exists() and time.monotonic() < deadline:
                 time.sleep(0.01)
             batch.send_signal(sent)
-            assert batch.wait(timeout=30) == code
+            assert batch.wait(timeout=240) == code
         finally:
             if batch.poll() is None:
                 os.killpg(batch.pid, signal.SIGKILL)

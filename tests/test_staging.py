@@ -57,7 +57,7 @@ def test_many_readers_have_one_copy_and_the_last_removes_it(film: VideoInfo, pla
         with ExitStack() as ends:
             copy = ends.enter_context(staged(film, place, heard))
             assert copy.read_bytes() == film.path.read_bytes()
-            together.wait(20)
+            together.wait(240)
             return copy, copy.stat().st_ino
 
     with ThreadPoolExecutor(4) as readers:

@@ -297,7 +297,7 @@ if __name__ == "__main__":
         assert training.stdout is not None
         renderer = psutil.Process(int(training.stdout.readline()))
         training.kill()
-    renderer.wait(timeout=60)
+    renderer.wait(timeout=240)
 
 
 def test_a_few_steps_lower_the_loss_of_one_batch(clips: Path, tmp_path: Path) -> None:

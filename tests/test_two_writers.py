@@ -41,7 +41,7 @@ def at_once(*writers: Callable[[], None]) -> None:
 
     def work(writer: Callable[[], None]) -> None:
         try:
-            start.wait(timeout=30)
+            start.wait(timeout=240)
             writer()
         except BaseException as error:
             raised.append(error)
