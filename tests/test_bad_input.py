@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from clips import make_clip, make_sound
-from depth_runs import make_video, make_weights, run_options, vda
+from depth_runs import make_video, make_weights, run_options, vda, vda_here
 
 
 def complaint(result: subprocess.CompletedProcess[str], exit_code: int) -> str:
@@ -56,7 +56,7 @@ def test_a_truncated_video_is_used_up_to_the_break_and_it_is_said(folder: Path, 
 
 def planned(folder: Path, tmp_path: Path) -> Path:
     scene = tmp_path / "scene"
-    assert vda("split", folder / "good.mp4", "--scene", scene, "--devices", "cpu", "-q").returncode == 0
+    assert vda_here("split", folder / "good.mp4", "--scene", scene, "--devices", "cpu", "-q").returncode == 0
     return scene
 
 
@@ -87,7 +87,7 @@ def bad_checkpoints(tmp_path: Path) -> dict[str, Path]:
 def test_checkpoints_that_are_none_are_refused_and_never_executed(folder: Path, tmp_path: Path) -> None:
     scene = planned(folder, tmp_path)
     for name, path in bad_checkpoints(tmp_path).items():
-        result = vda("run", scene, "--model", "mini", "--weights", path, "--devices", "cpu", "--on", "inline")
+        result = vda_here("run", scene, "--model", "mini", "--weights", path, "--devices", "cpu", "--on", "inline")
         assert path.name in complaint(result, 2), name
     assert not (tmp_path / "executed").exists()
 
@@ -96,23 +96,25 @@ def test_checkpoints_that_are_none_are_refused_and_never_executed(folder: Path, 
 def test_an_input_size_must_be_positive(folder: Path, tmp_path: Path, size: int) -> None:
     scene = planned(folder, tmp_path)
     weights = make_weights(tmp_path / "mini.safetensors")
-    result = vda("run", scene, "--model", "mini", "--weights", weights, "--input-size", size, "--devices", "cpu")
+    result = vda_here(
+        "run", scene, "--model", "mini", "--weights", weights, "--input-size", size, "--devices", "cpu"
+    )
     assert str(size) in complaint(result, 2)
 
 
 def test_a_scene_that_is_none_is_refused(tmp_path: Path) -> None:
     for command in ("run", "merge", "status", "stop", "clean"):
-        assert "vda split" in complaint(vda(command, tmp_path), 2), command
+        assert "vda split" in complaint(vda_here(command, tmp_path), 2), command
 
 
 def test_a_name_that_no_file_can_have_is_refused() -> None:
     for command in ("split", "status", "depth"):
-        assert "too long" in complaint(vda(command, "a" * 300), 2), command
+        assert "too long" in complaint(vda_here(command, "a" * 300), 2), command
 
 
 def test_merging_what_is_not_computed_names_the_chunks(folder: Path, tmp_path: Path) -> None:
     scene = planned(folder, tmp_path)
-    assert "chunk 0" in complaint(vda("merge", scene), 1)
+    assert "chunk 0" in complaint(vda_here("merge", scene), 1)
 
 
 def test_a_write_that_fails_keeps_what_is_finished(folder: Path, tmp_path: Path) -> None:
@@ -120,7 +122,7 @@ def test_a_write_that_fails_keeps_what_is_finished(folder: Path, tmp_path: Path)
     scene = planned(folder, tmp_path)
     weights = make_weights(tmp_path / "mini.safetensors")
     command = ["run", scene, *run_options(weights), "--devices", "cpu", "--on", "inline", "-q"]
-    assert vda(*command).returncode == 0
+    assert vda_here(*command).returncode == 0
     done = {path: path.read_bytes() for path in (scene / "vda_windows").iterdir()}
     limited = subprocess.run(
         ["bash", "-c", f"ulimit -f 1; trap '' XFSZ; exec {sys.executable} -m vda merge {scene} --format npz"],
@@ -131,5 +133,5 @@ def test_a_write_that_fails_keeps_what_is_finished(folder: Path, tmp_path: Path)
     assert "ulimit -f" in complaint(limited, 1)
     assert {path: path.read_bytes() for path in (scene / "vda_windows").iterdir()} == done
     assert not (scene / "vda_merged_depth" / "depth.json").exists()
-    assert vda("merge", scene, "--format", "npz").returncode == 0
+    assert vda_here("merge", scene, "--format", "npz").returncode == 0
     assert np.load(scene / "vda_merged_depth" / "depths.npz")["depths"].shape == (30, 48, 80)

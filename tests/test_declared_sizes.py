@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from depth_runs import vda
+from depth_runs import vda_here
 
 from vda.cli.weights import weights as command
 from vda.errors import WeightsError
@@ -160,7 +160,7 @@ def test_what_networks_save_is_read_as_ever(tmp_path: Path) -> None:
 
 def test_the_command_says_it_in_two_sentences(tmp_path: Path) -> None:
     EVIL["expanded"][0](path := tmp_path / "evil.pth")
-    done = vda("weights", "verify", path)
+    done = vda_here("weights", "verify", path)
     assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 2
     assert "Traceback" not in done.stderr
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from click.testing import CliRunner
-from depth_runs import check, depth_digest, make_video, make_weights, run_options, vda
+from depth_runs import check, depth_digest, make_video, make_weights, run_options, vda, vda_here
 
 from vda.api.pipeline import plan_scene
 from vda.cli import main
@@ -237,4 +237,4 @@ def test_the_standalone_runner_goes_on_and_is_silent_where_one_is_alive(
     while detached.lock_is_held(scene / "detached.lock") or not (scene / "vda_merged_depth/depth.json").exists():
         signal.sigtimedwait([], 0.05)
     assert len(depth_digest(scene)) == 50
-    assert check(vda("status", scene, "--json")).stdout.count('"state": "merged"') == 1
+    assert check(vda_here("status", scene, "--json")).stdout.count('"state": "merged"') == 1

@@ -6,6 +6,7 @@ The table in ``docs/export.md`` is what this finds. ``make tables`` writes it ag
 import json
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from test_export import UNIT, run
 
 from vda.camera.choice import CameraChoice
 from vda.errors import VdaError
+from vda.scene.scene import Scene
 
 PAGE = Path(__file__).parents[1] / "docs" / "export.md"
 BEGIN, END = "<!-- made by tests/test_export_matrix.py -->", "<!-- end -->"
@@ -55,16 +57,20 @@ CASES = {
 }
 
 
-def measured(folder: Path, target: str, case: Case) -> str:
-    """Millimetres that 99 of 100 points are within, or the sentence of refusal."""
+def measured(folder: Path, case: Case) -> Iterator[tuple[str, str]]:
+    """Of each target millimetres that 99 of 100 points are within, or the sentence of refusal."""
     folder.mkdir()
-    scene = build(folder, case)
-    output = folder / ("out.rrd" if target == "rerun" else "out")
-    poses, camera = case.poses(folder, case), case.camera(folder)
+    scene, poses, camera = build(folder, case), case.poses(folder, case), case.camera(folder)
+    for target in READERS:
+        output = folder / ("out.rrd" if target == "rerun" else target)
+        yield target, away(scene, target, output, case, poses, camera)
+
+
+def away(scene: Scene, target: str, output: Path, case: Case, poses: Path, camera: CameraChoice) -> str:
     try:
         report = run(scene, target, output, poses=poses, camera=camera, stride=1, **case.options)
     except VdaError as error:
-        return error.problem.replace(f"{folder}/", "")
+        return error.problem.replace(f"{output.parent}/", "")
     points = np.concatenate(list(READERS[target](output, case))) / case.unit
     assert report.frames == len(set(case.posed) & set(case.with_depth))
     assert len(points) > 500 * report.frames
@@ -75,9 +81,9 @@ def measured(folder: Path, target: str, case: Case) -> str:
 def cells(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], str]:
     folder = tmp_path_factory.mktemp("matrix")
     return {
-        (name, target): measured(folder / f"{place}_{target}", target, case)
+        (name, target): found
         for place, (name, case) in enumerate(CASES.items())
-        for target in READERS
+        for target, found in measured(folder / str(place), case)
     }
 
 

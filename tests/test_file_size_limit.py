@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from depth_runs import make_video, make_weights, run_options, vda
+from depth_runs import make_video, make_weights, run_options, vda_here
 
 from vda.depthmaps.files import NpyWriter, NpzWriter
 from vda.errors import FileSizeError
@@ -77,7 +77,7 @@ def test_a_run_ends_at_its_first_window_and_goes_on_without_the_limit(
     files: tuple[Path, Path], tmp_path: Path
 ) -> None:
     root = tmp_path / "scene"
-    assert not vda("split", files[0], "--scene", root, "--chunks", 2, "--devices", "cpu", "-q").returncode
+    assert not vda_here("split", files[0], "--scene", root, "--chunks", 2, "--devices", "cpu", "-q").returncode
     command = ("run", root, *run_options(files[1]), "--devices", "cpu", "--retries", 3)
     # Windows of 32 x 56 x 32 pixels have some 60 kB.
     ended = limited_vda(16, *command)
@@ -86,5 +86,5 @@ def test_a_run_ends_at_its_first_window_and_goes_on_without_the_limit(
     assert "Traceback" not in ended.stderr.split("The end of")[0] and "disk is full" not in ended.stderr
     log = "".join(path.read_text() for path in Scene(root).logs_dir.glob("*.log"))
     assert log.count(" starts") == 1
-    assert not vda(*command).returncode
+    assert not vda_here(*command, "--on", "inline").returncode
     assert not any(map(Scene(root).missing_windows, Scene(root).plan().chunks))

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from clips import make_clip, with_bars
-from depth_runs import check, depth_digest, make_weights, run_options, vda
+from depth_runs import check, depth_digest, make_weights, run_options, vda_here
 from pictures import read_codes
 
 import vda as library
@@ -50,7 +50,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def compute(video: Path, scene: Path, weights: Path, *options: object) -> Path:
     settings = [*run_options(weights), "--on", "inline", "--devices", "cpu", "-q"]
-    check(vda("depth", video, "--scene", scene, *settings, *options))
+    check(vda_here("depth", video, "--scene", scene, *settings, *options))
     return scene
 
 
@@ -238,8 +238,8 @@ class TestCrop:
         assert choice.boxes == (Box(8, 10, WIDTH - 16, HEIGHT), Box(0, 10, WIDTH, HEIGHT))
         scene.write_plan(plan_linked(70, 3, shots=shots), {}, picture=choice)
         settings = [*run_options(weights), "--on", "inline", "--devices", "cpu", "-q"]
-        check(vda("run", scene.root, *settings))
-        check(vda("merge", scene.root, "-q"))
+        check(vda_here("run", scene.root, *settings))
+        check(vda_here("merge", scene.root, "-q"))
         for frame, box in ((39, choice.boxes[0]), (40, choice.boxes[1])):
             made = codes(scene.root, frame)
             assert made[box.places].all()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from clips import number_in
-from depth_runs import check, depth_digest, make_video, make_weights, run_options, vda
+from depth_runs import check, depth_digest, make_video, make_weights, run_options, vda_here
 
 from vda.depthmaps.source import open_depth
 from vda.scene.scene import Scene
@@ -41,7 +41,7 @@ def test_independent_chunks_become_one_video(video: Path, tmp_path: Path) -> Non
     scene = tmp_path / "scene"
     options = [*run_options(weights), "--devices", "cpu", "--on", "inline", "--no-video", "-q"]
     plan = ["--chunking", "independent", "--chunks", 2, "--overlap", 8]
-    check(vda("depth", video, "--scene", scene, *plan, *options, "--format", "png16", "--format", "npz"))
+    check(vda_here("depth", video, "--scene", scene, *plan, *options, "--format", "png16", "--format", "npz"))
     assert len(depth_digest(scene)) == FRAMES
     record = json.loads((scene / "vda_merged_depth" / "depth.json").read_text())
     (shot,) = record["shots"]
@@ -56,7 +56,9 @@ def test_independent_chunks_become_one_video(video: Path, tmp_path: Path) -> Non
 def test_clips_hold_exactly_the_chunks_frames(video: Path, tmp_path: Path) -> None:
     scene = Scene(tmp_path / "scene")
     check(
-        vda("split", video, "--scene", scene.root, "--chunks", 3, "--overlap", 6, "--extract", "--devices", "cpu")
+        vda_here(
+            "split", video, "--scene", scene.root, "--chunks", 3, "--overlap", 6, "--extract", "--devices", "cpu"
+        )
     )
     plan = scene.plan()
     assert plan.chunking == "independent"
@@ -67,7 +69,7 @@ def test_clips_hold_exactly_the_chunks_frames(video: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("wrong", [["--extract", "--chunking", "linked"], ["--overlap", "8"]])
 def test_linked_chunks_are_neither_extracted_nor_overlapped(video: Path, tmp_path: Path, wrong: list[str]) -> None:
-    refused = vda("split", video, "--scene", tmp_path / "scene", "--devices", "cpu", *wrong)
+    refused = vda_here("split", video, "--scene", tmp_path / "scene", "--devices", "cpu", *wrong)
     assert refused.returncode == 2
     assert "inked chunks" in refused.stderr
 

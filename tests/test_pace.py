@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from depth_runs import make_video, make_weights, vda
+from depth_runs import make_video, make_weights, vda_here
 
 from vda.compute import pace
 from vda.compute.pace import measure
@@ -72,7 +72,7 @@ def test_the_official_model_is_announced_and_the_built_in_one_is_not(tmp_path: P
     weights = tmp_path / "vits.pth"
     torch.save(build_model("vits").state_dict(), weights)
     options = ["--scene", scene, "--input-size", 28, "--devices", "cpu", "--on", "inline", "--precision", "fp32"]
-    said = vda("depth", video, *options, "--no-video", "--model", "vits", "--weights", weights).stderr
+    said = vda_here("depth", video, *options, "--no-video", "--model", "vits", "--weights", weights).stderr
     assert "vits takes about" in said and "for 25 frames" in said
     files = RunFiles(Scene(scene).run_dir)
     kept = Pace.found(files.pace_path("fp32"))
@@ -82,10 +82,10 @@ def test_the_official_model_is_announced_and_the_built_in_one_is_not(tmp_path: P
     Pace(3, 1.0).write(files.pace_path("fp32"))
     for file in [*Scene(scene).windows_dir.glob("*.npz"), *Scene(scene).logs_dir.glob("*")]:
         file.unlink()
-    said = vda("run", scene, *options[2:], "--model", "vits", "--weights", weights).stderr
+    said = vda_here("run", scene, *options[2:], "--model", "vits", "--weights", weights).stderr
     assert "takes about" not in said and micro_batches(scene) == {"micro-batches of 3 and 32"}
 
     mini = ["--model", "mini", "--weights", make_weights(tmp_path / "mini.safetensors")]
-    said = vda("depth", video, *options, "--no-video", "--restart", *mini).stderr
+    said = vda_here("depth", video, *options, "--no-video", "--restart", *mini).stderr
     assert "takes about" not in said and micro_batches(scene) == {"micro-batches of 1 and 32"}
     assert Pace.found(files.pace_path("fp32")) is None

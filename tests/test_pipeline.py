@@ -2,11 +2,13 @@
 
 import json
 import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from depth_runs import check, depth_digest, make_video, make_weights, run_options, vda
+from depth_runs import check, depth_digest, make_video, make_weights, run_options, vda, vda_here
 from pictures import read_codes
 
 from vda.merging.settings import MergeSettings
@@ -32,7 +34,7 @@ def whole(video: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) 
     """The scene computed as one chunk by one worker inside the process."""
     scene = tmp_path_factory.mktemp("whole") / "scene"
     options = [*run_options(weights), "--chunks", 1, "--on", "inline", "--devices", "cpu"]
-    check(vda("depth", video, "--scene", scene, *options, "--format", "png16", "--format", "npz", "-q"))
+    check(vda_here("depth", video, "--scene", scene, *options, "--format", "png16", "--format", "npz", "-q"))
     return scene
 
 
@@ -91,9 +93,9 @@ def test_a_visualization_of_as_many_frames_is_written(whole: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("chunks", "how"),
-    [(3, ["--devices", "cpu"]), (7, ["--devices", "cpu,cpu"]), (3, ["--devices", "cpu", "--on", "inline"])],
-    ids=["three chunks", "seven chunks, two workers", "three chunks inline"],
+    ("chunks", "program", "how"),
+    [(7, vda, ["--devices", "cpu,cpu"]), (3, vda_here, ["--devices", "cpu", "--on", "inline"])],
+    ids=["seven chunks, two workers", "three chunks inline"],
 )
 def test_chunks_and_workers_do_not_change_a_byte_in_any_coding(
     whole: Path,
@@ -102,12 +104,12 @@ def test_chunks_and_workers_do_not_change_a_byte_in_any_coding(
     weights: Path,
     tmp_path: Path,
     chunks: int,
+    program: Callable[..., subprocess.CompletedProcess[str]],
     how: list[str],
 ) -> None:
     scene = tmp_path / "scene"
-    check(
-        vda("depth", video, "--scene", scene, *run_options(weights), "--chunks", chunks, *how, "--no-video", "-q")
-    )
+    options = [*run_options(weights), "--chunks", chunks, *how, "--no-video", "-q"]
+    check(program("depth", video, "--scene", scene, *options))
     assert depth_digest(scene) == depth_digest(whole)
     assert merged_in_other_codes(scene) == bent
     assert len({digest["depth_000040.png"] for digest in (depth_digest(whole), *bent.values())}) == 3
@@ -115,17 +117,17 @@ def test_chunks_and_workers_do_not_change_a_byte_in_any_coding(
 
 def test_the_stages_one_by_one_give_the_same(whole: Path, video: Path, weights: Path, tmp_path: Path) -> None:
     scene = tmp_path / "scene"
-    planned = json.loads(check(vda("split", video, "--scene", scene, "--chunks", 2, "--json")).stdout)
+    planned = json.loads(check(vda_here("split", video, "--scene", scene, "--chunks", 2, "--json")).stdout)
     assert (planned["total_frames"], planned["chunks"]) == (FRAMES, 2)
-    state = json.loads(check(vda("status", scene, "--json")).stdout)
+    state = json.loads(check(vda_here("status", scene, "--json")).stdout)
     assert (state["state"], state["frames_total"], state["frames_done"]) == ("planned", FRAMES, 0)
-    check(vda("run", scene, *run_options(weights), "--devices", "cpu", "-q"))
-    state = json.loads(check(vda("status", scene, "--json")).stdout)
+    check(vda_here("run", scene, *run_options(weights), "--devices", "cpu", "-q"))
+    state = json.loads(check(vda_here("status", scene, "--json")).stdout)
     assert (state["state"], state["frames_done"]) == ("complete", FRAMES)
     assert [chunk["state"] for chunk in state["chunks"]] == ["done", "done"]
-    check(vda("merge", scene, "--discard-windows"))
+    check(vda_here("merge", scene, "--discard-windows"))
     assert depth_digest(scene) == depth_digest(whole)
-    state = json.loads(check(vda("status", scene, "--json")).stdout)
+    state = json.loads(check(vda_here("status", scene, "--json")).stdout)
     assert state["state"] == "merged"
     assert not list((scene / "vda_windows").glob("window_*"))
 
@@ -133,7 +135,7 @@ def test_the_stages_one_by_one_give_the_same(whole: Path, video: Path, weights: 
 def test_a_range_of_frames_keeps_the_videos_indices(video: Path, weights: Path, tmp_path: Path) -> None:
     scene = tmp_path / "scene"
     options = [*run_options(weights), "--devices", "cpu", "--on", "inline", "--frames", "30:60", "-q"]
-    check(vda("depth", video, "--scene", scene, *options))
+    check(vda_here("depth", video, "--scene", scene, *options))
     assert list(depth_digest(scene)) == [f"depth_{index:06d}.png" for index in range(30, 60)]
 
 
@@ -151,21 +153,21 @@ def test_depth_whose_windows_were_discarded_is_not_computed_again(
         "0:25",
         "--discard-windows",
     ]
-    check(vda("depth", video, "--scene", scene, *options))
-    again = check(vda("depth", video, "--scene", scene, *options))
+    check(vda_here("depth", video, "--scene", scene, *options))
+    again = check(vda_here("depth", video, "--scene", scene, *options))
     assert "already" in again.stderr
     begun = [entry for entry in read_events(Scene(scene)) if isinstance(entry.event, WindowBegun)]
     assert [entry.chunk for entry in begun] == [0]
-    refused = vda("depth", video, "--scene", scene, *options, "--input-size", 48)
+    refused = vda_here("depth", video, "--scene", scene, *options, "--input-size", 48)
     assert refused.returncode == 2
     assert "--restart" in refused.stderr
 
 
 def test_finished_depth_is_not_made_again_nor_overwritten(whole: Path, video: Path, weights: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (whole / "vda_merged_depth").iterdir()}
-    again = check(vda("depth", video, "--scene", whole, *run_options(weights), "--devices", "cpu"))
+    again = check(vda_here("depth", video, "--scene", whole, *run_options(weights), "--devices", "cpu"))
     assert "already" in again.stderr
-    refused = vda("merge", whole)
+    refused = vda_here("merge", whole)
     assert refused.returncode == 2
     assert "--overwrite" in refused.stderr
     assert {path: path.stat().st_mtime_ns for path in (whole / "vda_merged_depth").iterdir()} == before
@@ -173,11 +175,11 @@ def test_finished_depth_is_not_made_again_nor_overwritten(whole: Path, video: Pa
 
 def test_other_settings_for_a_begun_scene_are_refused_by_name(whole: Path, video: Path, weights: Path) -> None:
     options = [*run_options(weights), "--devices", "cpu", "--input-size", 48]
-    refused = vda("run", whole, *options)
+    refused = vda_here("run", whole, *options)
     assert refused.returncode == 2
     assert "input size 32 became 48" in refused.stderr
     assert "--restart" in refused.stderr
-    refused = vda("split", video, "--scene", whole, "--frames", "0:50")
+    refused = vda_here("split", video, "--scene", whole, "--frames", "0:50")
     assert refused.returncode == 2
     assert "already planned with 1 chunk (linked)" in refused.stderr
 
@@ -196,9 +198,9 @@ def test_restart_throws_away_what_was_computed_otherwise(video: Path, weights: P
         "0:25",
         "-q",
     ]
-    check(vda("depth", video, *common))
+    check(vda_here("depth", video, *common))
     first = depth_digest(scene)
-    check(vda("depth", video, *common, "--input-size", 48, "--restart"))
+    check(vda_here("depth", video, *common, "--input-size", 48, "--restart"))
     assert depth_digest(scene).keys() == first.keys()
     assert depth_digest(scene) != first
     assert json.loads((scene / "vda_windows" / "run.json").read_text())["input_size"] == 48

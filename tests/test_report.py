@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from browser import CHROMIUM, Browser
-from depth_runs import check, make_video, make_weights, run_options, vda
+from depth_runs import check, make_video, make_weights, run_options, vda_here
 from two_chunks import HEIGHT, WIDTH, make_scene
 
 from vda.depthmaps.source import open_depth
@@ -99,11 +99,11 @@ def test_the_page_is_one_file_that_asks_for_nothing(scene: Scene) -> None:
 
 def test_a_joint_alignment_is_compared_with_the_default(tmp_path: Path) -> None:
     folder, weights = tmp_path / "scene", make_weights(tmp_path / "mini.safetensors")
-    check(vda("split", make_video(tmp_path / "a.mp4", 70), "--scene", folder, "--devices", "cpu", "-q"))
-    check(vda("run", folder, *run_options(weights), "--devices", "cpu", "-q"))
+    check(vda_here("split", make_video(tmp_path / "a.mp4", 70), "--scene", folder, "--devices", "cpu", "-q"))
+    check(vda_here("run", folder, *run_options(weights), "--devices", "cpu", "--on", "inline", "-q"))
     scores = {}
     for align in ("sequential", "joint"):
-        check(vda("merge", folder, "--align", align, "--overwrite", "-q"))
+        check(vda_here("merge", folder, "--align", align, "--overwrite", "-q"))
         page = write_report(Scene(folder)).read_text()
         scores[align] = dict(re.findall(r"(\w+): median ([\d.]+)", page.lower()))
     assert set(scores["sequential"]) == {"merged", "raw"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from clips import make_clip
-from depth_runs import vda
+from depth_runs import vda_here
 
 from vda.cli import main
 from vda.errors import InputError
@@ -70,8 +70,8 @@ def test_names_of_any_bytes_are_split_and_looked_at(name: bytes, tmp_path: Path)
 
 def test_the_advice_can_be_pasted(tmp_path: Path) -> None:
     video, scene = make_clip(tmp_path / "v.mp4", range(8)), tmp_path / "my film's; scene"
-    assert not vda("split", video, "--scene", scene, "--devices", "cpu", "-q").returncode
-    advice = vda("report", scene).stderr
+    assert not vda_here("split", video, "--scene", scene, "--devices", "cpu", "-q").returncode
+    advice = vda_here("report", scene).stderr
     assert f"'vda merge {quoted(scene)}'" in advice
 
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from depth_runs import check, vda
+from depth_runs import check, vda_here
 from pictures import read_codes
 
 from vda.metrics import Figures, measure
@@ -31,10 +31,22 @@ def in_memory(made: Path) -> Figures:
 
 def test_files_cost_no_accuracy(tmp_path: Path) -> None:
     made, scene = tmp_path / "made", tmp_path / "scene"
-    check(vda("synth", made, "--seed", 1, "--frames", FRAMES, "--size", "160x96", "--style", "room", "-q"))
-    options = ["--model", "mini", "--input-size", INPUT_SIZE, "--threads", 1, "--devices", "cpu", "-q"]
-    check(vda("depth", made / "video.mp4", "--scene", scene, *options))
-    report = check(vda("eval", scene, made / "depth", "--truth-scale", 1000, "--cap", CAP_M, "--json"))
+    check(vda_here("synth", made, "--seed", 1, "--frames", FRAMES, "--size", "160x96", "--style", "room", "-q"))
+    options = [
+        "--model",
+        "mini",
+        "--input-size",
+        INPUT_SIZE,
+        "--threads",
+        1,
+        "--devices",
+        "cpu",
+        "--on",
+        "inline",
+        "-q",
+    ]
+    check(vda_here("depth", made / "video.mp4", "--scene", scene, *options))
+    report = check(vda_here("eval", scene, made / "depth", "--truth-scale", 1000, "--cap", CAP_M, "--json"))
     figures = json.loads(report.stdout)
     stored, computed = figures["depth"], in_memory(made)
     # Depth that is no better than none would not notice what is lost on the way.

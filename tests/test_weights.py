@@ -13,7 +13,7 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +207,8 @@ class Hub:
     url: str = ""
     breaks_off: bool = False
     downloads: int = 0
-    status: int | None = None
+    answers: dict[str, int] = field(default_factory=dict)
+    """The status with which a file, by its name, is refused."""
 
 
 @contextmanager
@@ -216,8 +217,9 @@ def serving(state: Hub) -> Iterator[Hub]:
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
-            found = self.path == PATH and state.status is None
-            self.send_response(state.status or (200 if found else 404))
+            found = self.path == PATH
+            refusal = state.answers.get(self.path.rpartition("/")[2])
+            self.send_response(refusal or (200 if found else 404))
             self.send_header("Content-Length", str(len(CONTENT)) if found else "0")
             self.send_header("X-Repo-Commit", COMMIT)
             self.send_header("X-Linked-ETag", f'"{SHA256}"')
@@ -257,27 +259,39 @@ SCRIPT = """
 import json, sys
 from vda.errors import VdaError
 from vda.models.weights import resolve_weights
-try:
-    file = resolve_weights(sys.argv[1], timeout_s=float(sys.argv[2]))
-    print(json.dumps({"path": str(file.path), "sha256": file.sha256, "source": file.source}))
-except VdaError as error:
-    print(json.dumps({"error": type(error).__name__, "problem": error.problem, "remedy": error.remedy}))
+for model in sys.argv[2:]:
+    try:
+        file = resolve_weights(model, timeout_s=float(sys.argv[1]))
+        print(json.dumps({"path": str(file.path), "sha256": file.sha256, "source": file.source}))
+    except VdaError as error:
+        print(json.dumps({"error": type(error).__name__, "problem": error.problem, "remedy": error.remedy}))
 """
 
 
 @pytest.fixture
-def resolve(tmp_path: Path) -> Callable[..., dict[str, str]]:
+def resolve_each(tmp_path: Path) -> Callable[..., list[dict[str, str]]]:
     """Resolve in a process of its own, for huggingface_hub reads its environment when it is imported."""
 
-    def run(endpoint: str, model: str = "vits", timeout_s: float = 10, **variables: str) -> dict[str, str]:
+    def run(endpoint: str, *models: str, timeout_s: float = 60, **variables: str) -> list[dict[str, str]]:
         kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
         environment = kept | {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "hf"), **variables}
         done = subprocess.run(
-            [sys.executable, "-c", SCRIPT, model, str(timeout_s)], env=environment, capture_output=True, text=True
+            [sys.executable, "-c", SCRIPT, str(timeout_s), *models],
+            env=environment,
+            capture_output=True,
+            text=True,
         )
         assert done.returncode == 0, done.stderr
-        result: dict[str, str] = json.loads(done.stdout)
-        return result
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    return run
+
+
+@pytest.fixture
+def resolve(resolve_each: Callable[..., list[dict[str, str]]]) -> Callable[..., dict[str, str]]:
+    def run(endpoint: str, model: str = "vits", **how: Any) -> dict[str, str]:
+        (found,) = resolve_each(endpoint, model, **how)
+        return found
 
     return run
 
@@ -306,15 +320,17 @@ def test_a_file_that_the_hub_does_not_have(resolve: Callable[..., dict[str, str]
     assert "video_depth_anything_vitb.pth could not be fetched" in result["problem"]
 
 
-@pytest.mark.parametrize(
-    ("status", "word"),
-    [(401, "HF_TOKEN"), (403, "HF_TOKEN"), (404, "HF_ENDPOINT"), (429, "Wait"), (500, "later"), (503, "later")],
-)
-def test_each_answer_has_its_own_remedy(resolve: Callable[..., dict[str, str]], status: int, word: str) -> None:
-    with serving(Hub(status=status)) as server:
-        result = resolve(server.url)
-    assert result["error"] == "WeightsError" and word in result["remedy"]
-    assert "Connect to the network" not in result["remedy"]
+REMEDIES = {401: "HF_TOKEN", 403: "HF_TOKEN", 404: "HF_ENDPOINT", 429: "Wait", 500: "later", 503: "later"}
+
+
+def test_each_answer_has_its_own_remedy(resolve_each: Callable[..., list[dict[str, str]]]) -> None:
+    models = [name for name in weights.CHECKPOINTS if name != "mini"]
+    names = [weights.CHECKPOINTS[model].filename for model in models]
+    with serving(Hub(answers=dict(zip(names, REMEDIES, strict=True)))) as server:
+        results = resolve_each(server.url, *models)
+    for (status, word), result in zip(REMEDIES.items(), results, strict=True):
+        assert result["error"] == "WeightsError" and word in result["remedy"], status
+        assert "Connect to the network" not in result["remedy"], status
 
 
 def test_offline_mode_is_honoured(resolve: Callable[..., dict[str, str]]) -> None:
