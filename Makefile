@@ -56,11 +56,14 @@ enrich: setup
 monitor: setup
 	$(BIN)/vda monitor $(ARGS) $(if $(value SCENE),-- "$$ASKED_SCENE")
 
+# File by file in the order of tests/conftest.py.
+BY_FILE = -n auto --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/.ready-test
-	$(BIN)/pytest -n auto --dist loadfile $(ARGS)
+	$(BIN)/pytest $(BY_FILE) $(ARGS)
 
 test-fast: $(VENV)/.ready-test
-	$(BIN)/pytest -n auto --dist loadfile -m "not whole" $(ARGS)
+	$(BIN)/pytest $(BY_FILE) -m "not whole" $(ARGS)
 
 slow: $(VENV)/.ready-test
 	VDA_SLOW_TESTS=1 $(BIN)/pytest $(ARGS)
