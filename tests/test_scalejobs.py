@@ -1,5 +1,6 @@
 """A data set's rows handed out in ranges: which ones, by which command, and what is made of them."""
 
+import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -244,10 +245,35 @@ def test_where_slurm_takes_nothing_that_is_an_error_unless_something_is_under_wa
 ) -> None:
     queue = Queue(tmp_path / "slurm", 0, 1001)
     handed, _ = handed_to(queue, tmp_path / "jobs", 3, monkeypatch)
-    with pytest.raises(SubmitLimitError, match="takes no more jobs"):
+    with pytest.raises(SubmitLimitError, match="takes no job of yours, though none is queued"):
         handed.run(waits=True)
     queue.set_room(2)
-    handed.run(waits=False)
+    with pytest.raises(SubmitLimitError, match="only 2 of 3 ranges"):
+        handed.run(waits=False)
     queue.set_room(1)
     handed.run(waits=True)
     assert sorted(queue.ran) == [0, 1, 2]
+
+
+def test_rows_of_a_job_whose_command_died_before_it_noted_it_are_not_submitted_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ranges 1 and 2 of three are queued, in an array that begins with range 1, of this folder's batch file."""
+    queue = Queue(tmp_path / "slurm", 9, 1001)
+    handed, _ = handed_to(queue, tmp_path / "jobs", 3, monkeypatch)
+    batch = tmp_path / "jobs" / "shards.sbatch"
+    tasks = ["71|0|PENDING|Priority|", "71|1|RUNNING|None|n1"]
+    others = [f"72|0|RUNNING|None|n1|{batch}", f"73|0|RUNNING|None|n1|{tmp_path}/shards.sbatch 0 10 2 15"]
+    (queue.folder / "mine").write_text("\n".join([*(f"{task}|{batch} 1 10 2 15" for task in tasks), *others]))
+    noted = "\n".join(tasks)
+    queue.program(
+        "squeue", f'case "$*" in *--user=*) cat {queue.folder}/mine ;; *--jobs=71*) echo "{noted}" ;; esac'
+    )
+    handed.run(waits=False)
+    (call,) = (queue.folder / "calls").read_text().splitlines()
+    assert "--array=0 " in call
+    asked = json.loads((tmp_path / "jobs" / "submitted.json").read_text())
+    assert [(entry["job"], entry["first"], entry["shards"]) for entry in asked] == [
+        ("71", 12, "0-1"),
+        ("1", 10, "0"),
+    ]

@@ -1,7 +1,7 @@
 """Chunks handed to SLURM: batch files, which index is which chunk, what its programs say, and what is submitted.
 
-The answers of its programs were recorded from SLURM 22.05.8 (Debian 12), but for those of an accounting and its
-limits, which are as its manuals have them.
+The answers of its programs were recorded from SLURM 22.05.8 (Debian 12), but for those of an accounting, which are
+as its manuals have them.
 ``tests/cluster`` does the same with a real one.
 """
 
@@ -23,7 +23,8 @@ from click.testing import CliRunner
 from clips import make_clip
 
 from vda.api import pipeline
-from vda.api.engines import joined_status, stop_jobs
+from vda.api.engines import joined_status, require_no_jobs, stop_jobs
+from vda.api.mergejobs import MergeJobs
 from vda.api.todepth import submit_depth
 from vda.cli import main
 from vda.cluster import following
@@ -40,7 +41,7 @@ from vda.cluster.sbatch import (
 )
 from vda.cluster.submitted import Submitted, ask, forget_submitted, note_submitted, read_submitted
 from vda.cluster.taskfiles import TaskRecord
-from vda.errors import UsageError, VdaError, WorkError
+from vda.errors import SceneError, UsageError, VdaError, WorkError
 from vda.launch import slurmcommands
 from vda.launch.slurmcommands import (
     ArrayTask,
@@ -52,6 +53,7 @@ from vda.launch.slurmcommands import (
     queued,
     refused,
 )
+from vda.merging.fits import PartsLeft
 from vda.merging.settings import MergeSettings
 from vda.reporter import Noted
 from vda.scene.runstate import RunFiles
@@ -235,6 +237,19 @@ class TestAnswers:
                 "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)",
                 SubmitLimitError,
                 "same command",
+            ),
+            (
+                "sbatch: error: MaxSubmitJobsPerAccount\nsbatch: error: Batch job submission failed: "
+                "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)",
+                SubmitLimitError,
+                "same command",
+            ),
+            # A QOS that denies what could never run (DenyOnLimit).
+            (
+                "sbatch: error: QOSMaxWallDurationPerJobLimit\nsbatch: error: Batch job submission failed: "
+                "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)",
+                UsageError,
+                "time=",
             ),
             # MaxJobCount, as --test-only says it.
             ("allocation failure: Resource temporarily unavailable", SubmitLimitError, "same command"),
@@ -532,6 +547,25 @@ grep -c ^sbatch "{programs}/calls"
     return programs
 
 
+def have_room(programs: Path, tasks: int) -> None:
+    """Have SLURM take so many tasks more, of arrays written as FIRST-LAST."""
+    (programs / "room").write_text(str(tasks))
+    (programs / "sbatch").write_text(
+        f'''#!/bin/bash
+[[ "$*" =~ --array=([0-9]+)-?([0-9]*) ]]
+left=$(( $(cat "{programs}/room") - ${{BASH_REMATCH[2]:-${{BASH_REMATCH[1]:-0}}}} + ${{BASH_REMATCH[1]:-0}} - 1 ))
+if [ "$left" -lt 0 ]; then
+    cat "{programs}/refusal" >&2
+    exit 1
+fi
+case "$*" in *--test-only*) exit 0 ;; esac
+echo "$left" >"{programs}/room"
+echo "sbatch $*" >>"{programs}/calls"
+grep -c ^sbatch "{programs}/calls"
+'''
+    )
+
+
 class TestRuns:
     def hand_over(self, scene: Scene, *words: str, on: str = "slurm", waits: bool = False) -> Noted:
         noted = Noted(None)
@@ -579,8 +613,134 @@ class TestRuns:
         assert [entry.chunks for entry in read_submitted(scene)] == ["0", "1", "2", "3"]
         (cluster / "most").write_text("0")
         forget_submitted(scene, "1234")
-        with pytest.raises(SubmitLimitError):
+        with pytest.raises(SubmitLimitError, match="no job of yours, though none is queued: AssocMax") as told:
             self.hand_over(scene)
+        assert "sacctmgr show associations" in told.value.remedy
+
+    def test_without_waiting_what_slurm_had_no_room_for_is_an_error(
+        self, scene: Scene, cluster: Path, tmp_path: Path
+    ) -> None:
+        """Five tasks of two scenes' eight: the second one's only chunk is not undone, and each is told of."""
+        other = Scene(tmp_path / "other")
+        split(tmp_path / "film.mp4", other, PlanSettings(chunks=4))
+        have_room(cluster, 5)
+        apart: dict[Scene, VdaError] = {}
+        settings = RunSettings("mini", devices="cpu", threads=1, on="slurm")
+        pipeline.run([scene, other], settings, Noted(None), waits=False, apart=apart)
+        assert list(apart) == [other]
+        assert f"only 1 of 4 chunks of {other.root} are submitted" in apart[other].problem
+        assert "without --detach" in apart[other].remedy
+        assert [entry.chunks for one in (scene, other) for entry in read_submitted(one)] == ["0-3", "0"]
+
+    @pytest.mark.parametrize(("room", "others", "under_way"), [(3, "", 3), (0, "77\n", 0), (0, "", None)])
+    def test_room_is_waited_for_where_it_may_come(
+        self,
+        scene: Scene,
+        cluster: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        room: int,
+        others: str,
+        under_way: int | None,
+    ) -> None:
+        """It may as something of this user's ends: a chunk of these scenes, or another job."""
+        other = Scene(tmp_path / "other")
+        split(tmp_path / "film.mp4", other, PlanSettings(chunks=4))
+        have_room(cluster, room)
+        program(cluster, "squeue", others)
+        followed: list[list[int]] = []
+
+        class Nobody:
+            def __init__(self, submitted: list[tuple[object, list[int]]], *_more: object) -> None:
+                followed.extend(chunks for _, chunks in submitted)
+
+            def run(self) -> None:
+                pass
+
+        monkeypatch.setattr("vda.api.engines.follow", Nobody)
+        noted, settings = Noted(None), RunSettings("mini", devices="cpu", threads=1, on="slurm")
+        if under_way is None:
+            with pytest.raises(SubmitLimitError, match="though none is queued"):
+                pipeline.run([scene, other], settings, noted)
+            assert not followed
+        else:
+            pipeline.run([scene, other], settings, noted)
+            assert followed == [list(range(under_way)), []]
+            said = [line for line in noted.said if "takes no more jobs" in line]
+            assert [f"{taken} of 4 chunks of" in line for taken, line in zip((under_way, 0), said, strict=True)]
+
+    def test_a_merge_is_submitted_once_all_chunks_are(self, scene: Scene, cluster: Path, tmp_path: Path) -> None:
+        def asked() -> None:
+            settings = RunSettings("mini", devices="cpu", threads=1, on="slurm")
+            submit_depth([tmp_path / "film.mp4"], [scene.root], settings, MergeSettings())
+
+        have_room(cluster, 3)
+        with pytest.raises(SubmitLimitError, match="only 3 of 4 chunks"):
+            asked()
+        assert not any("merge.sbatch" in call for call in self.submitted(cluster))
+        have_room(cluster, 2)
+        (cluster / "squeue.out").write_text(
+            "".join(f"{job}|{index}|RUNNING|None|n1\n" for job, index in ((1, 0), (1, 1), (2, 2)))
+        )
+        asked()
+        assert "--dependency=afterany:" in self.submitted(cluster)[-1]
+
+    @pytest.mark.parametrize(
+        ("room", "jobs"),
+        [
+            (12, ["fits", "--array=0-9 10", "end"]), (11, ["fits", "--array=0-4 5", "end"]),
+            (3, ["fits", "--array=0 1", "end"]), (2, ["all"]), (1, ["all"]), (0, []),
+        ],
+    )  # fmt: skip
+    def test_a_merge_has_as_many_ranges_as_slurm_has_room_for(
+        self, scene: Scene, cluster: Path, room: int, jobs: list[str]
+    ) -> None:
+        have_room(cluster, room)
+        merge = MergeJobs(scene, MergeSettings(), (), Noted(None))
+        left = PartsLeft(None, tuple(range(10)), 10, 160)
+        if jobs:
+            merge.submit(left, 10)
+        else:
+            with pytest.raises(SubmitLimitError):
+                merge.submit(left, 10)
+        asked = [re.findall(r"--array=\S+|(?<=merge.sbatch )\S+", call) for call in self.submitted(cluster)]
+        assert [" ".join(words) for words in asked] == jobs
+
+    def test_a_job_whose_command_died_before_it_noted_it_is_found_by_its_batch_file(
+        self, scene: Scene, cluster: Path
+    ) -> None:
+        self.hand_over(scene)
+        forget_submitted(scene, ["1"])
+        batch = scene.root / "vda_run" / "cluster" / "chunks.sbatch"
+        of_job = "1|0|RUNNING|None|n1\n1|1|PENDING|Priority|\n"
+        lines = [
+            f"1|0|RUNNING|None|n1|{batch} 0",
+            f"1|1|PENDING|Priority||{batch} 0",
+            # Another scene's, one that has ended, and what a person submitted by hand.
+            f"7|2|PENDING|Priority||{scene.root}2/vda_run/cluster/chunks.sbatch 0",
+            f"8|3|COMPLETED|None|n1|{batch} 0",
+            f"9|N/A|RUNNING|None|n1|{batch.with_name('mine.sbatch')}",
+            f"10|2|RUNNING|None|n1|{batch}",
+        ]
+        (cluster / "mine").write_text("\n".join(lines))
+        (cluster / "squeue.out").write_text(of_job)
+        (cluster / "squeue").write_text(
+            f'#!/bin/sh\ncase "$*" in *--user=*) cat "{cluster}/mine" ;; *--jobs=1*) cat "{cluster}/squeue.out" ;;'
+            " esac\n"
+        )
+        status = joined_status(scene)
+        assert status["engine"]["jobs"] == status["engine"]["live_jobs"] == ["1"]
+        assert [chunk["task"] for chunk in status["chunks"]] == ["1_0", "1_1", None, None]
+        with pytest.raises(SceneError, match="queued or at work: 1"):
+            require_no_jobs(scene)
+        assert not read_submitted(scene)
+        # The same command again submits the others alone, and puts it on the list.
+        self.hand_over(scene)
+        assert "--array=2-3 " in self.submitted(cluster)[-1]
+        assert [(entry.job, entry.chunks) for entry in read_submitted(scene)] == [("1", "0-1"), ("2", "2-3")]
+        forget_submitted(scene, ["1", "2"])
+        assert stop_jobs(scene) == ["1"]
+        assert [call for call in calls(cluster) if call.startswith("scancel")] == ["scancel 1"]
 
     def test_what_is_known_to_fail_is_refused_before_anything_is_written(
         self, scene: Scene, cluster: Path

@@ -1,15 +1,21 @@
 """A real SLURM that keeps account of its jobs: slurmdbd with a database, and a controller that soon forgets.
 
-Needs the programs of Debian's slurmdbd and mariadb-server-core besides.
+Needs the programs of Debian's slurmdbd and mariadb-server-core besides. What a person's association allows is
+enforced, and allows everything unless a test limits it.
 """
 
 import os
 import socket
+import subprocess
+from pathlib import Path
 from typing import Any
 
-from cluster.nodes import PROGRAMS, Slurm, free_ports, user
+from cluster.nodes import PROGRAMS, START_SECONDS, Slurm, found, free_ports, user
 
 PROGRAMS_OF_ACCOUNTING = (*PROGRAMS, "munged", "slurmdbd", "mariadbd", "sacct", "sacctmgr")
+
+# slurmdbd keeps a procedure in the database that finds the limits of an association; these make room for it.
+SYSTEM_TABLES = sorted(Path("/usr/share/mysql").glob("m*_system_tables.sql"))
 
 CONFIGURATION = """
 AuthType=auth/munge
@@ -36,8 +42,16 @@ class AccountedSlurm(Slurm):
         self._port, self._database = free_ports(2)
         self.accounting = (
             "AccountingStorageType=accounting_storage/slurmdbd\nAccountingStorageHost=127.0.0.1\n"
-            f"AccountingStoragePort={self._port}\nAccountingStoragePass={self.folder}/munge/socket\nMinJobAge=2"
+            f"AccountingStoragePort={self._port}\nAccountingStoragePass={self.folder}/munge/socket\nMinJobAge=2\n"
+            "AccountingStorageEnforce=limits"
         )
+
+    def limit_jobs(self, most: int) -> None:
+        """Let this user have at most so many tasks at once, queued ones too (-1: any number)."""
+        self.ask("sacctmgr", "--immediate", "modify", "user", user(), "set", f"MaxSubmitJobs={most}")
+        # Without one it shows nothing there.
+        limit, asked = f" MaxSubmitJobs={most}(", ("scontrol", "show", "assoc_mgr", "flags=assoc")
+        self.wait_for(lambda: most < 0 or limit in self.ask(*asked), f"limit of {most} jobs")
 
     def start_accounting(self) -> None:
         self._start_database()
@@ -55,19 +69,33 @@ class AccountedSlurm(Slurm):
         )
         self.daemon("slurmdbd", "slurmdbd", "-D")
         self.wait_for(lambda: listens(self._port), "accounting that answers")
-        self.ask("sacctmgr", "--immediate", "add", "cluster", "vdatest")
+        for what in (("cluster", "vdatest"), ("account", "tests"), ("user", user(), "account=tests")):
+            self.ask("sacctmgr", "--immediate", "add", *what)
 
     def _start_database(self) -> None:
-        """A database without a table of users: whoever is on this machine may write."""
+        """A database whose table of users is not looked at: whoever is on this machine may write."""
         folder = self.folder / "database"
         (folder / "files").mkdir(parents=True)
-        options = [
-            "--no-defaults", f"--datadir={folder}/files", f"--socket={folder}/socket", f"--tmpdir={folder}",
-            f"--pid-file={folder}/pid", "--bind-address=127.0.0.1", f"--port={self._database}",
-            "--skip-grant-tables", "--skip-networking=0", "--innodb-log-file-size=8M",
+        files = [
+            "--no-defaults", f"--datadir={folder}/files", f"--tmpdir={folder}", "--innodb-log-file-size=8M",
+            # It runs as root where it is told so alone.
+            *(["--user=root"] if os.getuid() == 0 else []),
         ]  # fmt: skip
-        # It runs as root where it is told so alone.
-        self.daemon("mariadbd", "mariadbd", *options, *(["--user=root"] if os.getuid() == 0 else []))
+        tables = "".join(path.read_text() for path in SYSTEM_TABLES[:1])
+        subprocess.run(
+            [str(found("mariadbd")), *files, "--bootstrap"],
+            input=f"create database mysql;\nuse mysql;\n{tables}",
+            env=self.environment,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=START_SECONDS,
+        )
+        options = [
+            f"--socket={folder}/socket", f"--pid-file={folder}/pid", "--bind-address=127.0.0.1",
+            f"--port={self._database}", "--skip-grant-tables", "--skip-networking=0",
+        ]  # fmt: skip
+        self.daemon("mariadbd", "mariadbd", *files, *options)
         self.wait_for(lambda: listens(self._database), "database")
 
 

@@ -4,6 +4,8 @@ A task is held at the second of its chunk's eight windows, so one is done when i
 are computed by then, and are written as well; the last ones are for the successor.
 """
 
+import json
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +13,8 @@ import pytest
 from depth_runs import check
 
 from cluster.awaiting import until
-from cluster.scenes import Film, names_of_chunk, windows_digest
+from cluster.nodes import found
+from cluster.scenes import Film, names_of_chunk, submitted, windows_digest
 from cluster.world import Cluster, identities, task_id
 
 CHUNKS, CHUNK = 2, 1
@@ -102,3 +105,27 @@ def test_a_waiting_command_submits_a_cancelled_task_by_itself(cluster: Cluster, 
     assert waiting.returncode == 0, told
     film.require_same(scene)
     check(cluster.vda("status", scene))
+
+
+def test_a_job_whose_command_was_killed_before_it_noted_it_is_known_and_ended(
+    cluster: Cluster, film: Film, scene: Path, tmp_path: Path
+) -> None:
+    """Another job of the same person, of the same name and comment, is let be."""
+    asked = ["--slurm", "hold", "--slurm", "job-name=mine", "--slurm", "comment=mine"]
+    others = ("--hold", "--job-name=mine", "--comment=mine", "--wrap", "true")
+    other = cluster.slurm.ask("sbatch", "--parsable", *others)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    sbatch = found("sbatch")
+    (programs / "sbatch").write_text(
+        f'#!/bin/sh\n"{sbatch}" "$@"\ncase "$*" in *--test-only*) ;; *) kill -KILL $PPID ;; esac\n'
+    )
+    (programs / "sbatch").chmod(0o755)
+    killed = replace(cluster, programs=programs).vda(*cluster.command(film, scene, *asked, "--detach"))
+    assert killed.returncode == -signal.SIGKILL and not submitted(scene)
+    (job,) = {task["ArrayJobId"] for task in cluster.tasks() if task["Command"].startswith(f"{scene}/")}
+    told = json.loads(check(cluster.vda("status", scene, "--json")).stdout)
+    assert told["engine"]["live_jobs"] == [job]
+    assert f"queued or at work already (job {job})" in cluster.hand_over(film, scene)
+    assert f"Cancelled: job {job} of SLURM" in check(cluster.vda("stop", scene)).stdout
+    assert [line.split()[0] for line in cluster.queue()] == [other]

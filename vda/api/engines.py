@@ -10,16 +10,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vda.cluster import ray
+from vda.cluster.arrays import limit_said, require_all
 from vda.cluster.clusteroptions import cluster_folder
 from vda.cluster.following import follow, where_to_look
 from vda.cluster.proving import ask_for_proofs, by_proofs, proving_command, read_proofs
 from vda.cluster.slurm import Submission, require_ready, run_first_jobs, submit_missing
-from vda.cluster.submitted import Known, ask, read_submitted
+from vda.cluster.submitted import Known, ask, read_submitted, was_handed_over
 from vda.cluster.taskfiles import read_tasks
 from vda.errors import InputError, SceneError, UsageError, VdaError
 from vda.files import exclusive_lock, require_writable
 from vda.launch.local import LocalLauncher
-from vda.launch.slurmcommands import SilentSchedulerError, cancel
+from vda.launch.slurmcommands import SilentSchedulerError, SubmitLimitError, cancel, room_may_come
 from vda.machine.devices import Device, cpu_device
 from vda.reporter import Reporter, Silence
 from vda.scene.runstate import RunFiles
@@ -90,6 +91,7 @@ class Handing:
         only = None if again is None else (again,)
         if self.settings.on == "ray":
             return ray.compute(self.ready, self.settings, self.reporter, following, only, self.apart)
+        self._require_room()
         follower = follow(self.submitted, self.settings.retries, self.reporter, following, only)
         try:
             follower.run()
@@ -98,10 +100,27 @@ class Handing:
                 raise
             self.apart.update(follower.missing)
 
+    def require_all(self) -> None:
+        """Raise, or set apart, where SLURM had no room for all chunks: nobody waits to submit the others."""
+        for submission, under_way in self.submitted:
+            self._try(
+                submission.scene, lambda scene, one=submission, taken=under_way: _require_taken(one, len(taken))
+            )
+
+    def _require_room(self) -> None:
+        """Say what SLURM had no room for; raise what it said where nothing is under way that could make some."""
+        refused = [one.refusal for one, _ in self.submitted if one.refusal is not None]
+        if refused and not any(under_way for _, under_way in self.submitted):
+            room_may_come(refused[0])
+        for submission, under_way in self.submitted:
+            if left := len(submission.without_room):
+                of = f"chunks of {submission.scene.root}"
+                self.reporter.say(limit_said(len(under_way), len(under_way) + left, of))
+
     def _try(self, scene: Scene, do: Any) -> None:
         try:
             do(scene)
-        except (InputError, SceneError, UsageError) as error:
+        except (InputError, SceneError, UsageError, SubmitLimitError) as error:
             if self.apart is None:
                 raise
             self.apart[scene] = error
@@ -152,6 +171,12 @@ class Handing:
         self.submitted.append((submission, submit_missing(submission, only)))
 
 
+def _require_taken(submission: Submission, taken: int) -> None:
+    if submission.refusal is not None and not taken:
+        room_may_come(submission.refusal)
+    require_all(taken, taken + len(submission.without_room), f"chunks of {submission.scene.root}")
+
+
 def run_on_engine(
     scenes: list[Scene],
     settings: RunSettings,
@@ -170,16 +195,16 @@ def run_on_engine(
         handing.wait(following, again=again)
     else:
         for submission, under_way in handing.submitted:
-            reporter.say(
-                where_to_look(submission.scene)
-                if under_way
-                else f"All windows of {submission.scene.root} are there; nothing was submitted."
-            )
+            if under_way:
+                reporter.say(where_to_look(submission.scene))
+            elif not submission.without_room:
+                reporter.say(f"All windows of {submission.scene.root} are there; nothing was submitted.")
+        handing.require_all()
 
 
 def stop_jobs(scene: Scene) -> list[str]:
     """Cancel the jobs of a scene that are queued or at work, and have their tasks end; return the jobs' ids."""
-    if not read_submitted(scene):
+    if not was_handed_over(scene):
         return []
     stop = RunFiles(scene.run_dir).stop_path
     try:
@@ -197,7 +222,7 @@ def stop_jobs(scene: Scene) -> list[str]:
 def require_no_jobs(scene: Scene) -> None:
     """Raise ``SceneError`` where jobs of the scene live: they would go on with what is about to be begun anew."""
     try:
-        live = ask(scene).live_jobs if read_submitted(scene) else []
+        live = ask(scene).live_jobs if was_handed_over(scene) else []
     except UsageError:
         # There is no SLURM here to ask; tasks that are at work have claims.
         return
@@ -218,16 +243,16 @@ def joined_status(scene: Scene) -> dict[str, Any]:
     ``engine`` is None where nothing was submitted. Where SLURM does not answer, it is the files' word alone, and
     ``engine`` says why.
     """
-    status, submitted = scene_status(scene), read_submitted(scene)
+    status = scene_status(scene)
     problem, known = "", Known()
     try:
-        known = ask(scene) if submitted else known
+        known = ask(scene) if was_handed_over(scene) else known
     except VdaError as error:
-        problem = error.problem
+        problem, known = error.problem, Known(jobs=[entry.job for entry in read_submitted(scene)])
     told, claims = read_tasks(scene), RunFiles(scene.run_dir).live_claims()
     for chunk in status["chunks"]:
         task, record = known.by_chunk.get(chunk["index"]), told.get(chunk["index"])
-        if submitted:
+        if known.jobs:
             chunk["task"] = task and task.name
             chunk["task_state"] = task and (f"{task.state} ({task.reason})" if task.reason else task.state)
         if chunk["state"] == "done":
@@ -248,11 +273,11 @@ def joined_status(scene: Scene) -> dict[str, Any]:
         status["state"] = "running"
     elif status["state"] == "incomplete" and any(chunk["state"] == "failed" for chunk in status["chunks"]):
         status["state"] = "failed"
-    if not submitted:
+    if not known.jobs and not problem:
         return {**status, "engine": None}
     engine = {
         "name": "slurm",
-        "jobs": [entry.job for entry in submitted],
+        "jobs": known.jobs,
         "live_jobs": known.live_jobs,
         "running": sum(task.state == "RUNNING" for task in known.live.values()),
         "waiting": sum(task.state != "RUNNING" for task in known.live.values()),

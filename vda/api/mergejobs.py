@@ -15,17 +15,25 @@ from pathlib import Path
 from typing import Literal
 
 from vda.api.keywords import require_unused
-from vda.cluster.arrays import array_spec
+from vda.cluster.arrays import array_spec, as_soon_as_taken
 from vda.cluster.clusteroptions import ClusterOptions, cluster_folder, require_possible, require_seen
 from vda.cluster.sbatch import default_lines, job_name, keep_batch, merge_text
 from vda.cluster.slurm import nodes_of, python_path
-from vda.cluster.submitted import ask, submit_noted
+from vda.cluster.submitted import ask, note_unnoted, submit_noted
 from vda.depthmaps.codes import DepthRecord
 from vda.errors import UsageError, WorkError
 from vda.launch.interrupts import first_is_asked
 from vda.launch.onray import Needs, RayTasks
 from vda.launch.raycommands import RayCommand, run_all
-from vda.launch.slurmcommands import configuration, partitions, rehearse, require_slurm
+from vda.launch.slurmcommands import (
+    SubmitLimitError,
+    cancel,
+    configuration,
+    has_room,
+    partitions,
+    rehearse,
+    require_slurm,
+)
 from vda.merging.fits import PartsLeft, parts_left
 from vda.merging.parts import Part
 from vda.merging.settings import MergeResult, MergeSettings
@@ -59,24 +67,51 @@ class MergeJobs:
     reporter: Reporter
 
     def submit(self, left: PartsLeft, ranges: int | None) -> list[str]:
-        """Submit what is missing; return the jobs' ids."""
-        count = _count_of(left, ranges)
-        self._prepare(["--array=0"], count)
-        after: list[str] = []
+        """Submit what is missing; return the jobs' ids.
+
+        Where SLURM has no room for as many ``ranges`` they are fewer, and one task merges alone where it has none
+        for three. Raises ``SubmitLimitError`` where it takes no job at all.
+        """
+        wanted = _count_of(left, ranges)
+        self._prepare(["--array=0"], wanted)
+        count = self._with_room(left, wanted)
+        if count == 0:
+            job = self._submit("all", [])
+            self.reporter.say(f"SLURM takes no more jobs of yours for now than one, {job}, which merges alone.")
+            return [job]
+        if count < wanted:
+            fewer = counted(count, "range")
+            self.reporter.say(f"SLURM takes no more jobs of yours for now: {fewer} in place of {wanted}.")
+        jobs: list[str] = []
+        try:
+            self._submit_parts(left, count, jobs)
+        except SubmitLimitError:
+            # Others took the room since; a part without those behind it makes nothing.
+            cancel(jobs)
+            raise
+        return jobs
+
+    def _with_room(self, left: PartsLeft, wanted: int) -> int:
+        """How many ranges SLURM has room for, of ``wanted`` at the most, with what comes before and after them."""
+        others = 2 if left.fits is None else 1
+        count = wanted
+        while count and not has_room(self._path, self.scene.root, len(left.ranges(count)) + others):
+            count //= 2
+        return count
+
+    def _submit_parts(self, left: PartsLeft, count: int, jobs: list[str]) -> None:
+        """Submit each part behind those before it, and add its id to ``jobs``."""
         if left.fits is None:
-            after = [self._submit("fits", after)]
-        jobs = list(after)
+            jobs.append(self._submit("fits", []))
         if indices := left.ranges(count):
             at_once = self._options().at_once
             spec = f"--array={array_spec(indices)}{f'%{at_once}' if at_once else ''}"
-            after = [self._submit(str(count), after, [spec], array_spec(indices))]
-            jobs += after
-        jobs.append(self._submit("end", after))
+            jobs.append(self._submit(str(count), jobs[-1:], [spec], array_spec(indices)))
+        jobs.append(self._submit("end", jobs[-1:]))
         self.reporter.say(
             f"Jobs {', '.join(jobs)}: the merge of {self.scene.root}, "
             f"{counted(len(indices), 'range')} of frames and what comes before and after."
         )
-        return jobs
 
     def submit_all(self, after: Sequence[str]) -> str:
         """Submit the merge as one job, once the jobs ``after`` have ended, however they did."""
@@ -149,11 +184,16 @@ def merge_on_slurm(
     left = parts_left(scene, settings)
     if isinstance(left, MergeResult):
         return left
+    note_unnoted(scene)
     jobs = _live_jobs(scene)
     if jobs:
         reporter.say(f"The merge of {scene.root} is queued or at work already: {', '.join(jobs)}.")
     else:
-        jobs = MergeJobs(scene, settings, words, reporter).submit(left, ranges)
+        handing = MergeJobs(scene, settings, words, reporter)
+        if waits:
+            jobs = as_soon_as_taken(lambda: handing.submit(left, ranges), reporter)
+        else:
+            jobs = handing.submit(left, ranges)
     if not waits:
         reporter.say(f"Look at it with 'vda status {quoted(scene.root)}', or end it with 'vda stop'.")
         return None
@@ -165,7 +205,7 @@ def merge_on_slurm(
 
 def _live_jobs(scene: Scene) -> list[str]:
     """The jobs of a merge that are queued or at work."""
-    return list(dict.fromkeys(task.job for task in ask(scene).others if task.is_live))
+    return list(dict.fromkeys(task.job for task in ask(scene, only_noted=True).others if task.is_live))
 
 
 def _wait(scene: Scene, jobs: Sequence[str], left: PartsLeft, reporter: Reporter) -> None:

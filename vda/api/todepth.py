@@ -13,11 +13,11 @@ from vda.api.mergejobs import MergeJobs
 from vda.api.pipeline import find_devices, merge_scene, plan_scene, run, set_apart
 from vda.calibration.fit import load_calibration
 from vda.calibration.metres import require_metres
-from vda.cluster.submitted import ask, read_submitted
+from vda.cluster.submitted import ask, note_unnoted, read_submitted
 from vda.depthmaps.codes import DepthRecord, Kind
-from vda.errors import DamagedWindowError, SceneError, UsageError, VdaError
+from vda.errors import DamagedWindowError, InputError, SceneError, UsageError, VdaError
 from vda.files import require_writable, sha256_file
-from vda.launch.slurmcommands import cancel
+from vda.launch.slurmcommands import SubmitLimitError, cancel
 from vda.machine.devices import Device
 from vda.machine.shortage import COMPUTING_BYTES, require_memory
 from vda.merging.looks import require_views
@@ -35,6 +35,8 @@ from vda.supervisor.resolve import RunSettings
 
 _ANY_PLAN = PlanSettings()
 _NOTHING_FOLLOWS = Following()
+# Jobs of the next video may be fewer, and fit.
+_OF_ONE = (InputError, SceneError, UsageError, SubmitLimitError)
 
 
 def depth(
@@ -86,13 +88,13 @@ def submit_depth(
 ) -> None:
     """As ``depth``, by jobs of SLURM alone: chunks, then a merge once they have ended. It waits for none.
 
-    Raises ``WorkError`` that lists those of several of which nothing could be submitted; the others are.
+    Raises ``WorkError`` that lists those of several of which not all could be submitted; the others are.
     """
     reporter = reporter or Silence()
     bad: dict[Path, VdaError] = {}
     scenes = _planned(videos, roots, running, merging, planning, bad, reporter)
     for video, scene in scenes.items():
-        with set_apart(video, bad if len(videos) > 1 else None):
+        with set_apart(video, bad if len(videos) > 1 else None, _OF_ONE):
             _submit(scene, running, merging, reporter)
     require_none({video: bad[video] for video in videos if video in bad}, len(videos) - len(bad), "videos")
 
@@ -133,12 +135,16 @@ def _planned(
 
 
 def _submit(scene: Scene, running: RunSettings, merging: MergeSettings, reporter: Reporter) -> None:
-    """Submit what is missing of the depth of ``scene``: chunks, and the merge unless a job of it lives."""
+    """Submit what is missing of the depth of ``scene``: chunks, and the merge unless a job of it lives.
+
+    Raises ``SubmitLimitError`` where SLURM does not take all of it: a merge needs all chunks.
+    """
     wanted = replace(merging, keep_finished=True)
     asked = None if scene.run_record() is None else asked_of(scene, wanted, computed=False)
     if isinstance(asked, MergeResult) and _is_merged(scene, running):
         reporter.say(f"The depth of {scene.root} is there; nothing was submitted.")
         return
+    note_unnoted(scene)
     before = {entry.job for entry in read_submitted(scene)}
     if not needs_no_windows(scene, running):
         run([scene], replace(running, restart=False), reporter, check=False, waits=False)

@@ -5,10 +5,16 @@ taken. An array has indices below MaxArraySize, and a person so many jobs at onc
 number stands for.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
-from vda.launch.slurmcommands import SubmitLimitError
+from vda.launch.slurmcommands import SubmitLimitError, room_may_come
+from vda.reporter import Reporter
 
+T = TypeVar("T")
+# Each try asks the controller, and it has all users to answer.
+_NO_ROOM_SECONDS = 10.0
 SubmitArray = Callable[[list[int], int, list[str]], str]
 """Submits some numbers as one array, given its offset and the jobs of the arrays before; returns its job's id."""
 
@@ -72,10 +78,38 @@ def submit_arrays(numbers: Iterable[int], max_array_size: int, submit: SubmitArr
 
 
 def limit_said(taken: int, wanted: int, what: str) -> str:
+    """What is told where the others of ``wanted`` are submitted later."""
     return (
         f"SLURM takes no more jobs of yours for now: {taken} of {wanted} {what} are submitted. The others are as "
         "soon as it takes some, by this command or by the same one again."
     )
+
+
+def require_all(taken: int, wanted: int, what: str) -> None:
+    """Raise ``SubmitLimitError`` where not all of ``wanted`` were taken, and nobody waits to submit the others."""
+    if taken < wanted:
+        raise SubmitLimitError(
+            f"SLURM takes no more jobs of yours for now: only {taken} of {wanted} {what} are submitted.",
+            "Run the same command again when some have ended, or without --detach: then it submits the others as"
+            " soon as SLURM takes them.",
+        )
+
+
+def as_soon_as_taken(submit: Callable[[], T], reporter: Reporter) -> T:
+    """What ``submit`` gives, tried again where SLURM takes no more jobs and some of this user's may end.
+
+    Raises ``SubmitLimitError`` where none is there to end.
+    """
+    said = False
+    while True:
+        try:
+            return submit()
+        except SubmitLimitError as error:
+            room_may_come(error)
+            if not said:
+                reporter.say(f"{error.problem} It is asked again until it does.")
+            said = True
+        time.sleep(_NO_ROOM_SECONDS)
 
 
 def _submit_some(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from vda.cluster.arrays import limit_said
 from vda.cluster.sbatch import chunk_log
 from vda.cluster.slurm import Submission
 from vda.cluster.submitted import Known, ask
@@ -128,18 +129,21 @@ class _Followed:
                 how = f"{task.name} ended ({task.state})" if task else "its task is gone"
                 reporter.say(f"Chunk {chunk} is not complete, {how}; it is submitted again.")
         if again:
-            self._submit(sorted(again), known)
+            self._submit(sorted(again), known, reporter)
 
     def _is_cancelled(self, ended: list[int], known: Known) -> bool:
         """Whether a person ended all there was: one who ends a single task of several wants it done elsewhere."""
         states = {self.last[chunk].state if chunk in self.last else "" for chunk in ended}
         return states == {"CANCELLED"} and not known.live and (len(ended) > 1 or len(self.wanted) == 1)
 
-    def _submit(self, chunks: list[int], known: Known) -> None:
+    def _submit(self, chunks: list[int], known: Known, reporter: Reporter) -> None:
         taken: list[int] = []
         with suppress(SubmitLimitError):
             taken = self.submission.submit(chunks, known)
-        self.waiting = (self.waiting | set(chunks)) - set(taken)
+        without_room = set(chunks) - set(taken)
+        if without_room and not self.waiting:
+            reporter.say(limit_said(len(taken), len(chunks), f"chunks of {self.scene.root}"))
+        self.waiting = (self.waiting - set(chunks)) | without_room
         self.gone -= set(taken)
 
     def error(self) -> WorkError:
@@ -224,7 +228,7 @@ class Follower:
 
     def _ask(self, one: _Followed) -> None:
         try:
-            known = ask(one.scene)
+            known = ask(one.scene, only_noted=True)
             # What SLURM says is older than what the files say from now on.
             one.look()
             one.settle(known, self.retries, self.reporter)

@@ -11,10 +11,11 @@ import shlex
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from vda.cluster.arrays import array_options, array_spec, limit_said, submit_arrays
+from vda.cluster.arrays import array_options, array_spec, as_soon_as_taken, submit_arrays
 from vda.cluster.clusteroptions import ClusterOptions, cluster_folder, require_possible, require_seen
 from vda.cluster.sbatch import (
     Batch,
@@ -26,7 +27,7 @@ from vda.cluster.sbatch import (
     proof_code,
     proof_text,
 )
-from vda.cluster.submitted import Known, ask, forget_submitted, read_submitted, submit_noted
+from vda.cluster.submitted import Known, ask, forget_submitted, note_unnoted, read_submitted, submit_noted
 from vda.cluster.task import require_on_tasks, task_words
 from vda.cluster.taskfiles import record_path
 from vda.errors import UsageError, WorkError
@@ -90,6 +91,9 @@ class Submission:
     options: ClusterOptions
     batch: Batch
     max_array_size: int
+    without_room: list[int] = field(default_factory=list, init=False)
+    """The chunks that SLURM took no job for, when a person asked for them; ``refusal`` is what it said."""
+    refusal: SubmitLimitError | None = field(default=None, init=False)
 
     @classmethod
     def of(cls, scene: Scene, settings: RunSettings, reporter: Reporter) -> "Submission":
@@ -109,15 +113,12 @@ class Submission:
 
         Raises ``SubmitLimitError`` where it takes none.
         """
-        wanted, live = list(chunks), known.live_jobs
-        taken = submit_arrays(
-            wanted,
+        live = known.live_jobs
+        return submit_arrays(
+            chunks,
             self.max_array_size,
             lambda part, offset, jobs: self._submit_array(part, offset, [*live, *jobs]),
         )
-        if len(taken) < len(wanted):
-            self.reporter.say(limit_said(len(taken), len(wanted), "chunks"))
-        return taken
 
     def _submit_array(self, chunks: list[int], offset: int, after: list[str]) -> str:
         options = array_options((chunk - offset for chunk in chunks), self.options.at_once, after)
@@ -137,11 +138,13 @@ def missing_chunks(scene: Scene, only: Sequence[int] | None = None) -> list[int]
 def submit_missing(submission: Submission, only: Sequence[int] | None = None) -> list[int]:
     """Submit what is missing and in no live job, as a person asked for it; return the chunks that are under way.
 
-    What failed before is forgiven: a person wants it tried again.
+    What failed before is forgiven: a person wants it tried again. What SLURM has no room for is left in
+    ``submission.without_room``.
     """
     scene, reporter = submission.scene, submission.reporter
     RunFiles(scene.run_dir).stop_path.unlink(missing_ok=True)
-    known, missing = ask(scene), missing_chunks(scene, only)
+    note_unnoted(scene)
+    known, missing = ask(scene, only_noted=True), missing_chunks(scene, only)
     under_way = [chunk for chunk in missing if chunk in known.live]
     if under_way:
         jobs = ", ".join(dict.fromkeys(known.live[chunk].job for chunk in under_way))
@@ -152,14 +155,13 @@ def submit_missing(submission: Submission, only: Sequence[int] | None = None) ->
     for chunk in todo:
         record_path(scene, chunk).unlink(missing_ok=True)
     _forget_old(scene, known)
+    taken: list[int] = []
     try:
-        return [*under_way, *(submission.submit(todo, known) if todo else [])]
-    except SubmitLimitError:
-        # What is under way makes room as it ends.
-        if not under_way:
-            raise
-        reporter.say(limit_said(0, len(todo), "chunks"))
-        return under_way
+        taken = submission.submit(todo, known) if todo else []
+    except SubmitLimitError as error:
+        submission.refusal = error
+    submission.without_room = [chunk for chunk in todo if chunk not in taken]
+    return [*under_way, *taken]
 
 
 def _forget_old(scene: Scene, known: Known) -> None:
@@ -222,7 +224,8 @@ def run_first_jobs(scene: Scene, settings: RunSettings, command: Sequence[str], 
         lines = default_lines(job_name(scene, "proof"), log, options, gres)
         asked = [sys.executable, "-m", "vda", *command, "--devices", settings.devices]
         batch = keep_batch(path, proof_text(scene, lines, asked, python_path()))
-        jobs.append(submit_noted(scene, batch.path, work="proof"))
+        # Another kind's may have to end before.
+        jobs.append(as_soon_as_taken(partial(submit_noted, scene, batch.path, work="proof"), reporter))
         reporter.say(f"Job {jobs[-1]} tries half precision{f' on {gres}' if gres else ''}.")
     while any(task.is_live for task in queued(jobs)):
         time.sleep(_FIRST_JOB_SECONDS)

@@ -3,22 +3,31 @@
 In: jobs, as commands on any machines submit them. Out: the list of them, and what SLURM knows of their tasks, for
 whoever looks for those that live, or ends them. Each file is written whole, once, by the command that submitted
 the job, and nobody ever reads a list to write it again: no lock is needed, and none reaches every login node.
+
+A command may die between ``sbatch`` and its file. Such a job is found at SLURM by the batch file that it was
+submitted by, which is the scene's own.
 """
 
 import platform
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+from vda.cluster.arrays import array_spec
+from vda.cluster.clusteroptions import cluster_folder
 from vda.errors import InputError
-from vda.files import TEMPORARY_PREFIX, write_json
+from vda.files import TEMPORARY_PREFIX, write_first, write_json
 from vda.launch.interrupts import first_is_asked
-from vda.launch.slurmcommands import ArrayTask, accounted, indices, queued, submit, whoami
+from vda.launch.slurmcommands import ArrayTask, BatchTask, accounted, indices, live_in, queued, submit, whoami
 from vda.records import Count, Within, read_record
 from vda.scene.runstate import RunFiles, device_slug
 from vda.scene.scene import Scene
+
+# Batch files with what they are given: by hand something else may be submitted, such as chunks without an offset.
+_OURS = re.compile(r"chunks\.sbatch \d+|merge\.sbatch \w+|proof_\d+\.sbatch")
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,41 @@ def note_submitted(scene: Scene, entry: Submitted) -> None:
     write_json(_path(scene, entry.engine, entry.job), asdict(entry))
 
 
+def was_handed_over(scene: Scene) -> bool:
+    """Whether a job of the scene may ever have been submitted: none is without its batch file, or its note."""
+    return any(cluster_folder(scene).glob("*.sbatch")) or bool(read_submitted(scene))
+
+
+def unnoted(scene: Scene) -> list[Submitted]:
+    """Jobs of this user that live, were submitted by a batch file of the scene, and are not on the list."""
+    folder = cluster_folder(scene).resolve()
+    if not any(folder.glob("*.sbatch")):
+        return []
+    jobs: dict[str, list[BatchTask]] = {}
+    for one in live_in(folder):
+        if _OURS.fullmatch(" ".join([one.batch, *one.arguments])):
+            jobs.setdefault(one.task.job, []).append(one)
+    # Only now: a command that has just submitted one of them may have noted it since.
+    for noted in read_submitted(scene):
+        jobs.pop(noted.job, None)
+    return [_as_submitted(tasks, folder) for tasks in jobs.values()]
+
+
+def note_unnoted(scene: Scene) -> None:
+    """Put the jobs that ``unnoted`` finds on the list, unless their own command does so by now."""
+    for entry in unnoted(scene):
+        write_first(_path(scene, entry.engine, entry.job), asdict(entry))
+
+
+def _as_submitted(tasks: Sequence[BatchTask], folder: Path) -> Submitted:
+    """A job by those of its tasks that live."""
+    batch, arguments = tasks[0].batch, tasks[0].arguments
+    work = batch.removesuffix(".sbatch").partition("_")[0]
+    offset = int(arguments[0]) if work == "chunks" else 0
+    chunks = array_spec(offset + one.task.index for one in tasks if one.task.index >= 0)
+    return Submitted.now(tasks[0].task.job, folder / batch, work, chunks, offset)
+
+
 def forget_submitted(scene: Scene, jobs: Iterable[str], engine: str = "slurm") -> None:
     """Leave out jobs, by id, that are of no interest any more."""
     for job in jobs:
@@ -112,14 +156,23 @@ class Known:
     has_accounting: bool | None = None
     """None: it was not asked, for the controller still knew all."""
     live_jobs: list[str] = field(default_factory=list)
+    jobs: list[str] = field(default_factory=list)
+    """Those that were submitted, whatever SLURM still knows of them."""
 
 
-def ask(scene: Scene, accounting: Callable[[Sequence[str]], list[ArrayTask] | None] = accounted) -> Known:
+def ask(
+    scene: Scene,
+    accounting: Callable[[Sequence[str]], list[ArrayTask] | None] = accounted,
+    *,
+    only_noted: bool = False,
+) -> Known:
     """What SLURM knows of the scene's jobs; ``SilentSchedulerError`` where it does not answer.
 
     The controller forgets what ended minutes ago (MinJobAge); that is asked of the accounting, if there is any.
+    ``only_noted`` leaves out jobs that nobody noted, which is asked of all jobs that the user has.
     """
-    submitted = read_submitted(scene)
+    unlisted = [] if only_noted else unnoted(scene)
+    submitted = sorted([*unlisted, *read_submitted(scene)], key=lambda entry: entry._order)
     seen = {(task.job, task.index): task for task in queued([entry.job for entry in submitted])}
     forgotten = [entry for entry in submitted if _tasks_of(entry) - seen.keys()]
     told = accounting([entry.job for entry in forgotten]) if forgotten else []
@@ -139,7 +192,8 @@ def ask(scene: Scene, accounting: Callable[[Sequence[str]], list[ArrayTask] | No
             by_chunk[entry.offset + task.index] = task
             if task.is_live:
                 live[entry.offset + task.index] = task
-    return Known(by_chunk, live, others, told is not None if forgotten else None, list(jobs))
+    has_accounting = told is not None if forgotten else None
+    return Known(by_chunk, live, others, has_accounting, list(jobs), [entry.job for entry in submitted])
 
 
 def _tasks_of(entry: Submitted) -> set[tuple[str, int]]:

@@ -6,25 +6,36 @@ others are as it takes some. This file does not know how rows are scaled.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Final
 
-from vda.cluster.arrays import array_options, array_spec, limit_said, number_pattern, submit_arrays
+from vda.cluster.arrays import (
+    array_options,
+    array_spec,
+    limit_said,
+    number_pattern,
+    require_all,
+    submit_arrays,
+)
 from vda.cluster.clusteroptions import ClusterOptions
 from vda.cluster.sbatch import keep_batch
 from vda.files import write_json
-from vda.fvc.alone import alone
+from vda.fvc.alone import OwnFolder, alone
+from vda.launch.interrupts import first_is_asked
 from vda.launch.slurmcommands import (
     ArrayTask,
+    BatchTask,
     SilentSchedulerError,
     SubmitLimitError,
     configuration,
     indices,
+    live_in,
     queued,
     rehearse,
+    room_may_come,
     submit,
 )
 from vda.records import Count, Within, read_record
@@ -64,6 +75,15 @@ class SubmittedRows:
     stop: Count
     shards: str
     time: float = 0.0
+
+    @classmethod
+    def of_tasks(cls, tasks: Sequence[BatchTask]) -> "SubmittedRows | None":
+        """A job by those of its tasks that live; None where its batch file was not told which rows it has."""
+        if len(tasks[0].arguments) != 4 or not all(word.isdigit() for word in tasks[0].arguments):
+            return None
+        offset, start, size, stop = map(int, tasks[0].arguments)
+        places = array_spec(one.task.index for one in tasks)
+        return cls(tasks[0].task.job, start + offset * size, size, stop, places, time.time())
 
     def rows_of(self, index: int) -> range:
         first = self.first + index * self.size
@@ -114,21 +134,46 @@ class SlurmRows:
     def run(self, *, waits: bool) -> None:
         """Submit what is missing; return when nothing more can come, or not ``waits``, when it is submitted.
 
-        Raises ``SubmitLimitError`` where SLURM takes nothing, and none of it is under way.
+        Raises ``SubmitLimitError`` where SLURM takes nothing and no end of a job can make room, and where it takes
+        less than all and nobody waits.
         """
         if keep_batch(self._batch, self.text).is_changed:
             self.reporter.say(
                 f"{self._batch} was changed by hand and is used as it is; --slurm changes nothing in it."
             )
         rehearse(self._batch, self.place, ["--array=0"])
+        with self._alone():
+            self._note_unnoted()
         missing = self.missing()
         if live := self._known().live & missing:
             self.reporter.say(f"{counted(len(live), 'row')} are queued or at work already.")
         self._left_before = self._left(missing)
-        if (refused := self._submit(self.ranges.shards(missing))) and not live:
-            raise refused
-        if waits:
-            self._wait(len(missing))
+        shards = self.ranges.shards(missing)
+        if (refused := self._submit(shards)) and not live:
+            room_may_come(refused)
+        taken = len(shards) - len(self._without_room)
+        if not waits:
+            return require_all(taken, len(shards), self._ranges)
+        if self._without_room:
+            self.reporter.say(limit_said(taken, len(shards), self._ranges))
+        self._wait(len(missing))
+
+    def _alone(self) -> AbstractContextManager[OwnFolder]:
+        return alone(self.place, "submit", "submitting the jobs of", self.reporter, waits=True)
+
+    @property
+    def _ranges(self) -> str:
+        return f"ranges of {counted(self.ranges.size, 'row')}"
+
+    def _note_unnoted(self) -> None:
+        """Note jobs whose command died before it did, by the batch file that they were submitted by."""
+        noted, found = {entry.job for entry in self._submitted()}, dict[str, list[BatchTask]]()
+        for one in live_in(self.place):
+            if one.batch == self._batch.name and one.task.index >= 0 and one.task.job not in noted:
+                found.setdefault(one.task.job, []).append(one)
+        for entry in map(SubmittedRows.of_tasks, found.values()):
+            if entry is not None:
+                self._note(entry)
 
     def _submit(self, shards: Iterable[int]) -> SubmitLimitError | None:
         """Submit those of ``shards`` that are in no live job; return SLURM's word where it has no room for any.
@@ -136,7 +181,7 @@ class SlurmRows:
         Tasks that somebody cancelled are let rest.
         """
         refused: SubmitLimitError | None = None
-        with alone(self.place, "submit", "submitting the jobs of", self.reporter, waits=True):
+        with self._alone():
             known = self._known()
             asked = sorted({*shards} & {*self.ranges.shards(self.missing() - known.live - known.cancelled)})
             most = int(configuration().get("MaxArraySize", "1001"))
@@ -144,11 +189,7 @@ class SlurmRows:
                 taken = submit_arrays(asked, most, self._submit_array)
             except SubmitLimitError as error:
                 refused, taken = error, []
-        without_room = {*asked} - {*taken}
-        if without_room and not self._without_room and (taken or known.live):
-            ranges = f"ranges of {counted(self.ranges.size, 'row')}"
-            self.reporter.say(limit_said(len(taken), len(asked), ranges))
-        self._without_room = (self._without_room - {*shards}) | without_room
+        self._without_room = (self._without_room - {*shards}) | ({*asked} - {*taken})
         return refused
 
     def _submit_array(self, shards: list[int], offset: int, jobs: list[str]) -> str:
@@ -159,10 +200,13 @@ class SlurmRows:
             options.append(f"--output={log_name(self.place, offset)}")
         rows, size = self.ranges.rows, self.ranges.size
         # A batch file that was changed by hand may have been written for other rows.
-        job = submit(self._batch, self.place, options, list(map(str, (offset, rows.start, size, rows.stop))))
-        self._note(
-            SubmittedRows(job, self.ranges.rows_of(offset).start, size, rows.stop, array_spec(places), time.time())
-        )
+        words = list(map(str, (offset, rows.start, size, rows.stop)))
+        first = self.ranges.rows_of(offset).start
+        with first_is_asked() as interrupted:
+            job = submit(self._batch, self.place, options, words)
+            self._note(SubmittedRows(job, first, size, rows.stop, array_spec(places), time.time()))
+            if interrupted():
+                raise KeyboardInterrupt
         more = f"; index I of it is range {offset} + I" if offset else ""
         self.reporter.say(
             f"Job {job}: {counted(len(shards), 'task')} of {counted(size, 'row')} ({array_spec(shards)}){more}."

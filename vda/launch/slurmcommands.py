@@ -92,6 +92,16 @@ def rehearse(batch: Path, folder: Path, options: Sequence[str] = ()) -> None:
         _checked(["sbatch", "--test-only", *options, str(batch)], folder)
 
 
+def has_room(batch: Path, folder: Path, tasks: int) -> bool:
+    """Whether SLURM would take so many tasks of the batch file now, or the most that an array may have."""
+    last = min(tasks, int(configuration().get("MaxArraySize", "1001"))) - 1
+    try:
+        _checked(["sbatch", "--test-only", f"--array=0-{last}", str(batch)], folder)
+    except SubmitLimitError:
+        return False
+    return True
+
+
 def queued(jobs: Sequence[str]) -> list[ArrayTask]:
     """What the controller knows of ``jobs``: tasks that are queued or run, and those that ended minutes ago."""
     if not jobs:
@@ -104,6 +114,36 @@ def queued(jobs: Sequence[str]) -> list[ArrayTask]:
     if answer.returncode:
         raise refused("squeue", answer.stderr)
     return [task for task in map(_queued_task, answer.stdout.splitlines()) if task is not None]
+
+
+@dataclass(frozen=True)
+class BatchTask:
+    """A task of this user that lives, the name of the batch file that it was submitted by, and its arguments."""
+
+    task: ArrayTask
+    batch: str
+    arguments: tuple[str, ...]
+
+
+def live_in(folder: Path) -> list[BatchTask]:
+    """What lives of this user's tasks that were submitted by a batch file in ``folder``, whoever noted it or not.
+
+    The controller keeps the command of a job, which no option of sbatch changes. None where SLURM is not here.
+    """
+    if shutil.which("squeue") is None:
+        return []
+    answer = _checked(
+        ["squeue", "--noheader", "--array", "--states=all", f"--user={os.getuid()}", f"--format={_FIELDS}|%o"]
+    )
+    found = []
+    for line in answer.splitlines():
+        # The command comes last, and may have any letter in it.
+        *facts, command = line.strip().split("|", _FIELDS.count("|") + 1)
+        task = _queued_task("|".join(facts))
+        if task is not None and task.is_live and command.startswith(f"{folder}/"):
+            batch, *arguments = command.removeprefix(f"{folder}/").split(" ")
+            found.append(BatchTask(task, batch, tuple(arguments)))
+    return found
 
 
 def accounted(jobs: Sequence[str]) -> list[ArrayTask] | None:
@@ -173,6 +213,19 @@ def nodes(partition: str) -> list[NodeFacts]:
     ]
 
 
+def room_may_come(error: SubmitLimitError) -> None:
+    """Raise, with what is to be done, where no end of this user's jobs can make room for more of them."""
+    if _checked(["squeue", "--noheader", f"--user={os.getuid()}", "--format=%i"]).strip():
+        return
+    if "SubmitJob" not in error.problem:
+        raise error
+    raise SubmitLimitError(
+        f"SLURM takes no job of yours, though none is queued: {error.problem.partition(': ')[2]}",
+        "Name another account or QOS with --slurm, or ask who runs the cluster; 'sacctmgr show associations"
+        " user=$USER format=account,qos,maxsubmit,grpsubmit' shows limits.",
+    )
+
+
 def refused(program: str, told: str) -> VdaError:
     """What an error of SLURM means, and what to do about it."""
     lines = [_plain(line) for line in told.splitlines() if line.strip()]
@@ -195,9 +248,17 @@ _MEANINGS: tuple[tuple[str, type[VdaError], str, str], ...] = (
         "SLURM does not answer: {said}.",
         "Run the same command again when it does; what was computed is kept, and jobs go on by themselves.",
     ),
+    # Of all limits sbatch says that they are about jobs, size or time; the word before tells which.
     (
-        "submit limit|MaxSubmit|QOSMaxSubmit|accounting/QOS policy|MaxJobCount|too many|"
-        "temporarily una(ble|vailable)|queue full",
+        r"^(?!.*SubmitJob)(?:Assoc|QOS|Max)\w+ .*accounting/QOS policy",
+        UsageError,
+        "One task asks for more than you may have: {said}.",
+        "Ask for less with --slurm time=, cpus=, memory= or gres=, or name another account or qos; 'sacctmgr show"
+        " qos' and 'sacctmgr show associations user=$USER' show limits.",
+    ),
+    (
+        "submit limit|SubmitJob|accounting/QOS policy|MaxJobCount|too many|temporarily una(ble|vailable)|"
+        "queue full",
         SubmitLimitError,
         "SLURM takes no more jobs of yours for now: {said}.",
         "Run the same command again when some have ended: it submits what is missing.",
