@@ -68,7 +68,7 @@ def measured(folder: Path, case: Case) -> Iterator[tuple[str, str]]:
 
 def away(scene: Scene, target: str, output: Path, case: Case, poses: Path, camera: CameraChoice) -> str:
     try:
-        report = run(scene, target, output, poses=poses, camera=camera, stride=1, **case.options)
+        report = run(scene, target, output, poses=poses, camera=camera, stride=2, **case.options)
     except VdaError as error:
         return error.problem.replace(f"{output.parent}/", "")
     points = np.concatenate(list(READERS[target](output, case))) / case.unit
