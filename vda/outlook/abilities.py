@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -66,18 +67,23 @@ class Ability:
 
 def by_memory(free_bytes: int, precision: "Precision", models: Iterable[str] = MODELS) -> Iterator[Ability]:
     """Say of each model whether a GPU with so much free memory holds it in ``precision``, one frame at a time."""
+    for name in models:
+        least = _least_bytes(name, precision)
+        yield Ability(name, precision, *_size(name), least, least <= free_bytes)
+
+
+# The walk through a large model takes a second, and a machine may have many cards.
+@cache
+def _least_bytes(name: str, precision: "Precision") -> int:
     from vda.compute.footprint import footprint
     from vda.compute.precision import dtype_of
     from vda.network.model import empty_model
 
-    for name in models:
-        width, height = _size(name)
-        model = empty_model(name).set_precision(dtype_of(precision))
-        needs = footprint(model, width, height)
-        weights = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
-        # With kept features on the host, as the memory ladder ends.
-        least = _CUDA_BYTES + weights + max(needs.encoder.at(1), needs.head.at(1))
-        yield Ability(name, precision, width, height, least, least <= free_bytes)
+    model = empty_model(name).set_precision(dtype_of(precision))
+    needs = footprint(model, *_size(name))
+    weights = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
+    # With kept features on the host, as the memory ladder ends.
+    return _CUDA_BYTES + weights + max(needs.encoder.at(1), needs.head.at(1))
 
 
 def by_measurement(device: Device, precision: "Precision", models: Iterable[str]) -> list[Ability]:
