@@ -9,7 +9,7 @@ import pytest
 from cluster import nodes
 from cluster.awaiting import until
 from cluster.rayworld import Nodes, ray_nodes
-from cluster.scenes import Film, sample_film, small_film
+from cluster.scenes import Film, of_all, sample_film, small_film
 from cluster.world import Cluster
 
 
@@ -53,10 +53,10 @@ def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
 @pytest.fixture(scope="session")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Film:
     """Small: a chunk of its four takes a second."""
-    return small_film(tmp_path_factory.mktemp("film"))
+    return of_all(tmp_path_factory.getbasetemp(), "film", small_film)
 
 
 @pytest.fixture(scope="session")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Film:
     """The sample, with what ``vda depth`` takes by default."""
-    return sample_film(tmp_path_factory.mktemp("sample"))
+    return of_all(tmp_path_factory.getbasetemp(), "sample", sample_film)

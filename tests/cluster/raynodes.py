@@ -4,7 +4,6 @@ It prints the cluster's address and then obeys its input: ``remove`` ends the se
 ``add`` starts another. At the end of its input all of it goes down.
 """
 
-import os
 import sys
 from typing import Any
 
@@ -14,9 +13,9 @@ KIND = "T4"
 
 
 def node(gpu: str, kind: str = "") -> dict[str, Any]:
-    """All CPUs for each, as two machines would have them. Its store of objects stays empty."""
+    """One CPU for each: Ray starts a process for every one of them ahead. Its store of objects stays empty."""
     return {
-        "num_cpus": os.cpu_count(),
+        "num_cpus": 1,
         "num_gpus": 1,
         # As Ray itself names the kind of a GPU that it finds.
         "resources": {f"accelerator_type:{kind}": 1} if kind else {},
@@ -33,7 +32,9 @@ def tell(line: str) -> None:
 def main() -> None:
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={**node(GPUS[0]), "include_dashboard": False})
+    # Nobody looks at it, and nobody makes it larger.
+    without = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
+    cluster = Cluster(initialize_head=True, head_node_args={**node(GPUS[0]), **without})
     second = cluster.add_node(**node(GPUS[1], KIND))
     tell(cluster.address)
     for line in sys.stdin:

@@ -2,11 +2,18 @@
 
 import hashlib
 import json
+import os
+import pickle
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from depth_runs import check, depth_digest, make_video, make_weights, run_options, vda
+
+from vda.api import stages
+from vda.files import exclusive_lock
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "data" / "sample.mp4"
@@ -49,14 +56,33 @@ class Film:
 
     def plan(self, scene: Path, chunks: int = 0) -> Path:
         """A scene of the film, in as many ``chunks`` as here or in others: that changes no byte."""
-        check(vda("split", self.video, "--scene", scene, "--chunks", chunks or self.chunks, "-q"))
+        stages.plan(self.video, scene, chunks=chunks or self.chunks)
         return scene
 
     def require_same(self, scene: Path) -> None:
         """Merge, and hold windows and images against those of the run on this machine."""
         assert windows_digest(scene) == self.windows
-        check(vda("merge", scene, "-q"))
+        stages.merge(scene)
         assert depth_digest(scene) == self.images
+
+
+def of_all(base: Path, name: str, make: Callable[[Path], Film]) -> Film:
+    """The film ``name``, which ``make`` computes in a folder of its own: once for all processes of a session.
+
+    ``base`` is pytest's folder for this process; those of the others lie beside it.
+    """
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with exclusive_lock(place.with_suffix(".lock"), wait=True):
+        made = place / "film.pickle"
+        if not made.exists():
+            # What a process that failed at it has left.
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir()
+            made.with_suffix(".new").write_bytes(pickle.dumps(make(place)))
+            made.with_suffix(".new").rename(made)
+        film = pickle.loads(made.read_bytes())
+        assert isinstance(film, Film)
+        return film
 
 
 def small_film(folder: Path) -> Film:

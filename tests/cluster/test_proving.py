@@ -12,7 +12,7 @@ from cluster.world import Cluster
 def test_a_first_job_proves_what_its_node_can_before_the_chunks_are_handed_over(
     cluster: Cluster, film: Film, tmp_path: Path
 ) -> None:
-    scene = film.plan(tmp_path / "scene")
+    scene = film.plan(tmp_path / "scene", chunks=2)
     command = ["run", scene, *film.options, "--devices", "cpu", "--on", "slurm", "--prove", "-q"]
     check(vda(*command, **cluster.environment))  # type: ignore[arg-type]
     record = json.loads((scene / "vda_windows" / "run.json").read_text())

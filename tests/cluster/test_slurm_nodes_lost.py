@@ -8,12 +8,12 @@ from cluster.awaiting import until
 from cluster.scenes import Film, names_of_chunk
 from cluster.world import Cluster, identities
 
-CHUNK = 1
-FIRST, HELD, *_ = names_of_chunk(CHUNK)
+CHUNKS, CHUNK = 2, 1
+FIRST, HELD, *_ = names_of_chunk(CHUNK, windows=8)
 
 
 def test_a_node_is_set_down_and_back_with_its_orphan_at_work(cluster: Cluster, film: Film, tmp_path: Path) -> None:
-    scene = film.plan(tmp_path / "scene")
+    scene = film.plan(tmp_path / "scene", CHUNKS)
     cluster.gate.hold(HELD)
     cluster.hand_over(film, scene)
     orphan = cluster.until_held(HELD)
@@ -35,7 +35,7 @@ def test_a_node_is_set_down_and_back_with_its_orphan_at_work(cluster: Cluster, f
 
 
 def test_a_node_dies_and_its_orphan_goes_on(cluster: Cluster, film: Film, tmp_path: Path) -> None:
-    scene = film.plan(tmp_path / "scene")
+    scene = film.plan(tmp_path / "scene", CHUNKS)
     cluster.gate.hold(HELD)
     waiting = cluster.start(*cluster.command(film, scene))
     orphan = cluster.until_held(HELD)
