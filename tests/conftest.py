@@ -11,10 +11,21 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A shell that runs tests in the background has them ignore SIGINT, and so would every program that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Examples that Hypothesis draws may take their time, for the machine may be busy, and are always the same: what
+# one run finds is no riddle in the next. Others are drawn where slow tests are asked for.
+settings.register_profile(
+    "tests",
+    deadline=None,
+    derandomize="VDA_SLOW_TESTS" not in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("tests")
 
 _CLUSTER = Path(__file__).with_name("cluster")
 # With these helpers a test runs the program, a network or a data set as a whole: no figures have to be kept up to
