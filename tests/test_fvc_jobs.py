@@ -34,9 +34,8 @@ from vda.video.decoding import OpenVideo
 SMALL = ScaleSettings(size=64)
 
 
-@pytest.mark.parametrize("jobs", [2, 3])
-def test_any_number_of_jobs_gives_the_same_bytes(tmp_path: Path, jobs: int) -> None:
-    metadata = data_set(tmp_path, 5)
+def test_any_number_of_jobs_gives_the_same_bytes(tmp_path: Path) -> None:
+    metadata, jobs = data_set(tmp_path, 5), 3
     (tmp_path / "video3.mp4").write_bytes(b"no video")
     results = [scale(metadata, tmp_path / f"out{count}", SMALL, jobs=count) for count in (1, jobs)]
     assert content(tmp_path / "out1") == content(tmp_path / f"out{jobs}")
