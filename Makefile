@@ -68,7 +68,8 @@ test-fast: $(VENV)/.ready-test
 slow: $(VENV)/.ready-test
 	VDA_SLOW_TESTS=1 $(BIN)/pytest $(ARGS)
 
-# Most of it is waiting: for limits to be reached, for silent nodes to be given up. Each process has a SLURM of its own.
+# Programs by the hundred are started, which takes two cores all the time, and more processes than these are for what
+# waits: for limits to be reached, for silent nodes to be given up. Each process has a SLURM of its own.
 # A test that waits for ever ends with what its threads were doing, and fails.
 cluster: $(VENV)/.ready-test
 	$(BIN)/pytest -m cluster -n 4 --dist loadfile -rs -o faulthandler_timeout=400 -o faulthandler_exit_on_timeout=true \
