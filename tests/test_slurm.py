@@ -39,7 +39,8 @@ from vda.cluster.sbatch import (
     merge_text,
     signal_seconds,
 )
-from vda.cluster.submitted import Submitted, ask, forget_submitted, note_submitted, read_submitted
+from vda.cluster.slurm import Submission
+from vda.cluster.submitted import Known, Submitted, ask, forget_submitted, note_submitted, read_submitted
 from vda.cluster.taskfiles import TaskRecord
 from vda.errors import SceneError, UsageError, VdaError, WorkError
 from vda.launch import slurmcommands
@@ -706,8 +707,9 @@ class TestRuns:
         asked = [re.findall(r"--array=\S+|(?<=merge.sbatch )\S+", call) for call in self.submitted(cluster)]
         assert [" ".join(words) for words in asked] == jobs
 
+    @pytest.mark.parametrize("waits", [False, True])
     def test_a_job_whose_command_died_before_it_noted_it_is_found_by_its_batch_file(
-        self, scene: Scene, cluster: Path
+        self, scene: Scene, cluster: Path, waits: bool
     ) -> None:
         self.hand_over(scene)
         forget_submitted(scene, ["1"])
@@ -734,8 +736,13 @@ class TestRuns:
         with pytest.raises(SceneError, match="queued or at work: 1"):
             require_no_jobs(scene)
         assert not read_submitted(scene)
-        # The same command again submits the others alone, and puts it on the list.
-        self.hand_over(scene)
+        # The same command again submits the others alone, and notes it; so does one that waits for room.
+        if waits:
+            settings = RunSettings("mini", devices="cpu", threads=1, on="slurm")
+            submission = Submission.of(scene, settings, Noted(None))
+            following._Followed.of(submission, [], None).settle(Known(), 3, Noted(None))
+        else:
+            self.hand_over(scene)
         assert "--array=2-3 " in self.submitted(cluster)[-1]
         assert [(entry.job, entry.chunks) for entry in read_submitted(scene)] == [("1", "0-1"), ("2", "2-3")]
         forget_submitted(scene, ["1", "2"])

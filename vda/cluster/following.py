@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from vda.cluster.arrays import limit_said
 from vda.cluster.sbatch import chunk_log
 from vda.cluster.slurm import Submission
-from vda.cluster.submitted import Known, ask
+from vda.cluster.submitted import Known, ask, note_unnoted
 from vda.cluster.taskfiles import TaskRecord, read_task
 from vda.errors import WorkError
 from vda.launch.interrupts import first_is_asked
@@ -137,14 +137,17 @@ class _Followed:
         return states == {"CANCELLED"} and not known.live and (len(ended) > 1 or len(self.wanted) == 1)
 
     def _submit(self, chunks: list[int], known: Known, reporter: Reporter) -> None:
+        if note_unnoted(self.scene):
+            known = ask(self.scene, only_noted=True)
+        wanted = [chunk for chunk in chunks if chunk not in known.live]
         taken: list[int] = []
         with suppress(SubmitLimitError):
-            taken = self.submission.submit(chunks, known)
-        without_room = set(chunks) - set(taken)
+            taken = self.submission.submit(wanted, known)
+        without_room = set(wanted) - set(taken)
         if without_room and not self.waiting:
-            reporter.say(limit_said(len(taken), len(chunks), f"chunks of {self.scene.root}"))
+            reporter.say(limit_said(len(taken), len(wanted), f"chunks of {self.scene.root}"))
         self.waiting = (self.waiting - set(chunks)) | without_room
-        self.gone -= set(taken)
+        self.gone -= set(chunks) - without_room
 
     def error(self) -> WorkError:
         """What is missing, with the end of the log of the chunk that failed last."""

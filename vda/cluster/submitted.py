@@ -4,8 +4,8 @@ In: jobs, as commands on any machines submit them. Out: the list of them, and wh
 whoever looks for those that live, or ends them. Each file is written whole, once, by the command that submitted
 the job, and nobody ever reads a list to write it again: no lock is needed, and none reaches every login node.
 
-A command may die between ``sbatch`` and its file. Such a job is found at SLURM by the batch file that it was
-submitted by, which is the scene's own.
+A command may die between ``sbatch`` and its file, or be told of a time-out while SLURM takes the job. Such a job
+is found at SLURM by the batch file that it was submitted by, which is the scene's own.
 """
 
 import platform
@@ -102,10 +102,12 @@ def unnoted(scene: Scene) -> list[Submitted]:
     return [_as_submitted(tasks, folder) for tasks in jobs.values()]
 
 
-def note_unnoted(scene: Scene) -> None:
-    """Put the jobs that ``unnoted`` finds on the list, unless their own command does so by now."""
-    for entry in unnoted(scene):
+def note_unnoted(scene: Scene) -> bool:
+    """Put the jobs that ``unnoted`` finds on the list, unless their own command does so by now; whether any is."""
+    found = unnoted(scene)
+    for entry in found:
         write_first(_path(scene, entry.engine, entry.job), asdict(entry))
+    return bool(found)
 
 
 def _as_submitted(tasks: Sequence[BatchTask], folder: Path) -> Submitted:

@@ -166,7 +166,7 @@ class SlurmRows:
         return f"ranges of {counted(self.ranges.size, 'row')}"
 
     def _note_unnoted(self) -> None:
-        """Note jobs whose command died before it did, by the batch file that they were submitted by."""
+        """Note jobs whose command died before it did, or was told of a time-out, by their batch file."""
         noted, found = {entry.job for entry in self._submitted()}, dict[str, list[BatchTask]]()
         for one in live_in(self.place):
             if one.batch == self._batch.name and one.task.index >= 0 and one.task.job not in noted:
@@ -182,6 +182,7 @@ class SlurmRows:
         """
         refused: SubmitLimitError | None = None
         with self._alone():
+            self._note_unnoted()
             known = self._known()
             asked = sorted({*shards} & {*self.ranges.shards(self.missing() - known.live - known.cancelled)})
             most = int(configuration().get("MaxArraySize", "1001"))
