@@ -454,16 +454,17 @@ class TestBatchFiles:
             (programs / "vda").symlink_to(stand_in)
             environment |= {"SCENE": str(scene.root), "VDA": str(programs / "vda")}
             command = [str(BASH), str(ROOT / "runners" / "slurm_chunks.sbatch"), str(scene.root), "1000"]
-        batch = subprocess.Popen(command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL)
-        try:
-            deadline = time.monotonic() + 240
-            while not (programs / "began").exists() and time.monotonic() < deadline:
-                time.sleep(0.01)
-            batch.send_signal(sent)
-            assert batch.wait(timeout=240) == code
-        finally:
-            if batch.poll() is None:
-                os.killpg(batch.pid, signal.SIGKILL)
+        with subprocess.Popen(
+            command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL
+        ) as batch:
+            try:
+                while not (programs / "began").exists() and batch.poll() is None:
+                    time.sleep(0.01)
+                batch.send_signal(sent)
+                assert batch.wait(timeout=300) == code
+            finally:
+                if batch.poll() is None:
+                    os.killpg(batch.pid, signal.SIGKILL)
         asked = "--part 3/16" if which == "merge" else "--chunk 1003"
         assert asked in (programs / "arguments").read_text()
         assert str(scene.root) in (programs / "arguments").read_text()
@@ -601,7 +602,11 @@ class TestRuns:
 
     def test_tasks_are_told_where_to_keep_a_copy_of_the_video(self, scene: Scene, cluster: Path) -> None:
         settings = RunSettings("mini", devices="cpu", threads=1, on="slurm", stage_video="/local disk")
-        pipeline.run([scene], settings, Noted(None), waits=False)
+        heard = Noted(None)
+        pipeline.run([scene], settings, heard, waits=False)
+        size = scene.video().path.stat().st_size / 1e6
+        said = f"Each node with a task copies all of film.mp4 first: {size:.1f} MB, for 4 chunks in all."
+        assert said in heard.said
         text = (scene.root / "vda_run" / "cluster" / "chunks.sbatch").read_text()
         [line] = [line for line in text.splitlines() if '-m vda task "$scene"' in line]
         assert shlex.split(line.rstrip("&"))[-2:] == ["--stage-video", "/local disk"]

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import platform
 import signal
 import struct
 import sys
@@ -22,7 +23,9 @@ from halting import halt_at, halted
 import vda.cluster.task
 import vda.compute.worker
 import vda.launch.local
+from vda.api.engines import joined_status
 from vda.api.pipeline import RunSettings, merge_scene, plan_scene, redo, run
+from vda.cluster import staging
 from vda.cluster.lease import Lease
 from vda.cluster.task import EXIT_STOPPED, TaskSettings, run_task
 from vda.cluster.taskfiles import TaskName, TaskRecord, read_task
@@ -68,10 +71,12 @@ def starting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
     monkeypatch.setattr(vda.cluster.task, "LocalLauncher", ForkLauncher)
     started: list[int] = []
 
-    def start(scene: Scene, chunk: int, before: Callable[[], None] = lambda: None) -> int:
+    def start(
+        scene: Scene, chunk: int, before: Callable[[], None] = lambda: None, stage_video: str | None = None
+    ) -> int:
         def work() -> None:
             before()
-            settings = TaskSettings("cpu", threads=1)
+            settings = TaskSettings("cpu", threads=1, stage_video=stage_video)
             sys.exit(EXIT_STOPPED if run_task(scene, chunk, settings) == "stopped" else 0)
 
         started.append(fork(work, scene.root / "task.out"))
@@ -93,6 +98,10 @@ def lives(pid: int) -> bool:
 
 def settings(weights: Path) -> RunSettings:
     return RunSettings(model="mini", weights=weights, input_size=INPUT_SIZE, threads=1, devices="cpu", on="inline")
+
+
+def no_copying(_copy: object) -> bool:
+    raise AssertionError("It was copied again.")
 
 
 def windows(scene: Scene) -> dict[str, bytes]:
@@ -306,6 +315,26 @@ def test_the_command_computes_a_chunk_and_says_what_came_of_it(
     assert len(windows(scene)) == 3 and windows(scene).items() <= windows(quiet[0]).items()
     refused = vda_here("task", scene.root, "--chunk", 2)
     assert refused.returncode == 2 and "no chunk 2" in refused.stderr
+
+
+def test_the_next_task_of_a_node_finds_the_copy_of_the_video_and_the_last_one_removes_it(
+    scene: Scene, starting: Callable[..., int], tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    assert ended(starting(scene, 0, stage_video=str(disk))) == 0
+    [copy] = disk.rglob("film.mp4")
+    assert copy.read_bytes() == scene.video().path.read_bytes()
+    known = {"host": platform.node(), "folder": str(copy.parent), "is_read": False}
+    assert joined_status(scene)["copies"] == [known]
+    assert f"left on nodes ({platform.node()}:{copy.parent})" in program("status", scene.root).stdout
+
+    def never_again() -> None:
+        staging._Copy._copied = no_copying  # type: ignore[method-assign,assignment]
+
+    assert ended(starting(scene, 1, never_again, str(disk))) == 0, (scene.root / "task.out").read_text()
+    assert not [path for path in disk.rglob("*") if path.is_file()]
+    assert joined_status(scene)["copies"] == []
 
 
 def test_a_chunk_that_fails_says_why_and_counts(

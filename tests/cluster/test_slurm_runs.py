@@ -60,16 +60,22 @@ def test_a_command_that_dies_leaves_the_work_to_slurm(cluster: Cluster, film: Fi
 
 
 def test_the_state_is_told_by_slurm_and_by_the_files(cluster: Cluster, film: Film, tmp_path: Path) -> None:
-    scene, window = film.plan(tmp_path / "scene"), names_of_chunk(3)[1]
+    """And so is the node's own copy of the video, which goes with the last task."""
+    scene, window, disk = film.plan(tmp_path / "scene"), names_of_chunk(3)[1], tmp_path / "disk"
+    disk.mkdir()
     cluster.gate.hold(window)
-    cluster.hand_over(film, scene)
+    assert "copies all of" in cluster.hand_over(film, scene, "--stage-video", disk)
     cluster.until_held(window)
     until(lambda: len(windows_digest(scene)) == 13, "the other chunks and one window", cluster.told)
     said = check(cluster.vda("status", scene)).stdout
     assert task_id(cluster.task(scene, 3)) in said, said
-    assert json.loads(check(cluster.vda("status", scene, "--json")).stdout)
+    [copy] = disk.rglob("film.mp4")
+    known = json.loads(check(cluster.vda("status", scene, "--json")).stdout)["copies"]
+    assert [(each["folder"], each["is_read"]) for each in known] == [(str(copy.parent), True)]
     cluster.gate.release(window)
     cluster.finish(film, scene)
+    cluster.until_all_ended()
+    assert not list(disk.rglob("film.mp4*"))
 
 
 def test_the_runner_does_the_same_by_hand(cluster: Cluster, film: Film, tmp_path: Path) -> None:

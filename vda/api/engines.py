@@ -6,7 +6,7 @@ In: planned scenes and settings. Out: their raw windows, computed elsewhere. The
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vda.cluster import ray
@@ -15,8 +15,9 @@ from vda.cluster.clusteroptions import cluster_folder
 from vda.cluster.following import follow, where_to_look
 from vda.cluster.proving import ask_for_proofs, by_proofs, proving_command, read_proofs
 from vda.cluster.slurm import Submission, require_ready, run_first_jobs, submit_missing
+from vda.cluster.staging import staging_said
 from vda.cluster.submitted import Known, ask, read_submitted, was_handed_over
-from vda.cluster.taskfiles import read_tasks
+from vda.cluster.taskfiles import copies_said, read_copies, read_tasks
 from vda.errors import InputError, SceneError, UsageError, VdaError
 from vda.files import exclusive_lock, require_writable
 from vda.launch.local import LocalLauncher
@@ -88,6 +89,20 @@ class Handing:
 
     def wait(self, following: Following, *, again: int | None = None) -> None:
         """Wait until the tasks of all that was submitted are over; ``WorkError`` where something stays missing."""
+        try:
+            self._wait(following, again)
+        except VdaError:
+            self._say_copies()
+            raise
+        self._say_copies()
+
+    def _say_copies(self) -> None:
+        for scene in [*self.ready, *(submission.scene for submission, _ in self.submitted)]:
+            # Those that are read go with the task, which is about to end.
+            if copies := [copy for copy in read_copies(scene).values() if not copy.is_read]:
+                self.reporter.say(copies_said(copies))
+
+    def _wait(self, following: Following, again: int | None) -> None:
         only = None if again is None else (again,)
         if self.settings.on == "ray":
             return ray.compute(self.ready, self.settings, self.reporter, following, only, self.apart)
@@ -163,6 +178,8 @@ class Handing:
             WindowStore.of(scene, record).put_aside_damaged(self.reporter)
 
     def _submit(self, scene: Scene, again: int | None) -> None:
+        if self.settings.stage_video is not None:
+            self.reporter.say(staging_said(scene))
         if self.settings.on == "ray":
             self.ready.append(scene)
             return
@@ -241,9 +258,10 @@ def joined_status(scene: Scene) -> dict[str, Any]:
     """``scene_status``, with what an engine and its tasks tell of the chunks.
 
     ``engine`` is None where nothing was submitted. Where SLURM does not answer, it is the files' word alone, and
-    ``engine`` says why.
+    ``engine`` says why. ``copies``: those of the video that nodes have on their own disks.
     """
     status = scene_status(scene)
+    status["copies"] = [asdict(copy) for copy in read_copies(scene).values()]
     problem, known = "", Known()
     try:
         known = ask(scene) if was_handed_over(scene) else known

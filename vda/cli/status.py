@@ -20,6 +20,7 @@ def status(scene: Path, as_json: bool) -> None:
     Example: vda status data/film --json
     """
     from vda.api.engines import joined_status
+    from vda.cluster.taskfiles import StagedCopy, copies_said
     from vda.scene.scene import Scene
 
     state = joined_status(Scene(scene).require())
@@ -28,6 +29,8 @@ def status(scene: Path, as_json: bool) -> None:
         return
     say(f"{state['scene']}: {state['state']}, {state['frames_done']} of {state['frames_total']} frames")
     _say_engine(state["engine"])
+    if state["copies"] and state["state"] != "running":
+        say(copies_said([StagedCopy(**copy) for copy in state["copies"]]))
     if state["state"] == "merged" and not state["windows_done"]:
         say("The raw windows were removed once they were merged; the depth stays.")
     if state["shots"] > 1:

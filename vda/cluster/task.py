@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 
 from vda.cluster.lease import Lease
 from vda.cluster.proving import KindProof, prove_here, require_proven
-from vda.cluster.staging import staged, staging_place
+from vda.cluster.staging import Reader, staged, staging_place, sweep
 from vda.cluster.taskfiles import TaskName, TaskTelling
 from vda.errors import DeviceError, SceneError, StorageError, UsageError, VdaError, WorkError
 from vda.files import append_line, exclusive_lock, never_made_anew, require_writable
@@ -159,6 +159,8 @@ def require_fixed(scene: Scene, chunk: int) -> Chunk:
 def _run(scene: Scene, settings: TaskSettings, reporter: Reporter, telling: TaskTelling) -> TaskOutcome:
     chunk = telling.chunk.index
     if telling.is_whole():
+        if settings.stage_video is not None:
+            sweep(staging_place(settings.stage_video))
         return "done"
     require_memory(*COMPUTING_BYTES)
     scene.require_video()
@@ -182,6 +184,10 @@ def _run(scene: Scene, settings: TaskSettings, reporter: Reporter, telling: Task
 
         lease = Lease.on(RunFiles(scene.run_dir), chunk, telling.name)
         ends.callback(lease.release)
+
+        def is_over() -> bool:
+            return should_stop() or not lease.renew()
+
         if problem := _not_ours(scene, telling, lease, should_stop):
             if telling.is_whole():
                 return "done"
@@ -189,7 +195,7 @@ def _run(scene: Scene, settings: TaskSettings, reporter: Reporter, telling: Task
             return "stopped"
         telling.begin()
         if place is not None:
-            ends.enter_context(staged(scene.video(), place, reporter, lambda: should_stop() or not lease.renew()))
+            ends.enter_context(staged(scene.video(), place, reporter, is_over, Reader(scene, chunk)))
         held = _TaskHeld([scene], Holder.this_process(home.folder), True, home=home, lease=lease, telling=telling)
         threads = settings.threads or _cores()
         crew = Crew(scene, LocalLauncher(), threads, settings.batch_size, settings.decoder, home, telling.log_path)

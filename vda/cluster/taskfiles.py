@@ -2,15 +2,17 @@
 
       claims/chunk_003.json   who computes the chunk (``runstate.ChunkClaim``), kept by ``lease``
       tasks/chunk_003.json    what the last task on the chunk tells: a ``TaskRecord``
+      staged/<node>.json      the copy of the video on the node's own disk: a ``StagedCopy``
 
-A record is written whole by the one task that holds the chunk. This file knows no engine but by the environment
-that it gives its tasks.
+A task's record is written whole by the one task that holds the chunk. This file knows no engine but by the
+environment that it gives its tasks.
 """
 
+import hashlib
 import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -223,3 +225,45 @@ def _phase(state: WorkerState | None, *, is_paused: bool) -> TaskPhase:
 
 def _count(text: str | None) -> int:
     return int(text) if text and is_count(text) else 0
+
+
+@dataclass(frozen=True)
+class StagedCopy:
+    """A copy of the video on a node's own disk: the node, the folder there, and whether a task reads it."""
+
+    host: str
+    folder: str
+    is_read: bool
+
+
+def note_copy(scene: Scene, folder: Path, *, is_read: bool) -> None:
+    """Note that this machine has a copy in ``folder``; ``is_read``: for a task, else for those to come."""
+    copy = StagedCopy(TaskName.of(os.environ).host, str(folder), is_read)
+    write_json(copy_path(scene, folder), asdict(copy))
+
+
+def copy_path(scene: Scene, folder: Path) -> Path:
+    """Where a copy on this machine is noted: it is one, whatever the engine calls the node."""
+    place = hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]
+    return _copies_dir(scene) / f"{device_slug(platform.node())}-{place}.json"
+
+
+def _copies_dir(scene: Scene) -> Path:
+    return RunFiles(scene.run_dir).cluster_dir / "staged"
+
+
+def read_copies(scene: Scene) -> dict[Path, StagedCopy]:
+    """The copies of the video that nodes have, by the path of their note."""
+    found = {}
+    for path in sorted(_copies_dir(scene).glob("[!.]*.json")):
+        # One that goes in this moment is none.
+        with suppress(InputError):
+            found[path] = read_record(path, StagedCopy, "Remove that file.")
+    return found
+
+
+def copies_said(copies: Sequence[StagedCopy]) -> str:
+    """What to tell of copies that are there while no task is to come."""
+    what = "A copy of the video is" if len(copies) == 1 else f"{len(copies)} copies of the video are"
+    places = ", ".join(f"{copy.host}:{copy.folder}" for copy in copies)
+    return f"{what} left on nodes ({places}). The next task there with --stage-video removes it."
