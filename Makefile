@@ -21,7 +21,7 @@ export ASKED_TRACKS := $(value TRACKS)
 help:
 	@echo "make depth VIDEO=film.mp4    from a video to depth, in data/film"
 	@echo "make test                    the tests"
-	@echo "make test-fast               those that take less than a minute together"
+	@echo "make test-fast               the quicker ones"
 	@echo "make docs                    the manual as web pages, in build/manual"
 	@echo "Others: setup enrich check format lint types package bench bench-picture gpu bench-joining tables slow cluster chaos cuts fuzz mini monitor clean"
 
