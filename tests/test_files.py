@@ -1,9 +1,12 @@
 """Whole or absent, locked or free."""
 
 import errno
+import fcntl
 import json
+import shutil
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +95,31 @@ def test_lock_is_seen_by_others_and_released_by_death(tmp_path: Path) -> None:
         # Looking, from the same process too, must not take the lock away.
         assert lock_is_held(path)
         assert lock_is_held(path)
+
+
+@pytest.mark.parametrize("times", [1, 1000])
+def test_a_lock_whose_file_is_removed_before_it_is_taken_is_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """Whoever has the lock may remove the file, and others have opened it by then: a lock that nobody sees."""
+    path, real = tmp_path / "home" / "lock", fcntl.fcntl
+    removed: list[Path] = []
+
+    def removing(handle: Any, command: int, argument: bytes = b"") -> Any:
+        if command == fcntl.F_OFD_SETLK and len(removed) < times:
+            removed.append(path)
+            shutil.rmtree(path.parent)
+        return real(handle, command, argument)
+
+    monkeypatch.setattr(fcntl, "fcntl", removing)
+    with ExitStack() as ends:
+        if times > 1:
+            with pytest.raises(StorageError, match="removed each time"):
+                ends.enter_context(exclusive_lock(path))
+        else:
+            assert ends.enter_context(exclusive_lock(path))
+            assert lock_is_held(path)
+    assert removed
 
 
 def test_leftovers_are_recognisable(tmp_path: Path) -> None:

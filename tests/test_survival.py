@@ -24,7 +24,7 @@ from vda.compute.chunk import Surroundings
 from vda.errors import SceneError, StorageError, UsageError, WorkError
 from vda.files import exclusive_lock
 from vda.launch.inline import InlineLauncher
-from vda.launch.local import LocalLauncher
+from vda.launch.local import LocalLauncher, LocalProcess
 from vda.machine.devices import Device
 from vda.merging.settings import MergeSettings
 from vda.network.model import VideoDepthModel
@@ -421,6 +421,29 @@ def test_what_a_killed_writer_leaves_meanwhile_is_gone_at_the_end(files: tuple[P
     with ExitStack() as locks:
         supervisor(scene, files, LocalLauncher(), locks, reporter=Steps(leave)).run()
     assert windows(scene) and not left.exists()
+
+
+def test_a_run_whose_lock_is_removed_says_so_and_the_next_one_goes_on(
+    files: tuple[Path, Path], scene: Scene, quiet: dict[str, np.ndarray]
+) -> None:
+    """Its workers are seen to be supervised by that lock: each ended as it began, and another was started."""
+    lock = RunFiles(scene.run_dir).supervisor_lock
+    removing, started = Steps(lambda _: lock.unlink(missing_ok=True)), []
+
+    class Noting(LocalLauncher):
+        def start(self, home: Path, name: str, log: Path, environment: dict[str, str]) -> LocalProcess:
+            started.append(super().start(home, name, log, environment))
+            return started[-1]
+
+    with ExitStack() as locks, pytest.raises(StorageError, match=r"supervisor\.lock was removed") as refused:
+        supervisor(scene, files, Noting(), locks, reporter=removing).run()
+    for process in started:
+        # Nobody supervises it, so that it ends with the window in hand.
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert process.exit_code() is not None
+    assert "the same command" in refused.value.remedy
+    run([scene], settings(files))
+    assert_equal(windows(scene), quiet)
 
 
 def test_redo_computes_one_chunk_and_no_other(

@@ -4,14 +4,18 @@ import errno
 import fcntl
 import os
 import platform
+import shutil
 import signal
 import struct
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
+from threading import get_ident
+from typing import Any
 
 import psutil
 import pytest
@@ -189,6 +193,73 @@ def test_what_a_killed_task_left_is_gone_on_with_at_once(
     assert windows(scene) == windows(quiet[0])
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert not list(RunFiles(scene.run_dir).claims_dir.glob("*.json"))
+
+
+def halt_at_lock(marker: Path) -> None:
+    """Stop this process once, between opening the lock of its home and taking it."""
+
+    def look(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "fcntl.fcntl" and arguments[1] == fcntl.F_OFD_SETLK and not marker.exists():
+            lock = Path(f"/proc/self/fd/{arguments[0]}").readlink()
+            if lock.name == "supervisor.lock" and lock.parents[1].name.startswith("vda-task-"):
+                marker.write_text(str(os.getpid()))
+                signal.pthread_kill(get_ident(), signal.SIGSTOP)
+
+    sys.addaudithook(look)
+
+
+def test_tasks_that_begin_at_once_on_a_node_leave_each_others_homes(
+    quiet: tuple[Scene, Path, Path],
+    scene: Scene,
+    starting: Callable[..., int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that is about to take its lock lives, too: where its home was swept, each worker ended as it began."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "node"))
+    (tmp_path / "node").mkdir()
+
+    def late() -> None:
+        # Such workers were started again for ever.
+        signal.alarm(240)
+        halt_at_lock(tmp_path / "halted")
+
+    pid = starting(scene, 0, late)
+    task = halted(tmp_path / "halted", lambda: lives(pid))
+    assert ended(starting(scene, 1)) == 0
+    task.resume()
+    assert ended(pid) == 0
+    assert windows(scene) == windows(quiet[0])
+    assert not list((tmp_path / "node").iterdir())
+
+
+def test_a_task_whose_home_is_removed_says_so_and_the_next_one_goes_on(
+    quiet: tuple[Scene, Path, Path],
+    scene: Scene,
+    starting: Callable[..., int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a node's tidying does: its workers find nobody to work for, each as it begins."""
+    node = tmp_path / "node"
+    node.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(node))
+
+    def begin() -> None:
+        signal.alarm(240)
+        halt_at(tmp_path / "halted", "window_", 1)
+
+    pid = starting(scene, 0, begin)
+    worker = halted(tmp_path / "halted", lambda: lives(pid))
+    shutil.rmtree(next(node.glob("vda-task-*")))
+    assert ended(pid) == 1
+    worker.resume()
+    worker.wait(timeout=240)
+    record = read_task(scene, 0)
+    assert record is not None and record.phase == "failed"
+    assert "supervisor.lock was removed" in record.problem and "again" in record.remedy
+    assert [ended(starting(scene, chunk)) for chunk in (0, 1)] == [0, 0]
+    assert windows(scene) == windows(quiet[0])
 
 
 def test_an_orphan_that_comes_back_harms_nothing_and_ends(

@@ -44,6 +44,8 @@ DAMAGED_ARRAYS = (
 _IN_PLACE: list[Path] = []
 # What file systems say that give a file no second name, or take no locks.
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+# Removed between opening and locking: that comes once by chance, and hardly twice.
+_LOCK_TRIES = 20
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 _ELSEWHERE = (
     "Put the work on another file system, or compute the scene with 'vda task', which needs no locks there."
@@ -365,24 +367,41 @@ def exclusive_lock(path: Path, *, wait: bool = False, optional: bool = False) ->
     a ``StorageError``.
 
     An open-file-description lock: unlike ``flock`` it can be looked at without being taken for a moment, and
-    unlike plain record locks it is not lost when another part of the process closes the same file.
+    unlike plain record locks it is not lost when another part of the process closes the same file. Who has it may
+    remove its file: whoever had opened that file and waited takes a new one, for nobody else would see the old.
     """
-    with storage_errors(path):
-        _make_folder(path.parent)
-        handle = path.open("a+")
-    with handle:
-        try:
-            command = fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK
-            fcntl.fcntl(handle, command, _lock_record(fcntl.F_WRLCK))
-        except BlockingIOError:
-            yield False
-            return
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise storage_error(path, error) from error
-            if not optional:
-                raise _no_locks(path) from error
-        yield True
+    for _ in range(_LOCK_TRIES):
+        with storage_errors(path):
+            _make_folder(path.parent)
+            handle = path.open("a+")
+        with handle:
+            had = _locked(handle, path, wait, optional)
+            if not had or _is_at(handle, path):
+                yield had
+                return
+    raise StorageError(f"{path} is removed each time that it is locked.", "Find what removes it, and end that.")
+
+
+def _locked(handle: IO[str], path: Path, wait: bool, optional: bool) -> bool:
+    try:
+        command = fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK
+        fcntl.fcntl(handle, command, _lock_record(fcntl.F_WRLCK))
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise storage_error(path, error) from error
+        if not optional:
+            raise _no_locks(path) from error
+    return True
+
+
+def _is_at(handle: IO[str], path: Path) -> bool:
+    """Whether the file that is open has the name ``path``, still."""
+    try:
+        return os.path.samestat(os.fstat(handle.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def keeps_locks(folder: Path) -> bool:

@@ -20,7 +20,7 @@ from vda.cluster.proving import KindProof, prove_here, require_proven
 from vda.cluster.staging import Reader, staged, staging_place, sweep
 from vda.cluster.taskfiles import TaskName, TaskTelling
 from vda.errors import DeviceError, SceneError, StorageError, UsageError, VdaError, WorkError
-from vda.files import append_line, exclusive_lock, never_made_anew, require_writable
+from vda.files import append_line, exclusive_lock, never_made_anew, require_kept, require_writable
 from vda.launch.interrupts import signals_ask
 from vda.launch.local import LocalLauncher
 from vda.machine.choice import choose_devices
@@ -32,7 +32,15 @@ from vda.scene.chunks import Chunk
 from vda.scene.runstate import Holder, RunFiles
 from vda.scene.scene import Scene
 from vda.shown import quoted
-from vda.supervisor import Crew, Held, Supervisor, require_in_place, require_unsupervised, window_bytes
+from vda.supervisor import (
+    Crew,
+    Held,
+    Supervisor,
+    require_in_place,
+    require_seen,
+    require_unsupervised,
+    window_bytes,
+)
 from vda.supervisor.resolve import RunSettings
 
 TaskOutcome = Literal["done", "stopped", "failed"]
@@ -114,6 +122,7 @@ class _TaskHeld(Held):
             append_line(self.telling.log_path, f"{time.strftime('%Y-%m-%d %H:%M:%S')} pid {os.getpid()}: {line}")
 
     def require_there(self) -> None:
+        require_seen(self.home)
         for scene in self.scenes:
             require_in_place(scene, scene.run_path)
 
@@ -299,14 +308,21 @@ def _home() -> Iterator[RunFiles]:
     """A run's home on this machine's own disk, held as a supervisor holds it, and gone afterwards."""
     folder = Path(tempfile.gettempdir())
     _sweep_homes(folder)
-    folder = Path(tempfile.mkdtemp(prefix=_HOME_PREFIX, dir=folder))
-    try:
-        files = RunFiles(folder / "run")
-        with exclusive_lock(files.supervisor_lock):
-            yield files
-    finally:
-        # A worker that cannot even be killed finds no place for its heartbeat, and says so in the log.
-        shutil.rmtree(folder, ignore_errors=True)
+    # A worker that cannot even be killed finds no place for its heartbeat, and says so in the log.
+    with ExitStack() as ends:
+        files = _new_home(folder, ends)
+        require_kept(files.supervisor_lock)
+        yield files
+
+
+def _new_home(folder: Path, ends: ExitStack) -> RunFiles:
+    while True:
+        home = Path(tempfile.mkdtemp(prefix=_HOME_PREFIX, dir=folder))
+        ends.callback(shutil.rmtree, home, ignore_errors=True)
+        files = RunFiles(home / "run")
+        if ends.enter_context(exclusive_lock(files.supervisor_lock)):
+            return files
+        # Another task that begins here found it before it was locked, and sweeps it.
 
 
 def _sweep_homes(folder: Path) -> None:
@@ -314,6 +330,8 @@ def _sweep_homes(folder: Path) -> None:
     for home in folder.glob(f"{_HOME_PREFIX}*"):
         files = RunFiles(home / "run")
         with suppress(OSError, StorageError):
-            is_ours = home.stat().st_uid == os.getuid() and files.supervisor_lock.is_file()
-            if is_ours and not files.is_supervised() and not any(each.is_alive() for each in files.workers()):
-                shutil.rmtree(home, ignore_errors=True)
+            if home.stat().st_uid != os.getuid() or not files.supervisor_lock.is_file():
+                continue
+            with exclusive_lock(files.supervisor_lock) as is_left:
+                if is_left and not any(each.is_alive() for each in files.workers()):
+                    shutil.rmtree(home, ignore_errors=True)

@@ -23,6 +23,7 @@ from vda.supervisor.holding import (
     make_free,
     require_free,
     require_in_place,
+    require_seen,
     require_unsupervised,
 )
 from vda.supervisor.jobs import Following
@@ -46,6 +47,7 @@ __all__ = [
     "require_disk",
     "require_free",
     "require_in_place",
+    "require_seen",
     "require_unsupervised",
     "window_bytes",
 ]

@@ -93,9 +93,13 @@ class Held:
                 file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} pid {os.getpid()}: {line}\n")
 
     def require_there(self) -> None:
-        """Raise ``SceneError`` where a scene is no longer where it was: writing would begin it anew."""
+        """Raise ``SceneError`` where a scene is no longer where it was: writing would begin it anew.
+
+        ``StorageError`` where workers would not see that they are supervised.
+        """
         for scene in self.scenes:
             require_in_place(scene, RunFiles(scene.run_dir).holder_path)
+        require_seen(RunFiles(Path(self.holder.home)))
 
 
 def require_in_place(scene: Scene, file: Path) -> None:
@@ -104,6 +108,15 @@ def require_in_place(scene: Scene, file: Path) -> None:
         raise SceneError(
             f"The scene {scene.root} is gone: it was moved, renamed or removed while it was computed.",
             "Give the same command with the scene's new path; what was finished goes with it.",
+        )
+
+
+def require_seen(home: RunFiles) -> None:
+    """Raise ``StorageError`` where the lock of ``home`` is gone: each worker would end as it begins, for ever."""
+    if not home.is_supervised():
+        raise StorageError(
+            f"{home.supervisor_lock} was removed or lost its lock while it was in use.",
+            "Give the same command again, where nothing tidies up beside it: what was finished is kept.",
         )
 
 
