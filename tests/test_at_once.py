@@ -11,7 +11,7 @@ from depth_runs import INPUT_SIZE, depth_digest, make_video, make_weights
 
 from vda.api.pipeline import RunSettings, plan_scene, redo, run
 from vda.errors import SceneError
-from vda.files import exclusive_lock, folder_lock
+from vda.machine.locks import exclusive_lock, folder_lock
 from vda.merging.settings import MergeSettings
 from vda.merging.stage import merge, remove_intermediates
 from vda.scene.runstate import RunFiles

@@ -17,11 +17,11 @@ from depth_runs import check, depth_digest, make_video, make_weights, run_option
 from vda.api.pipeline import plan_scene
 from vda.cli import main
 from vda.errors import SceneError
-from vda.files import exclusive_lock
 from vda.launch import detached
 from vda.launch.detached import detach
 from vda.launch.keeper import keep
 from vda.launch.units import Unit, UnitLauncher
+from vda.machine.locks import exclusive_lock
 from vda.scene.runstate import RunFiles, WorkerFiles
 from vda.scene.scene import Scene
 

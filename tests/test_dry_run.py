@@ -17,7 +17,7 @@ from depth_runs import INPUT_SIZE, make_video, make_weights
 
 import vda
 from vda.cli import main
-from vda.files import exclusive_lock, folder_lock
+from vda.machine.locks import exclusive_lock, folder_lock
 from vda.models import hub
 from vda.outlook import forecaster, tried
 from vda.outlook.tried import CpuTrial, TrialOrder

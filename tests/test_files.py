@@ -18,12 +18,11 @@ from vda.files import (
     TEMPORARY_PREFIX,
     array_in,
     atomic_writer,
-    exclusive_lock,
     head_tail_sha256,
-    lock_is_held,
     read_json,
     write_json,
 )
+from vda.machine.locks import exclusive_lock, lock_is_held
 
 
 def test_interrupted_write_leaves_the_old_file_and_no_leftover(tmp_path: Path) -> None:
@@ -76,7 +75,7 @@ def test_head_tail_hash_sees_both_ends_and_the_size(tmp_path: Path) -> None:
 def test_lock_is_seen_by_others_and_released_by_death(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     code = (
-        "import sys; from pathlib import Path; from vda.files import exclusive_lock\n"
+        "import sys; from pathlib import Path; from vda.machine.locks import exclusive_lock\n"
         "with exclusive_lock(Path(sys.argv[1])) as had: print(had, flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(

@@ -164,7 +164,7 @@ def test_a_film_that_cannot_be_merged_keeps_no_other_from_it(tmp_path: Path, wei
 
 
 def test_a_film_that_somebody_else_computes_keeps_no_other_from_it(tmp_path: Path, weights: Path) -> None:
-    from vda.files import exclusive_lock
+    from vda.machine.locks import exclusive_lock
     from vda.scene.runstate import RunFiles
 
     videos, roots = films(tmp_path, 2)

@@ -17,7 +17,7 @@ import two_chunks
 from clips import make_clip
 
 from vda.errors import SceneError, UsageError, WorkError
-from vda.files import folder_lock
+from vda.machine.locks import folder_lock
 from vda.merging import parts
 from vda.merging.fits import PartsLeft, parts_left
 from vda.merging.parts import Part, merge_part

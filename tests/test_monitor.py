@@ -18,9 +18,9 @@ import pytest
 from fake_nvml import GIB, Card, Error, FakeNvml, a100, gtx_1660_ti, process, rtx_2060
 
 from vda.errors import SceneError
-from vda.files import exclusive_lock
 from vda.machine.devices import Device, DeviceReading, Inventory
 from vda.machine.host import HostMemory
+from vda.machine.locks import exclusive_lock
 from vda.scene.chunks import plan_linked
 from vda.scene.runstate import Pause, RunFiles, WorkerState
 from vda.scene.scene import Scene

@@ -18,7 +18,7 @@ from vda.cluster.lease import Lease
 from vda.cluster.staging import Reader, staged, staging_place, sweep
 from vda.cluster.taskfiles import TaskName, read_copies
 from vda.errors import UsageError
-from vda.files import exclusive_lock
+from vda.machine.locks import exclusive_lock
 from vda.reporter import Silence
 from vda.scene.runstate import RunFiles
 from vda.scene.scene import STAGED, Scene

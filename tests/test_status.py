@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from vda.cli import main
-from vda.files import exclusive_lock
+from vda.machine.locks import exclusive_lock
 from vda.scene.chunks import Plan, plan_independent, plan_linked
 from vda.scene.runstate import ChunkAttempts, Recomputed, RunFiles, WorkerState
 from vda.scene.scene import Scene, chunk_windows

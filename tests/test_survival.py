@@ -22,10 +22,10 @@ from vda.api.pipeline import RunSettings, plan_scene, redo, run
 from vda.compute import worker
 from vda.compute.chunk import Surroundings
 from vda.errors import SceneError, StorageError, UsageError, WorkError
-from vda.files import exclusive_lock
 from vda.launch.inline import InlineLauncher
 from vda.launch.local import LocalLauncher, LocalProcess
 from vda.machine.devices import Device
+from vda.machine.locks import exclusive_lock
 from vda.merging.settings import MergeSettings
 from vda.network.model import VideoDepthModel
 from vda.reporter import Silence

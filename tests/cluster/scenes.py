@@ -13,7 +13,7 @@ from typing import Any
 from depth_runs import check, depth_digest, make_video, make_weights, run_options, vda
 
 from vda.api import stages
-from vda.files import exclusive_lock
+from vda.machine.locks import exclusive_lock
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "data" / "sample.mp4"

@@ -19,10 +19,11 @@ from vda.cluster.staging import staging_said
 from vda.cluster.submitted import Known, ask, read_submitted, was_handed_over
 from vda.cluster.taskfiles import copies_said, read_copies, read_tasks
 from vda.errors import InputError, SceneError, UsageError, VdaError
-from vda.files import exclusive_lock, require_writable
+from vda.files import require_writable
 from vda.launch.local import LocalLauncher
 from vda.launch.slurmcommands import SilentSchedulerError, SubmitLimitError, cancel, room_may_come
 from vda.machine.devices import Device, cpu_device
+from vda.machine.locks import exclusive_lock
 from vda.reporter import Reporter, Silence
 from vda.scene.runstate import RunFiles
 from vda.scene.scene import RunRecord, Scene

@@ -30,7 +30,8 @@ from typing import Final
 
 from vda.cluster.taskfiles import copy_path, note_copy, read_copies
 from vda.errors import NoRoomError, UsageError, VdaError
-from vda.files import exclusive_lock, lock_is_held, require_writable, storage_errors
+from vda.files import require_writable, storage_errors
+from vda.machine.locks import exclusive_lock, lock_is_held
 from vda.reporter import Reporter, Silence
 from vda.scene.runstate import RunFiles
 from vda.scene.scene import STAGED, Scene

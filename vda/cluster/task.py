@@ -20,11 +20,12 @@ from vda.cluster.proving import KindProof, prove_here, require_proven
 from vda.cluster.staging import Reader, staged, staging_place, sweep
 from vda.cluster.taskfiles import TaskName, TaskTelling
 from vda.errors import DeviceError, SceneError, StorageError, UsageError, VdaError, WorkError
-from vda.files import append_line, exclusive_lock, never_made_anew, require_kept, require_writable
+from vda.files import append_line, never_made_anew, require_writable
 from vda.launch.interrupts import signals_ask
 from vda.launch.local import LocalLauncher
 from vda.machine.choice import choose_devices
 from vda.machine.devices import Device, Inventory
+from vda.machine.locks import exclusive_lock, require_kept
 from vda.machine.shortage import COMPUTING_BYTES, require_memory
 from vda.records import Within, is_count, require_sound
 from vda.reporter import Reporter, Silence

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from vda.compute.computer import Computer, scene_source
 from vda.compute.ladder import Part, step_down
 from vda.errors import DeviceError, NoRoomError, WorkError
-from vda.files import exclusive_lock
+from vda.machine.locks import exclusive_lock
 from vda.machine.shortage import is_out_of_memory
 from vda.network.packing import PackedWindow, packed
 from vda.scene.chunks import Plan

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Literal
 
 from vda.compute.ladder import MemoryFit
 from vda.errors import InputError, WorkError
-from vda.files import exclusive_lock, write_json
+from vda.files import write_json
+from vda.machine.locks import exclusive_lock
 from vda.models.weights import MINI, load_model, resolve_weights
 from vda.network.presets import PRESETS
 from vda.picture.framing import Framing

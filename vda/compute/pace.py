@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import torch
 
-from vda.files import exclusive_lock
+from vda.machine.locks import exclusive_lock
 from vda.network.model import VideoDepthModel
 from vda.network.slots import WINDOW_SLOTS
 from vda.scene.runstate import Pace, RunFiles

@@ -25,7 +25,8 @@ import psutil
 from vda.compute.chunk import Surroundings, compute_chunk
 from vda.compute.computer import Computer, load_computer, run_files
 from vda.errors import FileSizeError, InputError, NoRoomError, SceneError, StorageError, UsageError, VdaError
-from vda.files import exclusive_lock, never_made_anew
+from vda.files import never_made_anew
+from vda.machine.locks import exclusive_lock
 from vda.machine.shortage import is_out_of_memory, memory_error
 from vda.scene.events import ChunkEnded, Event, EventLog, WindowComputed
 from vda.scene.runstate import (

@@ -26,10 +26,11 @@ from pathlib import Path, PurePath
 from typing import Self
 
 from vda.errors import InputError
-from vda.files import TEMPORARY_PREFIX, exclusive_lock, storage_errors, write_bytes
+from vda.files import TEMPORARY_PREFIX, storage_errors, write_bytes
 from vda.fvc.claims import RowClaims
 from vda.fvc.record import Record, in_order, records_in
 from vda.fvc.writers import SETTLED, OwnPart, RecordPart, is_alive_here, parts_in, this_process
+from vda.machine.locks import exclusive_lock
 
 _FOLDER = "scaled_state"
 # How often a row that another process has in hand is asked for again.

@@ -17,10 +17,10 @@ from typing import Protocol, TypeVar
 
 from vda.api.pipeline import RunSettings, find_devices, merge_scene, plan_scene, run
 from vda.errors import SceneError, StorageError, UsageError, VdaError, WorkError
-from vda.files import keeps_locks
 from vda.fvc.paths import Places
 from vda.fvc.request import Item
 from vda.machine.devices import Device
+from vda.machine.locks import keeps_locks
 from vda.merging.settings import MergeSettings
 from vda.picture.signal import SignalChoice
 from vda.reporter import Reporter

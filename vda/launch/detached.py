@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vda.errors import SceneError
-from vda.files import lock_is_held, storage_errors
+from vda.files import storage_errors
+from vda.machine.locks import lock_is_held
 
 # Exit codes that mean an end, not an accident: done, incomplete, bad input, interrupted.
 FINAL_CODES = (0, 1, 2, 130)

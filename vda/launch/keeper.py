@@ -11,8 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from vda.files import exclusive_lock
 from vda.launch.detached import FINAL_CODES
+from vda.machine.locks import exclusive_lock
 
 # A single death is mended at once; what dies again and again does not fill the log.
 _WAIT_SECONDS = (1.0, 2.0, 5.0, 15.0, 60.0)

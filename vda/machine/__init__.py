@@ -4,6 +4,7 @@
     untested  Apple's and AMD's, which no driver of NVIDIA's lists
     choice    which of them ``--devices`` means
     host      memory and disk, as far as this process may use them
+    locks     of open files, which end with the process that has them
     packages  whether what a setting needs is installed
     shortage  what counts as "out of memory", whichever library says it
 

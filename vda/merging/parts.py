@@ -16,8 +16,9 @@ from typing import Final, Literal
 
 from vda.depthmaps.usage import CodeUse
 from vda.errors import SceneError, UsageError, WorkError
-from vda.files import exclusive_lock, write_json
+from vda.files import write_json
 from vda.joining.scenedepth import Found
+from vda.machine.locks import exclusive_lock
 from vda.merging.fits import (
     Fits,
     asked_in_parts,

@@ -20,8 +20,9 @@ from vda.depthmaps.codes import Kind
 from vda.depthmaps.colours import Rgb
 from vda.depthmaps.stored import StoredDepth
 from vda.errors import SceneError, UsageError, WorkError
-from vda.files import folder_lock, read_json, require_writable
+from vda.files import read_json, require_writable
 from vda.joining.scenedepth import Found, SceneDepth, depth_of_chunks, depth_of_windows
+from vda.machine.locks import folder_lock
 from vda.merging.frames import Frames
 from vda.merging.looks import framing_of, require_views
 from vda.merging.request import Request, requested

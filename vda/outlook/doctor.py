@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from vda.errors import VdaError
-from vda.files import exclusive_lock, lock_is_held, temporary_beside
+from vda.files import temporary_beside
 from vda.launch.detached import outlives_logout
 from vda.machine.choice import choose_devices, visible_devices
 from vda.machine.devices import Device, Inventory, cpu_device
 from vda.machine.host import disk_free_bytes, host_memory
+from vda.machine.locks import exclusive_lock, lock_is_held
 from vda.machine.untested import intel_gpus
 from vda.models import hub
 from vda.models.weights import CHECKPOINTS, DEFAULT, MINI

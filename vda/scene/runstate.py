@@ -39,15 +39,8 @@ from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
 from vda.errors import InputError, SceneError, StorageError
-from vda.files import (
-    append_line,
-    lock_is_held,
-    modified,
-    read_json_lines,
-    server_time,
-    write_first,
-    write_json,
-)
+from vda.files import append_line, modified, read_json_lines, server_time, write_first, write_json
+from vda.machine.locks import lock_is_held
 from vda.network.slots import WINDOW_SLOTS
 from vda.records import FilePath, Index, Within, filled_lines, is_count, read_record
 from vda.shown import quoted

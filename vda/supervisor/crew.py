@@ -13,9 +13,9 @@ from typing import Literal
 
 import psutil
 
-from vda.files import exclusive_lock
 from vda.launch import Launched, Launcher
 from vda.machine.devices import Device
+from vda.machine.locks import exclusive_lock
 from vda.scene.runstate import AT_WORK, Order, RunFiles, WorkerFiles, WorkerSettings, WorkerState, device_slug
 from vda.scene.scene import Scene
 from vda.supervisor.seen import ChunkId, WorkerView

@@ -15,14 +15,8 @@ from pathlib import Path
 import psutil
 
 from vda.errors import SceneError, StorageError, VdaError
-from vda.files import (
-    TEMPORARY_PREFIX,
-    exclusive_lock,
-    modified,
-    never_made_anew,
-    require_kept,
-    server_time,
-)
+from vda.files import TEMPORARY_PREFIX, modified, never_made_anew, server_time
+from vda.machine.locks import exclusive_lock, require_kept
 from vda.scene.runstate import Holder, RunFiles
 from vda.scene.scene import Scene
 from vda.shown import quoted
