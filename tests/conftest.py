@@ -29,7 +29,7 @@ settings.load_profile("tests")
 
 _CLUSTER = Path(__file__).with_name("cluster")
 # With these helpers a test runs the program, a network or a data set as a whole: no figures have to be kept up to
-# date to know that it takes long.
+# date to know that it takes long. Other files that do have the mark by name.
 _WHOLE = re.compile(r"\b(?:from|import) (?:chaos|data_sets|depth_runs|exampleworld|fvc_kills|seeded)\b")
 
 
@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _runs_something_whole(item.path):
             item.add_marker("whole")
-    items.sort(key=lambda item: not _runs_something_whole(item.path))
+    items.sort(key=lambda item: item.get_closest_marker("whole") is None)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -8,6 +8,8 @@ import kinds
 import pytest
 import robustness
 
+pytestmark = pytest.mark.whole
+
 ROOT = Path(__file__).parents[1]
 slow = pytest.mark.skipif("VDA_SLOW_TESTS" not in os.environ, reason="minutes long: run by `make slow`")
 

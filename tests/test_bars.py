@@ -11,6 +11,8 @@ from clips import make_clip, with_bars
 from vda.picture.bars import find_bars, is_dark_outside
 from vda.picture.framing import Box
 
+pytestmark = pytest.mark.whole
+
 WIDTH, HEIGHT = 320, 180
 FRAMES = range(0, 120, 10)
 

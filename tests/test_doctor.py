@@ -28,6 +28,8 @@ from vda.outlook.abilities import by_measurement, seconds_a_window
 from vda.outlook.doctor import Diagnosis, examine
 from vda.outlook.kernels import build_for, has_kernels, lacking
 
+pytestmark = pytest.mark.whole
+
 CUDA_13 = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120"]
 CUDA_12_6 = ["sm_50", "sm_60", "sm_70", "sm_75", "sm_80", "sm_86", "sm_90"]
 

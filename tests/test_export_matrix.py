@@ -19,6 +19,8 @@ from vda.camera.choice import CameraChoice
 from vda.errors import VdaError
 from vda.scene.scene import Scene
 
+pytestmark = pytest.mark.whole
+
 PAGE = Path(__file__).parents[1] / "docs" / "export.md"
 BEGIN, END = "<!-- made by tests/test_export_matrix.py -->", "<!-- end -->"
 # Half a pixel of an edge-on wall 20 m away, and half a code of inverse depth there.

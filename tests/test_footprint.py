@@ -12,6 +12,8 @@ from vda.network.head import FrameFeatures
 from vda.network.model import VideoDepthModel, build_model
 from vda.network.slots import WINDOW_SLOTS
 
+pytestmark = pytest.mark.whole
+
 GIB = 1 << 30
 
 

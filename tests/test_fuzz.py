@@ -11,6 +11,8 @@ from fuzz_targets import make_targets
 from vda.depthmaps.files import open_stack
 from vda.errors import InputError
 
+pytestmark = pytest.mark.whole
+
 EXAMPLES = 25
 NAMES = [
     "video", "image_folder", "image_list", "images",

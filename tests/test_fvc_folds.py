@@ -16,6 +16,8 @@ from vda.fvc.identity import identify
 from vda.fvc.parts import Partition
 from vda.fvc.schema import read_metadata
 
+pytestmark = pytest.mark.whole
+
 COLUMNS = ["video_path", "label", "original_video", "augmentation_idx", "is_original", "dup_group", "platform"]
 ORIGINALS, AUGMENTATIONS = 298, 10
 

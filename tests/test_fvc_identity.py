@@ -18,6 +18,8 @@ from vda.fvc.identity import identify
 from vda.fvc.leaks import find_leaks
 from vda.fvc.schema import read_metadata
 
+pytestmark = pytest.mark.whole
+
 FOLDS = 3
 # Ways to name films/part/<stem>.mp4 of a table in a folder, with the id "id-<number>".
 WAYS: dict[str, Callable[[Path, str, int], str]] = {

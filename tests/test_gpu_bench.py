@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.whole
+
 ROOT = Path(__file__).parents[1]
 
 # All that this project installs beside PyTorch, NumPy and OpenCV, and what those need, is not there.

@@ -31,6 +31,8 @@ from vda.supervisor.resolve import RunSettings
 from vda.viewing import reports
 from vda.viewing.reports import report_scene
 
+pytestmark = pytest.mark.whole
+
 FRAMES = 30
 # What takes longer to load than a command with nothing to do may take.
 SLOW = {"torch", "scipy.sparse", "scipy.optimize", "scipy.spatial", "matplotlib", "polars", "pandas"}

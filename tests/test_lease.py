@@ -13,6 +13,8 @@ from vda.cluster.taskfiles import TaskName
 from vda.files import server_time
 from vda.scene.runstate import ChunkClaim, Pace, RunFiles
 
+pytestmark = pytest.mark.whole
+
 HOURS = 3600.0
 
 

@@ -31,6 +31,8 @@ from vda.scene.windowstore import WindowStore
 from vda.splitting.settings import PlanSettings
 from vda.splitting.stage import split
 
+pytestmark = pytest.mark.whole
+
 FRAMES = 72
 PLANS = {
     "linked": PlanSettings(chunks=2),

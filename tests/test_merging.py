@@ -16,6 +16,8 @@ from vda.merging.stage import merge_chunks
 from vda.scene.chunks import plan_independent
 from vda.scene.planfile import plan_metadata
 
+pytestmark = pytest.mark.whole
+
 WIDTH, HEIGHT = 40, 24
 
 

@@ -26,6 +26,8 @@ from vda.scene.runstate import Pause, RunFiles, WorkerState
 from vda.scene.scene import Scene
 from vda.supervisor.monitor import Observation, ObservedDevice, observe, render
 
+pytestmark = pytest.mark.whole
+
 GPU = "GPU_16600000_aaaa_4bbb_8ccc_0123456789ab"
 MEMORY = HostMemory(24 * GIB, 18 * GIB, 0.25)
 

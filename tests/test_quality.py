@@ -30,6 +30,8 @@ from vda.scene.windowstore import WindowStore
 from vda.splitting.settings import PlanSettings
 from vda.splitting.stage import split
 
+pytestmark = pytest.mark.whole
+
 # What the depth of ``make_scene`` rises by over a frame.
 RISE = 0.1 * (HEIGHT - 1) + 0.02 * (WIDTH - 1)
 

@@ -1,6 +1,7 @@
 """Where a video's scene goes where nobody says: a folder of its own below ``data``, never the folder above."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -65,7 +66,9 @@ def venv(tmp_path: Path) -> Path:
 
 def given(venv: Path, target: str, *variables: str) -> list[str]:
     command = ["make", "-s", target, f"VENV={venv}", *variables]
-    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    # What the tests' own make was given, such as ARGS, is not for this one.
+    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKEOVERRIDES")}
+    made = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     return list(json.loads(made.stdout))
 
 

@@ -63,6 +63,8 @@ from vda.splitting.settings import PlanSettings
 from vda.splitting.stage import split
 from vda.supervisor.resolve import RunSettings
 
+pytestmark = pytest.mark.whole
+
 ROOT = Path(__file__).parents[1]
 BASH = shutil.which("bash")
 

@@ -12,6 +12,8 @@ from vda.scene.scene import Scene
 from vda.splitting.settings import PlanSettings
 from vda.splitting.stage import split
 
+pytestmark = pytest.mark.whole
+
 # Each command begins after a word that is a semicolon.
 IN_TURN = """
 import sys

@@ -19,6 +19,8 @@ from vda.merging.stage import merge_chunks
 from vda.scene.chunks import plan_independent, plan_linked
 from vda.scene.planfile import plan_metadata
 
+pytestmark = pytest.mark.whole
+
 WIDTH, HEIGHT = 48, 32
 # What the chunks of a test are of the truth: scale and shift of each.
 SCALES = (2.0, 0.5, 1.25, 0.8)

@@ -40,6 +40,8 @@ from vda.training.losses import LossWeights, temporal_matching, total_loss
 from vda.training.recipe import Phase, Recipe
 from vda.training.turnover import Claim, render_all, still_to_come
 
+pytestmark = pytest.mark.whole
+
 TINY_PHASES = (
     Phase("stills", 0.5, 2, 1, ((64, 96), (96, 64)), LossWeights()),
     Phase("windows", 0.5, 1, 4, ((64, 64),), LossWeights(temporal=1.0), frozen_encoder=True),

@@ -19,6 +19,8 @@ from vda.camera.undistorting import Undistortion, pinhole_of
 from vda.errors import InputError
 from vda.scene.scene import Scene
 
+pytestmark = pytest.mark.whole
+
 scene = test_export.scene
 OPENCV = {"k1": -0.28, "k2": 0.08, "p1": 0.002, "p2": -0.003}
 FISHEYE = {"distortion_model": "fisheye", "k1": 0.05, "k2": -0.01, "k3": 0.0, "k4": 0.0}

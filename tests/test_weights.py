@@ -27,6 +27,8 @@ from vda.errors import UsageError, WeightsError
 from vda.models import checkpoints, hub, weights
 from vda.network import PRESETS, build_model
 
+pytestmark = pytest.mark.whole
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CONTENT = b"not really a checkpoint, but its bytes are all that fetching is about " * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -139,6 +139,28 @@ coding_option = click.option(
     type=OneOf("vda.depthmaps.codings:CODINGS"),
     help="How codes lie over the range: sqrt and log closer together where values are small [default: linear].",
 )
+# Of a run, and of the tasks that it hands to an engine.
+batch_size_option = click.option(
+    "--batch-size",
+    type=click.IntRange(min=0),
+    default=0,
+    envvar="VDA_BATCH_SIZE",
+    help="Frames in the encoder at once [default: by memory].",
+)
+decoder_option = click.option(
+    "--decoder",
+    type=click.Choice(["cpu", "gpu"]),
+    default="cpu",
+    show_default=True,
+    help="What decodes the film; gpu: NVDEC, each picture held against the CPU's, which goes on in doubt.",
+)
+retries_option = click.option(
+    "--retries",
+    type=click.IntRange(min=0),
+    default=3,
+    show_default=True,
+    help="Attempts per chunk, after the first, in a row without a finished window.",
+)
 restart_option = click.option(
     "--restart", is_flag=True, help="Throw away what was computed with other settings and start over."
 )
@@ -213,26 +235,14 @@ run_options = together(
         type=click.Choice(["torch", "openvino"]),
         help="What computes the network; openvino: the parts it is faster at on this CPU [default: torch].",
     ),
-    click.option(
-        "--decoder",
-        type=click.Choice(["cpu", "gpu"]),
-        default="cpu",
-        show_default=True,
-        help="What decodes the film; gpu: NVDEC, each picture held against the CPU's, which goes on in doubt.",
-    ),
+    decoder_option,
     click.option(
         "--devices",
         default="auto",
         show_default=True,
         help="auto, cpu, cpu,cpu, 0,1, cuda:0, UUIDs, mps, rocm:0, openvino:GPU.",
     ),
-    click.option(
-        "--batch-size",
-        type=click.IntRange(min=0),
-        default=0,
-        envvar="VDA_BATCH_SIZE",
-        help="Frames in the encoder at once [default: by memory].",
-    ),
+    batch_size_option,
     click.option(
         "--threads", type=click.IntRange(min=1), help="CPU threads per worker [default: cores / workers]."
     ),
@@ -261,13 +271,7 @@ run_options = together(
         metavar="DIR",
         help="With --on slurm or ray: nodes read a copy in this folder of their own disk; auto: a temporary one.",
     ),
-    click.option(
-        "--retries",
-        type=click.IntRange(min=0),
-        default=3,
-        show_default=True,
-        help="Attempts per chunk, after the first, in a row without a finished window.",
-    ),
+    retries_option,
 )
 
 merge_options = together(

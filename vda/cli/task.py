@@ -5,7 +5,14 @@ from typing import Literal
 
 import click
 
-from vda.cli.options import Command, quiet_option, scene_argument
+from vda.cli.options import (
+    Command,
+    batch_size_option,
+    decoder_option,
+    quiet_option,
+    retries_option,
+    scene_argument,
+)
 
 
 @click.command(cls=Command)
@@ -14,32 +21,14 @@ from vda.cli.options import Command, quiet_option, scene_argument
 @click.option("--prove", is_flag=True, help="Try half precision on this kind of device instead, before a run.")
 @click.option("--devices", default="auto", show_default=True, help="The one to compute on: auto, cpu, 0, cuda:0.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads [default: what the job may use].")
-@click.option(
-    "--batch-size",
-    type=click.IntRange(min=0),
-    default=0,
-    envvar="VDA_BATCH_SIZE",
-    help="Frames in the encoder at once [default: by memory].",
-)
-@click.option(
-    "--retries",
-    type=click.IntRange(min=0),
-    default=3,
-    show_default=True,
-    help="Attempts after the first, in a row without a finished window.",
-)
+@batch_size_option
+@retries_option
 @click.option(
     "--stage-video",
     metavar="DIR",
     help="Read the video from a copy in this folder of the machine's own disk, or its temporary one: auto.",
 )
-@click.option(
-    "--decoder",
-    type=click.Choice(["cpu", "gpu"]),
-    default="cpu",
-    show_default=True,
-    help="What decodes the film; gpu: NVDEC, as 'vda run' has it.",
-)
+@decoder_option
 @quiet_option
 @click.pass_context
 def task(
