@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TypeVar
 
 import pytest
@@ -16,18 +16,9 @@ PATIENCE = 240.0
 def until(there: Callable[[], T], what: str, told: Callable[[], str] = str, seconds: float = PATIENCE) -> T:
     """What ``there`` gives once that is true; else fail, with what is awaited and with what ``told`` says."""
     deadline = time.monotonic() + seconds
-    for pause in pauses():
+    while True:
         if found := there():
             return found
         if time.monotonic() > deadline:
             pytest.fail(f"not within {seconds:.0f} s: {what}\n{told()}", pytrace=False)
-        signal.sigtimedwait([], pause)
-    raise AssertionError("pauses have no end")
-
-
-def pauses() -> Iterator[float]:
-    """Seconds between looks, without end. To ask SLURM takes a process: all the time, it takes a core."""
-    seconds = 0.05
-    while True:
-        yield seconds
-        seconds = min(seconds * 1.5, 0.5)
+        signal.sigtimedwait([], 0.05)

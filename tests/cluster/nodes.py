@@ -26,7 +26,6 @@ from typing import TypeVar
 
 import psutil
 
-from cluster.awaiting import pauses
 from cluster.processes import configuration_in, end_all, is_step, kill, processes_of
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel", "sinfo")
@@ -172,14 +171,12 @@ class Slurm:
 
     def wait_for(self, there: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + START_SECONDS
-        for pause in pauses():
-            if there():
-                return
+        while not there():
             if (ended := self._ended()) or time.monotonic() > deadline:
                 raise RuntimeError(
                     f"SLURM has no {what}; {ended or 'all daemons'} ended or were slow\n{self.logs()}"
                 )
-            signal.sigtimedwait([], pause)
+            signal.sigtimedwait([], 0.05)
 
     def processes(self) -> list[psutil.Process]:
         """Every process that was started for this SLURM, jobs included, by its environment."""
