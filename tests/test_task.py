@@ -195,6 +195,15 @@ def test_what_a_killed_task_left_is_gone_on_with_at_once(
     assert not list(RunFiles(scene.run_dir).claims_dir.glob("*.json"))
 
 
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A node's own disk: where tasks have their homes."""
+    folder = tmp_path / "node"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
 def halt_at_lock(marker: Path) -> None:
     """Stop this process once, between opening the lock of its home and taking it."""
 
@@ -209,15 +218,9 @@ def halt_at_lock(marker: Path) -> None:
 
 
 def test_tasks_that_begin_at_once_on_a_node_leave_each_others_homes(
-    quiet: tuple[Scene, Path, Path],
-    scene: Scene,
-    starting: Callable[..., int],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    quiet: tuple[Scene, Path, Path], scene: Scene, starting: Callable[..., int], node: Path, tmp_path: Path
 ) -> None:
     """One that is about to take its lock lives, too: where its home was swept, each worker ended as it began."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "node"))
-    (tmp_path / "node").mkdir()
 
     def late() -> None:
         # Such workers were started again for ever.
@@ -230,20 +233,13 @@ def test_tasks_that_begin_at_once_on_a_node_leave_each_others_homes(
     task.resume()
     assert ended(pid) == 0
     assert windows(scene) == windows(quiet[0])
-    assert not list((tmp_path / "node").iterdir())
+    assert not list(node.iterdir())
 
 
 def test_a_task_whose_home_is_removed_says_so_and_the_next_one_goes_on(
-    quiet: tuple[Scene, Path, Path],
-    scene: Scene,
-    starting: Callable[..., int],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    quiet: tuple[Scene, Path, Path], scene: Scene, starting: Callable[..., int], node: Path, tmp_path: Path
 ) -> None:
     """As a node's tidying does: its workers find nobody to work for, each as it begins."""
-    node = tmp_path / "node"
-    node.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(node))
 
     def begin() -> None:
         signal.alarm(240)
