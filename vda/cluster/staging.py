@@ -188,18 +188,13 @@ class _Copy:
 
 def _use(folder: Path, ends: ExitStack, reader: Reader | None) -> None:
     """Show that this process reads the copy; when it ends, the last reader removes it, or leaves it to others."""
-    while True:
-        name = folder / "users" / uuid.uuid4().hex
-        user = ends.enter_context(ExitStack())
-        user.enter_context(exclusive_lock(name))
-        # Whoever removed the folder in this moment did not see the reader yet.
-        if name.exists():
-            ends.callback(_leave, folder, name, user, reader)
-            if reader is not None:
-                _write_wish(folder, reader.scene)
-                note_copy(reader.scene, folder, is_read=True)
-            return
-        user.close()
+    name = folder / "users" / uuid.uuid4().hex
+    user = ends.enter_context(ExitStack())
+    user.enter_context(exclusive_lock(name))
+    ends.callback(_leave, folder, name, user, reader)
+    if reader is not None:
+        _write_wish(folder, reader.scene)
+        note_copy(reader.scene, folder, is_read=True)
 
 
 def _leave(folder: Path, name: Path, user: ExitStack, reader: Reader | None) -> None:
