@@ -178,6 +178,19 @@ def test_a_local_run_is_refused_where_nobodys_locks_are_seen(
     assert not list(scene.run_dir.glob("workers/*"))
 
 
+@pytest.mark.parametrize("locks", [None, errno.ENOLCK])
+def test_a_task_whose_node_keeps_no_locks_is_told_of_another_folder(
+    scene: Scene, locks: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fcntl, "fcntl", fcntl.fcntl)
+    monkeypatch.setattr(tempfile, "tempdir", str(scene.root))
+    with_locks_that(locks)()
+    with pytest.raises(StorageError, match="keeps none") as refused:
+        run_task(scene, 0, TaskSettings("cpu", threads=1))
+    assert "TMPDIR" in refused.value.remedy
+    assert not list(scene.root.glob("vda-task-*"))
+
+
 def test_what_a_killed_task_left_is_gone_on_with_at_once(
     quiet: tuple[Scene, Path, Path], scene: Scene, starting: Callable[..., int], tmp_path: Path
 ) -> None:

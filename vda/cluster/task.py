@@ -25,7 +25,7 @@ from vda.launch.interrupts import signals_ask
 from vda.launch.local import LocalLauncher
 from vda.machine.choice import choose_devices
 from vda.machine.devices import Device, Inventory
-from vda.machine.locks import exclusive_lock, require_kept
+from vda.machine.locks import exclusive_lock, keeps_locks
 from vda.machine.shortage import COMPUTING_BYTES, require_memory
 from vda.records import Within, is_count, require_sound
 from vda.reporter import Reporter, Silence
@@ -308,12 +308,15 @@ def _cores() -> int:
 def _home() -> Iterator[RunFiles]:
     """A run's home on this machine's own disk, held as a supervisor holds it, and gone afterwards."""
     folder = Path(tempfile.gettempdir())
+    if not keeps_locks(folder):
+        raise StorageError(
+            f"{folder}, where a task has its locks, is on a file system that keeps none.",
+            "Set TMPDIR to a folder on the machine's own disk.",
+        )
     _sweep_homes(folder)
     # A worker that cannot even be killed finds no place for its heartbeat, and says so in the log.
     with ExitStack() as ends:
-        files = _new_home(folder, ends)
-        require_kept(files.supervisor_lock)
-        yield files
+        yield _new_home(folder, ends)
 
 
 def _new_home(folder: Path, ends: ExitStack) -> RunFiles:
